@@ -1,0 +1,43 @@
+use serde::{Deserialize, Serialize};
+
+use crate::Point;
+
+/// The five facial landmarks of MTCNN (Zhang et al. 2016, section II), in pixels.
+///
+/// Left and right are as seen in the picture, not as the person would say.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Landmarks {
+    /// Centre of the eye on the left of the picture.
+    pub left_eye: Point,
+    /// Centre of the eye on the right of the picture.
+    pub right_eye: Point,
+    /// Tip of the nose.
+    pub nose: Point,
+    /// Corner of the mouth on the left of the picture.
+    pub mouth_left: Point,
+    /// Corner of the mouth on the right of the picture.
+    pub mouth_right: Point,
+}
+
+impl Landmarks {
+    /// The points in the order left eye, right eye, nose, mouth left, mouth right.
+    pub fn points(&self) -> [Point; 5] {
+        [self.left_eye, self.right_eye, self.nose, self.mouth_left, self.mouth_right]
+    }
+
+    /// The inverse of [`points`](Self::points).
+    pub fn from_points([left_eye, right_eye, nose, mouth_left, mouth_right]: [Point; 5]) -> Self {
+        Self { left_eye, right_eye, nose, mouth_left, mouth_right }
+    }
+
+    /// Every point put through `f`, for example a [`Similarity`](crate::Similarity).
+    #[must_use]
+    pub fn map(&self, f: impl FnMut(Point) -> Point) -> Self {
+        Self::from_points(self.points().map(f))
+    }
+
+    /// Whether every coordinate is a finite number.
+    pub fn is_finite(&self) -> bool {
+        self.points().iter().all(|p| p.x.is_finite() && p.y.is_finite())
+    }
+}

@@ -1,0 +1,118 @@
+use image::RgbImage;
+
+use crate::{Point, Similarity};
+
+/// Samples `image` under a similarity transform: the pixel of the result whose centre is at
+/// `p` shows `image` at `image_from_crop.apply(p)`.
+///
+/// Bilinear; when the transform shrinks the image, each pixel averages a grid of
+/// `ceil(scale)^2` samples, so that fine detail is averaged and not aliased. Beyond the
+/// image its edge pixels are repeated: a black border would tell a network about framing.
+///
+/// # Panics
+/// When `image` is empty (0 pixels wide or high).
+pub fn warp(image: &RgbImage, image_from_crop: &Similarity, width: u32, height: u32) -> RgbImage {
+    assert!(image.width() > 0 && image.height() > 0, "cannot sample an image without pixels");
+    let source = Sampler::new(image);
+    // Up to 8x shrinkage is averaged exactly enough; beyond that the grid stays at 8 x 8.
+    let grid = (image_from_crop.scale() - 1e-3).ceil().clamp(1.0, 8.0) as u32;
+    let step = 1.0 / grid as f32;
+    let weight = 1.0 / (grid * grid) as f32;
+    let mut out = RgbImage::new(width, height);
+    for (y, row) in out.rows_mut().enumerate() {
+        for (x, pixel) in row.enumerate() {
+            let mut sum = [0.0f32; 3];
+            for sub_y in 0..grid {
+                for sub_x in 0..grid {
+                    let p = Point::new(
+                        x as f32 + (sub_x as f32 + 0.5) * step,
+                        y as f32 + (sub_y as f32 + 0.5) * step,
+                    );
+                    let value = source.at(image_from_crop.apply(p));
+                    for (s, v) in sum.iter_mut().zip(value) {
+                        *s += v;
+                    }
+                }
+            }
+            pixel.0 = sum.map(|s| (s * weight + 0.5) as u8);
+        }
+    }
+    out
+}
+
+struct Sampler<'a> {
+    data: &'a [u8],
+    stride: usize,
+    last_x: f32,
+    last_y: f32,
+}
+
+impl<'a> Sampler<'a> {
+    fn new(image: &'a RgbImage) -> Self {
+        Self {
+            data: image.as_raw(),
+            stride: image.width() as usize * 3,
+            last_x: (image.width() - 1) as f32,
+            last_y: (image.height() - 1) as f32,
+        }
+    }
+
+    /// Bilinear value at a point in continuous coordinates, edges repeated; 0 to 255.
+    #[inline]
+    fn at(&self, p: Point) -> [f32; 3] {
+        // Pixel centres are at half integers. max() first: it turns NaN into 0.
+        let x = (p.x - 0.5).max(0.0).min(self.last_x);
+        let y = (p.y - 0.5).max(0.0).min(self.last_y);
+        let (left, top) = (x as usize, y as usize);
+        let right = (left + 1).min(self.last_x as usize);
+        let bottom = (top + 1).min(self.last_y as usize);
+        let (fx, fy) = (x - left as f32, y - top as f32);
+        let (upper, lower) = (top * self.stride, bottom * self.stride);
+        std::array::from_fn(|c| {
+            let value = |offset: usize| f32::from(self.data[offset + c]);
+            let (l, r) = (left * 3, right * 3);
+            let above = value(upper + l) + fx * (value(upper + r) - value(upper + l));
+            let below = value(lower + l) + fx * (value(lower + r) - value(lower + l));
+            above + fy * (below - above)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::Rgb;
+
+    use super::*;
+
+    fn gradient() -> RgbImage {
+        RgbImage::from_fn(32, 16, |x, y| Rgb([(x * 8) as u8, (y * 16) as u8, 77]))
+    }
+
+    #[test]
+    fn the_identity_changes_nothing() {
+        assert_eq!(warp(&gradient(), &Similarity::identity(), 32, 16), gradient());
+    }
+
+    #[test]
+    fn a_shift_moves_whole_pixels() {
+        let shift = Similarity { tx: 5.0, ty: 2.0, ..Similarity::identity() };
+        let out = warp(&gradient(), &shift, 8, 8);
+        assert_eq!(out.get_pixel(0, 0), gradient().get_pixel(5, 2));
+        assert_eq!(out.get_pixel(7, 7), gradient().get_pixel(12, 9));
+    }
+
+    #[test]
+    fn shrinking_averages_what_it_covers() {
+        let checks = RgbImage::from_fn(64, 64, |x, y| Rgb([((x + y) % 2 * 255) as u8; 3]));
+        let half = Similarity { a: 2.0, ..Similarity::identity() };
+        let out = warp(&checks, &half, 32, 32);
+        assert!(out.pixels().all(|p| (i16::from(p.0[0]) - 127).abs() <= 1));
+    }
+
+    #[test]
+    fn beyond_the_image_its_edge_is_repeated() {
+        let far = Similarity { tx: -1e6, ty: 1e6, ..Similarity::identity() };
+        let out = warp(&gradient(), &far, 4, 4);
+        assert!(out.pixels().all(|p| p == gradient().get_pixel(0, 15)));
+    }
+}
