@@ -1,0 +1,113 @@
+//! From packets to pictures, with one thread.
+
+use std::collections::VecDeque;
+
+use ff::codec::{self, Id, discard::Discard, threading};
+use ff::{Dictionary, Packet, frame};
+use ffmpeg_next as ff;
+
+use crate::demuxer::{Demuxer, max_pixels};
+use crate::guard::Guard;
+use crate::{Limits, VideoError};
+
+/// Errors in a row after which a decoder that is asked for pictures will give no more.
+const MAX_ERRORS_IN_A_ROW: u32 = 64;
+
+/// A decoded picture and its presentation time in ticks, where the stream gives one.
+pub(crate) struct Picture {
+    pub(crate) frame: frame::Video,
+    pub(crate) pts: Option<i64>,
+}
+
+/// The decoder of one stream.
+pub(crate) struct Decoder {
+    decoder: codec::decoder::Video,
+    /// Skipping pictures that no other picture refers to leaves all others as they were.
+    can_skip: bool,
+    guard: Guard,
+    /// Packets that the decoder could not make sense of.
+    pub(crate) damaged: u64,
+}
+
+impl Decoder {
+    pub(crate) fn open(demuxer: &Demuxer, guard: &Guard, limits: &Limits) -> Result<Self, VideoError> {
+        let failed = |error| guard.explain(error, |path, detail| VideoError::Decoder { path, detail });
+        let mut context = codec::Context::from_parameters(demuxer.parameters()).map_err(failed)?;
+        context.set_threading(threading::Config::count(1));
+        let id = context.id();
+        let mut decoder = context.decoder();
+        decoder.set_packet_time_base(demuxer.time_base());
+        let mut options = Dictionary::new();
+        options.set("max_pixels", &max_pixels(limits).to_string());
+        options.set("codec_whitelist", &limits.codecs.join(","));
+        let decoder =
+            decoder.open_as_with(id, options).and_then(codec::decoder::Opened::video).map_err(failed)?;
+        // Not HEVC: there a picture without references inside its temporal layer may still be
+        // referred to from a higher one (ITU-T H.265, 3.149).
+        let can_skip = matches!(id, Id::H264 | Id::MPEG4 | Id::MPEG2VIDEO | Id::MPEG1VIDEO);
+        Ok(Self { decoder, can_skip, guard: guard.clone(), damaged: 0 })
+    }
+
+    /// Decodes one packet; pictures that become complete go to `ready`.
+    ///
+    /// A packet that is not `wanted` is decoded only as far as others refer to it.
+    pub(crate) fn decode(
+        &mut self,
+        packet: &Packet,
+        wanted: bool,
+        ready: &mut VecDeque<Picture>,
+    ) -> Result<(), VideoError> {
+        let skip = if wanted || !self.can_skip { Discard::Default } else { Discard::NonReference };
+        self.decoder.skip_frame(skip);
+        let sent = self.decoder.send_packet(packet);
+        self.note(sent)?;
+        self.receive(ready)
+    }
+
+    /// Completes every picture still in the works. Before the next packet, [`Self::reset`].
+    pub(crate) fn drain(&mut self, ready: &mut VecDeque<Picture>) -> Result<(), VideoError> {
+        let sent = self.decoder.send_eof();
+        self.note(sent)?;
+        self.receive(ready)
+    }
+
+    /// Forgets all state: the next packet must be a keyframe, or the first of the file.
+    pub(crate) fn reset(&mut self) {
+        self.decoder.flush();
+    }
+
+    fn receive(&mut self, ready: &mut VecDeque<Picture>) -> Result<(), VideoError> {
+        let mut errors = 0;
+        while errors < MAX_ERRORS_IN_A_ROW {
+            self.guard.check()?;
+            let mut frame = frame::Video::empty();
+            match self.decoder.receive_frame(&mut frame) {
+                Ok(()) => {
+                    let pts = frame.pts().or_else(|| frame.timestamp());
+                    ready.push_back(Picture { frame, pts });
+                    errors = 0;
+                }
+                Err(ff::Error::Eof | ff::Error::Other { errno: ff::error::EAGAIN }) => break,
+                failed => {
+                    self.note(failed)?;
+                    errors += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts damage and passes on what is not the file's fault.
+    fn note(&mut self, outcome: Result<(), ff::Error>) -> Result<(), VideoError> {
+        match outcome {
+            Ok(()) | Err(ff::Error::Eof) => Ok(()),
+            Err(error @ ff::Error::Other { errno: ff::error::ENOMEM }) => {
+                Err(VideoError::Decoder { path: self.guard.path(), detail: error.to_string() })
+            }
+            Err(_) => {
+                self.damaged += 1;
+                Ok(())
+            }
+        }
+    }
+}

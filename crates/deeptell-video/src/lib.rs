@@ -1,0 +1,63 @@
+//! Frames out of video files, and videos out of frames.
+//!
+//! [`VideoReader`] opens a file under [`Limits`] and gives the frames at the moments a
+//! [`Sampling`] names: exactly those a full decode would give, at a fraction of its cost. Damaged,
+//! cut or hostile files end in a [`VideoError`] that says what to do, or in good frames beside a
+//! [`Warning`]. [`VideoWriter`] goes the other way.
+//!
+//! ```
+//! use deeptell_video::{Sampling, VideoCodec, VideoReader, VideoWriter, WriterOptions};
+//! use image::{Rgb, RgbImage};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("clip.mp4");
+//! // Two seconds that fade from black to white.
+//! let options = WriterOptions { codec: VideoCodec::Mpeg4, ..WriterOptions::default() };
+//! let mut writer = VideoWriter::create(&path, 320, 240, &options)?;
+//! for step in 0..50 {
+//!     writer.write(&RgbImage::from_pixel(320, 240, Rgb([step * 5; 3])))?;
+//! }
+//! writer.finish()?;
+//!
+//! // Four frames of it, at the centres of four equal intervals.
+//! let mut reader = VideoReader::options().max_side(160).open(&path)?;
+//! assert_eq!(reader.info().duration_seconds, Some(2.0));
+//! let frames = reader.sample(Sampling::Uniform(4)).collect::<Result<Vec<_>, _>>()?;
+//! let indices: Vec<_> = frames.iter().filter_map(|frame| frame.index).collect();
+//! assert_eq!(indices, [6, 18, 31, 43]);
+//! assert_eq!(frames[1].image.dimensions(), (160, 120));
+//! assert!(reader.warnings().is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What a frame is
+//! Colours follow the matrix and range the stream is tagged with; untagged video counts as ITU-601,
+//! limited range. High dynamic range is not mapped: its code values are taken as they are. The
+//! rotation a phone stores in the file is applied. Pixels that are not square stay as coded.
+//!
+//! # FFmpeg
+//! This crate links the FFmpeg of the system (5.1 or later) and is the only one of the family that
+//! does; none of FFmpeg's types is part of its interface. On first use it silences FFmpeg's log for
+//! the whole process, which would otherwise go to standard error.
+
+mod decoder;
+mod demuxer;
+mod error;
+mod frames;
+mod guard;
+mod limits;
+mod orientation;
+mod pixels;
+mod reader;
+mod sampling;
+mod survey;
+mod timeline;
+mod writer;
+
+pub use deeptell_image::RgbImage;
+pub use error::{VideoError, Warning};
+pub use frames::{Frame, Frames};
+pub use limits::Limits;
+pub use reader::{VideoInfo, VideoOptions, VideoReader};
+pub use sampling::Sampling;
+pub use writer::{VideoCodec, VideoWriter, WriterOptions};

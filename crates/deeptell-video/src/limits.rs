@@ -1,0 +1,100 @@
+//! What a file may be and cost.
+
+use std::time::Duration;
+
+/// Bounds on what a file may contain and on what reading it may cost.
+///
+/// Files are always opened by this crate itself and handed to FFmpeg as plain bytes, with every
+/// protocol disabled: no setting lets a video name another file or a network address.
+///
+/// The deadline is checked at every read and between packets, not inside the decoding of one
+/// picture, whose cost `max_pixels` bounds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest picture in pixels (width times height). Holds before the first picture is decoded.
+    pub max_pixels: u64,
+    /// Time one reader may spend inside its own calls; the caller's work between two frames is free.
+    pub deadline: Duration,
+    /// Streams a container may declare.
+    pub max_streams: u32,
+    /// Bytes read to find out what the streams are.
+    pub probe_bytes: u32,
+    /// Playing time examined to find out what the streams are.
+    pub probe_duration: Duration,
+    /// Refuses streams that turn up only after the header: FFmpeg would probe them without the
+    /// pixel limit. Costs FLV and MPEG program streams.
+    pub fixed_streams: bool,
+    /// FFmpeg names of the containers that may be opened.
+    pub containers: Vec<String>,
+    /// FFmpeg names of the decoders that may run.
+    pub codecs: Vec<String>,
+}
+
+/// Containers and decoders for files from anyone: what phones, browsers and data sets use.
+const COMMON_CONTAINERS: &[&str] = &["mov", "mp4", "matroska", "webm", "avi", "mpegts", "gif"];
+const COMMON_CODECS: &[&str] =
+    &["h264", "hevc", "vp8", "vp9", "libdav1d", "av1", "libaom-av1", "mpeg4", "mjpeg", "gif"];
+
+/// What a trusted file may use besides.
+const FURTHER_CONTAINERS: &[&str] =
+    &["flv", "mpeg", "mpegvideo", "ogg", "asf", "h264", "hevc", "m4v", "ivf", "obu", "mjpeg", "3gp"];
+const FURTHER_CODECS: &[&str] = &[
+    "mpeg1video",
+    "mpeg2video",
+    "h263",
+    "h263i",
+    "flv",
+    "msmpeg4",
+    "msmpeg4v2",
+    "wmv1",
+    "wmv2",
+    "wmv3",
+    "vc1",
+    "theora",
+    "prores",
+    "dnxhd",
+    "ffv1",
+    "huffyuv",
+    "ffvhuff",
+    "utvideo",
+    "rawvideo",
+    "png",
+    "vp6",
+    "vp6f",
+];
+
+impl Limits {
+    /// Narrow bounds for files from strangers: 4K pictures, 20 seconds, the ten common codecs.
+    #[must_use]
+    pub fn untrusted() -> Self {
+        Self {
+            max_pixels: 4096 * 2304,
+            deadline: Duration::from_secs(20),
+            max_streams: 64,
+            probe_bytes: 5_000_000,
+            probe_duration: Duration::from_secs(5),
+            fixed_streams: true,
+            containers: names(COMMON_CONTAINERS),
+            codecs: names(COMMON_CODECS),
+        }
+    }
+}
+
+impl Default for Limits {
+    /// Bounds for one's own files: 8K pictures, ten minutes, every usual container and codec.
+    fn default() -> Self {
+        let untrusted = Self::untrusted();
+        Self {
+            max_pixels: 8192 * 4320,
+            deadline: Duration::from_mins(10),
+            fixed_streams: false,
+            containers: [untrusted.containers, names(FURTHER_CONTAINERS)].concat(),
+            codecs: [untrusted.codecs, names(FURTHER_CODECS)].concat(),
+            ..Self::untrusted()
+        }
+    }
+}
+
+fn names(list: &[&str]) -> Vec<String> {
+    list.iter().map(|&name| name.to_owned()).collect()
+}

@@ -1,0 +1,116 @@
+//! How a camera was held: the display matrix of MP4 files (ISO/IEC 14496-12, 6.2.2).
+
+use image::{RgbImage, imageops};
+
+/// One of the eight ways to lay a picture on a screen without tilting it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Orientation {
+    /// Rows become columns, before the mirroring.
+    transposed: bool,
+    mirrored_x: bool,
+    mirrored_y: bool,
+}
+
+impl Orientation {
+    /// Reads FFmpeg's display matrix: nine native-endian `i32`, row by row, where a picture point
+    /// `(x, y)` is shown at `(x m0 + y m3, x m1 + y m4)`. Tilts snap to the nearest right angle.
+    pub(crate) fn from_display_matrix(bytes: &[u8]) -> Option<Self> {
+        let mut cells = [0_i32; 9];
+        let (words, _) = bytes.as_chunks::<4>();
+        for (cell, word) in cells.iter_mut().zip(words.get(..9)?) {
+            *cell = i32::from_ne_bytes(*word);
+        }
+        let [x_from_x, y_from_x, _, x_from_y, y_from_y, ..] = cells.map(i64::from);
+        if [x_from_x, y_from_x, x_from_y, y_from_y] == [0; 4] {
+            return None;
+        }
+        let transposed = y_from_x.abs() + x_from_y.abs() > x_from_x.abs() + y_from_y.abs();
+        let (x_sign, y_sign) = if transposed { (x_from_y, y_from_x) } else { (x_from_x, y_from_y) };
+        Some(Self { transposed, mirrored_x: x_sign < 0, mirrored_y: y_sign < 0 })
+    }
+
+    /// Clockwise turn in degrees that shows the picture upright: 0, 90, 180 or 270.
+    pub(crate) fn rotation_degrees(self) -> u32 {
+        match (self.transposed, self.mirrored_x, self.mirrored_y) {
+            (false, false, _) => 0,
+            (false, true, false) => 0,
+            (false, true, true) => 180,
+            (true, true, _) => 90,
+            (true, false, _) => 270,
+        }
+    }
+
+    /// Width and height after turning.
+    pub(crate) fn size(self, width: u32, height: u32) -> (u32, u32) {
+        if self.transposed { (height, width) } else { (width, height) }
+    }
+
+    pub(crate) fn apply(self, image: RgbImage) -> RgbImage {
+        match (self.transposed, self.mirrored_x, self.mirrored_y) {
+            (false, false, false) => image,
+            (false, true, false) => imageops::flip_horizontal(&image),
+            (false, false, true) => imageops::flip_vertical(&image),
+            (false, true, true) => imageops::rotate180(&image),
+            (true, true, false) => imageops::rotate90(&image),
+            (true, false, true) => imageops::rotate270(&image),
+            (true, false, false) => imageops::flip_horizontal(&imageops::rotate90(&image)),
+            (true, true, true) => imageops::flip_vertical(&imageops::rotate90(&image)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Rgb;
+
+    fn matrix(cells: [i32; 4]) -> Vec<u8> {
+        let [a, b, c, d] = cells.map(|cell| cell * 65536);
+        [a, b, 0, c, d, 0, 0, 0, 1 << 30].iter().flat_map(|cell: &i32| cell.to_ne_bytes()).collect()
+    }
+
+    /// Shows each pixel where the matrix sends its centre, up to a shift.
+    fn by_hand(image: &RgbImage, [a, b, c, d]: [i32; 4]) -> RgbImage {
+        let (w, h) = (image.width() as i32, image.height() as i32);
+        let send = |x: i32, y: i32| (x * a + y * c, x * b + y * d);
+        let corners = [send(0, 0), send(w - 1, 0), send(0, h - 1), send(w - 1, h - 1)];
+        let (x0, y0) =
+            (corners.iter().map(|p| p.0).min().unwrap(), corners.iter().map(|p| p.1).min().unwrap());
+        let (x1, y1) =
+            (corners.iter().map(|p| p.0).max().unwrap(), corners.iter().map(|p| p.1).max().unwrap());
+        let mut shown = RgbImage::new((x1 - x0 + 1) as u32, (y1 - y0 + 1) as u32);
+        for (x, y, pixel) in image.enumerate_pixels() {
+            let (u, v) = send(x as i32, y as i32);
+            shown.put_pixel((u - x0) as u32, (v - y0) as u32, *pixel);
+        }
+        shown
+    }
+
+    #[test]
+    fn all_eight_orientations_follow_the_matrix() {
+        let image = RgbImage::from_fn(3, 2, |x, y| Rgb([x as u8 * 50, y as u8 * 90, 7]));
+        let cases = [
+            ([1, 0, 0, 1], 0),
+            ([0, 1, -1, 0], 90),
+            ([-1, 0, 0, -1], 180),
+            ([0, -1, 1, 0], 270),
+            ([-1, 0, 0, 1], 0),
+            ([1, 0, 0, -1], 0),
+            ([0, 1, 1, 0], 270),
+            ([0, -1, -1, 0], 90),
+        ];
+        for (cells, degrees) in cases {
+            let orientation = Orientation::from_display_matrix(&matrix(cells)).unwrap();
+            let shown = orientation.apply(image.clone());
+            assert_eq!(shown, by_hand(&image, cells), "{cells:?}");
+            assert_eq!(orientation.rotation_degrees(), degrees, "{cells:?}");
+            assert_eq!(orientation.size(3, 2), shown.dimensions());
+        }
+    }
+
+    #[test]
+    fn nonsense_is_no_orientation() {
+        assert_eq!(Orientation::from_display_matrix(&[1, 2, 3]), None);
+        assert_eq!(Orientation::from_display_matrix(&matrix([0, 0, 0, 0])), None);
+    }
+}

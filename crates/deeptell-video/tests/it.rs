@@ -1,0 +1,474 @@
+//! Videos written here and read back: every frame carries its number in its pixels.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use deeptell_video::{
+    Frame, Limits, Sampling, VideoCodec, VideoError, VideoReader, VideoWriter, Warning, WriterOptions,
+};
+use image::{Rgb, RgbImage};
+use tempfile::TempDir;
+
+const BITS: u32 = 10;
+
+/// A picture that moves with `number` and carries it as a row of black and white blocks on top.
+fn numbered(number: u32, width: u32, height: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| {
+        if y < height / 4 {
+            let bit = x * BITS / width;
+            return Rgb([if number >> bit & 1 == 1 { 235 } else { 20 }; 3]);
+        }
+        let wave = (x * 5 + number * 3) % 200 + 20;
+        let ball = (x + 2 * width - number % width) % width < 9 && y.abs_diff(height / 2) < 9;
+        if ball { Rgb([220, 60, 40]) } else { Rgb([wave as u8, (y * 3 % 180 + 30) as u8, 110]) }
+    })
+}
+
+/// The number in the pixels of a frame, at any size.
+fn number_of(image: &RgbImage) -> u32 {
+    let (width, height) = image.dimensions();
+    (0..BITS)
+        .map(|bit| {
+            let x = (2 * bit + 1) * width / (2 * BITS);
+            u32::from(image.get_pixel(x, height / 8).0[1] > 128) << bit
+        })
+        .sum()
+}
+
+fn h264(keyframe_interval: u32) -> WriterOptions {
+    WriterOptions { keyframe_interval, ..WriterOptions::default() }
+}
+
+fn mpeg4(keyframe_interval: u32) -> WriterOptions {
+    WriterOptions { codec: VideoCodec::Mpeg4, keyframe_interval, ..WriterOptions::default() }
+}
+
+fn write(path: &Path, frames: u32, (width, height): (u32, u32), options: &WriterOptions) {
+    let mut writer = VideoWriter::create(path, width, height, options).unwrap();
+    for number in 0..frames {
+        writer.write(&numbered(number, width, height)).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+/// A folder and in it a clip of 160 x 96 pixels, 25 frames per second.
+fn clip(name: &str, frames: u32, options: &WriterOptions) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    write(&path, frames, (160, 96), options);
+    (folder, path)
+}
+
+fn take(reader: &mut VideoReader, sampling: Sampling) -> Vec<Frame> {
+    reader.sample(sampling).collect::<Result<_, _>>().unwrap()
+}
+
+fn numbers(frames: &[Frame]) -> Vec<u32> {
+    frames.iter().map(|frame| number_of(&frame.image)).collect()
+}
+
+#[test]
+fn uniform_sampling_shows_the_interval_centres() {
+    for (name, options) in [
+        ("b.mp4", h264(12)),
+        ("b.mkv", h264(250)),
+        ("b.ts", h264(50)),
+        ("b.mov", mpeg4(12)),
+        ("b.avi", mpeg4(250)),
+        ("p.mp4", WriterOptions { b_frames: false, ..h264(30) }),
+        ("p.avi", WriterOptions { b_frames: false, ..mpeg4(12) }),
+    ] {
+        let (_folder, path) = clip(name, 120, &options);
+        let mut reader = VideoReader::open(&path).unwrap();
+        assert_eq!(reader.info().frame_count, Some(120), "{name}");
+        assert!((reader.info().duration_seconds.unwrap() - 4.8).abs() < 0.01, "{name}: {:?}", reader.info());
+        for count in [1, 7, 12, 48] {
+            let frames = take(&mut reader, Sampling::Uniform(count));
+            let expected: Vec<_> = (0..count).map(|i| (120 * (2 * i + 1) / (2 * count)) as u32).collect();
+            assert_eq!(numbers(&frames), expected, "{name}, {count} frames");
+            for (frame, number) in frames.iter().zip(expected) {
+                assert_eq!(frame.index, Some(u64::from(number)), "{name}");
+                assert!(
+                    (frame.pts_seconds - f64::from(number) / 25.0).abs() < 0.002,
+                    "{name}: {}",
+                    frame.pts_seconds
+                );
+                assert!(!frame.repeats_previous);
+            }
+        }
+        assert_eq!(reader.warnings(), [], "{name}");
+    }
+}
+
+#[test]
+fn seconds_count_from_the_first_frame() {
+    let (_folder, path) = clip("clip.mp4", 60, &h264(12));
+    let mut reader = VideoReader::open(&path).unwrap();
+    let frames = take(&mut reader, Sampling::EverySeconds(0.4));
+    assert_eq!(numbers(&frames), [0, 10, 20, 30, 40, 50]);
+    let refused = reader.sample(Sampling::EverySeconds(f64::NAN)).collect::<Vec<_>>();
+    assert!(matches!(refused[..], [Err(VideoError::InvalidSampling { .. })]));
+}
+
+#[test]
+fn keyframe_sampling_gives_keyframes_only() {
+    let (_folder, path) = clip("clip.mp4", 100, &mpeg4(10));
+    let frames = take(&mut VideoReader::open(&path).unwrap(), Sampling::Keyframes(5));
+    assert_eq!(numbers(&frames), [10, 30, 50, 70, 90]);
+    let frames = take(&mut VideoReader::open(&path).unwrap(), Sampling::Keyframes(20));
+    let expected: Vec<_> = (0..20).map(|i| (100 * (2 * i + 1) / 40) / 10 * 10).collect();
+    assert_eq!(numbers(&frames), expected);
+    assert_eq!(frames.iter().filter(|frame| !frame.repeats_previous).count(), 10);
+}
+
+#[test]
+fn a_short_clip_repeats_frames_and_says_so() {
+    let (_folder, path) = clip("clip.mkv", 5, &h264(250));
+    let frames = take(&mut VideoReader::open(&path).unwrap(), Sampling::Uniform(12));
+    assert_eq!(numbers(&frames), [0, 0, 1, 1, 1, 2, 2, 3, 3, 3, 4, 4]);
+    let repeats: Vec<_> = frames.iter().map(|frame| frame.repeats_previous).collect();
+    assert_eq!(repeats.iter().filter(|repeats| **repeats).count(), 7);
+    assert!(!repeats[0] && repeats[1] && !repeats[2]);
+    assert!(take(&mut VideoReader::open(&path).unwrap(), Sampling::Uniform(0)).is_empty());
+}
+
+#[test]
+fn one_frame_is_a_video_too() {
+    let (_folder, path) = clip("clip.mp4", 1, &h264(250));
+    let frames = take(&mut VideoReader::open(&path).unwrap(), Sampling::Uniform(3));
+    assert_eq!(numbers(&frames), [0, 0, 0]);
+}
+
+#[test]
+fn max_side_shrinks_and_keeps_the_shape() {
+    let (_folder, path) = clip("clip.mp4", 30, &h264(12));
+    let mut reader = VideoReader::options().max_side(80).open(&path).unwrap();
+    assert_eq!((reader.info().width, reader.info().height), (160, 96));
+    let frames = take(&mut reader, Sampling::Uniform(3));
+    assert!(frames.iter().all(|frame| frame.image.dimensions() == (80, 48)));
+    assert_eq!(numbers(&frames), [5, 15, 25]);
+    let frames = take(&mut VideoReader::options().max_side(4000).open(&path).unwrap(), Sampling::Uniform(1));
+    assert_eq!(frames[0].image.dimensions(), (160, 96));
+}
+
+#[test]
+fn every_column_and_row_of_awkward_sizes_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    for (width, height) in [(66, 50), (67, 51), (90, 34), (2, 2), (101, 16)] {
+        for options in [h264(12), mpeg4(12)] {
+            let path = folder.path().join(format!("{width}x{height}-{}.mp4", options.codec.encoder()));
+            let colour = Rgb([200, 90, 40]);
+            let mut writer = VideoWriter::create(&path, width, height, &options).unwrap();
+            for _ in 0..3 {
+                writer.write(&RgbImage::from_pixel(width, height, colour)).unwrap();
+            }
+            writer.finish().unwrap();
+            for frame in take(&mut VideoReader::open(&path).unwrap(), Sampling::Uniform(3)) {
+                assert_eq!(frame.image.dimensions(), (width, height));
+                for (x, y, pixel) in frame.image.enumerate_pixels() {
+                    let distance = (0..3).map(|c| pixel.0[c].abs_diff(colour.0[c])).max().unwrap();
+                    assert!(distance < 14, "{path:?} at {x}, {y}: {pixel:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn compression_keeps_the_picture() {
+    let (_folder, path) = clip("clip.mp4", 20, &WriterOptions { quality: Some(10), ..h264(250) });
+    let frames = take(&mut VideoReader::open(&path).unwrap(), Sampling::Uniform(20));
+    for (frame, number) in frames.iter().zip(0..) {
+        let original = numbered(number, 160, 96);
+        let green = |image: &RgbImage| image.pixels().map(|pixel| i32::from(pixel.0[1])).collect::<Vec<_>>();
+        let error: i32 = green(&frame.image).iter().zip(green(&original)).map(|(a, b)| (a - b).abs()).sum();
+        let mean = f64::from(error) / (160.0 * 96.0);
+        assert!(mean < 6.0, "frame {number}: mean error of {mean}");
+    }
+}
+
+#[test]
+fn a_recording_without_a_length_is_measured() {
+    let (_folder, path) = clip("live.mkv", 60, &h264(12));
+    let mut bytes = fs::read(&path).unwrap();
+    // The Duration element becomes padding (Matroska, RFC 9559: 0x4489 float64; EBML Void 0xEC).
+    let at = bytes.windows(3).position(|window| window == [0x44, 0x89, 0x88]).unwrap();
+    bytes[at..at + 2].copy_from_slice(&[0xEC, 0x89]);
+    fs::write(&path, bytes).unwrap();
+    let mut reader = VideoReader::open(&path).unwrap();
+    assert!((reader.info().duration_seconds.unwrap() - 2.4).abs() < 0.01);
+    assert_eq!(numbers(&take(&mut reader, Sampling::Uniform(6))), [5, 15, 25, 35, 45, 55]);
+}
+
+#[test]
+fn a_bare_stream_without_times_gives_distinct_frames() {
+    let (_folder, path) = clip("raw.h264", 60, &h264(12));
+    let mut reader = VideoReader::open(&path).unwrap();
+    assert_eq!(reader.info().frame_count, Some(60));
+    for _ in 0..2 {
+        let frames = take(&mut reader, Sampling::Uniform(6));
+        assert_eq!(numbers(&frames), [5, 15, 25, 35, 45, 55]);
+        assert_eq!(frames[1].index, Some(15));
+    }
+    let keys = take(&mut reader, Sampling::Keyframes(3));
+    assert_eq!(numbers(&keys), [0, 24, 48]);
+}
+
+#[test]
+fn an_open_file_reads_like_a_path() {
+    let (folder, path) = clip("clip.mp4", 30, &h264(12));
+    let mut reader = VideoReader::options().from_file(File::open(&path).unwrap()).unwrap();
+    let by_file = take(&mut reader, Sampling::Uniform(5));
+    assert_eq!(by_file, take(&mut VideoReader::open(&path).unwrap(), Sampling::Uniform(5)));
+    let folder = File::open(folder.path()).unwrap();
+    assert!(matches!(VideoReader::options().from_file(folder), Err(VideoError::NotAFile { .. })));
+}
+
+#[test]
+fn readers_and_writers_move_between_threads() {
+    fn moves<T: Send>() {}
+    moves::<VideoReader>();
+    moves::<VideoWriter>();
+    let (_folder, path) = clip("clip.mp4", 30, &h264(12));
+    let mut reader = VideoReader::open(&path).unwrap();
+    let frames = std::thread::spawn(move || take(&mut reader, Sampling::Uniform(3))).join().unwrap();
+    assert_eq!(numbers(&frames), [5, 15, 25]);
+}
+
+/// Opens and samples `path`; panics when that takes unreasonably long.
+fn attempt(path: &Path, limits: Limits) -> (Result<Vec<Frame>, VideoError>, Vec<Warning>) {
+    let start = Instant::now();
+    let outcome = match VideoReader::options().limits(limits).open(path) {
+        Ok(mut reader) => {
+            let frames = reader.sample(Sampling::Uniform(12)).collect();
+            (frames, reader.warnings().to_vec())
+        }
+        Err(error) => (Err(error), Vec::new()),
+    };
+    assert!(start.elapsed() < Duration::from_secs(10), "{} took {:?}", path.display(), start.elapsed());
+    outcome
+}
+
+fn error_of(path: &Path) -> VideoError {
+    attempt(path, Limits::untrusted()).0.map(|frames| frames.len()).unwrap_err()
+}
+
+/// Bytes without rhyme or reason, the same every time (xorshift).
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    })
+    .take(length)
+    .collect()
+}
+
+#[test]
+fn what_is_no_video_is_refused() {
+    let (folder, real) = clip("real.ts", 10, &h264(12));
+    let real = real.display();
+    let file = |name: &str, content: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    };
+    let playlist = format!("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:6,\n{real}\n#EXT-X-ENDLIST\n");
+    let session = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n";
+    let wave = [
+        b"RIFF\x24\x08\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data\0\x08\0\0"
+            .as_slice(),
+        &[7; 2048],
+    ]
+    .concat();
+    for path in [
+        file("empty.mp4", b""),
+        file("text.mp4", "this is not a video\n".repeat(2000).as_bytes()),
+        file("noise.mp4", &noise(1, 100_000)),
+        file("playlist.mp4", playlist.as_bytes()),
+        file("concat.mp4", format!("ffconcat version 1.0\nfile '{real}'\n").as_bytes()),
+        file("session.mp4", session.as_bytes()),
+        file("sound.mp4", &wave),
+    ] {
+        let error = error_of(&path);
+        assert!(matches!(error, VideoError::Unsupported { .. }), "{path:?}: {error:?}");
+        assert!(error.to_string().contains(path.file_name().unwrap().to_str().unwrap()), "{error}");
+    }
+}
+
+#[test]
+fn what_is_no_file_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(error_of(folder.path()), VideoError::NotAFile { .. }));
+    assert!(matches!(error_of(&folder.path().join("missing.mp4")), VideoError::Io { .. }));
+    #[cfg(unix)]
+    {
+        assert!(matches!(error_of(Path::new("/dev/zero")), VideoError::NotAFile { .. }));
+        let pipe = folder.path().join("pipe.mp4");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert!(matches!(error_of(&pipe), VideoError::NotAFile { .. }));
+    }
+}
+
+#[test]
+fn sound_alone_is_no_video() {
+    let (_folder, path) = clip("clip.mkv", 10, &h264(12));
+    let mut bytes = fs::read(&path).unwrap();
+    // TrackType (0x83): 1 is video, 2 is audio.
+    let at = bytes.windows(3).position(|window| window == [0x83, 0x81, 0x01]).unwrap();
+    bytes[at + 2] = 2;
+    fs::write(&path, bytes).unwrap();
+    assert!(matches!(error_of(&path), VideoError::NoVideo { .. }));
+}
+
+#[test]
+fn limits_hold() {
+    let (_folder, path) = clip("clip.mp4", 10, &h264(12));
+    let with = |change: fn(&mut Limits)| {
+        let mut limits = Limits::untrusted();
+        change(&mut limits);
+        attempt(&path, limits).0.map(|frames| frames.len())
+    };
+    assert!(matches!(with(|_| ()), Ok(12)));
+    let pixels = with(|limits| limits.max_pixels = 160 * 96 - 1);
+    assert!(matches!(pixels, Err(VideoError::TooLarge { width: 160, height: 96, .. })), "{pixels:?}");
+    let codec = with(|limits| limits.codecs.retain(|name| name != "h264"));
+    assert!(matches!(codec, Err(VideoError::Unsupported { .. })), "{codec:?}");
+    let container = with(|limits| limits.containers.retain(|name| name != "mov" && name != "mp4"));
+    assert!(matches!(container, Err(VideoError::Unsupported { .. })), "{container:?}");
+    let late = with(|limits| limits.deadline = Duration::ZERO);
+    assert!(matches!(late, Err(VideoError::Timeout { .. })), "{late:?}");
+}
+
+#[test]
+fn half_a_file_gives_its_half_and_a_warning() {
+    let (_folder, path) = clip("clip.mkv", 120, &h264(12));
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let (frames, warnings) = attempt(&path, Limits::untrusted());
+    let frames = frames.unwrap();
+    assert_eq!(frames.len(), 12);
+    let numbers = numbers(&frames);
+    assert!(numbers.is_sorted_by(|a, b| a < b), "distinct: {numbers:?}");
+    assert!((40..90).contains(numbers.last().unwrap()), "{numbers:?}");
+    let truncated = warnings.iter().any(|warning| matches!(warning, Warning::Truncated { .. }));
+    assert!(truncated, "{warnings:?}");
+}
+
+#[test]
+fn a_file_that_lost_its_index_is_corrupt() {
+    let (_folder, path) = clip("clip.mp4", 60, &h264(12));
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let error = error_of(&path);
+    assert!(matches!(error, VideoError::Corrupt { .. }), "{error:?}");
+}
+
+#[test]
+fn damage_costs_few_frames_and_is_reported() {
+    let (_folder, path) = clip("clip.mkv", 120, &h264(12));
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    let hole = noise(3, 600);
+    bytes[middle..middle + hole.len()].copy_from_slice(&hole);
+    fs::write(&path, bytes).unwrap();
+    let (frames, warnings) = attempt(&path, Limits::untrusted());
+    let good = frames
+        .unwrap()
+        .iter()
+        .filter(|frame| frame.index == Some(u64::from(number_of(&frame.image))))
+        .count();
+    assert!(good >= 4, "{good} good frames, {warnings:?}");
+    assert!(!warnings.is_empty());
+}
+
+#[test]
+fn fuzzed_files_end_well() {
+    for (name, options) in [("clip.mp4", h264(12)), ("clip.mkv", mpeg4(12)), ("clip.avi", mpeg4(12))] {
+        let (_folder, path) = clip(name, 30, &options);
+        let original = fs::read(&path).unwrap();
+        // The header of an MP4 file as written here is at its end, of the others at their start.
+        let header = if name == "clip.mp4" { original.len() - 1500..original.len() } else { 0..600 };
+        let mut outcomes = [0; 2];
+        for seed in 0..30 {
+            let mut bytes = original.clone();
+            let draws = noise(seed + 100, 8);
+            for draw in draws.chunks(2).take(1 + seed as usize % 4) {
+                let place = header.start + usize::from(u16::from_le_bytes([draw[0], draw[1]])) % header.len();
+                bytes[place] = draw[0] ^ draw[1].rotate_left(3);
+            }
+            fs::write(&path, bytes).unwrap();
+            let (frames, _) = attempt(&path, Limits::untrusted());
+            outcomes[usize::from(frames.is_ok())] += 1;
+        }
+        assert_eq!(outcomes.iter().sum::<i32>(), 30);
+        assert!(outcomes[1] > 0, "{name}: some survive: {outcomes:?}");
+    }
+}
+
+#[test]
+fn writing_is_deterministic() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, options) in [("a.mp4", h264(12)), ("a.mkv", h264(12)), ("a.avi", mpeg4(12))] {
+        let path = folder.path().join(name);
+        let bytes = [(); 2].map(|()| {
+            write(&path, 30, (64, 48), &options);
+            fs::read(&path).unwrap()
+        });
+        assert!(bytes[0] == bytes[1], "{name}");
+    }
+}
+
+#[test]
+fn quality_trades_size() {
+    let folder = tempfile::tempdir().unwrap();
+    for codec in [VideoCodec::H264, VideoCodec::Mpeg4] {
+        let sizes = [2, 12, 30].map(|quality| {
+            let path = folder.path().join("clip.mp4");
+            write(
+                &path,
+                20,
+                (160, 96),
+                &WriterOptions { codec, quality: Some(quality), ..WriterOptions::default() },
+            );
+            path.metadata().unwrap().len()
+        });
+        assert!(sizes.is_sorted_by(|a, b| a > b), "{codec:?}: {sizes:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_written_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let create = |name: &str, width, options: WriterOptions| {
+        VideoWriter::create(folder.path().join(name), width, 48, &options).map(drop)
+    };
+    let good = WriterOptions::default();
+    assert!(create("clip.mp4", 64, good.clone()).is_ok());
+    for (name, width, options) in [
+        ("clip.txt", 64, good.clone()),
+        ("clip", 64, good.clone()),
+        ("clip.h264", 64, mpeg4(12)),
+        ("clip.mp4", 0, good.clone()),
+        ("clip.mp4", 20_000, good.clone()),
+        ("clip.mp4", 64, WriterOptions { frames_per_second: 0, ..good.clone() }),
+        ("clip.mp4", 64, WriterOptions { keyframe_interval: 0, ..good.clone() }),
+        ("clip.mp4", 64, WriterOptions { quality: Some(52), ..good.clone() }),
+        ("clip.mp4", 64, WriterOptions { quality: Some(0), ..mpeg4(12) }),
+    ] {
+        let refused = create(name, width, options.clone());
+        assert!(
+            matches!(refused, Err(VideoError::InvalidOutput { .. })),
+            "{name} {width} {options:?}: {refused:?}"
+        );
+    }
+    assert!(matches!(create("missing/clip.mp4", 64, good.clone()), Err(VideoError::Io { .. })));
+
+    let mut writer = VideoWriter::create(folder.path().join("clip.mp4"), 64, 48, &good).unwrap();
+    let refused = writer.write(&RgbImage::new(48, 64));
+    assert!(matches!(refused, Err(VideoError::InvalidOutput { .. })));
+    assert!(matches!(writer.finish(), Err(VideoError::InvalidOutput { .. })), "no frames");
+}
