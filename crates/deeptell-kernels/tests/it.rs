@@ -1,0 +1,377 @@
+//! The kernels against Burn's own operations on the same device.
+
+use burn::tensor::activation::{hard_swish, relu};
+use burn::tensor::{Device, Tensor, TensorData, module, ops::ConvOptions};
+use deeptell_kernels::{
+    Activation, ConvGeometry, batch_norm_activation, conv2d, conv2d_bias_activation, supports,
+};
+use proptest::prelude::*;
+
+const ACTIVATIONS: [Activation; 3] = [Activation::Identity, Activation::Relu, Activation::HardSwish];
+
+/// Numbers in about [-1, 1) that differ for each seed and position.
+fn noise(seed: u64, len: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    (0..len)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1_u32 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+fn random<const D: usize>(seed: u64, dims: [usize; D], device: &Device) -> Tensor<D> {
+    let len = dims.iter().product();
+    Tensor::from_data(TensorData::new(noise(seed, len), dims), device)
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().to_vec().unwrap()
+}
+
+/// The largest difference, relative to the largest value.
+fn difference<const D: usize>(actual: Tensor<D>, expected: Tensor<D>) -> f32 {
+    assert_eq!(actual.dims(), expected.dims());
+    let (actual, expected) = (values(actual), values(expected));
+    let size = expected.iter().fold(1e-3_f32, |size, v| size.max(v.abs()));
+    let largest = std::iter::zip(actual, expected)
+        .map(|(actual, expected)| (actual - expected).abs())
+        .max_by(f32::total_cmp);
+    largest.unwrap_or(0.0) / size
+}
+
+fn activate(v: Tensor<4>, activation: Activation) -> Tensor<4> {
+    match activation {
+        Activation::Identity => v,
+        Activation::Relu => relu(v),
+        Activation::HardSwish => hard_swish(v),
+    }
+}
+
+fn burn_conv2d(x: Tensor<4>, weight: Tensor<4>, geometry: ConvGeometry) -> Tensor<4> {
+    let ConvGeometry { stride, padding, groups } = geometry;
+    let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], groups);
+    module::conv2d(x, weight, None, options)
+}
+
+fn burn_batch_norm(
+    x: Tensor<4>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    epsilon: f64,
+) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+    let channels = x.dims()[1];
+    let mean: Tensor<4> = x.clone().mean_dims(&[0, 2, 3]);
+    let distance = x - mean.clone();
+    let variance: Tensor<4> = distance.clone().powi_scalar(2).mean_dims(&[0, 2, 3]);
+    let scale = gamma.reshape([1, channels, 1, 1]) / (variance.clone() + epsilon).sqrt();
+    let output = distance * scale + beta.reshape([1, channels, 1, 1]);
+    (output, mean.reshape([channels]), variance.reshape([channels]))
+}
+
+/// A loss whose gradient for each output cell differs.
+fn loss(output: Tensor<4>, seed: u64) -> Tensor<1> {
+    let weights = random(seed, output.dims(), &output.device());
+    (output * weights).sum()
+}
+
+/// Batch, input channels, height, width, output channels, kernel, and the geometry.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    x: [usize; 4],
+    weight: [usize; 4],
+    geometry: ConvGeometry,
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let sizes = (1..4_usize, 1..21_usize, 1..21_usize, 1..34_usize, 1..34_usize);
+    let window = (0..4_usize, prop::sample::select(vec![3, 5_usize]), 1..3_usize);
+    (sizes, window).prop_map(|((batch, height, width, inputs, outputs), (kind, k, stride))| {
+        let (inputs, outputs, group_inputs, kernel, stride, groups) = match kind {
+            // 1x1
+            0 => (inputs, outputs, inputs, 1, 1, 1),
+            // Depthwise
+            1 | 2 => (inputs, inputs, 1, k, stride, inputs),
+            // Dense with few channels, and groups of two
+            _ if inputs % 2 == 0 => (4, 6, 2, k, stride, 2),
+            _ => (inputs % 4 + 1, outputs % 9 + 1, inputs % 4 + 1, k, stride, 1),
+        };
+        Case {
+            x: [batch, inputs, height, width],
+            weight: [outputs, group_inputs, kernel, kernel],
+            geometry: ConvGeometry { stride, padding: (kernel - 1) / 2, groups },
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn convolution_agrees_with_burn(case in cases(), seed in 1..1000_u64) {
+        let device = Device::flex().autodiff();
+        let x = random(seed, case.x, &device).require_grad();
+        let weight = random(seed + 1, case.weight, &device).require_grad();
+        let actual = conv2d(x.clone(), weight.clone(), case.geometry);
+        let expected = burn_conv2d(x.clone(), weight.clone(), case.geometry);
+        prop_assert!(difference(actual.clone(), expected.clone()) < 1e-4);
+
+        let actual = loss(actual, seed + 2).backward();
+        let expected = loss(expected, seed + 2).backward();
+        let for_x = difference(x.grad(&actual).unwrap(), x.grad(&expected).unwrap());
+        let for_weight =
+            difference(weight.grad(&actual).unwrap(), weight.grad(&expected).unwrap());
+        prop_assert!(for_x < 1e-4, "input gradient differs by {for_x}");
+        prop_assert!(for_weight < 1e-4, "weight gradient differs by {for_weight}");
+    }
+
+    #[test]
+    fn fused_inference_agrees_with_burn(case in cases(), seed in 1..1000_u64) {
+        let device = Device::flex();
+        let x = random(seed, case.x, &device) * 4.0;
+        let weight = random(seed + 1, case.weight, &device);
+        let bias = random(seed + 2, [case.weight[0]], &device);
+        let plain = burn_conv2d(x.clone(), weight.clone(), case.geometry)
+            + bias.clone().reshape([1, case.weight[0], 1, 1]);
+        for activation in ACTIVATIONS {
+            let actual = conv2d_bias_activation(
+                x.clone(), weight.clone(), bias.clone(), case.geometry, activation,
+            );
+            prop_assert!(difference(actual, activate(plain.clone(), activation)) < 1e-4);
+        }
+    }
+
+    #[test]
+    fn batch_norm_agrees_with_burn(
+        dims in (1..4_usize, 1..34_usize, 1..21_usize, 1..21_usize),
+        seed in 1..1000_u64,
+    ) {
+        let dims = [dims.0, dims.1, dims.2, dims.3];
+        // With one value a channel the output does not depend on the input at all.
+        prop_assume!(dims[0] * dims[2] * dims[3] > 1);
+        let device = Device::flex().autodiff();
+        let x = (random(seed, dims, &device) * 3.0 + 2.0).require_grad();
+        let gamma = (random(seed + 1, [dims[1]], &device) + 1.5).require_grad();
+        let beta = random(seed + 2, [dims[1]], &device).require_grad();
+        for activation in ACTIVATIONS {
+            let actual =
+                batch_norm_activation(x.clone(), gamma.clone(), beta.clone(), 1e-3, activation);
+            let (expected, mean, variance) =
+                burn_batch_norm(x.clone(), gamma.clone(), beta.clone(), 1e-3);
+            let expected = activate(expected, activation);
+            prop_assert!(difference(actual.output.clone(), expected.clone()) < 1e-4);
+            prop_assert!(difference(actual.mean, mean) < 1e-4);
+            prop_assert!(difference(actual.variance, variance) < 1e-4);
+
+            let actual = loss(actual.output, seed + 3).backward();
+            let expected = loss(expected, seed + 3).backward();
+            let for_x = difference(x.grad(&actual).unwrap(), x.grad(&expected).unwrap());
+            let for_gamma =
+                difference(gamma.grad(&actual).unwrap(), gamma.grad(&expected).unwrap());
+            let for_beta = difference(beta.grad(&actual).unwrap(), beta.grad(&expected).unwrap());
+            prop_assert!(for_x < 2e-4, "input gradient differs by {for_x}");
+            prop_assert!(for_gamma < 1e-4, "gamma gradient differs by {for_gamma}");
+            prop_assert!(for_beta < 1e-4, "beta gradient differs by {for_beta}");
+        }
+    }
+}
+
+#[test]
+fn any_window_agrees_with_burn() {
+    let device = Device::flex().autodiff();
+    // Rectangular kernels, strides and paddings that no network here uses.
+    for (kernel, stride, padding) in [
+        ([1, 1], 2, 0),
+        ([1, 1], 1, 1),
+        ([2, 3], 1, 0),
+        ([2, 2], 3, 1),
+        ([4, 1], 2, 3),
+        ([7, 7], 3, 3),
+        ([3, 3], 1, 2),
+    ] {
+        for size in [[7, 8], [9, 4], [8, 15]] {
+            let geometry = ConvGeometry { stride, padding, groups: 3 };
+            if kernel[1] > size[1] + 2 * padding {
+                continue;
+            }
+            let x = random(1, [2, 6, size[0], size[1]], &device).require_grad();
+            let weight = random(2, [9, 2, kernel[0], kernel[1]], &device).require_grad();
+            let actual = conv2d(x.clone(), weight.clone(), geometry);
+            let expected = burn_conv2d(x.clone(), weight.clone(), geometry);
+            assert!(difference(actual.clone(), expected.clone()) < 1e-4);
+            let actual = loss(actual, 3).backward();
+            let expected = loss(expected, 3).backward();
+            let case = format!("{kernel:?} {geometry:?} {size:?}");
+            let (a, b) = (x.grad(&actual).unwrap(), x.grad(&expected).unwrap());
+            assert!(difference(a, b) < 1e-4, "input gradient, {case}");
+            let (a, b) = (weight.grad(&actual).unwrap(), weight.grad(&expected).unwrap());
+            assert!(difference(a, b) < 1e-4, "weight gradient, {case}");
+        }
+    }
+}
+
+#[test]
+fn operands_need_not_be_contiguous() {
+    let device = Device::flex();
+    let geometry = ConvGeometry { padding: 1, groups: 4, ..ConvGeometry::default() };
+    let x = random(1, [2, 6, 5, 4], &device).swap_dims(1, 3);
+    let weight = random(2, [8, 1, 3, 3], &device).slice([2..6]);
+    let expected = burn_conv2d(x.clone(), weight.clone(), geometry);
+    assert!(difference(conv2d(x.clone(), weight, geometry), expected) < 1e-5);
+
+    let gamma = random(3, [9], &device).slice([3..7]);
+    let beta = random(4, [4], &device);
+    let actual = batch_norm_activation(x.clone(), gamma.clone(), beta.clone(), 1e-3, Activation::Identity);
+    let (expected, ..) = burn_batch_norm(x, gamma, beta, 1e-3);
+    assert!(difference(actual.output, expected) < 1e-4);
+}
+
+#[test]
+fn only_what_is_tracked_gets_a_gradient() {
+    let device = Device::flex().autodiff();
+    let geometry = ConvGeometry { padding: 1, ..ConvGeometry::default() };
+    let x = random(1, [1, 3, 6, 6], &device);
+    let weight = random(2, [4, 3, 3, 3], &device).require_grad();
+    let gradients = conv2d(x.clone(), weight.clone(), geometry).sum().backward();
+    assert!(x.grad(&gradients).is_none());
+    assert!(weight.grad(&gradients).is_some());
+
+    let (x, weight) = (x.require_grad(), weight.detach());
+    let gradients = conv2d(x.clone(), weight.clone(), geometry).sum().backward();
+    assert!(x.grad(&gradients).is_some());
+    assert!(weight.grad(&gradients).is_none());
+}
+
+#[test]
+fn a_gradient_shared_with_another_branch_is_left_alone() {
+    // `beta` gets its gradient from the same tensor that the backward pass of the
+    // normalisation would overwrite.
+    let device = Device::flex().autodiff();
+    let x = random(1, [2, 3, 4, 4], &device).require_grad();
+    let skip = random(2, [2, 3, 4, 4], &device).require_grad();
+    let one = Tensor::ones([3], &device);
+    let normalized = batch_norm_activation(x, one.clone(), one.zeros_like(), 1e-3, Activation::Relu).output;
+    let gradients = loss(normalized + skip.clone(), 3).backward();
+    let expected = random(3, [2, 3, 4, 4], &device);
+    assert_eq!(difference(skip.grad(&gradients).unwrap(), expected.inner()), 0.0);
+}
+
+#[test]
+fn gradient_checkpointing_gives_the_same_gradients() {
+    let gradient = |device: Device| {
+        let x = random(1, [2, 4, 9, 9], &device).require_grad();
+        let weight = random(2, [6, 4, 1, 1], &device);
+        let y = relu(conv2d(x.clone(), weight, ConvGeometry::default()));
+        let one = Tensor::ones([6], &device);
+        let y = batch_norm_activation(y, one.clone(), one, 1e-3, Activation::HardSwish).output;
+        x.grad(&loss(y, 3).backward()).unwrap()
+    };
+    let plain = gradient(Device::flex().autodiff());
+    let balanced = gradient(Device::flex().autodiff().gradient_checkpointing());
+    assert_eq!(values(plain), values(balanced));
+}
+
+#[test]
+fn nan_reaches_the_output() {
+    let device = Device::flex();
+    for (weight, padding, groups) in [([4, 4, 1, 1], 0, 1), ([4, 1, 3, 3], 1, 4)] {
+        let geometry = ConvGeometry { padding, groups, ..ConvGeometry::default() };
+        let mut data = noise(1, 4 * 25);
+        data[2 * 25 + 12] = f32::NAN;
+        let x = Tensor::from_data(TensorData::new(data, [1, 4, 5, 5]), &device);
+        let weight = random(2, weight, &device);
+        let bias = random(3, [4], &device);
+        for activation in ACTIVATIONS {
+            let y = conv2d_bias_activation(x.clone(), weight.clone(), bias.clone(), geometry, activation);
+            let y = values(y);
+            assert!(y[2 * 25 + 12].is_nan(), "{geometry:?} {activation:?}");
+            assert!(y[0].is_finite());
+            let norm = batch_norm_activation(x.clone(), bias.clone(), bias.clone(), 1e-3, activation);
+            let (output, mean) = (values(norm.output), values(norm.mean));
+            assert!(output[2 * 25..3 * 25].iter().all(|v| v.is_nan()));
+            assert!(output[..2 * 25].iter().all(|v| v.is_finite()));
+            assert!(mean[2].is_nan() && mean[1].is_finite());
+        }
+    }
+}
+
+#[test]
+fn variance_survives_a_large_mean() {
+    let device = Device::flex();
+    let x = random(1, [2, 1, 9, 9], &device);
+    let one = Tensor::ones([1], &device);
+    let run = |x| {
+        let norm = batch_norm_activation(x, one.clone(), one.clone(), 1e-3, Activation::Identity);
+        values(norm.variance)[0]
+    };
+    let (near, far) = (run(x.clone()), run(x + 1000.0));
+    assert!((near - far).abs() < 1e-3 * near, "{near} became {far}");
+}
+
+#[test]
+fn bits_do_not_depend_on_the_threads() {
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let device = Device::flex().autodiff();
+            let mut bits: Vec<u32> = Vec::new();
+            for (weight, padding, groups) in
+                [([7, 5, 1, 1], 0, 1), ([5, 1, 5, 5], 2, 5), ([8, 5, 3, 3], 1, 1)]
+            {
+                let geometry = ConvGeometry { padding, groups, ..ConvGeometry::default() };
+                let x = random(1, [9, 5, 13, 11], &device).require_grad();
+                let weight = random(2, weight, &device).require_grad();
+                let y = conv2d(x.clone(), weight.clone(), geometry);
+                let gamma = random(3, [y.dims()[1]], &device).require_grad();
+                let y = batch_norm_activation(y, gamma.clone(), gamma.clone(), 1e-3, Activation::HardSwish)
+                    .output;
+                let gradients = loss(y.clone(), 4).backward();
+                let parts = [
+                    values(y),
+                    values(x.grad(&gradients).unwrap()),
+                    values(weight.grad(&gradients).unwrap()),
+                    values(gamma.grad(&gradients).unwrap()),
+                ];
+                bits.extend(parts.concat().iter().map(|v| v.to_bits()));
+            }
+            bits
+        })
+    };
+    let one = run(1);
+    assert_eq!(one, run(1));
+    assert_eq!(one, run(2));
+    assert_eq!(one, run(3));
+}
+
+#[test]
+fn flex_is_supported_with_and_without_autodiff() {
+    assert!(supports(&Device::flex()));
+    assert!(supports(&Device::flex().autodiff()));
+}
+
+#[test]
+#[should_panic(expected = "does not fit an input of 3 channels")]
+fn a_weight_for_other_channels_is_refused() {
+    let device = Device::flex();
+    let x = random(1, [1, 3, 5, 5], &device);
+    conv2d(x, random(2, [4, 2, 1, 1], &device), ConvGeometry::default());
+}
+
+#[test]
+#[should_panic(expected = "is larger than input")]
+fn a_window_larger_than_the_input_is_refused() {
+    let device = Device::flex();
+    let x = random(1, [1, 3, 2, 5], &device);
+    conv2d(x, random(2, [4, 3, 3, 3], &device), ConvGeometry::default());
+}
+
+#[test]
+#[should_panic(expected = "expected one value for each of 3 channels")]
+fn gamma_of_another_length_is_refused() {
+    let device = Device::flex();
+    let x = random(1, [1, 3, 2, 5], &device);
+    let one = Tensor::ones([2], &device);
+    batch_norm_activation(x, one.clone(), one, 1e-3, Activation::Relu);
+}
