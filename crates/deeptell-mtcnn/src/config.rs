@@ -1,0 +1,146 @@
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::network::{EMBEDDED, Networks, PNet};
+use crate::{Mtcnn, MtcnnError};
+
+/// Settings of [`Mtcnn`]. The defaults are those of facenet-pytorch 2.6.0.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MtcnnConfig {
+    /// Side of the smallest face looked for, in pixels; at least 12. The time of a frame falls
+    /// with its square.
+    pub min_face: f32,
+    /// Probabilities, in `0..=1`, a box must reach in P-Net and exceed in R-Net and O-Net.
+    pub thresholds: [f32; 3],
+    /// Size of a pyramid level relative to the one before; above 0 and at most 0.95.
+    pub scale_factor: f64,
+    /// Bounds on the work an image may cause.
+    pub limits: CandidateLimits,
+}
+
+/// How many boxes may enter each step for one image; the most probable ones go on.
+///
+/// Photographs stay far below the defaults (a 720p frame of six faces sends 250 boxes to R-Net);
+/// they are there for pictures made of texture that looks like faces, where time would grow
+/// with the square of the candidates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CandidateLimits {
+    /// P-Net cells of one pyramid level, before non-maximum suppression; at least 1.
+    pub level: usize,
+    /// Crops for R-Net; at least 1.
+    pub refinement: usize,
+    /// Crops for O-Net; at least 1.
+    pub output: usize,
+}
+
+impl Default for CandidateLimits {
+    fn default() -> Self {
+        Self { level: 8192, refinement: 4096, output: 1024 }
+    }
+}
+
+impl Default for MtcnnConfig {
+    fn default() -> Self {
+        Self {
+            min_face: 20.0,
+            thresholds: [0.6, 0.7, 0.7],
+            scale_factor: 0.709,
+            limits: CandidateLimits::default(),
+        }
+    }
+}
+
+impl MtcnnConfig {
+    /// A detector on `device` with the embedded weights.
+    ///
+    /// # Errors
+    /// [`MtcnnError::Setting`] names the first setting that is out of its range.
+    pub fn init(&self, device: &Device) -> Result<Mtcnn, MtcnnError> {
+        self.init_with_weights(device, EMBEDDED.to_vec())
+    }
+
+    /// A detector on `device` with the weights in `safetensors`, the bytes of a file like the one
+    /// `scripts/convert_weights.py` makes.
+    ///
+    /// # Errors
+    /// [`MtcnnError::Setting`] as for [`init`](Self::init), and [`MtcnnError::Weights`] as for
+    /// [`Networks::load`].
+    pub fn init_with_weights(&self, device: &Device, safetensors: Vec<u8>) -> Result<Mtcnn, MtcnnError> {
+        self.validate()?;
+        let networks = Networks::new(device).load(safetensors)?;
+        Ok(Mtcnn::from_networks(self.clone(), networks, device))
+    }
+
+    fn validate(&self) -> Result<(), MtcnnError> {
+        let window = PNet::WINDOW as f32;
+        let [pnet, rnet, onet] = self.thresholds;
+        let probability = |value: f32| (0.0..=1.0).contains(&value);
+        let count = |setting, value: usize| (setting, value as f64, "at least 1", value >= 1);
+        let checks = [
+            (
+                "min_face",
+                f64::from(self.min_face),
+                "a finite number of pixels, at least 12",
+                self.min_face.is_finite() && self.min_face >= window,
+            ),
+            ("thresholds[0]", f64::from(pnet), "between 0 and 1", probability(pnet)),
+            ("thresholds[1]", f64::from(rnet), "between 0 and 1", probability(rnet)),
+            ("thresholds[2]", f64::from(onet), "between 0 and 1", probability(onet)),
+            (
+                "scale_factor",
+                self.scale_factor,
+                "above 0 and at most 0.95",
+                self.scale_factor > 0.0 && self.scale_factor <= 0.95,
+            ),
+            count("limits.level", self.limits.level),
+            count("limits.refinement", self.limits.refinement),
+            count("limits.output", self.limits.output),
+        ];
+        match checks.into_iter().find(|&(.., holds)| !holds) {
+            Some((setting, value, expected, _)) => Err(MtcnnError::Setting { setting, value, expected }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_setting_at_fault_is_named() {
+        let default = MtcnnConfig::default();
+        assert!(default.validate().is_ok());
+        let faults = [
+            ("min_face", MtcnnConfig { min_face: f32::NAN, ..default.clone() }),
+            ("min_face", MtcnnConfig { min_face: f32::INFINITY, ..default.clone() }),
+            ("min_face", MtcnnConfig { min_face: 11.9, ..default.clone() }),
+            ("thresholds[0]", MtcnnConfig { thresholds: [-0.1, 0.7, 0.7], ..default.clone() }),
+            ("thresholds[1]", MtcnnConfig { thresholds: [0.6, f32::NAN, 0.7], ..default.clone() }),
+            ("thresholds[2]", MtcnnConfig { thresholds: [0.6, 0.7, 1.1], ..default.clone() }),
+            ("scale_factor", MtcnnConfig { scale_factor: 0.0, ..default.clone() }),
+            ("scale_factor", MtcnnConfig { scale_factor: 1.0, ..default.clone() }),
+            ("scale_factor", MtcnnConfig { scale_factor: f64::NAN, ..default.clone() }),
+            (
+                "limits.output",
+                MtcnnConfig { limits: CandidateLimits { output: 0, ..default.limits }, ..default.clone() },
+            ),
+        ];
+        for (name, config) in faults {
+            let error = config.init(&Device::flex()).unwrap_err();
+            assert!(matches!(error, MtcnnError::Setting { setting, .. } if setting == name), "{error}");
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn settings_survive_a_file() {
+        let config = MtcnnConfig { min_face: 40.0, ..MtcnnConfig::default() };
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<MtcnnConfig>(&text).unwrap(), config);
+        assert_eq!(serde_json::from_str::<MtcnnConfig>("{}").unwrap(), MtcnnConfig::default());
+        assert!(serde_json::from_str::<MtcnnConfig>(r#"{"min_size": 3}"#).is_err());
+    }
+}

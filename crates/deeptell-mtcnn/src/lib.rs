@@ -1,0 +1,55 @@
+//! MTCNN face detection in Burn, with the weights embedded.
+//!
+//! [`Mtcnn`] finds the faces of an image, each with its box, its probability and five
+//! landmarks. It is the cascade of Zhang, Zhang, Li and Qiao, "Joint Face Detection and Alignment
+//! Using Multitask Cascaded Convolutional Networks" (2016, <https://arxiv.org/abs/1604.02878>):
+//! P-Net proposes boxes at every size, R-Net refines them, O-Net decides and places the
+//! landmarks. Weights and numbers are those of facenet-pytorch 2.6.0, which the results follow
+//! to a fraction of a pixel.
+//!
+//! ```
+//! use burn::tensor::Device;
+//! use deeptell_image::RgbImage;
+//! use deeptell_mtcnn::{MtcnnConfig, Selection};
+//!
+//! let mtcnn = MtcnnConfig { min_face: 40.0, ..MtcnnConfig::default() }.init(&Device::flex())?;
+//! let frame = RgbImage::from_pixel(96, 64, image::Rgb([90, 120, 150]));
+//! let faces = mtcnn.detect(&frame)?;
+//! assert!(faces.is_empty()); // plain blue: nobody there
+//!
+//! // The face meant when only one is wanted:
+//! let face = Selection::Largest.pick(&faces, frame.width(), frame.height()).map(|i| faces[i]);
+//! assert!(face.is_none());
+//! # Ok::<(), deeptell_mtcnn::MtcnnError>(())
+//! ```
+//!
+//! [`Mtcnn::detect_batch`] takes frames of any sizes at once. [`Mtcnn::propose`],
+//! [`Mtcnn::refine`] and [`Mtcnn::conclude`] are the three stages for themselves, [`pyramid`] and
+//! [`resample`] what the networks in [`network`] are shown.
+//!
+//! # Differences from facenet-pytorch
+//! - Frames of a batch may differ in size and may be without a face.
+//! - An image smaller than the smallest face has no face, instead of raising an error.
+//! - A box without a pixel inside its image leaves the cascade alone, not crops and boxes out of
+//!   step.
+//! - Memory and time are bounded: P-Net works in tiles, R-Net and O-Net in batches, and
+//!   [`CandidateLimits`] caps what a picture of nothing but face-like texture can ask for.
+
+mod candidate;
+mod config;
+mod crops;
+mod detector;
+mod error;
+mod face;
+pub mod network;
+mod proposal;
+mod pyramid;
+mod resample;
+
+pub use candidate::Candidate;
+pub use config::{CandidateLimits, MtcnnConfig};
+pub use detector::Mtcnn;
+pub use error::MtcnnError;
+pub use face::{Face, Selection};
+pub use pyramid::{Level, pyramid};
+pub use resample::{Window, resample};

@@ -1,0 +1,77 @@
+use burn::module::Module;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
+use burn::nn::{PRelu, PReluConfig};
+use burn::tensor::{Device, Tensor};
+
+/// One row of a network's table: an unpadded convolution of stride 1, a `PReLU` with one
+/// slope a channel and, in most rows, a max pool of stride 2.
+pub(super) struct Row {
+    pub(super) channels: usize,
+    pub(super) kernel: usize,
+    /// Side of the pool's window.
+    pub(super) pool: Option<usize>,
+}
+
+/// Shorthand that keeps the tables readable.
+pub(super) const fn row(channels: usize, kernel: usize, pool: Option<usize>) -> Row {
+    Row { channels, kernel, pool }
+}
+
+/// The convolutional part of a network: the rows of its table in turn.
+#[derive(Module, Debug)]
+pub(super) struct Trunk {
+    blocks: Vec<Block>,
+}
+
+#[derive(Module, Debug)]
+struct Block {
+    convolution: Conv2d,
+    activation: PRelu,
+    pool: Option<MaxPool2d>,
+}
+
+impl Trunk {
+    /// The trunk of `rows`, for RGB input.
+    pub(super) fn new(rows: &[Row], device: &Device) -> Self {
+        let mut channels_in = 3;
+        let blocks = rows
+            .iter()
+            .map(|row| {
+                let channels = [std::mem::replace(&mut channels_in, row.channels), row.channels];
+                Block {
+                    convolution: Conv2dConfig::new(channels, [row.kernel; 2]).init(device),
+                    activation: PReluConfig::new().with_num_parameters(row.channels).init(device),
+                    // Caffe, where the networks were trained, rounds the size of a pool up.
+                    pool: row.pool.map(|side| {
+                        MaxPool2dConfig::new([side; 2]).with_strides([2, 2]).with_ceil_mode(true).init()
+                    }),
+                }
+            })
+            .collect();
+        Self { blocks }
+    }
+
+    /// # Shapes
+    /// - input: `[batch, 3, height, width]`
+    /// - output: `[batch, channels of the last row, smaller height, smaller width]`
+    pub(super) fn forward(&self, images: Tensor<4>) -> Tensor<4> {
+        self.blocks.iter().fold(images, |x, block| {
+            let x = block.activation.forward(block.convolution.forward(x));
+            match &block.pool {
+                Some(pool) => pool.forward(x),
+                None => x,
+            }
+        })
+    }
+
+    /// [`forward`](Self::forward), flattened for a dense layer in the order width, height,
+    /// channel that the dense weights expect (Caffe's column-major heritage).
+    ///
+    /// # Shapes
+    /// - input: `[batch, 3, height, width]`
+    /// - output: `[batch, features]`
+    pub(super) fn features(&self, images: Tensor<4>) -> Tensor<2> {
+        self.forward(images).swap_dims(1, 3).flatten(1, 3)
+    }
+}
