@@ -1,0 +1,372 @@
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::nn::Initializer;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig, PaddingConfig2d};
+use burn::tensor::activation::{hard_sigmoid, hard_swish, relu};
+use burn::tensor::{Device, Tensor};
+use deeptell_kernels as kernels;
+use deeptell_kernels::{Activation, ConvGeometry};
+
+use crate::architecture::{BLOCKS, BlockSpec, EMBEDDING_CHANNELS, HIDDEN_CHANNELS, STEM_CHANNELS, squeezed};
+
+/// torchvision's `BatchNorm2d` settings in MobileNetV3; Burn's defaults differ.
+const BATCH_NORM_EPSILON: f64 = 1e-3;
+const BATCH_NORM_MOMENTUM: f64 = 0.01;
+/// Slope of the hard sigmoid in the squeeze-and-excite gate: `clamp(x / 6 + 0.5, 0, 1)`.
+const GATE_SLOPE: f64 = 1.0 / 6.0;
+
+/// What a [`MobileNetV3Small`] is built from.
+#[derive(Config, Debug)]
+pub struct MobileNetV3SmallConfig {
+    /// Logits per image: 1000 for ImageNet, 1 for real against fake.
+    pub classes: usize,
+    /// Probability that a hidden unit of the classifier is dropped in training, `0..1`.
+    #[config(default = 0.2)]
+    pub dropout: f64,
+}
+
+impl MobileNetV3SmallConfig {
+    /// A network with random weights (Kaiming normal, as torchvision does).
+    ///
+    /// # Panics
+    /// When `classes` is 0 or `dropout` is outside of `0..=1`.
+    pub fn init(&self, device: &Device) -> MobileNetV3Small {
+        let linear = |input, output| {
+            LinearConfig::new(input, output)
+                .with_initializer(Initializer::Normal { mean: 0.0, std: 0.01 })
+                .init(device)
+        };
+        MobileNetV3Small {
+            stem: ConvNormActivation::new(3, STEM_CHANNELS, 3, 2, 1, Activation::HardSwish, device),
+            blocks: BLOCKS.iter().map(|spec| InvertedResidual::new(spec, device)).collect(),
+            last: ConvNormActivation::new(
+                BLOCKS[BLOCKS.len() - 1].output,
+                EMBEDDING_CHANNELS,
+                1,
+                1,
+                1,
+                Activation::HardSwish,
+                device,
+            ),
+            hidden: linear(EMBEDDING_CHANNELS, HIDDEN_CHANNELS),
+            dropout: DropoutConfig::new(self.dropout).init(),
+            classifier: linear(HIDDEN_CHANNELS, self.classes),
+        }
+    }
+}
+
+/// MobileNetV3-Small: stem, eleven [blocks](BLOCKS), a last convolution, two linear layers.
+///
+/// 2,542,856 parameters with 1000 classes and 1,518,881 with one.
+#[derive(Module, Debug)]
+pub struct MobileNetV3Small {
+    stem: ConvNormActivation,
+    blocks: Vec<InvertedResidual>,
+    last: ConvNormActivation,
+    hidden: Linear,
+    dropout: Dropout,
+    classifier: Linear,
+}
+
+impl MobileNetV3Small {
+    /// Logits of a batch of [normalised](crate::normalize) images.
+    ///
+    /// # Shapes
+    /// - input: `[N, 3, H, W]`, H and W at least 32 (224 in training)
+    /// - result: `[N, classes]`, unbounded
+    pub fn forward(&self, input: Tensor<4>) -> Tensor<2> {
+        self.classify(self.embed(input))
+    }
+
+    /// The pooled embedding that the classifier reads.
+    ///
+    /// # Shapes
+    /// - input: `[N, 3, H, W]`
+    /// - result: `[N, 576]`
+    pub fn embed(&self, input: Tensor<4>) -> Tensor<2> {
+        pool(self.features(input)).flatten(1, 3)
+    }
+
+    /// The last feature map, before pooling.
+    ///
+    /// # Shapes
+    /// - input: `[N, 3, H, W]`
+    /// - result: `[N, 576, H/32, W/32]`, rounded up
+    pub fn features(&self, input: Tensor<4>) -> Tensor<4> {
+        let stem = self.stem.forward(input);
+        let trunk = self.blocks.iter().fold(stem, |x, block| block.forward(x));
+        self.last.forward(trunk)
+    }
+
+    /// The output of every stage, torchvision's `features.0` to `features.12`, for comparing
+    /// layer by layer. It keeps all of them in memory; [`features`](Self::features) does not.
+    ///
+    /// # Shapes
+    /// - input: `[N, 3, H, W]`
+    /// - result: 13 tensors `[N, C, h, w]`
+    pub fn stages(&self, input: Tensor<4>) -> Vec<Tensor<4>> {
+        let mut stages = vec![self.stem.forward(input)];
+        for block in &self.blocks {
+            stages.push(block.forward(stages[stages.len() - 1].clone()));
+        }
+        stages.push(self.last.forward(stages[stages.len() - 1].clone()));
+        stages
+    }
+
+    /// Logits from an embedding.
+    ///
+    /// # Shapes
+    /// - embedding: `[N, 576]`
+    /// - result: `[N, classes]`
+    pub fn classify(&self, embedding: Tensor<2>) -> Tensor<2> {
+        let hidden = hard_swish(self.hidden.forward(embedding));
+        self.classifier.forward(self.dropout.forward(hidden))
+    }
+
+    /// Takes everything before the classifier out of training: weights get no gradient and
+    /// `BatchNorm` keeps its running statistics.
+    #[must_use]
+    pub fn freeze_backbone(self) -> Self {
+        Self { stem: self.stem.freeze(), blocks: self.blocks.freeze(), last: self.last.freeze(), ..self }
+    }
+
+    /// Puts the backbone back into training, statistics included.
+    #[must_use]
+    pub fn unfreeze_backbone(self) -> Self {
+        Self {
+            stem: self.stem.unfreeze(),
+            blocks: self.blocks.unfreeze(),
+            last: self.last.unfreeze(),
+            ..self
+        }
+    }
+
+    /// The same function with every `BatchNorm` folded into the convolution before it
+    /// (Jacob et al. 2018, section 3.2): faster, for inference only.
+    ///
+    /// Call it on a network that is not on an autodiff device; a folded network has nothing
+    /// to adapt and cannot be [stored](crate::Weights) for training.
+    #[must_use]
+    pub fn folded(self) -> Self {
+        Self {
+            stem: self.stem.folded(),
+            blocks: self.blocks.into_iter().map(InvertedResidual::folded).collect(),
+            last: self.last.folded(),
+            ..self
+        }
+    }
+
+    /// Number of trainable values. (`num_params` counts running statistics as well.)
+    pub fn parameter_count(&self) -> usize {
+        let statistics =
+            |layer: &ConvNormActivation| layer.norm.as_ref().map_or(0, |norm| 2 * norm.gamma.val().dims()[0]);
+        let in_blocks: usize = self
+            .blocks
+            .iter()
+            .flat_map(|b| b.expand.iter().chain([&b.depthwise, &b.project]))
+            .map(statistics)
+            .sum();
+        self.num_params() - in_blocks - statistics(&self.stem) - statistics(&self.last)
+    }
+}
+
+/// Mean over height and width: `[N, C, H, W]` to `[N, C, 1, 1]`.
+fn pool(x: Tensor<4>) -> Tensor<4> {
+    x.mean_dims(&[2, 3])
+}
+
+/// Convolution, batch normalisation, nonlinearity.
+#[derive(Module, Debug)]
+struct ConvNormActivation {
+    convolution: Conv2d,
+    /// `None` once folded into the convolution.
+    norm: Option<BatchNorm>,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl ConvNormActivation {
+    fn new(
+        input: usize,
+        output: usize,
+        kernel: usize,
+        stride: usize,
+        groups: usize,
+        activation: Activation,
+        device: &Device,
+    ) -> Self {
+        let padding = (kernel - 1) / 2;
+        let convolution = Conv2dConfig::new([input, output], [kernel, kernel])
+            .with_stride([stride, stride])
+            .with_groups(groups)
+            .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
+            .with_bias(false)
+            .with_initializer(Initializer::KaimingNormal { gain: 2f64.sqrt(), fan_out_only: true })
+            .init(device);
+        let norm = BatchNormConfig::new(output)
+            .with_epsilon(BATCH_NORM_EPSILON)
+            .with_momentum(BATCH_NORM_MOMENTUM)
+            .init(device);
+        Self { convolution, norm: Some(norm), activation }
+    }
+
+    /// - x: `[N, input, H, W]`
+    /// - result: `[N, output, H/stride, W/stride]`, rounded up
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        if kernels::supports(&x.device()) { self.forward_fused(x) } else { self.forward_plain(x) }
+    }
+
+    fn forward_plain(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = self.convolution.forward(x);
+        let x = match &self.norm {
+            Some(norm) => norm.forward(x),
+            None => x,
+        };
+        activate(x, self.activation)
+    }
+
+    fn forward_fused(&self, x: Tensor<4>) -> Tensor<4> {
+        let convolution = &self.convolution;
+        let geometry = ConvGeometry {
+            stride: convolution.stride[0],
+            padding: (convolution.kernel_size[0] - 1) / 2,
+            groups: convolution.groups,
+        };
+        let (weight, bias) = match &self.norm {
+            Some(norm) if x.device().is_autodiff() && norm.training.is_enabled() => {
+                let x = kernels::conv2d(x, convolution.weight.val(), geometry);
+                return self.norm_in_training(x, norm);
+            }
+            Some(norm) => folded(convolution, norm),
+            None => (convolution.weight.val(), self.folded_bias()),
+        };
+        kernels::conv2d_bias_activation(x, weight, bias, geometry, self.activation)
+    }
+
+    /// Normalises by the statistics of the batch and moves the running ones towards them.
+    fn norm_in_training(&self, x: Tensor<4>, norm: &BatchNorm) -> Tensor<4> {
+        let (gamma, beta) = (norm.gamma.val(), norm.beta.val());
+        let normed = kernels::batch_norm_activation(x, gamma, beta, norm.epsilon, self.activation);
+        let blend = |old: Tensor<1>, new: Tensor<1>| {
+            (old.mul_scalar(1.0 - norm.momentum) + new.detach().mul_scalar(norm.momentum)).detach()
+        };
+        norm.running_mean.update(blend(norm.running_mean.value_sync(), normed.mean));
+        norm.running_var.update(blend(norm.running_var.value_sync(), normed.variance));
+        normed.output
+    }
+
+    fn folded_bias(&self) -> Tensor<1> {
+        match &self.convolution.bias {
+            Some(bias) => bias.val(),
+            None => Tensor::zeros([self.convolution.weight.dims()[0]], &self.convolution.weight.device()),
+        }
+    }
+
+    fn folded(self) -> Self {
+        let Some(norm) = &self.norm else { return self };
+        let (weight, bias) = folded(&self.convolution, norm);
+        let convolution = Conv2d {
+            weight: Param::from_tensor(weight),
+            bias: Some(Param::from_tensor(bias)),
+            ..self.convolution
+        };
+        Self { convolution, norm: None, activation: self.activation }
+    }
+}
+
+/// Weight and bias of the one convolution that does what `convolution` and `norm` do with
+/// running statistics.
+fn folded(convolution: &Conv2d, norm: &BatchNorm) -> (Tensor<4>, Tensor<1>) {
+    let scale = norm.gamma.val() / (norm.running_var.value() + norm.epsilon).sqrt();
+    let bias = norm.beta.val() - norm.running_mean.value() * scale.clone();
+    let channels = scale.dims()[0];
+    (convolution.weight.val() * scale.reshape([channels, 1, 1, 1]), bias)
+}
+
+fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
+    match activation {
+        Activation::Identity => x,
+        Activation::Relu => relu(x),
+        Activation::HardSwish => hard_swish(x),
+    }
+}
+
+/// A gate on each channel from the mean of all of them (Hu et al. 2018, section 3; the hard
+/// sigmoid is MobileNetV3's, section 5.2).
+#[derive(Module, Debug)]
+struct SqueezeExcite {
+    fc1: Conv2d,
+    fc2: Conv2d,
+}
+
+impl SqueezeExcite {
+    fn new(channels: usize, device: &Device) -> Self {
+        let layer = |input, output| Conv2dConfig::new([input, output], [1, 1]).init(device);
+        let inside = squeezed(channels);
+        Self { fc1: layer(channels, inside), fc2: layer(inside, channels) }
+    }
+
+    /// - x and result: `[N, channels, H, W]`
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let squeezed = relu(self.fc1.forward(pool(x.clone())));
+        x * hard_sigmoid(self.fc2.forward(squeezed), GATE_SLOPE, 0.5)
+    }
+}
+
+/// One row of [`BLOCKS`]: expand, filter each channel, gate, project, add the input where
+/// shapes allow (Howard et al. 2019, figure 4).
+#[derive(Module, Debug)]
+struct InvertedResidual {
+    expand: Option<ConvNormActivation>,
+    depthwise: ConvNormActivation,
+    squeeze_excite: Option<SqueezeExcite>,
+    project: ConvNormActivation,
+    residual: bool,
+}
+
+impl InvertedResidual {
+    fn new(spec: &BlockSpec, device: &Device) -> Self {
+        let &BlockSpec { input, kernel, expanded, output, activation, stride, .. } = spec;
+        let pointwise =
+            |input, output, activation| ConvNormActivation::new(input, output, 1, 1, 1, activation, device);
+        Self {
+            expand: (expanded != input).then(|| pointwise(input, expanded, activation)),
+            depthwise: ConvNormActivation::new(
+                expanded, expanded, kernel, stride, expanded, activation, device,
+            ),
+            squeeze_excite: spec.squeeze_excite.then(|| SqueezeExcite::new(expanded, device)),
+            project: pointwise(expanded, output, Activation::Identity),
+            residual: stride == 1 && input == output,
+        }
+    }
+
+    /// - x: `[N, input, H, W]`
+    /// - result: `[N, output, H/stride, W/stride]`, rounded up
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let shortcut = self.residual.then(|| x.clone());
+        let x = match &self.expand {
+            Some(expand) => expand.forward(x),
+            None => x,
+        };
+        let x = self.depthwise.forward(x);
+        let x = match &self.squeeze_excite {
+            Some(gate) => gate.forward(x),
+            None => x,
+        };
+        let x = self.project.forward(x);
+        match shortcut {
+            Some(shortcut) => x + shortcut,
+            None => x,
+        }
+    }
+
+    fn folded(self) -> Self {
+        Self {
+            expand: self.expand.map(ConvNormActivation::folded),
+            depthwise: self.depthwise.folded(),
+            project: self.project.folded(),
+            ..self
+        }
+    }
+}

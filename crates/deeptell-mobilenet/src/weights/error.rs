@@ -1,0 +1,94 @@
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why weights could not be read, written, or put into a network.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum WeightsError {
+    /// The file system refused.
+    #[error("cannot access the weights file {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Neither ONNX, nor safetensors, nor PyTorch.
+    #[error("{path} is no weights file: pass ONNX (.onnx), safetensors, or PyTorch (.pth, .pt)")]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is of a known format and damaged.
+    #[error("{path} is a damaged {format} file ({reason}): fetch it again")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// `BatchNorm` was folded into the convolutions, so there is nothing to fine-tune from.
+    #[error(
+        "{path} has its BatchNorm folded into the convolutions (an ordinary inference export). \
+         Fine-tuning needs BatchNorm's own scale, shift and running statistics, and folding cannot be \
+         undone: export again in training mode (torch.onnx.export with \
+         training=TrainingMode.PRESERVE and do_constant_folding=False), or use the .pth or safetensors file"
+    )]
+    Folded {
+        /// The file, or "the network".
+        path: PathBuf,
+    },
+    /// A weight is NaN or infinite.
+    #[error(
+        "{path}: value {at} of tensor {name} is not a finite number: the file is damaged or the training diverged"
+    )]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Index into its values.
+        at: usize,
+    },
+    /// A tensor of the network is not in the file.
+    #[error("the weights lack the tensor {name}: they are of another network, or only a part of this one")]
+    MissingTensor {
+        /// torchvision's name.
+        name: String,
+    },
+    /// A tensor of the file is not in the network.
+    #[error("the weights have a tensor {name} that MobileNetV3-Small has not: they are of another network")]
+    UnknownTensor {
+        /// Its name.
+        name: String,
+    },
+    /// A tensor has another shape than the network's.
+    #[error("tensor {name} has shape {found:?} where the network needs {expected:?}")]
+    Shape {
+        /// torchvision's name.
+        name: String,
+        /// Shape in the network, in torchvision's layout.
+        expected: Vec<usize>,
+        /// Shape in the file.
+        found: Vec<usize>,
+    },
+    /// A tensor is stored in a number format that is not a float.
+    #[error("{path}: tensor {name} is stored as {dtype}; only f16, bf16, f32 and f64 can be weights")]
+    Dtype {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Its number format.
+        dtype: String,
+    },
+    /// A fault of deeptell itself.
+    #[error("internal fault while moving weights ({reason}): please report it")]
+    Internal {
+        /// What went wrong.
+        reason: String,
+    },
+}

@@ -1,0 +1,87 @@
+use burn::module::Module as _;
+use burn::tensor::Device;
+use deeptell_mobilenet::MobileNetV3SmallConfig;
+use serde::Deserialize;
+
+use crate::{generated, input, relative_error, values};
+
+#[derive(Deserialize)]
+struct Golden {
+    input_shape: [usize; 4],
+    stages: Vec<Stage>,
+    embedding_first: Vec<Vec<f32>>,
+    logits: Vec<Vec<f32>>,
+}
+
+#[derive(Deserialize)]
+struct Stage {
+    shape: [usize; 4],
+    mean_abs: f32,
+    first: Vec<f32>,
+    last: Vec<f32>,
+}
+
+const TOLERANCE: f32 = 1e-4;
+
+fn golden() -> Golden {
+    serde_json::from_str(include_str!("../data/torchvision.json")).unwrap()
+}
+
+#[test]
+fn every_stage_is_torchvisions() {
+    let device = Device::flex();
+    let golden = golden();
+    let stages = generated(3, &device).stages(input(golden.input_shape, &device));
+    assert_eq!(stages.len(), golden.stages.len());
+    for (number, (stage, expected)) in stages.into_iter().zip(&golden.stages).enumerate() {
+        assert_eq!(stage.dims(), expected.shape, "features.{number}");
+        let found = values(stage);
+        let mean_abs = found.iter().map(|v| v.abs()).sum::<f32>() / found.len() as f32;
+        for (part, found, expected) in [
+            ("first", &found[..24], expected.first.as_slice()),
+            ("last", &found[found.len() - 24..], expected.last.as_slice()),
+            ("mean of magnitudes", &[mean_abs], &[expected.mean_abs]),
+        ] {
+            let error = relative_error(found, expected);
+            assert!(error <= TOLERANCE, "features.{number}, {part}: relative error {error:e}");
+        }
+    }
+}
+
+#[test]
+fn embedding_and_logits_are_torchvisions_folded_or_not() {
+    let device = Device::flex();
+    let golden = golden();
+    let network = generated(3, &device);
+    for network in [network.clone(), network.folded()] {
+        let embedding = network.embed(input(golden.input_shape, &device));
+        let logits = values(network.classify(embedding.clone()));
+        let embedding = values(embedding);
+        for (row, expected) in golden.embedding_first.iter().enumerate() {
+            let error = relative_error(&embedding[row * 576..row * 576 + expected.len()], expected);
+            assert!(error <= TOLERANCE, "embedding {row}: relative error {error:e}");
+        }
+        let error = relative_error(&logits, &golden.logits.concat());
+        assert!(error <= TOLERANCE, "logits: relative error {error:e}");
+    }
+}
+
+#[test]
+fn parameters_are_as_many_as_published() {
+    let device = Device::flex();
+    let network = |classes| MobileNetV3SmallConfig::new(classes).init(&device);
+    assert_eq!(network(1000).parameter_count(), 2_542_856);
+    assert_eq!(network(1).parameter_count(), 1_518_881);
+    assert!(network(1).num_params() > network(1).parameter_count());
+}
+
+#[test]
+fn a_training_device_gives_the_same_stages_while_frozen() {
+    let device = Device::flex();
+    let training = device.clone().autodiff();
+    let golden = golden();
+    let plain = generated(3, &device).embed(input(golden.input_shape, &device));
+    let frozen = generated(3, &training).freeze_backbone().embed(input(golden.input_shape, &training));
+    let error = relative_error(&values(frozen), &values(plain));
+    assert!(error <= TOLERANCE, "relative error {error:e}");
+}

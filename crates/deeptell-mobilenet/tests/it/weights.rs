@@ -1,0 +1,237 @@
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::path::Path;
+
+use burn::tensor::Device;
+use deeptell_mobilenet::{MobileNetV3SmallConfig, NamedTensor, StoredPrecision, Weights, WeightsError};
+use onnx_ir::Message as _;
+use onnx_ir::protos::{GraphProto, ModelProto, NodeProto, TensorProto};
+
+use crate::{generated, input, relative_error, values};
+
+/// Loads `file` as a backbone and compares embeddings with the network it was made from.
+fn assert_same_backbone(file: &Path, tolerance: f32) {
+    let device = Device::flex();
+    let source = generated(5, &device);
+    let mut network = MobileNetV3SmallConfig::new(1).init(&device);
+    Weights::read(file).unwrap().load_backbone_into(&mut network).unwrap();
+    let x = input([1, 3, 64, 64], &device);
+    let error = relative_error(&values(network.embed(x.clone())), &values(source.embed(x)));
+    assert!(error <= tolerance, "relative error {error:e}");
+}
+
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+fn node(operator: &str, input: &str, output: &str) -> NodeProto {
+    NodeProto {
+        op_type: operator.into(),
+        input: vec![input.into()],
+        output: vec![output.into()],
+        ..NodeProto::default()
+    }
+}
+
+/// An ONNX file as torch.onnx writes it: initialisers under torchvision's names, byte-identical
+/// ones stored once and passed on through Identity nodes.
+fn onnx(weights: &Weights, batch_norm: bool) -> Vec<u8> {
+    let mut graph = GraphProto { node: vec![node("Conv", "input", "features")], ..GraphProto::default() };
+    if batch_norm {
+        graph.node.push(node("BatchNormalization", "features", "normed"));
+    }
+    let mut stored: HashMap<(Vec<usize>, Vec<u8>), String> = HashMap::new();
+    for (i, tensor) in weights.tensors.iter().filter(|t| t.name.starts_with("features.")).enumerate() {
+        let raw = bytes(&tensor.values);
+        if let Some(first) = stored.get(&(tensor.shape.clone(), raw.clone())) {
+            graph.node.push(node("Identity", first, &tensor.name));
+            continue;
+        }
+        stored.insert((tensor.shape.clone(), raw.clone()), tensor.name.clone());
+        let mut initializer = TensorProto {
+            name: tensor.name.clone(),
+            data_type: 1,
+            dims: tensor.shape.iter().map(|&d| d as i64).collect(),
+            ..TensorProto::default()
+        };
+        // Both ways to store floats occur.
+        if i % 2 == 0 {
+            initializer.raw_data = raw.into();
+        } else {
+            initializer.float_data.clone_from(&tensor.values);
+        }
+        graph.initializer.push(initializer);
+    }
+    graph.initializer.push(TensorProto {
+        name: "onnx::Reshape_1".into(),
+        data_type: 7,
+        dims: vec![2],
+        int64_data: vec![1, -1],
+        ..TensorProto::default()
+    });
+    let model = ModelProto { ir_version: 8, graph: Some(graph).into(), ..ModelProto::default() };
+    model.write_to_bytes().unwrap()
+}
+
+fn backbone() -> Weights {
+    Weights::of(&generated(5, &Device::flex())).unwrap()
+}
+
+#[test]
+fn onnx_initialisers_become_a_trainable_backbone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("network.onnx");
+    let mut weights = backbone();
+    // Make two tensors byte-identical, so that one is only reachable through its alias.
+    let twin = weights.tensors.iter().find(|t| t.name == "features.4.block.0.1.bias").unwrap().values.clone();
+    let shape_of = |w: &Weights, name: &str| w.tensors.iter().find(|t| t.name == name).unwrap().shape.clone();
+    assert_eq!(
+        shape_of(&weights, "features.4.block.1.1.bias"),
+        shape_of(&weights, "features.4.block.0.1.bias")
+    );
+    weights.tensors.iter_mut().find(|t| t.name == "features.4.block.1.1.bias").unwrap().values = twin;
+    std::fs::write(&path, onnx(&weights, true)).unwrap();
+    let read = Weights::read(&path).unwrap();
+    let features = weights.tensors.iter().filter(|t| t.name.starts_with("features.")).count();
+    assert_eq!(read.tensors.len(), features);
+    for tensor in &read.tensors {
+        let original = weights.tensors.iter().find(|t| t.name == tensor.name).unwrap();
+        assert_eq!(tensor, original);
+    }
+}
+
+#[test]
+fn onnx_with_folded_batch_norm_is_refused_with_the_reason() {
+    let error = Weights::from_bytes(&onnx(&backbone(), false), "folded.onnx").unwrap_err();
+    assert!(matches!(error, WeightsError::Folded { .. }));
+    assert!(error.to_string().contains("Fine-tuning needs BatchNorm"), "{error}");
+}
+
+#[test]
+fn safetensors_come_back_exactly_and_halves_nearly() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("network.safetensors");
+    let mut weights = backbone();
+    weights.metadata.insert("trained_on".into(), "nothing, \"really\" 💤".into());
+    weights.write(&path, StoredPrecision::Full).unwrap();
+    assert_eq!(Weights::read(&path).unwrap(), weights);
+    assert_same_backbone(&path, 1e-6);
+    weights.write(&path, StoredPrecision::Half).unwrap();
+    assert_eq!(Weights::read(&path).unwrap().metadata, weights.metadata);
+    assert_same_backbone(&path, 2e-2);
+    assert!(std::fs::metadata(&path).unwrap().len() < 3_300_000);
+}
+
+/// A `.pth` as `torch.save(state_dict)` writes it: a zip of a pickle and raw storages.
+fn pth(tensors: &[NamedTensor], path: &Path) {
+    let mut pickle: Vec<u8> = vec![0x80, 2, b'}', b'('];
+    let unicode = |pickle: &mut Vec<u8>, text: &str| {
+        pickle.push(b'X');
+        pickle.extend((text.len() as u32).to_le_bytes());
+        pickle.extend(text.as_bytes());
+    };
+    let integer = |pickle: &mut Vec<u8>, value: usize| {
+        pickle.push(b'J');
+        pickle.extend((value as i32).to_le_bytes());
+    };
+    for (key, tensor) in tensors.iter().enumerate() {
+        unicode(&mut pickle, &tensor.name);
+        pickle.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
+        unicode(&mut pickle, "storage");
+        pickle.extend(b"ctorch\nFloatStorage\n");
+        unicode(&mut pickle, &key.to_string());
+        unicode(&mut pickle, "cpu");
+        integer(&mut pickle, tensor.values.len());
+        pickle.extend(b"tQ");
+        integer(&mut pickle, 0);
+        pickle.push(b'(');
+        tensor.shape.iter().for_each(|&d| integer(&mut pickle, d));
+        pickle.extend(b"t(");
+        for axis in 0..tensor.shape.len() {
+            integer(&mut pickle, tensor.shape[axis + 1..].iter().product());
+        }
+        pickle.push(b't');
+        pickle.extend([0x89, b'N', b't', b'R']);
+    }
+    pickle.extend(b"u.");
+
+    let mut archive = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
+    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let mut file = |name: String, content: &[u8]| {
+        archive.start_file(name, stored).unwrap();
+        archive.write_all(content).unwrap();
+    };
+    file("network/data.pkl".into(), &pickle);
+    file("network/byteorder".into(), b"little");
+    for (key, tensor) in tensors.iter().enumerate() {
+        file(format!("network/data/{key}"), &bytes(&tensor.values));
+    }
+    file("network/version".into(), b"3\n");
+    archive.finish().unwrap();
+}
+
+#[test]
+fn a_torchvision_pth_becomes_a_backbone_whatever_its_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("network.pth");
+    pth(&backbone().tensors, &path);
+    assert_same_backbone(&path, 1e-6);
+    // Five classes do not fit a network of one as a whole.
+    let mut network = MobileNetV3SmallConfig::new(1).init(&Device::flex());
+    let error = Weights::read(&path).unwrap().load_into(&mut network).unwrap_err();
+    assert!(matches!(error, WeightsError::Shape { .. }), "{error}");
+}
+
+#[test]
+fn missing_and_foreign_tensors_are_named() {
+    let mut network = MobileNetV3SmallConfig::new(5).init(&Device::flex());
+    let mut weights = backbone();
+    weights.tensors.retain(|t| t.name != "features.7.block.1.1.running_mean");
+    let error = weights.load_backbone_into(&mut network).unwrap_err();
+    assert!(
+        matches!(&error, WeightsError::MissingTensor { name } if name == "features.7.block.1.1.running_mean")
+    );
+    let mut weights = backbone();
+    weights.tensors[0].name = "layer1.0.conv1.weight".into();
+    assert!(matches!(weights.load_into(&mut network), Err(WeightsError::UnknownTensor { .. })));
+}
+
+#[test]
+fn what_is_no_weights_file_is_told_apart_from_a_damaged_one() {
+    let unknown = |bytes: &[u8]| Weights::from_bytes(bytes, "x").unwrap_err();
+    assert!(matches!(unknown(b""), WeightsError::UnknownFormat { .. }));
+    assert!(matches!(unknown(b"hello, world"), WeightsError::UnknownFormat { .. }));
+    assert!(matches!(Weights::read("no/such/file"), Err(WeightsError::Io { .. })));
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    backbone().write(&path, StoredPrecision::Full).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    assert!(matches!(
+        unknown(&whole[..whole.len() / 2]),
+        WeightsError::Damaged { format: "safetensors", .. }
+    ));
+    let whole = onnx(&backbone(), true);
+    assert!(matches!(unknown(&whole[..whole.len() / 2]), WeightsError::Damaged { format: "ONNX", .. }));
+    pth(&backbone().tensors[..3], &path);
+    let whole = std::fs::read(&path).unwrap();
+    assert!(matches!(unknown(&whole[..whole.len() / 2]), WeightsError::Damaged { format: "PyTorch", .. }));
+}
+
+#[test]
+fn numbers_that_are_none_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    let mut weights = backbone();
+    weights.tensors[3].values[2] = f32::NAN;
+    let name = weights.tensors[3].name.clone();
+    weights.write(&path, StoredPrecision::Full).unwrap();
+    let error = Weights::read(&path).unwrap_err();
+    assert!(matches!(&error, WeightsError::NotFinite { name: n, at: 2, .. } if *n == name), "{error}");
+}
+
+#[test]
+fn a_folded_network_cannot_be_stored_for_training() {
+    let folded = generated(1, &Device::flex()).folded();
+    assert!(matches!(Weights::of(&folded), Err(WeightsError::Folded { .. })));
+}
