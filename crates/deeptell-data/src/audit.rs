@@ -1,0 +1,315 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::groups::SplitSet;
+use crate::{DataError, Label, Sample, Split};
+
+/// What two splits have in common and must not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum CrossingKind {
+    /// The same file.
+    Path,
+    /// Files with the same bytes.
+    Content,
+    /// The same recording.
+    Source,
+    /// The same video.
+    Video,
+    /// The same person.
+    Identity,
+}
+
+impl fmt::Display for CrossingKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Path => "path",
+            Self::Content => "content",
+            Self::Source => "source",
+            Self::Video => "video",
+            Self::Identity => "identity",
+        })
+    }
+}
+
+/// Something found in more than one split.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crossing {
+    /// What kind of thing.
+    pub kind: CrossingKind,
+    /// Which one: a path, a name, or the SHA-256 of the content in hexadecimal.
+    pub key: String,
+    /// Where it was found, at least two.
+    pub splits: Vec<Split>,
+    /// How many samples have it.
+    pub samples: usize,
+}
+
+impl fmt::Display for Crossing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let splits: Vec<_> = self.splits.iter().map(Split::to_string).collect();
+        write!(f, "{} `{}` in {}", self.kind, self.key, splits.join(" and "))
+    }
+}
+
+/// What an audit found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditReport {
+    /// Samples that were looked at (those with a split).
+    pub samples: usize,
+    /// Samples without a split, which cannot leak.
+    pub unassigned: usize,
+    /// Everything that is in several splits, by kind and name.
+    pub crossings: Vec<Crossing>,
+    /// Files with the same bytes but different labels, one list a content: one of the labels
+    /// is wrong. Found by [`audit_contents`] only.
+    pub contradictions: Vec<Vec<PathBuf>>,
+}
+
+impl AuditReport {
+    /// Whether nothing was found.
+    pub fn is_clean(&self) -> bool {
+        self.crossings.is_empty() && self.contradictions.is_empty()
+    }
+
+    /// How many things of one kind cross.
+    pub fn count(&self, kind: CrossingKind) -> usize {
+        self.crossings.iter().filter(|crossing| crossing.kind == kind).count()
+    }
+
+    /// Turns findings into an error, for a caller that must not go on with them.
+    ///
+    /// # Errors
+    /// [`DataError::Leak`] with this report unless it [is clean](Self::is_clean).
+    pub fn into_result(self) -> Result<(), DataError> {
+        if self.is_clean() { Ok(()) } else { Err(DataError::Leak(Box::new(self))) }
+    }
+}
+
+impl fmt::Display for AuditReport {
+    /// One sentence: how many findings, and the first of them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_clean() {
+            return write!(f, "nothing crosses the splits of {} samples", self.samples);
+        }
+        let mut parts = Vec::new();
+        if let Some(first) = self.crossings.first() {
+            parts.push(format!("{} crossings, the first: {first}", self.crossings.len()));
+        }
+        if let Some(first) = self.contradictions.first() {
+            let names: Vec<_> = first.iter().map(|path| path.display().to_string()).collect();
+            parts.push(format!(
+                "{} contents labelled both real and fake, the first: {}",
+                self.contradictions.len(),
+                names.join(", ")
+            ));
+        }
+        f.write_str(&parts.join("; "))
+    }
+}
+
+/// Looks for paths, sources, videos and people that are in more than one split.
+///
+/// ```
+/// use deeptell_data::{CrossingKind, Label, Sample, Split, audit};
+///
+/// let sample = |path, split| Sample { split: Some(split), ..Sample::new(path, Label::Real, "one recording") };
+/// let report = audit(&[sample("a.png", Split::Train), sample("b.png", Split::Test)]);
+/// assert_eq!(report.count(CrossingKind::Source), 1);
+/// assert!(report.into_result().is_err());
+/// ```
+pub fn audit(samples: &[Sample]) -> AuditReport {
+    let mut tally = Tally::default();
+    for sample in samples {
+        let Some(split) = sample.split else { continue };
+        tally.add(CrossingKind::Path, sample.path.display().to_string(), split);
+        tally.add(CrossingKind::Source, sample.source.clone(), split);
+        if let Some(video) = &sample.video {
+            tally.add(CrossingKind::Video, video.clone(), split);
+        }
+        for person in &sample.identities {
+            tally.add(CrossingKind::Identity, person.clone(), split);
+        }
+    }
+    let looked_at = samples.iter().filter(|sample| sample.split.is_some()).count();
+    AuditReport {
+        samples: looked_at,
+        unassigned: samples.len() - looked_at,
+        crossings: tally.crossings(),
+        contradictions: Vec::new(),
+    }
+}
+
+/// As [`audit`], and reads every file to find equal contents under different names.
+///
+/// # Errors
+/// [`DataError::Io`] when a file cannot be read.
+pub fn audit_contents(samples: &[Sample]) -> Result<AuditReport, DataError> {
+    let mut hashes: BTreeMap<&Path, String> = BTreeMap::new();
+    let mut tally = Tally::default();
+    let mut labels: BTreeMap<String, BTreeMap<Label, &Path>> = BTreeMap::new();
+    for sample in samples {
+        let hash = match hashes.get(sample.path.as_path()) {
+            Some(hash) => hash.clone(),
+            None => hashes.entry(&sample.path).or_insert(sha256_of_file(&sample.path)?).clone(),
+        };
+        if let Some(split) = sample.split {
+            tally.add(CrossingKind::Content, hash.clone(), split);
+        }
+        labels.entry(hash).or_default().entry(sample.label).or_insert(&sample.path);
+    }
+    let mut report = audit(samples);
+    report.crossings.extend(tally.crossings());
+    report.crossings.sort_by(|a, b| (a.kind, &a.key).cmp(&(b.kind, &b.key)));
+    report.contradictions = labels
+        .into_values()
+        .filter(|files| files.len() > 1)
+        .map(|files| files.into_values().map(Path::to_path_buf).collect())
+        .collect();
+    Ok(report)
+}
+
+/// SHA-256 of the bytes of a file, in hexadecimal, read in constant memory.
+///
+/// # Errors
+/// [`DataError::Io`].
+pub fn sha256_of_file(path: impl AsRef<Path>) -> Result<String, DataError> {
+    let path = path.as_ref();
+    let mut file = File::open(path).map_err(DataError::io(path))?;
+    let mut hasher = Sha256::new();
+    std::io::copy(&mut file, &mut HashWriter(&mut hasher)).map_err(DataError::io(path))?;
+    Ok(hasher.finalize().iter().flat_map(|byte| [byte >> 4, byte & 15]).map(hex_digit).collect())
+}
+
+fn hex_digit(value: u8) -> char {
+    char::from(b"0123456789abcdef"[usize::from(value & 15)])
+}
+
+struct HashWriter<'a>(&'a mut Sha256);
+
+impl std::io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Tally(BTreeMap<(CrossingKind, String), (SplitSet, usize)>);
+
+impl Tally {
+    fn add(&mut self, kind: CrossingKind, key: String, split: Split) {
+        let (splits, samples) = self.0.entry((kind, key)).or_default();
+        splits.insert(split);
+        *samples += 1;
+    }
+
+    fn crossings(self) -> Vec<Crossing> {
+        self.0
+            .into_iter()
+            .map(|((kind, key), (splits, samples))| Crossing { kind, key, splits: splits.splits(), samples })
+            .filter(|crossing| crossing.splits.len() > 1)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(path: &Path, label: Label, source: &str, split: Option<Split>) -> Sample {
+        Sample { split, ..Sample::new(path, label, source) }
+    }
+
+    #[test]
+    fn a_clean_division_is_clean() {
+        let samples = [
+            sample(Path::new("a"), Label::Real, "a", Some(Split::Train)),
+            sample(Path::new("b"), Label::Fake, "a", Some(Split::Train)),
+            sample(Path::new("c"), Label::Real, "c", Some(Split::Test)),
+            sample(Path::new("d"), Label::Real, "a", None),
+        ];
+        let report = audit(&samples);
+        assert!(report.is_clean());
+        assert_eq!((report.samples, report.unassigned), (3, 1));
+        assert!(report.into_result().is_ok());
+    }
+
+    #[test]
+    fn every_kind_of_crossing_is_found_and_named() {
+        let person = |sample: Sample| Sample { identities: vec!["anna".into()], ..sample };
+        let video = |sample: Sample| Sample { video: Some("v".into()), ..sample };
+        let split = |path, source, split| sample(Path::new(path), Label::Real, source, Some(split));
+        let samples = [
+            split("same", "s1", Split::Train),
+            split("same", "s2", Split::Test),
+            split("p1", "shared", Split::Train),
+            split("p2", "shared", Split::Validation),
+            split("p3", "shared", Split::Test),
+            person(split("p4", "s4", Split::Train)),
+            person(split("p5", "s5", Split::Test)),
+            video(split("p6", "s6", Split::Train)),
+            video(split("p7", "s7", Split::Test)),
+        ];
+        let report = audit(&samples);
+        let found: Vec<_> = report.crossings.iter().map(|c| (c.kind, c.key.as_str(), c.samples)).collect();
+        assert_eq!(
+            found,
+            [
+                (CrossingKind::Path, "same", 2),
+                (CrossingKind::Source, "shared", 3),
+                (CrossingKind::Video, "v", 2),
+                (CrossingKind::Identity, "anna", 2),
+            ]
+        );
+        assert_eq!(report.crossings[1].splits, Split::ALL);
+        let message = report.into_result().unwrap_err().to_string();
+        assert!(
+            message.contains("4 crossings") && message.contains("path `same` in train and test"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn equal_bytes_are_found_under_other_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        let (a, b, c) = (file("a", "one"), file("b", "one"), file("c", "two"));
+        let clean = [
+            sample(&a, Label::Real, "a", Some(Split::Train)),
+            sample(&b, Label::Real, "b", Some(Split::Train)),
+            sample(&c, Label::Fake, "c", Some(Split::Test)),
+        ];
+        assert!(audit_contents(&clean).unwrap().is_clean());
+
+        let crossing = [clean[0].clone(), sample(&b, Label::Fake, "b", Some(Split::Test))];
+        let report = audit_contents(&crossing).unwrap();
+        assert_eq!(report.count(CrossingKind::Content), 1);
+        assert_eq!(report.crossings[0].key, sha256_of_file(&a).unwrap());
+        assert_eq!(report.contradictions, [vec![a, b]]);
+
+        let missing = [sample(&folder.path().join("none"), Label::Real, "n", None)];
+        assert!(matches!(audit_contents(&missing), Err(DataError::Io { .. })));
+    }
+
+    #[test]
+    fn the_hash_is_the_published_one() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "abc").unwrap();
+        // FIPS 180-2, appendix B.1.
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(sha256_of_file(file.path()).unwrap(), expected);
+    }
+}

@@ -1,0 +1,179 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::{AuditReport, Label, Layout, Split};
+
+/// What can be wrong with a data set, grouped by who can put it right.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The operating system refused: no such file, no permission, disk full.
+    #[error("cannot access {}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+
+    /// A line of a manifest, a table or a list does not say what it must.
+    #[error("{}, line {line}: {reason}", path.display())]
+    Line {
+        /// The file that holds the line.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: u64,
+        /// What is wrong and what is expected.
+        reason: String,
+    },
+    /// A metadata or split file as a whole cannot be understood.
+    #[error("{}: {reason}", path.display())]
+    Metadata {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what is expected.
+        reason: String,
+    },
+    /// The first line of a manifest is not its header.
+    #[error(
+        "{} is no deeptell manifest: its first line must be {}",
+        path.display(), crate::manifest::HEADER_LINE
+    )]
+    NotAManifest {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The manifest was written by a newer deeptell.
+    #[error("{} has manifest version {version}, this deeptell reads version 1: update deeptell", path.display())]
+    ManifestVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version its header states.
+        version: u64,
+    },
+    /// A sample holds a value that no manifest may hold.
+    #[error("sample {}: {reason}", path.display())]
+    InvalidSample {
+        /// The path of the sample.
+        path: PathBuf,
+        /// Which field, and what it must be.
+        reason: String,
+    },
+    /// A list names the same sample twice.
+    #[error("{}, line {line}: {} is listed a second time; keep one of the two", listing.display(), path.display())]
+    Duplicate {
+        /// The manifest, table or list.
+        listing: PathBuf,
+        /// Line of the second mention, from 1.
+        line: u64,
+        /// The sample named twice.
+        path: PathBuf,
+    },
+    /// A list names files that are not there.
+    #[error(
+        "{} of {listed} files listed in {} are missing, the first is {}; \
+         complete the data set, or use `scan_layout` to go on without them",
+        missing.len(), listing.display(), first(missing)
+    )]
+    MissingFiles {
+        /// The table, list or metadata file (or the root of the data set when there are several).
+        listing: PathBuf,
+        /// How many files it names.
+        listed: usize,
+        /// The ones that are missing.
+        missing: Vec<PathBuf>,
+    },
+    /// No known layout fits the folder.
+    #[error(
+        "{} has no layout deeptell knows; expected folders named `real` and `fake`, the folders of \
+         Celeb-DF, FaceForensics++ or DFDC, or a table `index.csv` with the columns file, split, label; \
+         a manifest describes anything else",
+        root.display()
+    )]
+    UnknownLayout {
+        /// The folder.
+        root: PathBuf,
+    },
+    /// The folder was read as a layout it does not have.
+    #[error("{} is not a {layout} data set: {expected}", root.display())]
+    LayoutMismatch {
+        /// The folder.
+        root: PathBuf,
+        /// The layout asked for.
+        layout: Layout,
+        /// What that layout must have.
+        expected: &'static str,
+    },
+    /// Two folders on the way to a file contradict each other.
+    #[error(
+        "{}: its folders say both real and fake; rename one of them or describe the files in a manifest",
+        path.display()
+    )]
+    AmbiguousFolder {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// There is nothing to read.
+    #[error("{} holds no image or video that belongs to the data set", root.display())]
+    Empty {
+        /// The folder.
+        root: PathBuf,
+    },
+
+    /// The settings of a split make no sense.
+    #[error("split settings: {reason}")]
+    InvalidSplit {
+        /// Which setting, and what it must be.
+        reason: String,
+    },
+    /// A split would have no sample of a class.
+    #[error(
+        "{groups} independent groups of {label} samples are too few to put one in every split ({split} \
+         stays without); add sources, set the share of a split to 0, or group by less (see `GroupBy`)"
+    )]
+    TooFewSources {
+        /// A split left without.
+        split: Split,
+        /// The class it lacks.
+        label: Label,
+        /// How many groups hold that class.
+        groups: usize,
+    },
+    /// Something that must stay within one split is in several.
+    #[error("the splits leak: {0}")]
+    Leak(Box<AuditReport>),
+
+    /// The settings of an augmentation or a blend make no sense.
+    #[error("{field}: {reason}")]
+    InvalidSetting {
+        /// Name of the field.
+        field: &'static str,
+        /// What it must be.
+        reason: String,
+    },
+    /// The landmarks are no face that a mask could be fitted to.
+    #[error("landmarks do not fit a face: {reason}; leave this sample out or detect the face again")]
+    DegenerateLandmarks {
+        /// What is wrong with them.
+        reason: String,
+    },
+}
+
+impl DataError {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { path, source }
+    }
+
+    pub(crate) fn line(path: &Path, line: u64, reason: impl Into<String>) -> Self {
+        Self::Line { path: path.to_path_buf(), line, reason: reason.into() }
+    }
+
+    pub(crate) fn metadata(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Metadata { path: path.to_path_buf(), reason: reason.into() }
+    }
+}
+
+fn first(paths: &[PathBuf]) -> String {
+    paths.first().map_or_else(String::new, |path| path.display().to_string())
+}

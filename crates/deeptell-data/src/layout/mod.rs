@@ -1,0 +1,358 @@
+//! The folders in which public data sets come.
+
+mod celeb_df;
+mod crop_table;
+mod dfdc;
+mod face_forensics;
+mod folders;
+
+use std::collections::{BTreeSet, HashSet};
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use walkdir::WalkDir;
+
+pub use crop_table::scan_crop_table;
+
+use crate::manifest::read_manifest;
+use crate::{DataError, Media, Sample};
+
+/// How a data set lies on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Layout {
+    /// Folders whose names say real or fake, of videos or of pictures.
+    ///
+    /// A folder counts as real when a word of its name is `real`, `original`, `pristine` or
+    /// `authentic` (or a plural), as fake when its name contains `fake`, `synthe`, `manipulat` or
+    /// `forge`; words are separated by anything but letters. It may lie in a folder named after
+    /// a split (`train/real`, `val/fake`), and that split is kept.
+    ///
+    /// Sources: a file is its own source, named by its path below the class folder without the
+    /// extension, so that `real/x.mp4` and `fake/x.mp4` share one. Pictures in a sub-folder are
+    /// taken for frames of one recording, named by that sub-folder. File names are not guessed
+    /// at: where several files of one folder come from one recording (`x_01.png`, `x_02.png`,
+    /// or a fake that bears another name than its original), say so in a `sources.csv` at the
+    /// root, with the columns `file` (path below the root) and `source`.
+    Folders,
+    /// Celeb-DF v1 and v2 (Li et al., CVPR 2020): `Celeb-real`, `YouTube-real`,
+    /// `Celeb-synthesis` and `List_of_testing_videos.txt`.
+    ///
+    /// The list has no header and writes 1 for real. Listed videos are the official test split
+    /// and all others train; without the list nothing is assigned. The people of `id1_id0_0007`
+    /// are id1 (filmed) and id0 (the face put on), its source is `id1_0007`. The official test
+    /// split shares people with the rest, as an [audit](crate::audit()) will say.
+    CelebDf,
+    /// `FaceForensics++` (Rössler et al., ICCV 2019) with `DeepFakeDetection`:
+    /// `original_sequences/SET/COMPRESSION/videos/NNN.mp4`,
+    /// `manipulated_sequences/METHOD/COMPRESSION/videos/TTT_SSS.mp4`, and optionally the official
+    /// `train.json`, `val.json` and `test.json` at the root or in `splits`.
+    ///
+    /// Frames in `frames/NAME/` or `images/NAME/` are read too. Source is the target video; the
+    /// people are the two videos of the pair (or the two actors of `DeepFakeDetection`). The
+    /// compression is in `extra`.
+    FaceForensics,
+    /// Deepfake Detection Challenge (Dolhansky et al. 2020): `metadata.json` beside the videos, at
+    /// the root or in folders below it.
+    ///
+    /// Source is the video itself, or `original` for a fake. Its `split` is kept.
+    Dfdc,
+    /// Crops with a table `index.csv` or `metadata.csv`: columns `file`, `split`, `label` and
+    /// optionally `source`, any others kept in `extra`; the files at `SPLIT/LABEL/FILE`, or at
+    /// `FILE` below the root.
+    ///
+    /// Without a `source` each file is its own.
+    CropTable,
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Folders => "real and fake folders",
+            Self::CelebDf => "Celeb-DF",
+            Self::FaceForensics => "FaceForensics++",
+            Self::Dfdc => "DFDC",
+            Self::CropTable => "crop table",
+        })
+    }
+}
+
+/// What is there of a data set, and what its lists name and is not there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listing {
+    /// The file that names the files, or the root of the data set.
+    pub listed_in: PathBuf,
+    /// How many files it names; where nothing is listed, how many there are.
+    pub listed: usize,
+    /// The samples whose files exist, in the order of the list or of their paths.
+    pub samples: Vec<Sample>,
+    /// Files that a list names and that do not exist.
+    pub missing: Vec<PathBuf>,
+}
+
+impl Listing {
+    /// The samples, on condition that no file is missing.
+    ///
+    /// # Errors
+    /// [`DataError::MissingFiles`].
+    pub fn complete(self) -> Result<Vec<Sample>, DataError> {
+        if self.missing.is_empty() {
+            return Ok(self.samples);
+        }
+        Err(DataError::MissingFiles { listing: self.listed_in, listed: self.listed, missing: self.missing })
+    }
+}
+
+type Check = fn(&Path) -> Result<bool, DataError>;
+
+/// Recognises the layout of a folder by what lies in it.
+///
+/// # Errors
+/// [`DataError::UnknownLayout`]; [`DataError::Io`] when there is no such folder.
+pub fn detect_layout(root: impl AsRef<Path>) -> Result<Layout, DataError> {
+    let root = root.as_ref();
+    fs::read_dir(root).map_err(DataError::io(root))?;
+    let checks: [(Layout, Check); 5] = [
+        (Layout::CropTable, |root| Ok(crop_table::table_of(root).is_some())),
+        (Layout::CelebDf, |root| Ok(celeb_df::is_at(root))),
+        (Layout::FaceForensics, |root| Ok(face_forensics::is_at(root))),
+        (Layout::Dfdc, |root| Ok(!dfdc::metadata_files(root)?.is_empty())),
+        (Layout::Folders, folders::is_at),
+    ];
+    for (layout, is_at) in checks {
+        if is_at(root)? {
+            return Ok(layout);
+        }
+    }
+    Err(DataError::UnknownLayout { root: root.to_path_buf() })
+}
+
+/// Reads a data set and insists that it is complete.
+///
+/// ```
+/// use deeptell_data::{Label, Layout, detect_layout, read_layout};
+///
+/// let root = tempfile::tempdir()?;
+/// for file in ["real/anna.mp4", "fake/anna.mp4"] {
+///     let path = root.path().join(file);
+///     std::fs::create_dir_all(path.parent().unwrap())?;
+///     std::fs::write(path, "")?;
+/// }
+/// assert_eq!(detect_layout(&root)?, Layout::Folders);
+/// let samples = read_layout(&root, Layout::Folders)?;
+/// assert_eq!(samples[0].label, Label::Fake);
+/// assert_eq!(samples[0].source, samples[1].source);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`scan_layout`]; [`DataError::MissingFiles`] when a list names files that are not there.
+pub fn read_layout(root: impl AsRef<Path>, layout: Layout) -> Result<Vec<Sample>, DataError> {
+    scan_layout(root, layout)?.complete()
+}
+
+/// Reads what is there of a data set and reports what is missing.
+///
+/// # Errors
+/// [`DataError::LayoutMismatch`] when the folder has another layout, [`DataError::Empty`] when
+/// nothing belongs to the data set, [`DataError::Line`], [`DataError::Metadata`] and
+/// [`DataError::Duplicate`] for faults in its lists, [`DataError::AmbiguousFolder`],
+/// [`DataError::Io`].
+pub fn scan_layout(root: impl AsRef<Path>, layout: Layout) -> Result<Listing, DataError> {
+    let root = root.as_ref();
+    fs::read_dir(root).map_err(DataError::io(root))?;
+    let listing = match layout {
+        Layout::Folders => folders::scan(root),
+        Layout::CelebDf => celeb_df::scan(root),
+        Layout::FaceForensics => face_forensics::scan(root),
+        Layout::Dfdc => dfdc::scan(root),
+        Layout::CropTable => crop_table::scan(root),
+    }?;
+    if listing.samples.is_empty() && listing.missing.is_empty() {
+        return Err(DataError::Empty { root: root.to_path_buf() });
+    }
+    Ok(listing)
+}
+
+/// Reads a manifest, or a folder in whatever layout it has.
+///
+/// # Errors
+/// As [`read_manifest`], [`detect_layout`] and [`read_layout`].
+pub fn read_dataset(path: impl AsRef<Path>) -> Result<Vec<Sample>, DataError> {
+    let path = path.as_ref();
+    if path.is_dir() { read_layout(path, detect_layout(path)?) } else { read_manifest(path) }
+}
+
+/// All videos and pictures below a folder, sorted; links are followed, hidden files are not
+/// looked at. An absent folder holds none.
+fn media_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut found = Vec::new();
+    if !folder.is_dir() {
+        return Ok(found);
+    }
+    let visible = |entry: &walkdir::DirEntry| {
+        entry.depth() == 0 || !entry.file_name().to_str().is_some_and(|name| name.starts_with('.'))
+    };
+    let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter().filter_entry(visible);
+    for entry in walk {
+        let entry = entry.map_err(|error| {
+            let path = error.path().unwrap_or(folder).to_path_buf();
+            DataError::io(&path)(error.into())
+        })?;
+        if entry.file_type().is_file() && Media::of(entry.path()).is_some() {
+            found.push(entry.into_path());
+        }
+    }
+    Ok(found)
+}
+
+/// Sorted folders directly below `folder`.
+fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(folder).map_err(DataError::io(folder))? {
+        let path = entry.map_err(DataError::io(folder))?.path();
+        if path.is_dir() {
+            found.insert(path);
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// Name of a file without its extension.
+fn stem(path: &Path) -> String {
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Path below a folder with `/` between names.
+fn below(folder: &Path, path: &Path) -> String {
+    let relative = path.strip_prefix(folder).unwrap_or(path);
+    let names: Vec<_> = relative.iter().map(|name| name.to_string_lossy()).collect();
+    names.join("/")
+}
+
+fn read_text(path: &Path) -> Result<String, DataError> {
+    fs::read_to_string(path).map_err(DataError::io(path))
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, DataError> {
+    let text = read_text(path)?;
+    serde_json::from_str(text.trim_start_matches('\u{feff}'))
+        .map_err(|error| DataError::metadata(path, error.to_string()))
+}
+
+/// Refuses a second mention of a file in a list.
+struct OnlyOnce<'a> {
+    listing: &'a Path,
+    seen: HashSet<PathBuf>,
+}
+
+impl<'a> OnlyOnce<'a> {
+    fn new(listing: &'a Path) -> Self {
+        Self { listing, seen: HashSet::new() }
+    }
+
+    fn admit(&mut self, path: &Path, line: u64) -> Result<(), DataError> {
+        if self.seen.insert(path.to_path_buf()) {
+            return Ok(());
+        }
+        Err(DataError::Duplicate { listing: self.listing.to_path_buf(), line, path: path.to_path_buf() })
+    }
+}
+
+#[cfg(test)]
+mod testing {
+    use std::fs;
+    use std::path::Path;
+
+    use tempfile::TempDir;
+
+    use super::{Layout, read_layout};
+    use crate::Sample;
+
+    /// A folder with these files, each holding its own name.
+    pub(super) fn tree(files: &[&str]) -> TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for file in files {
+            write(root.path(), file, file);
+        }
+        root
+    }
+
+    pub(super) fn write(root: &Path, file: &str, text: &str) {
+        let path = root.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// The sample of a file, which must be there once.
+    pub(super) fn find<'a>(samples: &'a [Sample], root: &TempDir, file: &str) -> &'a Sample {
+        let found: Vec<_> = samples.iter().filter(|s| s.path == root.path().join(file)).collect();
+        assert_eq!(found.len(), 1, "{file} among {:?}", samples.iter().map(|s| &s.path).collect::<Vec<_>>());
+        found[0]
+    }
+
+    pub(super) fn read(root: &TempDir, layout: Layout) -> Vec<Sample> {
+        read_layout(root.path(), layout).unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{tree, write};
+    use super::*;
+    use crate::{Label, write_manifest};
+
+    #[test]
+    fn each_layout_is_recognised() {
+        let cases: [(&[&str], Layout); 6] = [
+            (&["real/a.mp4", "fake/b.mp4"], Layout::Folders),
+            (&["train/real/a.png", "train/fake/a.png"], Layout::Folders),
+            (&["Celeb-real/id0_0000.mp4", "Celeb-synthesis/id0_id1_0000.mp4"], Layout::CelebDf),
+            (&["original_sequences/youtube/c23/videos/000.mp4"], Layout::FaceForensics),
+            (&["metadata.json", "a.mp4"], Layout::Dfdc),
+            (&["dfdc_train_part_0/metadata.json", "dfdc_train_part_0/a.mp4"], Layout::Dfdc),
+        ];
+        for (files, layout) in cases {
+            assert_eq!(detect_layout(tree(files).path()).unwrap(), layout, "{files:?}");
+        }
+        let table = tree(&["train/real/a.jpg"]);
+        write(table.path(), "index.csv", "file,split,label\na.jpg,train,real\n");
+        assert_eq!(detect_layout(table.path()).unwrap(), Layout::CropTable);
+    }
+
+    #[test]
+    fn a_table_about_something_else_does_not_mislead() {
+        let root = tree(&["real/a.mp4", "fake/a.mp4"]);
+        write(root.path(), "metadata.csv", "id,age\n1,30\n");
+        assert_eq!(detect_layout(root.path()).unwrap(), Layout::Folders);
+    }
+
+    #[test]
+    fn what_is_no_data_set_is_said_to_be_none() {
+        let root = tree(&["holiday/beach.mp4"]);
+        assert!(matches!(detect_layout(root.path()), Err(DataError::UnknownLayout { .. })));
+        assert!(matches!(detect_layout(root.path().join("none")), Err(DataError::Io { .. })));
+        for layout in
+            [Layout::Folders, Layout::CelebDf, Layout::FaceForensics, Layout::Dfdc, Layout::CropTable]
+        {
+            let error = scan_layout(root.path(), layout).unwrap_err();
+            assert!(matches!(error, DataError::LayoutMismatch { .. }), "{layout}: {error}");
+        }
+        let empty = tree(&["real/notes.txt", "fake/notes.txt"]);
+        assert!(matches!(scan_layout(empty.path(), Layout::Folders), Err(DataError::Empty { .. })));
+    }
+
+    #[test]
+    fn a_data_set_is_read_from_a_folder_or_a_manifest() {
+        let root = tree(&["real/a.mp4", "fake/a.mp4", ".hidden/real/b.mp4"]);
+        let samples = read_dataset(root.path()).unwrap();
+        assert_eq!(samples.iter().map(|s| s.label).collect::<Vec<_>>(), [Label::Fake, Label::Real]);
+        let manifest = root.path().join("set.jsonl");
+        write_manifest(&manifest, &samples).unwrap();
+        assert_eq!(read_dataset(&manifest).unwrap(), samples);
+    }
+}

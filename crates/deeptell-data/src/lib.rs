@@ -1,0 +1,53 @@
+//! Deepfake data sets: what is real, what is fake, and what must not be mixed.
+//!
+//! A data set is a list of [`Sample`]s. [`read_dataset`] makes it from a [`manifest`] (JSON
+//! Lines) or from the folders in which public sets come (see [`Layout`]); [`split_by_source`]
+//! divides it such that no recording and no person is on both sides, and [`audit()`] proves it.
+//! [`Augmentation`] varies a face crop without changing its label, [`SelfBlend`] makes a fake
+//! from a real face. Pictures are 8-bit RGB, everything random takes a generator, and nothing
+//! here knows of tensors or decodes video.
+//!
+//! ```
+//! use deeptell_data::{Layout, SplitConfig, audit, read_layout, split_by_source, write_manifest};
+//!
+//! let root = tempfile::tempdir()?;
+//! for i in 0..20 {
+//!     for class in ["real", "fake"] {
+//!         std::fs::create_dir_all(root.path().join(class))?;
+//!         std::fs::write(root.path().join(format!("{class}/clip {i}.mp4")), "")?;
+//!     }
+//! }
+//!
+//! let mut samples = read_layout(&root, Layout::Folders)?;
+//! let summary = split_by_source(&mut samples, &SplitConfig::default())?;
+//! assert_eq!(summary.samples, [[16, 16], [2, 2], [2, 2]]); // [real, fake] to train, validate, test
+//! audit(&samples).into_result()?;
+//! write_manifest(root.path().join("set.jsonl"), &samples)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod audit;
+mod augment;
+mod blend;
+mod chance;
+mod color;
+mod degrade;
+mod error;
+mod face_shape;
+mod groups;
+mod layout;
+pub mod manifest;
+mod mask;
+mod resample;
+mod sample;
+mod split;
+
+pub use audit::{AuditReport, Crossing, CrossingKind, audit, audit_contents, sha256_of_file};
+pub use augment::{Augmentation, AugmentationDraw};
+pub use blend::{Blend, SelfBlend};
+pub use error::DataError;
+pub use face_shape::MaskKind;
+pub use layout::{Layout, Listing, detect_layout, read_dataset, read_layout, scan_crop_table, scan_layout};
+pub use manifest::{ManifestReader, ManifestWriter, read_manifest, write_manifest};
+pub use sample::{Label, Media, Sample, Split};
+pub use split::{GroupBy, SplitConfig, SplitSummary, split_by_source};
