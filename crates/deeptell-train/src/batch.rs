@@ -1,0 +1,218 @@
+//! From samples to batches of pictures, in the background and in a fixed order.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::Scope;
+
+use deeptell_data::Sample;
+use deeptell_image::{FaceCrop, Landmarks, Rect, RgbImage, Similarity};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use crate::order::Unit;
+use crate::{TrainConfig, TrainError};
+
+/// Batches made ahead of the one in training.
+const AHEAD: usize = 3;
+
+/// A random generator for one purpose: runs that share a seed share nothing else.
+pub(crate) fn generator(seed: u64, purpose: &str, index: [u64; 2]) -> ChaCha8Rng {
+    use sha2::{Digest as _, Sha256};
+    let mut hash = Sha256::new();
+    hash.update(seed.to_le_bytes());
+    hash.update(purpose.as_bytes());
+    hash.update(index[0].to_le_bytes());
+    hash.update(index[1].to_le_bytes());
+    ChaCha8Rng::from_seed(hash.finalize().into())
+}
+
+/// Reads the face of a sample as the network's input size: cut by `crop` where the sample has
+/// a box, the whole picture where it has none.
+///
+/// # Errors
+/// [`TrainError::Picture`] when the file cannot be decoded, [`TrainError::Crop`] when the box
+/// does not touch it.
+pub fn load_crop(sample: &Sample, crop: &FaceCrop) -> Result<RgbImage, TrainError> {
+    load_face(sample, crop).map(|(image, _)| image)
+}
+
+/// [`load_crop`], with the landmarks of the sample in pixels of the crop.
+fn load_face(sample: &Sample, crop: &FaceCrop) -> Result<(RgbImage, Option<Landmarks>), TrainError> {
+    let image = read_picture(&sample.path)?;
+    let fault = |source| TrainError::Crop { path: sample.path.clone(), source };
+    let (crop, bbox) = match sample.bbox {
+        Some(bbox) => (*crop, bbox),
+        None if image.dimensions() == (crop.size, crop.size) => return Ok((image, sample.landmarks)),
+        None => {
+            let whole = Rect::new(0.0, 0.0, image.width() as f32, image.height() as f32);
+            (FaceCrop { scale: 1.0, align: false, ..*crop }, whole)
+        }
+    };
+    let cut = crop.cut(&image, bbox, sample.landmarks.as_ref()).map_err(fault)?;
+    let crop_from_image =
+        crop.image_from_crop(bbox, sample.landmarks.as_ref()).map_err(fault)?.inverse();
+    let in_crop = |place: Similarity| sample.landmarks.map(|landmarks| landmarks.map(|p| place.apply(p)));
+    Ok((cut, crop_from_image.and_then(in_crop)))
+}
+
+fn read_picture(path: &Path) -> Result<RgbImage, TrainError> {
+    let fault = |source| TrainError::Picture { path: path.to_owned(), source };
+    let reader = image::ImageReader::open(path)
+        .and_then(image::ImageReader::with_guessed_format)
+        .map_err(|e| fault(image::ImageError::IoError(e)))?;
+    Ok(reader.decode().map_err(fault)?.into_rgb8())
+}
+
+/// What a batch is made of.
+pub(crate) struct Batch {
+    pub(crate) images: Vec<RgbImage>,
+    /// Whether each picture is a fake.
+    pub(crate) fakes: Vec<bool>,
+    /// What the batch shows, in order.
+    pub(crate) units: Vec<Unit>,
+}
+
+/// Where a batch's pictures come from and what happens to them.
+#[derive(Clone, Copy)]
+pub(crate) struct Loader<'a> {
+    pub(crate) samples: &'a [&'a Sample],
+    pub(crate) crop: &'a FaceCrop,
+    /// For training, how pictures are varied, and the epoch that the draws hang on.
+    pub(crate) training: Option<(&'a TrainConfig, usize)>,
+}
+
+impl<'a> Loader<'a> {
+    /// Makes the batches of `order`, `per_batch` units each, on background threads, a few ahead
+    /// of their use. The pictures depend on seed, epoch and position alone, never on timing.
+    pub(crate) fn batches<'s>(
+        self,
+        scope: &'s Scope<'s, '_>,
+        order: Vec<Unit>,
+        per_batch: usize,
+    ) -> Receiver<Result<Batch, TrainError>>
+    where
+        'a: 's,
+    {
+        let (sender, receiver) = sync_channel(AHEAD);
+        scope.spawn(move || {
+            for (number, units) in order.chunks(per_batch).enumerate() {
+                let pictures = units
+                    .par_iter()
+                    .enumerate()
+                    .map(|(place, &unit)| self.load(unit, number * per_batch + place))
+                    .collect::<Result<Vec<_>, _>>();
+                let failed = pictures.is_err();
+                let batch = pictures.map(|pictures| {
+                    let (images, fakes) = pictures.into_iter().flatten().unzip();
+                    Batch { images, fakes, units: units.to_vec() }
+                });
+                // The receiver is gone once training stopped; then nobody needs more.
+                if sender.send(batch).is_err() || failed {
+                    return;
+                }
+            }
+        });
+        receiver
+    }
+
+    /// The pictures of a unit, and whether each is a fake.
+    fn load(&self, unit: Unit, position: usize) -> Result<Vec<(RgbImage, bool)>, TrainError> {
+        let face = |index: usize| load_face(self.samples[index], self.crop);
+        let is_fake = |index: usize| self.samples[index].label.is_fake();
+        let Some((config, epoch)) = self.training else {
+            let index = unit.first();
+            return Ok(vec![(face(index)?.0, is_fake(index))]);
+        };
+        let rng = |purpose| generator(config.seed, purpose, [epoch as u64, position as u64]);
+        let mut pictures = match unit {
+            Unit::Single(index) => vec![(face(index)?.0, is_fake(index))],
+            Unit::Triple { real, fake } => {
+                let mut pictures = Vec::with_capacity(3);
+                let (image, landmarks) = face(real)?;
+                // Landmarks that fit no face leave the real without a blend.
+                match landmarks.and_then(|l| config.blend.blend(&image, &l, &mut rng("blend")).ok()) {
+                    Some(blend) => pictures.extend([(blend.real, false), (blend.image, true)]),
+                    None => pictures.push((image, false)),
+                }
+                if let Some(fake) = fake {
+                    let (image, _) = face(fake)?;
+                    let mut rng = rng("disguise");
+                    let disguised = rng.random_bool(config.disguise_probability);
+                    let image = if disguised { config.blend.disguise(&image, &mut rng)? } else { image };
+                    pictures.push((image, true));
+                }
+                pictures
+            }
+        };
+        let changes = config.augmentation.draw(&mut rng("augmentation"));
+        for (image, _) in &mut pictures {
+            *image = changes.apply(image);
+        }
+        Ok(pictures)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use deeptell_data::{Augmentation, Label};
+    use deeptell_image::Point;
+
+    use super::*;
+
+    #[test]
+    fn crops_come_out_at_the_size_of_the_network() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("face.png");
+        RgbImage::from_fn(90, 60, |x, y| image::Rgb([x as u8, y as u8, 0])).save(&path).unwrap();
+        let crop = FaceCrop { size: 32, ..FaceCrop::default() };
+        let whole = load_crop(&Sample::new(&path, Label::Real, "a"), &crop).unwrap();
+        assert_eq!(whole.dimensions(), (32, 32));
+        let boxed =
+            Sample { bbox: Some(Rect::new(40.0, 20.0, 72.0, 52.0)), ..Sample::new(&path, Label::Real, "a") };
+        assert_eq!(load_crop(&boxed, &crop).unwrap().get_pixel(0, 0).0, [40, 20, 0]);
+        let missing = load_crop(&Sample::new(folder.path().join("no.png"), Label::Real, "a"), &crop);
+        assert!(matches!(missing, Err(TrainError::Picture { .. })));
+    }
+
+    #[test]
+    fn a_triple_is_a_real_its_blend_and_a_fake_under_one_augmentation() {
+        let folder = tempfile::tempdir().unwrap();
+        let picture = |name: &str, shift: u32| {
+            let path = folder.path().join(name);
+            RgbImage::from_fn(160, 160, |x, y| {
+                image::Rgb([(x + shift) as u8, (y + shift) as u8, ((x * y) / 128 + shift) as u8])
+            })
+            .save(&path)
+            .unwrap();
+            path
+        };
+        let face = [(55.0, 65.0), (105.0, 65.0), (80.0, 95.0), (60.0, 122.0), (100.0, 122.0)];
+        let landmarks = Some(Landmarks::from_points(face.map(|(x, y)| Point::new(x, y))));
+        let real = Sample { landmarks, ..Sample::new(picture("real.png", 0), Label::Real, "a") };
+        let fake = Sample::new(picture("fake.png", 90), Label::Fake, "a");
+        let samples = [&real, &fake];
+        let config = TrainConfig {
+            augmentation: Augmentation { flip_probability: 1.0, ..Augmentation::none() },
+            disguise_probability: 0.0,
+            ..TrainConfig::default()
+        };
+        let crop = FaceCrop { size: 80, ..FaceCrop::default() };
+        let load = |real: usize, epoch| {
+            let loader = Loader { samples: &samples, crop: &crop, training: Some((&config, epoch)) };
+            loader.load(Unit::Triple { real, fake: Some(1) }, 3).unwrap()
+        };
+        let triple = load(0, 1);
+        assert_eq!(triple.iter().map(|(_, fake)| *fake).collect::<Vec<_>>(), [false, true, true]);
+        assert_eq!(triple, load(0, 1));
+        assert_ne!(triple[1], load(0, 2)[1], "every epoch has blends of its own");
+        assert_ne!(triple[0].0, triple[1].0);
+        let mut mirrored = load_crop(&fake, &crop).unwrap();
+        image::imageops::flip_horizontal_in_place(&mut mirrored);
+        assert_eq!(triple[2].0, mirrored);
+        // Blended inside the face, untouched in the corner.
+        assert_eq!(triple[0].0.get_pixel(0, 0), triple[1].0.get_pixel(0, 0));
+        // Without landmarks there is no blend.
+        assert_eq!(load(1, 1).len(), 2);
+    }
+}

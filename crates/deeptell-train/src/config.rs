@@ -1,0 +1,187 @@
+use std::path::Path;
+
+use deeptell_data::{Augmentation, SelfBlend};
+use deeptell_image::FaceCrop;
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+
+/// In which order an epoch goes through the training samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sampling {
+    /// Every sample by itself, in random order.
+    Shuffled,
+    /// Sources in random order, the samples of each together: a real face stands beside its
+    /// own fakes in the batch, and what differs between them is the forgery.
+    BySource,
+    /// Every real sample in random order, each as a triple: the real face, a blend made from it
+    /// ([`SelfBlend`]) and one fake of the same source, all through the same augmentation. The
+    /// blends teach what any face swap leaves, the fakes what the generators at hand leave.
+    /// Reals without landmarks have no blend, those whose source has no fake no third part.
+    Triples,
+}
+
+/// Everything that decides a training run besides its data; TOML on disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Seed of every random choice: initial weights, order, augmentation, dropout.
+    pub seed: u64,
+    /// Number of epochs.
+    pub epochs: usize,
+    /// Pictures an epoch; when absent, all training samples, or with [`Sampling::Triples`] three
+    /// for each real one. Larger numbers go round again.
+    pub samples_per_epoch: Option<usize>,
+    /// Pictures a step, in whole triples where there are any; a last batch that is not full is
+    /// dropped, unless it is the only one.
+    pub batch_size: usize,
+    /// Order of the samples.
+    pub sampling: Sampling,
+    /// Peak learning rate of AdamW (Loshchilov and Hutter 2019).
+    pub learning_rate: f64,
+    /// Share of all steps over which the rate climbs linearly from 0, `0..1`.
+    pub warmup: f64,
+    /// Rate at the end of the cosine, over the peak, `0..=1`.
+    pub final_learning_rate: f64,
+    /// Decoupled weight decay of AdamW.
+    pub weight_decay: f32,
+    /// Largest norm of the gradient of one tensor; absent: no clipping.
+    pub gradient_clip: Option<f32>,
+    /// Decay a step of the moving average of the weights (Polyak averaging) that is evaluated
+    /// and kept, `0..1`; absent: the weights themselves.
+    pub average_decay: Option<f64>,
+    /// Epochs at the start in which only the classifier trains.
+    pub frozen_epochs: usize,
+    /// Weight of fakes in the loss; absent: real over fake pictures of an epoch.
+    pub pos_weight: Option<f64>,
+    /// Targets are moved from 0 and 1 towards 1/2 by half of this, `0..1`.
+    pub label_smoothing: f64,
+    /// Probability of dropping a hidden unit of the classifier, `0..1`.
+    pub dropout: f64,
+    /// How faces are cut from pictures that come with a box, and the size of all inputs.
+    pub crop: FaceCrop,
+    /// What training pictures go through.
+    pub augmentation: Augmentation,
+    /// How blends are made, for [`Sampling::Triples`].
+    pub blend: SelfBlend,
+    /// How often the fake of a triple gets the change in colour and sharpness that one side of a
+    /// blend gets, so that neither gives it away; 0 to 1.
+    pub disguise_probability: f64,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            epochs: 6,
+            samples_per_epoch: None,
+            batch_size: 32,
+            sampling: Sampling::BySource,
+            learning_rate: 6e-4,
+            warmup: 0.05,
+            final_learning_rate: 0.02,
+            weight_decay: 1e-2,
+            gradient_clip: None,
+            average_decay: Some(0.995),
+            frozen_epochs: 0,
+            pos_weight: None,
+            label_smoothing: 0.0,
+            dropout: 0.2,
+            crop: FaceCrop::default(),
+            augmentation: Augmentation::default(),
+            blend: SelfBlend::default(),
+            disguise_probability: 0.5,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Reads a TOML file; absent fields have their default.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] when it cannot be read, [`TrainError::Config`] when a field is
+    /// unknown or of the wrong type, [`TrainError::Setting`] when a value is out of range.
+    pub fn read(path: &Path) -> Result<Self, TrainError> {
+        let text = std::fs::read_to_string(path).map_err(TrainError::io(path))?;
+        let config: Self = toml::from_str(&text)
+            .map_err(|e| TrainError::Config { path: path.to_owned(), reason: e.to_string() })?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The configuration as TOML, every field written out.
+    ///
+    /// # Errors
+    /// [`TrainError::Setting`] when a number cannot be written as TOML.
+    pub fn to_toml(&self) -> Result<String, TrainError> {
+        toml::to_string_pretty(self)
+            .map_err(|e| TrainError::Setting { setting: "configuration", expected: e.to_string() })
+    }
+
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// [`TrainError::Setting`] names the first field that is out of range.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        let unit = |v: f64| (0.0..1.0).contains(&v);
+        let positive = |v: f64| v.is_finite() && v > 0.0;
+        let checks = [
+            ("epochs", self.epochs > 0, "1 or more"),
+            ("samples_per_epoch", self.samples_per_epoch != Some(0), "1 or more, or absent for all"),
+            (
+                "batch_size",
+                (2..=4096).contains(&self.batch_size),
+                "2 to 4096: batch statistics need two samples",
+            ),
+            ("learning_rate", positive(self.learning_rate), "a positive number"),
+            ("warmup", unit(self.warmup), "at least 0 and below 1"),
+            ("final_learning_rate", (0.0..=1.0).contains(&self.final_learning_rate), "0 to 1"),
+            (
+                "weight_decay",
+                self.weight_decay.is_finite() && self.weight_decay >= 0.0,
+                "0 or a positive number",
+            ),
+            ("gradient_clip", self.gradient_clip.is_none_or(|v| positive(v.into())), "a positive number"),
+            ("average_decay", self.average_decay.is_none_or(unit), "at least 0 and below 1"),
+            ("pos_weight", self.pos_weight.is_none_or(positive), "a positive number"),
+            ("label_smoothing", unit(self.label_smoothing), "at least 0 and below 1"),
+            ("dropout", unit(self.dropout), "at least 0 and below 1"),
+            ("disguise_probability", (0.0..=1.0).contains(&self.disguise_probability), "0 to 1"),
+            ("crop.size", (32..=1024).contains(&self.crop.size), "32 to 1024 pixels"),
+            ("crop.scale", positive(self.crop.scale.into()), "a positive number"),
+        ];
+        if let Some((setting, _, expected)) = checks.into_iter().find(|(_, holds, _)| !holds) {
+            return Err(TrainError::Setting { setting, expected: format!("must be {expected}") });
+        }
+        self.augmentation.validate()?;
+        Ok(self.blend.validate()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn toml_round_trips_and_absent_fields_have_defaults() {
+        let config = TrainConfig { epochs: 3, pos_weight: Some(0.5), ..TrainConfig::default() };
+        let back: TrainConfig = toml::from_str(&config.to_toml().unwrap()).unwrap();
+        assert_eq!(back, config);
+        let sparse: TrainConfig = toml::from_str("epochs = 3\npos_weight = 0.5\n").unwrap();
+        assert_eq!(sparse, config);
+    }
+
+    #[test]
+    fn misspelt_and_impossible_settings_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("train.toml");
+        std::fs::write(&path, "epoch = 3\n").unwrap();
+        assert!(TrainConfig::read(&path).unwrap_err().to_string().contains("epoch"));
+        std::fs::write(&path, "batch_size = 1\n").unwrap();
+        let error = TrainConfig::read(&path).unwrap_err();
+        assert!(matches!(error, TrainError::Setting { setting: "batch_size", .. }));
+        let nan = TrainConfig { learning_rate: f64::NAN, ..TrainConfig::default() };
+        assert!(matches!(nan.validate(), Err(TrainError::Setting { setting: "learning_rate", .. })));
+    }
+}

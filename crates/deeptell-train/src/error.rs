@@ -1,0 +1,125 @@
+use std::path::PathBuf;
+
+use deeptell_data::DataError;
+use deeptell_image::CropError;
+use deeptell_metrics::MetricsError;
+use deeptell_mobilenet::{PreprocessError, WeightsError};
+use thiserror::Error;
+
+/// Why training or prediction stopped.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A setting makes no sense.
+    #[error("training setting `{setting}`: {expected}")]
+    Setting {
+        /// Name of the field of `TrainConfig`.
+        setting: &'static str,
+        /// What would be accepted.
+        expected: String,
+    },
+    /// The configuration file is not what `TrainConfig` reads.
+    #[error("{path} is no training configuration: {reason}")]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with its line.
+        reason: String,
+    },
+    /// A split has no samples, or samples of one class only.
+    #[error(
+        "the {split} split has {n_real} real and {n_fake} fake samples: training needs both classes in it (see `deeptell split`)"
+    )]
+    OneClass {
+        /// `train` or `validation`.
+        split: &'static str,
+        /// Real samples in it.
+        n_real: usize,
+        /// Fake samples in it.
+        n_fake: usize,
+    },
+    /// A picture could not be read.
+    #[error("cannot read the picture {path}: {source}; mend or remove it, then continue with --resume")]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        source: image::ImageError,
+    },
+    /// A face could not be cut out of its picture.
+    #[error("cannot cut the face of {path}: {source}")]
+    Crop {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: CropError,
+    },
+    /// The loss, a weight or a score became NaN or infinite.
+    #[error(
+        "{what} became {value} in epoch {epoch}, batch {batch} (first picture {first}): lower `learning_rate`, \
+         check that picture, then continue with --resume from the epoch before"
+    )]
+    NotFinite {
+        /// What is not finite.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Batch within the epoch, from 1.
+        batch: usize,
+        /// First picture of that batch.
+        first: PathBuf,
+    },
+    /// The run folder holds a run that cannot be continued like this.
+    #[error("cannot continue the run in {path}: {reason}")]
+    Resume {
+        /// The run folder.
+        path: PathBuf,
+        /// What differs or is missing.
+        reason: String,
+    },
+    /// The file system refused.
+    #[error("cannot access {path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A checkpoint is damaged.
+    #[error(
+        "the checkpoint {path} is damaged ({reason}); delete the folder `last` to start again from the beginning"
+    )]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The device failed.
+    #[error("the device failed ({reason}): it may be out of memory; try a smaller `batch_size`")]
+    Device {
+        /// What it said.
+        reason: String,
+    },
+    /// The data set is wrong.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Weights do not fit or cannot be written.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// Images of a batch do not stack.
+    #[error(transparent)]
+    Preprocess(#[from] PreprocessError),
+    /// A figure could not be computed.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+}
+
+impl TrainError {
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}

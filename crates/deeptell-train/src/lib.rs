@@ -1,0 +1,51 @@
+//! Training of deeptell's classifier: configuration, loop, checkpoints, resume.
+//!
+//! [`train`] fits a [`MobileNetV3Small`] to the training samples of a manifest, chooses the
+//! best epoch by AUC on the validation samples, and leaves a run folder that another process
+//! can continue to the same numbers after a crash. [`predict`] scores samples with any network.
+//!
+//! ```no_run
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use burn::tensor::Device;
+//! use deeptell_data::read_manifest;
+//! use deeptell_mobilenet::Weights;
+//! use deeptell_train::{TrainConfig, Start, train};
+//!
+//! let samples = read_manifest("crops/manifest.jsonl")?;
+//! let start = Start::Backbone(Weights::read("mobilenet_v3_small-047dcff4.pth")?);
+//! let never = AtomicBool::new(false);
+//! let run = train(
+//!     &TrainConfig::default(), &samples, start, &Device::flex(), "runs/first".as_ref(), &never, |event| {
+//!         println!("{event:?}");
+//!     },
+//! )?;
+//! println!("best validation AUC {:?}", run.best);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`MobileNetV3Small`]: deeptell_mobilenet::MobileNetV3Small
+
+mod average;
+mod batch;
+mod checkpoint;
+mod config;
+mod error;
+mod history;
+mod loss;
+mod order;
+mod plot;
+mod predict;
+mod schedule;
+mod train;
+
+pub use batch::load_crop;
+pub use config::{Sampling, TrainConfig};
+pub use error::TrainError;
+pub use history::{EpochRecord, read_history};
+pub use loss::binary_cross_entropy_with_logits;
+pub use plot::history_svg;
+pub use predict::predict;
+pub use schedule::LearningRate;
+pub use order::balanced_pos_weight;
+pub use train::{Event, Run, Start, train};

@@ -1,0 +1,427 @@
+//! The training loop.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use burn::grad_clipping::GradientClippingConfig;
+use burn::module::Module as _;
+use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::tensor::{Device, Tensor, TensorData};
+use deeptell_data::{Sample, Split};
+use deeptell_metrics::roc_auc;
+use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, StoredPrecision, Weights, normalize};
+
+use crate::average::Average;
+use crate::batch::{Batch, Loader, generator};
+use crate::checkpoint::{self, State};
+use crate::history::to_lines;
+use crate::order::{Plan, balanced_pos_weight, order};
+use crate::{
+    EpochRecord, LearningRate, TrainConfig, TrainError, binary_cross_entropy_with_logits, history_svg,
+    predict,
+};
+
+/// Where the weights come from.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// Random weights.
+    Scratch,
+    /// A feature extractor, ImageNet's for example, under a fresh classifier.
+    Backbone(Weights),
+    /// A whole detector, to go on from.
+    Network(Weights),
+    /// The last checkpoint in the run folder.
+    Resume,
+}
+
+/// What happens in a run, as it happens.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The run begins or continues.
+    Started {
+        /// Epochs already done, 0 for a new run.
+        epochs_done: usize,
+        /// Epochs in all.
+        epochs: usize,
+        /// Training pictures an epoch.
+        samples: usize,
+        /// Validation samples.
+        validation_samples: usize,
+        /// Weight of fakes in the loss.
+        pos_weight: f64,
+    },
+    /// A step of training is done.
+    Step {
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Steps done in this epoch.
+        step: usize,
+        /// Steps in this epoch.
+        steps: usize,
+        /// Pictures in the step.
+        samples: usize,
+        /// Mean loss over the last 50 steps.
+        loss: f64,
+    },
+    /// Some of the validation samples are scored.
+    Validating {
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Samples done.
+        done: usize,
+        /// Samples in all.
+        total: usize,
+    },
+    /// An epoch is done and its checkpoint written.
+    Epoch {
+        /// Its figures.
+        record: EpochRecord,
+        /// Whether it is the best so far.
+        best: bool,
+    },
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// One record an epoch, earlier processes' included.
+    pub history: Vec<EpochRecord>,
+    /// Epoch and validation AUC of the best one; its weights are `best.safetensors`.
+    pub best: Option<(usize, f64)>,
+    /// Weight of fakes in the loss.
+    pub pos_weight: f64,
+    /// False when `stop` ended it early; resume to finish.
+    pub finished: bool,
+}
+
+/// Trains on the samples of split `train`, chooses by those of `validation`, never looks at
+/// `test`.
+///
+/// The run folder `run` gets `config.toml`, `history.jsonl`, `history.svg`,
+/// `best.safetensors` (the best epoch by validation AUC, moving average included) and `last/`
+/// (all that a new process needs to go on). Each is replaced whole, so a kill at any moment
+/// loses at most the epoch under way, and with [`Start::Resume`] the run ends, on a CPU, in
+/// the same weights bit by bit as one that was never stopped.
+///
+/// `stop` is looked at after every step. `on_event` is called from this thread.
+///
+/// # Errors
+/// [`TrainError`]: a setting out of range, a split without both classes, an unreadable
+/// picture, a loss that is not finite, a folder that holds another run, or a full disk.
+pub fn train(
+    config: &TrainConfig,
+    samples: &[Sample],
+    start: Start,
+    device: &Device,
+    run: &Path,
+    stop: &AtomicBool,
+    mut on_event: impl FnMut(Event),
+) -> Result<Run, TrainError> {
+    config.validate()?;
+    let of = |split| samples.iter().filter(|s| s.split == Some(split)).collect::<Vec<&Sample>>();
+    let (training, validation) = (of(Split::Train), of(Split::Validation));
+    let plan = Plan::new(&training, config)?;
+    balanced_pos_weight(&validation, "validation")?;
+    let pos_weight = config.pos_weight.unwrap_or(plan.balanced_pos_weight);
+
+    let mut session = Session::open(config, samples, start, device, run)?;
+    let rate = LearningRate {
+        peak: config.learning_rate,
+        last: config.final_learning_rate,
+        warmup: config.warmup,
+        steps: plan.steps * config.epochs,
+    };
+    on_event(Event::Started {
+        epochs_done: session.state.epoch,
+        epochs: config.epochs,
+        samples: plan.pictures,
+        validation_samples: validation.len(),
+        pos_weight,
+    });
+
+    while session.state.epoch < config.epochs {
+        let epoch = session.state.epoch + 1;
+        let began = Instant::now();
+        let Some(train_loss) = session.train_epoch(
+            config,
+            &training,
+            &Epoch { number: epoch, plan, pos_weight, rate },
+            stop,
+            &mut on_event,
+        )?
+        else {
+            return Ok(session.ended(pos_weight, false));
+        };
+
+        let candidate = session.candidate();
+        let logits = predict(
+            &candidate.clone().folded(),
+            &validation,
+            &config.crop,
+            &device.clone().inner(),
+            |done| on_event(Event::Validating { epoch, done, total: validation.len() }),
+        )?;
+        let labels: Vec<bool> = validation.iter().map(|s| s.label.is_fake()).collect();
+        let record = EpochRecord {
+            epoch,
+            train_loss,
+            validation_loss: mean_loss(&logits, &labels, pos_weight),
+            validation_auc: roc_auc(&logits, &labels)?,
+            learning_rate: rate.at(epoch * plan.steps - 1),
+            samples: plan.pictures,
+            seconds: began.elapsed().as_secs_f64(),
+        };
+        let best = session.finish_epoch(&record, &candidate, run)?;
+        on_event(Event::Epoch { record, best });
+    }
+    Ok(session.ended(pos_weight, true))
+}
+
+/// The constants of one epoch.
+struct Epoch {
+    number: usize,
+    plan: Plan,
+    pos_weight: f64,
+    rate: LearningRate,
+}
+
+/// Everything that changes during a run.
+struct Session {
+    device: Device,
+    network: MobileNetV3Small,
+    optimizer: ModuleOptimizer,
+    average: Option<Average>,
+    state: State,
+}
+
+impl Session {
+    fn open(
+        config: &TrainConfig,
+        samples: &[Sample],
+        start: Start,
+        device: &Device,
+        run: &Path,
+    ) -> Result<Self, TrainError> {
+        let device = device.clone().autodiff();
+        device.seed(seed(config.seed, "weights", 0));
+        let mut network = MobileNetV3SmallConfig::new(1).with_dropout(config.dropout).init(&device);
+        let optimizer = AdamWConfig::new()
+            .with_weight_decay(config.weight_decay)
+            .with_epsilon(1e-8)
+            .with_grad_clipping(config.gradient_clip.map(GradientClippingConfig::Norm))
+            .init();
+        let state = State {
+            epoch: 0,
+            best: None,
+            average_updates: 0,
+            config: config.to_toml()?,
+            samples: fingerprint(samples),
+            history: Vec::new(),
+        };
+        let found = checkpoint::find(run);
+        match start {
+            Start::Resume => {
+                let folder = found.ok_or_else(|| TrainError::Resume {
+                    path: run.to_owned(),
+                    reason: "it holds no finished epoch; start the run without --resume".into(),
+                })?;
+                let saved = checkpoint::load_state(&folder)?;
+                differs(&state, &saved, run)?;
+                let (network, optimizer, average) =
+                    checkpoint::load(&folder, network, optimizer, &saved, config.average_decay)?;
+                return Ok(Self { device, network, optimizer, average, state: saved });
+            }
+            _ if found.is_some() => {
+                return Err(TrainError::Resume {
+                    path: run.to_owned(),
+                    reason: "it already holds a run; pass --resume to continue it, or another folder".into(),
+                });
+            }
+            Start::Scratch => {}
+            Start::Backbone(weights) => weights.load_backbone_into(&mut network)?,
+            Start::Network(weights) => weights.load_into(&mut network)?,
+        }
+        std::fs::create_dir_all(run).map_err(TrainError::io(run))?;
+        checkpoint::write_whole(&run.join("config.toml"), &state.config)?;
+        let average = config.average_decay.map(|decay| Average::new(&network.valid(), decay, 0));
+        Ok(Self { device, network, optimizer, average, state })
+    }
+
+    /// One pass over the training samples: the mean loss, or `None` when stopped.
+    fn train_epoch(
+        &mut self,
+        config: &TrainConfig,
+        samples: &[&Sample],
+        epoch: &Epoch,
+        stop: &AtomicBool,
+        on_event: &mut impl FnMut(Event),
+    ) -> Result<Option<f64>, TrainError> {
+        let number = epoch.number;
+        self.network = if number <= config.frozen_epochs {
+            self.network.clone().freeze_backbone()
+        } else {
+            self.network.clone().unfreeze_backbone()
+        };
+        self.device.seed(seed(config.seed, "dropout", number as u64));
+        let order = order(samples, config, number, epoch.plan.units);
+        let loader = Loader { samples, crop: &config.crop, training: Some((config, number)) };
+        let mut recent = VecDeque::with_capacity(50);
+        let mut total = 0.0;
+        std::thread::scope(|scope| {
+            let batches = loader.batches(scope, order, epoch.plan.per_batch);
+            for (step, batch) in batches.into_iter().take(epoch.plan.steps).enumerate() {
+                let batch = batch?;
+                let rate = epoch.rate.at((number - 1) * epoch.plan.steps + step);
+                let loss = self.step(&batch, config, epoch.pos_weight, rate)?;
+                if !loss.is_finite() {
+                    return Err(TrainError::NotFinite {
+                        what: "the loss",
+                        value: loss,
+                        epoch: number,
+                        batch: step + 1,
+                        first: samples[batch.units[0].first()].path.clone(),
+                    });
+                }
+                total += loss;
+                if recent.len() == 50 {
+                    recent.pop_front();
+                }
+                recent.push_back(loss);
+                on_event(Event::Step {
+                    epoch: number,
+                    step: step + 1,
+                    steps: epoch.plan.steps,
+                    samples: batch.images.len(),
+                    loss: recent.iter().sum::<f64>() / recent.len() as f64,
+                });
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(total / epoch.plan.steps as f64))
+        })
+    }
+
+    /// Forward, backward, update; the loss before the update. A loss that is not finite
+    /// updates nothing.
+    fn step(
+        &mut self,
+        batch: &Batch,
+        config: &TrainConfig,
+        pos_weight: f64,
+        rate: f64,
+    ) -> Result<f64, TrainError> {
+        let input = normalize(&batch.images, &self.device)?;
+        let smooth = config.label_smoothing as f32;
+        let targets: Vec<f32> = batch
+            .fakes
+            .iter()
+            .map(|&fake| if fake { 1.0 - 0.5 * smooth } else { 0.5 * smooth })
+            .collect();
+        let targets = TensorData::new(targets, [batch.fakes.len(), 1]);
+        let targets = Tensor::<2>::from_data(targets, &self.device);
+        // On a worker of the pool the many small parallel loops need no wake-up each.
+        rayon::scope(|_| {
+            let logits = self.network.forward(input);
+            let loss = binary_cross_entropy_with_logits(logits, targets, pos_weight);
+            let value = f64::from(loss.clone().into_scalar::<f32>());
+            if value.is_finite() {
+                let gradients = GradientsParams::from_grads(loss.backward(), &self.network);
+                self.network = self.optimizer.step(rate, self.network.clone(), gradients);
+                if let Some(average) = &mut self.average {
+                    average.update(&self.network.valid());
+                }
+            }
+            Ok(value)
+        })
+    }
+
+    /// The network that is validated and kept: the moving average, or the weights themselves.
+    fn candidate(&self) -> MobileNetV3Small {
+        let network = self.network.valid();
+        match &self.average {
+            Some(average) => average.network(network),
+            None => network,
+        }
+    }
+
+    /// Writes what the epoch leaves; whether it is the best so far.
+    fn finish_epoch(
+        &mut self,
+        record: &EpochRecord,
+        candidate: &MobileNetV3Small,
+        run: &Path,
+    ) -> Result<bool, TrainError> {
+        let best = self.state.best.is_none_or(|(_, auc)| record.validation_auc > auc);
+        self.state.epoch = record.epoch;
+        self.state.history.push(record.clone());
+        self.state.average_updates = self.average.as_ref().map_or(0, Average::updates);
+        if best {
+            self.state.best = Some((record.epoch, record.validation_auc));
+            let mut weights = Weights::of(candidate)?;
+            weights.metadata.insert("deeptell.epoch".into(), record.epoch.to_string());
+            weights.metadata.insert("deeptell.validation_auc".into(), record.validation_auc.to_string());
+            weights.write(run.join("best.safetensors"), StoredPrecision::Full)?;
+        }
+        let lines = to_lines(&self.state.history)
+            .map_err(|e| TrainError::Checkpoint { path: run.join("history.jsonl"), reason: e.to_string() })?;
+        checkpoint::write_whole(&run.join("history.jsonl"), &lines)?;
+        if let Some(svg) = history_svg(&self.state.history) {
+            checkpoint::write_whole(&run.join("history.svg"), &svg)?;
+        }
+        let average = self.average.is_some().then_some(candidate);
+        checkpoint::save(run, &self.network, average, &self.optimizer, &self.state)?;
+        Ok(best)
+    }
+
+    fn ended(self, pos_weight: f64, finished: bool) -> Run {
+        Run { history: self.state.history, best: self.state.best, pos_weight, finished }
+    }
+}
+
+/// Refuses to continue a run under other settings or on other samples, naming what differs.
+fn differs(now: &State, saved: &State, run: &Path) -> Result<(), TrainError> {
+    let refuse = |reason: String| Err(TrainError::Resume { path: run.to_owned(), reason });
+    if now.config != saved.config {
+        let line = now
+            .config
+            .lines()
+            .zip(saved.config.lines())
+            .find(|(now, saved)| now != saved)
+            .map_or_else(String::new, |(now, saved)| format!(" (`{now}` where it was `{saved}`)"));
+        return refuse(format!("it began with another configuration{line}; use its own config.toml"));
+    }
+    if now.samples != saved.samples {
+        return refuse("it began with other samples; use the same manifest, or another folder".into());
+    }
+    Ok(())
+}
+
+/// SHA-256 over path, label, source and split of all samples.
+fn fingerprint(samples: &[Sample]) -> String {
+    use sha2::{Digest as _, Sha256};
+    let mut hash = Sha256::new();
+    for sample in samples {
+        let split = sample.split.map(|s| s.to_string());
+        let row = format!("{}\t{}\t{}\t{split:?}\n", sample.path.display(), sample.label, sample.source);
+        hash.update(row.as_bytes());
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn seed(seed: u64, purpose: &str, index: u64) -> u64 {
+    use rand::Rng as _;
+    generator(seed, purpose, [index, 0]).next_u64()
+}
+
+/// The training loss in double precision, from logits at hand.
+fn mean_loss(logits: &[f64], labels: &[bool], pos_weight: f64) -> f64 {
+    let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
+    let each = |(&logit, &fake): (&f64, &bool)| {
+        if fake { pos_weight * softplus(-logit) } else { softplus(logit) }
+    };
+    logits.iter().zip(labels).map(each).sum::<f64>() / logits.len() as f64
+}
