@@ -1,0 +1,151 @@
+//! The command line of xtask.
+
+use std::path::PathBuf;
+
+use crate::peers::Request;
+
+/// What `cargo xtask --help` prints.
+pub(crate) const HELP: &str = "\
+cargo xtask: everything around the product, one command each
+
+Usage: cargo xtask <TASK>
+
+Tasks:
+  setup    Install the system packages that the build needs (Debian, Ubuntu);
+           elsewhere print the command that does it
+  demo     Build, then extract, train, evaluate and scan the sample in
+           datasets/sample; ends with the path of an HTML report
+  test     Every test of the workspace: unit, integration and documentation
+  check    Formatting, lints, documentation, architecture, licences, spelling
+  peers    Measure us against the tools people use today, in the same run
+             cargo xtask peers scan [--input PATH]... [--json FILE]
+           --input  a video or a folder of videos (default: datasets/sample)
+           --json   append the comparison to FILE, one JSON line each
+  sample   Make datasets/sample again from public portraits
+
+demo, test, check and peers run setup first: it does nothing when all is there.
+
+Examples:
+  cargo xtask demo
+  cargo xtask check && cargo xtask test
+  cargo xtask peers scan --json target/peers.jsonl
+
+Exit codes:
+  0  done
+  1  a step failed; the last line names it
+  2  something is needed from you first: other arguments, a system package,
+     a password";
+
+/// What the user asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Help,
+    Setup,
+    Demo,
+    Test,
+    Check,
+    Peers(Request),
+    Sample,
+}
+
+/// Reads the words after `cargo xtask`.
+///
+/// # Errors
+/// A sentence for the user when the words make no task.
+pub(crate) fn parse(words: &[String]) -> Result<Task, String> {
+    let Some((name, rest)) = words.split_first() else { return Ok(Task::Help) };
+    if words.iter().any(|word| word == "--help" || word == "-h") {
+        return Ok(Task::Help);
+    }
+    let task = match name.as_str() {
+        "help" => Task::Help,
+        "setup" => Task::Setup,
+        "demo" => Task::Demo,
+        "test" => Task::Test,
+        "check" => Task::Check,
+        "sample" => Task::Sample,
+        "peers" => return parse_peers(rest).map(Task::Peers),
+        other => return Err(format!("there is no task `{other}`")),
+    };
+    match rest.first() {
+        Some(extra) => Err(format!("`{name}` takes no argument, but got `{extra}`")),
+        None => Ok(task),
+    }
+}
+
+fn parse_peers(words: &[String]) -> Result<Request, String> {
+    let mut words = words.iter();
+    match words.next().map(String::as_str) {
+        Some("scan") => {}
+        Some(other) => return Err(format!("`peers` cannot measure `{other}`; it knows: scan")),
+        None => return Err("`peers` needs to know what to measure: scan".to_owned()),
+    }
+    let mut request = Request::default();
+    while let Some(option) = words.next() {
+        let mut value = || words.next().map(PathBuf::from).ok_or(format!("`{option}` needs a path"));
+        match option.as_str() {
+            "--json" => request.json = Some(value()?),
+            "--input" => request.inputs.push(value()?),
+            other => return Err(format!("`peers` has no option `{other}`")),
+        }
+    }
+    Ok(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_line(line: &str) -> Result<Task, String> {
+        parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn each_task_is_known_by_its_name() {
+        assert_eq!(parse_line("setup"), Ok(Task::Setup));
+        assert_eq!(parse_line("demo"), Ok(Task::Demo));
+        assert_eq!(parse_line("test"), Ok(Task::Test));
+        assert_eq!(parse_line("check"), Ok(Task::Check));
+        assert_eq!(parse_line("sample"), Ok(Task::Sample));
+    }
+
+    #[test]
+    fn help_is_given_when_asked_for_anywhere_or_when_nothing_is_asked() {
+        for line in ["", "help", "--help", "-h", "demo --help", "peers scan -h"] {
+            assert_eq!(parse_line(line), Ok(Task::Help), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_task_but_help_is_in_the_help_text() {
+        for task in ["setup", "demo", "test", "check", "peers", "sample"] {
+            assert!(HELP.contains(&format!("\n  {task} ")), "{task}");
+        }
+    }
+
+    #[test]
+    fn peers_takes_inputs_and_a_file_for_the_figures() {
+        let request = Request {
+            json: Some(PathBuf::from("out.jsonl")),
+            inputs: vec![PathBuf::from("a.mp4"), PathBuf::from("clips")],
+        };
+        let parsed = parse_line("peers scan --input a.mp4 --json out.jsonl --input clips");
+        assert_eq!(parsed, Ok(Task::Peers(request)));
+        assert_eq!(parse_line("peers scan"), Ok(Task::Peers(Request::default())));
+    }
+
+    #[test]
+    fn what_makes_no_task_is_refused_by_name() {
+        for (line, named) in [
+            ("build", "`build`"),
+            ("demo --fast", "`--fast`"),
+            ("peers", "scan"),
+            ("peers nothing", "`nothing`"),
+            ("peers scan --json", "`--json`"),
+            ("peers scan --loud", "`--loud`"),
+        ] {
+            let complaint = parse_line(line).unwrap_err();
+            assert!(complaint.contains(named), "{line}: {complaint}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! `cargo xtask check`: everything that can be said about a change without running it.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::invariants;
+use crate::process::{cargo, is_installed, output_of, run_step};
+use crate::setup;
+use crate::workspace::Workspace;
+
+/// A check, given the name it goes by.
+type Check = fn(&str) -> Result<()>;
+
+/// Runs every check, so that one round shows all there is to repair.
+///
+/// # Errors
+/// When a check fails; the error names each that did.
+pub(crate) fn run(_: &Workspace) -> Result<()> {
+    setup::ensure()?;
+    let checks: [(&str, Check); 6] = [
+        ("format", |step| run_step(step, cargo().args(["fmt", "--all", "--check"])).map(drop)),
+        ("architecture", architecture),
+        ("licences", |step| {
+            where_installed(
+                step,
+                "cargo-deny",
+                cargo().args(["deny", "check", "licenses", "bans", "sources"]),
+            )
+        }),
+        ("spelling", |step| where_installed(step, "typos", &mut Command::new("typos"))),
+        ("lints", |step| {
+            let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+            run_step(step, cargo().args(clippy)).map(drop)
+        }),
+        ("documentation", |step| {
+            let doc = ["doc", "--workspace", "--no-deps"];
+            run_step(step, cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings")).map(drop)
+        }),
+    ];
+    let mut failed = Vec::new();
+    for (step, check) in checks {
+        if let Err(error) = check(step) {
+            eprintln!("{error:#}");
+            failed.push(step);
+        }
+    }
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    println!("\nAll checks passed.");
+    Ok(())
+}
+
+/// The first four invariants of ARCHITECTURE.md.
+fn architecture(step: &str) -> Result<()> {
+    eprintln!("\n==> {step}: the walls between the crates");
+    let tree = output_of(cargo().args(invariants::Workspace::TREE))?;
+    let manifests = output_of(cargo().args(invariants::Workspace::MANIFESTS))?;
+    let breaches = invariants::Workspace::new(&tree, &manifests)?.breaches();
+    for breach in &breaches {
+        eprintln!("  invariant {breach}");
+    }
+    if !breaches.is_empty() {
+        bail!("step `{step}` failed: ARCHITECTURE.md says why these walls stand");
+    }
+    Ok(())
+}
+
+/// Runs a check whose tool is not part of the toolchain, or says that it is left out.
+fn where_installed(step: &str, program: &str, command: &mut Command) -> Result<()> {
+    if is_installed(program) {
+        return run_step(step, command).map(drop);
+    }
+    let package = if program == "typos" { "typos-cli" } else { program };
+    eprintln!(
+        "\n==> {step}: left out, because {program} is not installed (`cargo install --locked {package}`)"
+    );
+    Ok(())
+}

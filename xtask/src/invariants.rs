@@ -1,0 +1,414 @@
+//! The walls between the crates, held against what cargo itself would build.
+//!
+//! ARCHITECTURE.md says why each wall stands. Two sources are read: `cargo tree` for what a build of the whole
+//! workspace really contains on this machine, and the manifests, through `cargo metadata`, for what each crate
+//! declares, tests included.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+/// The only crate that may link FFmpeg.
+const FFMPEG_CRATE: &str = "deeptell-video";
+
+/// The crates that compute with tensors.
+const BURN_CRATES: [&str; 7] = [
+    "deeptell",
+    "deeptell-benches",
+    "deeptell-cli",
+    "deeptell-kernels",
+    "deeptell-mobilenet",
+    "deeptell-mtcnn",
+    "deeptell-train",
+];
+
+/// The crates that may name a backend outside of their tests: the two that choose a device, and the one that
+/// extends the CPU backend.
+const BACKEND_CRATES: [&str; 3] = ["deeptell-benches", "deeptell-cli", "deeptell-kernels"];
+
+/// The features of burn that bring a backend; each is also a crate, `burn-flex` and so on.
+const BACKENDS: [&str; 11] =
+    ["cpu", "cuda", "flex", "metal", "ndarray", "remote", "rocm", "tch", "vulkan", "webgpu", "wgpu"];
+
+/// The crates of plain numbers and pixels.
+const PLAIN_CRATES: [&str; 3] = ["deeptell-data", "deeptell-image", "deeptell-metrics"];
+
+/// What one of our manifests declares.
+#[derive(Debug, Default)]
+struct Manifest {
+    name: String,
+    /// Names of all dependencies, for tests too.
+    dependencies: BTreeSet<String>,
+    /// Backends of burn that are turned on or forwarded outside of tests.
+    backends: BTreeSet<String>,
+}
+
+/// Our manifests, and the graph of what building them builds.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    ours: Vec<Manifest>,
+    /// Direct dependencies of a build by `name vVERSION`, the same for themselves.
+    built: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Workspace {
+    /// The command whose output [`new`](Self::new) takes first: the graph, each line led by its depth.
+    pub(crate) const TREE: [&str; 5] =
+        ["tree", "--workspace", "--edges=normal,build", "--prefix=depth", "--format={p}"];
+
+    /// The command whose output [`new`](Self::new) takes second.
+    pub(crate) const MANIFESTS: [&str; 3] = ["metadata", "--format-version=1", "--no-deps"];
+
+    /// Puts the two together.
+    ///
+    /// # Errors
+    /// When a text is not what the command prints.
+    pub(crate) fn new(tree: &str, manifests: &str) -> Result<Self> {
+        Ok(Self { ours: read_manifests(manifests)?, built: read_tree(tree)? })
+    }
+
+    /// Every breach of the first four invariants, as a sentence each.
+    pub(crate) fn breaches(&self) -> Vec<String> {
+        let mut breaches = self.missing_crates();
+        breaches.extend(self.ffmpeg_breaches());
+        breaches.extend(self.burn_breaches());
+        breaches.extend(self.plain_breaches());
+        breaches.extend(self.xtask_breaches());
+        breaches
+    }
+
+    /// A rule about a crate that is gone would hold for ever: renaming a crate must show here.
+    fn missing_crates(&self) -> Vec<String> {
+        let named = BURN_CRATES.iter().chain(&PLAIN_CRATES).chain([&FFMPEG_CRATE, &"xtask"]);
+        named
+            .filter(|name| !self.ours.iter().any(|manifest| manifest.name == **name))
+            .map(|name| format!("the rules name the crate {name}, which the workspace does not have"))
+            .collect()
+    }
+
+    /// 1. Only deeptell-video links FFmpeg.
+    fn ffmpeg_breaches(&self) -> Vec<String> {
+        let declaring = self
+            .ours
+            .iter()
+            .filter(|manifest| manifest.dependencies.iter().any(|name| is_ffmpeg(name)))
+            .map(|manifest| manifest.name.as_str());
+        let building = self
+            .built
+            .iter()
+            .filter(|(_, dependencies)| dependencies.iter().any(|package| is_ffmpeg(package)))
+            .map(|(package, _)| name_of(package));
+        let linking: BTreeSet<&str> = declaring.chain(building).collect();
+        linking
+            .into_iter()
+            .filter(|name| *name != FFMPEG_CRATE && !is_ffmpeg(name))
+            .map(|name| format!("1: {name} depends on FFmpeg; only {FFMPEG_CRATE} may"))
+            .collect()
+    }
+
+    /// 2. burn stays in the tensor crates, and backends in those that choose a device.
+    fn burn_breaches(&self) -> Vec<String> {
+        let mut breaches = Vec::new();
+        for manifest in &self.ours {
+            let name = manifest.name.as_str();
+            if !BURN_CRATES.contains(&name)
+                && manifest.dependencies.iter().any(|dependency| is_burn(dependency))
+            {
+                breaches.push(format!("2: {name} depends on burn"));
+            }
+            if !BACKEND_CRATES.contains(&name) {
+                let named = manifest.backends.iter();
+                breaches.extend(named.map(|backend| format!("2: {name} names burn's backend `{backend}`")));
+            }
+        }
+        breaches
+    }
+
+    /// 3. metrics, data and image build without burn and without FFmpeg.
+    fn plain_breaches(&self) -> Vec<String> {
+        let mut breaches = Vec::new();
+        for crate_name in PLAIN_CRATES {
+            for name in self.build_of(crate_name).into_iter().filter(|name| is_burn(name) || is_ffmpeg(name))
+            {
+                breaches.push(format!("3: building {crate_name} builds {name}"));
+            }
+        }
+        breaches
+    }
+
+    /// 4. xtask depends on none of our crates.
+    fn xtask_breaches(&self) -> Vec<String> {
+        let declared = self.ours.iter().filter(|manifest| manifest.name == "xtask");
+        let declared = declared.flat_map(|manifest| &manifest.dependencies).map(String::as_str);
+        let all: BTreeSet<&str> = self.build_of("xtask").into_iter().chain(declared).collect();
+        all.into_iter()
+            .filter(|name| self.ours.iter().any(|manifest| manifest.name == *name))
+            .map(|name| format!("4: xtask depends on {name}"))
+            .collect()
+    }
+
+    /// The names of all packages that building one of our crates builds, itself left out.
+    fn build_of(&self, crate_name: &str) -> BTreeSet<&str> {
+        let direct = |package: &str| self.built.get(package).into_iter().flatten();
+        let mut waiting: Vec<&String> = self
+            .built
+            .keys()
+            .filter(|package| name_of(package) == crate_name)
+            .flat_map(|root| direct(root))
+            .collect();
+        let mut seen = BTreeSet::new();
+        while let Some(package) = waiting.pop() {
+            if seen.insert(package) {
+                waiting.extend(direct(package));
+            }
+        }
+        seen.into_iter().map(|package| name_of(package)).collect()
+    }
+}
+
+/// Reads `cargo tree` lines such as `2burn-core v0.22.1 (*)`: the depth, the package, and remarks.
+fn read_tree(tree: &str) -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let mut built: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    // The packages from the root down to the line before.
+    let mut path: Vec<String> = Vec::new();
+    for line in tree.lines().filter(|line| !line.is_empty()) {
+        let unexpected = || format!("cargo tree wrote a line of another kind: {line}");
+        let digits = line.find(|character: char| !character.is_ascii_digit()).with_context(unexpected)?;
+        let depth: usize = line[..digits].parse().with_context(unexpected)?;
+        let package: Vec<&str> = line[digits..].split(' ').take(2).collect();
+        if depth > path.len() || package.len() != 2 || !package[1].starts_with('v') {
+            anyhow::bail!(unexpected());
+        }
+        let package = package.join(" ");
+        path.truncate(depth);
+        if let Some(parent) = path.last() {
+            built.entry(parent.clone()).or_default().insert(package.clone());
+        }
+        built.entry(package.clone()).or_default();
+        path.push(package);
+    }
+    Ok(built)
+}
+
+fn read_manifests(json: &str) -> Result<Vec<Manifest>> {
+    let document: Value = serde_json::from_str(json).context("cargo metadata wrote no JSON")?;
+    let mut manifests = Vec::new();
+    for package in list(&document, "packages")? {
+        let mut manifest = Manifest {
+            name: text(package, "name")?.to_owned(),
+            backends: forwarded_backends(&package["features"]),
+            ..Manifest::default()
+        };
+        for dependency in list(package, "dependencies")? {
+            let name = text(dependency, "name")?;
+            manifest.dependencies.insert(name.to_owned());
+            if dependency["kind"] == "dev" {
+                continue;
+            }
+            let features = list(dependency, "features")?.iter().filter_map(Value::as_str);
+            let named = features.filter(|_| name == "burn").chain(name.strip_prefix("burn-"));
+            manifest.backends.extend(named.filter(|name| BACKENDS.contains(name)).map(str::to_owned));
+        }
+        manifests.push(manifest);
+    }
+    Ok(manifests)
+}
+
+/// The name in `name vVERSION`.
+fn name_of(package: &str) -> &str {
+    package.split_once(' ').map_or(package, |(name, _)| name)
+}
+
+fn is_ffmpeg(name: &str) -> bool {
+    name.starts_with("ffmpeg-")
+}
+
+fn is_burn(name: &str) -> bool {
+    name == "burn" || name.starts_with("burn-")
+}
+
+/// The backends in a `[features]` table such as `wgpu = ["burn/wgpu"]`.
+fn forwarded_backends(features: &Value) -> BTreeSet<String> {
+    let values = features.as_object().into_iter().flat_map(|table| table.values());
+    values
+        .filter_map(Value::as_array)
+        .flatten()
+        .filter_map(Value::as_str)
+        .filter_map(|feature| feature.strip_prefix("burn/").or_else(|| feature.strip_prefix("burn?/")))
+        .filter(|feature| BACKENDS.contains(feature))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn list<'value>(value: &'value Value, key: &str) -> Result<&'value [Value]> {
+    let list = value[key].as_array().with_context(|| format!("cargo metadata has no list `{key}`"))?;
+    Ok(list)
+}
+
+fn text<'value>(value: &'value Value, key: &str) -> Result<&'value str> {
+    value[key].as_str().with_context(|| format!("cargo metadata has no text `{key}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// One dependency: its name, its kind in the manifest, the features asked of it.
+    type Dependency = (&'static str, Option<&'static str>, Vec<&'static str>);
+
+    /// Our crates with what they depend on; names without an entry are packages of the registry.
+    type Sketch = Vec<(&'static str, Vec<Dependency>)>;
+
+    /// A workspace in which every invariant holds.
+    fn sound() -> Sketch {
+        let burn = || ("burn", None, vec!["std"]);
+        let flex = || ("burn", None, vec!["std", "flex"]);
+        vec![
+            ("deeptell", vec![burn(), ("deeptell-video", None, vec![])]),
+            ("deeptell-benches", vec![flex()]),
+            ("deeptell-cli", vec![flex(), ("deeptell", None, vec![])]),
+            ("deeptell-data", vec![("deeptell-image", None, vec![])]),
+            ("deeptell-image", vec![("image", None, vec![])]),
+            ("deeptell-kernels", vec![flex(), ("burn-flex", None, vec![])]),
+            ("deeptell-metrics", vec![]),
+            ("deeptell-mobilenet", vec![burn(), ("burn", Some("dev"), vec!["flex"])]),
+            ("deeptell-mtcnn", vec![burn()]),
+            ("deeptell-train", vec![burn()]),
+            ("deeptell-video", vec![("ffmpeg-next", None, vec![])]),
+            ("xtask", vec![("serde_json", None, vec![])]),
+        ]
+    }
+
+    /// What cargo would print of a sketch, the features being those of no crate or as given.
+    fn workspace(sketch: &Sketch, features: &Value) -> Workspace {
+        let packages: Vec<Value> = sketch
+            .iter()
+            .map(|(name, dependencies)| {
+                let dependencies: Vec<Value> = dependencies
+                    .iter()
+                    .map(|(name, kind, features)| json!({"name": name, "kind": kind, "features": features}))
+                    .collect();
+                json!({"name": name, "features": features[name], "dependencies": dependencies})
+            })
+            .collect();
+        let tree: Vec<String> = sketch.iter().map(|(name, _)| tree_of(sketch, name, 0)).collect();
+        Workspace::new(&tree.join("\n"), &json!({"packages": packages}).to_string()).unwrap()
+    }
+
+    fn tree_of(sketch: &Sketch, name: &str, depth: usize) -> String {
+        let ours = sketch.iter().find(|(ours, _)| *ours == name);
+        let dependencies = ours.map(|(_, dependencies)| dependencies.as_slice()).unwrap_or_default();
+        let built = dependencies.iter().filter(|(_, kind, _)| *kind != Some("dev"));
+        let below: String = built.map(|(name, ..)| tree_of(sketch, name, depth + 1)).collect();
+        format!("{depth}{name} v1.0.0\n{below}")
+    }
+
+    fn breaches_of(sketch: &Sketch) -> Vec<String> {
+        workspace(sketch, &Value::Null).breaches()
+    }
+
+    /// The breaches after one dependency is added to one crate.
+    fn breaches_with(crate_name: &str, dependency: Dependency) -> Vec<String> {
+        let mut sketch = sound();
+        let entry = sketch.iter_mut().find(|(name, _)| *name == crate_name).unwrap();
+        entry.1.push(dependency);
+        breaches_of(&sketch)
+    }
+
+    #[test]
+    fn a_sound_workspace_has_no_breach() {
+        assert_eq!(breaches_of(&sound()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn only_video_links_ffmpeg() {
+        let expected = ["1: deeptell-train depends on FFmpeg; only deeptell-video may"];
+        assert_eq!(breaches_with("deeptell-train", ("ffmpeg-next", None, vec![])), expected);
+        assert_eq!(breaches_with("deeptell-train", ("ffmpeg-sys-next", Some("dev"), vec![])), expected);
+    }
+
+    #[test]
+    fn a_crate_of_the_registry_must_not_bring_ffmpeg_in() {
+        let tree = "0deeptell-metrics v0.1.0 (/checkout)\n1player v2.0.0\n2ffmpeg-next v9.0.0\n3ffmpeg-sys-next v9.0.0";
+        let manifests = json!({"packages": []}).to_string();
+        let workspace = Workspace::new(tree, &manifests).unwrap();
+        assert_eq!(workspace.ffmpeg_breaches(), ["1: player depends on FFmpeg; only deeptell-video may"]);
+        assert_eq!(
+            workspace.plain_breaches(),
+            [
+                "3: building deeptell-metrics builds ffmpeg-next",
+                "3: building deeptell-metrics builds ffmpeg-sys-next"
+            ]
+        );
+    }
+
+    #[test]
+    fn burn_stays_in_the_tensor_crates() {
+        let burn = ("burn", None, vec![]);
+        assert_eq!(breaches_with("deeptell-video", burn), ["2: deeptell-video depends on burn"]);
+        let store = ("burn-store", Some("dev"), vec![]);
+        assert_eq!(breaches_with("xtask", store), ["2: xtask depends on burn"]);
+    }
+
+    #[test]
+    fn libraries_name_no_backend_outside_of_their_tests() {
+        let breaches = breaches_with("deeptell-mtcnn", ("burn", None, vec!["wgpu"]));
+        assert_eq!(breaches, ["2: deeptell-mtcnn names burn's backend `wgpu`"]);
+        let breaches = breaches_with("deeptell-mobilenet", ("burn-wgpu", None, vec![]));
+        assert_eq!(breaches, ["2: deeptell-mobilenet names burn's backend `wgpu`"]);
+        assert!(breaches_with("deeptell-mobilenet", ("burn-flex", Some("dev"), vec![])).is_empty());
+    }
+
+    #[test]
+    fn only_those_that_choose_a_device_forward_backends() {
+        let forwarding = |name: &str| json!({name: {"gpu": ["std", "burn/cuda", "burn/autotune"]}});
+        let breaches = workspace(&sound(), &forwarding("deeptell-train")).breaches();
+        assert_eq!(breaches, ["2: deeptell-train names burn's backend `cuda`"]);
+        assert!(workspace(&sound(), &forwarding("deeptell-cli")).breaches().is_empty());
+    }
+
+    #[test]
+    fn plain_crates_build_without_burn_even_at_a_distance() {
+        assert_eq!(
+            breaches_with("deeptell-image", ("deeptell-mtcnn", None, vec![])),
+            ["3: building deeptell-data builds burn", "3: building deeptell-image builds burn"]
+        );
+        assert!(breaches_with("deeptell-image", ("deeptell-mtcnn", Some("dev"), vec![])).is_empty());
+    }
+
+    #[test]
+    fn xtask_depends_on_none_of_our_crates() {
+        let expected = ["4: xtask depends on deeptell-metrics"];
+        assert_eq!(breaches_with("xtask", ("deeptell-metrics", None, vec![])), expected);
+        assert_eq!(breaches_with("xtask", ("deeptell-metrics", Some("dev"), vec![])), expected);
+    }
+
+    #[test]
+    fn a_renamed_crate_is_noticed() {
+        let mut sketch = sound();
+        sketch.retain(|(name, _)| *name != "deeptell-metrics");
+        let expected = ["the rules name the crate deeptell-metrics, which the workspace does not have"];
+        assert_eq!(breaches_of(&sketch), expected);
+    }
+
+    #[test]
+    fn a_repeated_package_keeps_the_dependencies_of_its_first_place() {
+        let tree = "0a v1.0.0 (/checkout/a)\n1b v1.0.0\n2c v1.0.0 (proc-macro)\n\n0d v1.0.0\n1b v1.0.0 (*)\n1e v2.0.0";
+        let workspace = Workspace { ours: Vec::new(), built: read_tree(tree).unwrap() };
+        assert_eq!(workspace.build_of("d"), BTreeSet::from(["b", "c", "e"]));
+        assert_eq!(workspace.build_of("a"), BTreeSet::from(["b", "c"]));
+    }
+
+    #[test]
+    fn texts_of_another_kind_are_refused() {
+        let manifests = json!({"packages": []}).to_string();
+        assert!(Workspace::new("0a v1.0.0", "{}").is_err());
+        assert!(Workspace::new("0a v1.0.0", "no JSON").is_err());
+        for tree in ["a v1.0.0", "1a v1.0.0", "0a", "0[build-dependencies] of"] {
+            assert!(Workspace::new(tree, &manifests).is_err(), "{tree}");
+        }
+    }
+}

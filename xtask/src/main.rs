@@ -1,0 +1,67 @@
+//! `cargo xtask`: set-up, demo, checks, tests, peer measurements and the sample, each as one command.
+//!
+//! It depends on none of our crates and links neither burn nor FFmpeg, so it builds in seconds on a machine that
+//! cannot build the product yet. Everything real happens in the programs it starts; it reads their JSON.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line talks to the person who typed it"
+)]
+
+mod arguments;
+mod check;
+mod demo;
+mod freshness;
+mod invariants;
+mod peers;
+mod process;
+mod sample;
+mod setup;
+mod suite;
+mod workspace;
+
+use std::process::ExitCode;
+
+use arguments::Task;
+use process::NotReady;
+use workspace::Workspace;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let task = match arguments::parse(&words) {
+        Ok(task) => task,
+        Err(complaint) => {
+            eprintln!("xtask: {complaint}\nTry `cargo xtask --help`.");
+            return ExitCode::from(2);
+        }
+    };
+    match perform(&task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(if error.is::<NotReady>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn perform(task: &Task) -> anyhow::Result<()> {
+    if *task == Task::Help {
+        println!("{}", arguments::HELP);
+        return Ok(());
+    }
+    let workspace = Workspace::find()?;
+    match task {
+        Task::Help => Ok(()),
+        Task::Setup => {
+            setup::ensure()?;
+            println!("The system has all that the build needs.");
+            Ok(())
+        }
+        Task::Demo => demo::run(&workspace),
+        Task::Test => suite::run(&workspace),
+        Task::Check => check::run(&workspace),
+        Task::Peers(request) => peers::run(&workspace, request),
+        Task::Sample => sample::run(&workspace),
+    }
+}

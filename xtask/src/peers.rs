@@ -1,0 +1,143 @@
+//! `cargo xtask peers`: us against the tools people use today, measured in the same run on the same machine.
+//!
+//! The peers are Python packages, so a script measures both sides in turn with one clock; xtask builds our program,
+//! keeps the virtual environment with the pinned peers, and checks what the script reports.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::process::{NotReady, is_installed, output_of, run_step};
+use crate::sample::SAMPLE;
+use crate::setup;
+use crate::workspace::Workspace;
+
+/// What to measure, on what, and where the figures go.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// Videos and folders of videos; empty means the sample that ships.
+    pub(crate) inputs: Vec<PathBuf>,
+    /// A JSON Lines file to append the comparison to.
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// Measures a whole scan, from file to probability, and prints one JSON line.
+///
+/// # Errors
+/// When Python or a peer is missing, either side fails, or the script reports something that is no comparison.
+pub(crate) fn run(workspace: &Workspace, request: &Request) -> Result<()> {
+    setup::ensure()?;
+    let deeptell = workspace.build_deeptell()?;
+    let python =
+        environment(Path::new("benches/peers/requirements-scan.txt"), Path::new("target/peers/scan"))?;
+
+    let mut command = Command::new(python);
+    command.arg("benches/peers/scan.py").arg("--deeptell").arg(deeptell);
+    match request.inputs.as_slice() {
+        [] => command.arg(SAMPLE),
+        inputs => command.args(inputs),
+    };
+    let lines = output_of(&mut command).context("step `peers scan` failed")?;
+    for line in lines.lines() {
+        check_comparison(line)?;
+        println!("{line}");
+        if let Some(file) = &request.json {
+            append(file, line)?;
+        }
+    }
+    Ok(())
+}
+
+/// A virtual environment that holds exactly the pinned packages; made once, made again when the pins change.
+fn environment(requirements: &Path, folder: &Path) -> Result<PathBuf> {
+    let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    let (wanted, installed) = (fs::read(requirements), folder.join("installed.txt"));
+    let wanted = wanted.with_context(|| format!("cannot read {}", requirements.display()))?;
+    if python.exists() && fs::read(&installed).is_ok_and(|pins| pins == wanted) {
+        return Ok(python);
+    }
+    if !is_installed("python3") {
+        return Err(NotReady("the peers need python3 with its venv module".to_owned()).into());
+    }
+    eprintln!("The peers are large (PyTorch alone takes some gigabytes); this happens once.");
+    run_step("virtual environment", Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder))
+        .context("on Debian and Ubuntu this needs the package python3-venv")?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
+    run_step("peers", Command::new(&python).args(pip).arg(requirements))?;
+    fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))?;
+    Ok(python)
+}
+
+/// Refuses a line that lacks a field, or whose ratio is not ours over the peer's.
+fn check_comparison(line: &str) -> Result<()> {
+    let comparison: Value = serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))?;
+    for field in ["work", "input", "peer_name", "unit"] {
+        comparison[field].as_str().with_context(|| format!("no text `{field}` in {line}"))?;
+    }
+    let number = |field: &str| {
+        let number = comparison[field].as_f64().filter(|number| number.is_finite() && *number > 0.0);
+        number.with_context(|| format!("no positive number `{field}` in {line}"))
+    };
+    number("threads")?;
+    let expected = number("ours")? / number("peer")?;
+    // The script rounds; a wrong way round or another unit is off by far more.
+    if (number("ratio")? / expected - 1.0).abs() > 0.01 {
+        bail!("`ratio` is not ours over peer in {line}");
+    }
+    Ok(())
+}
+
+fn append(file: &Path, line: &str) -> Result<()> {
+    let opened = OpenOptions::new().create(true).append(true).open(file);
+    opened
+        .and_then(|mut opened| writeln!(opened, "{line}"))
+        .with_context(|| format!("cannot append to {}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn comparison() -> Value {
+        json!({"work": "scan", "input": "12 clips", "threads": 1, "ours": 250.0, "peer": 1000.0,
+               "peer_name": "facenet-pytorch", "unit": "CPU ms a clip", "ratio": 0.25})
+    }
+
+    #[test]
+    fn a_whole_comparison_is_accepted() {
+        check_comparison(&comparison().to_string()).unwrap();
+    }
+
+    #[test]
+    fn a_missing_field_is_named() {
+        for field in ["work", "input", "threads", "ours", "peer", "peer_name", "unit", "ratio"] {
+            let mut comparison = comparison();
+            comparison.as_object_mut().unwrap().remove(field);
+            let error = check_comparison(&comparison.to_string()).unwrap_err();
+            assert!(error.to_string().contains(&format!("`{field}`")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_ratio_the_wrong_way_round_is_refused() {
+        let mut comparison = comparison();
+        comparison["ratio"] = json!(4.0);
+        let error = check_comparison(&comparison.to_string()).unwrap_err();
+        assert!(error.to_string().contains("ratio"), "{error}");
+    }
+
+    #[test]
+    fn zero_and_missing_times_are_refused() {
+        for value in [json!(0.0), json!(-1.0), Value::Null] {
+            let mut comparison = comparison();
+            comparison["ours"] = value;
+            assert!(check_comparison(&comparison.to_string()).is_err());
+        }
+    }
+}

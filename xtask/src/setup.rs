@@ -1,0 +1,276 @@
+//! `cargo xtask setup`: the system packages that the build needs.
+//!
+//! FFmpeg's libraries do the decoding, libclang reads their headers while the bindings are built, and pkg-config
+//! tells where the libraries lie. All else comes from the package registry.
+
+use std::env;
+use std::fs;
+use std::io::{IsTerminal, stdin};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::process::{NotReady, display, is_installed, succeeds};
+
+/// Something the build needs, and the Debian packages that bring it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Compiler,
+    PkgConfig,
+    FfmpegLibraries,
+    Libclang,
+}
+
+impl Need {
+    const ALL: [Self; 4] = [Self::Compiler, Self::PkgConfig, Self::FfmpegLibraries, Self::Libclang];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Compiler => "a C compiler",
+            Self::PkgConfig => "pkg-config",
+            Self::FfmpegLibraries => "the development files of FFmpeg",
+            Self::Libclang => "libclang",
+        }
+    }
+
+    fn debian_packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Compiler => &["gcc", "libc6-dev"],
+            Self::PkgConfig => &["pkg-config"],
+            Self::FfmpegLibraries => {
+                &["libavcodec-dev", "libavformat-dev", "libavutil-dev", "libswscale-dev"]
+            }
+            Self::Libclang => &["libclang-dev"],
+        }
+    }
+
+    fn is_met(self, debian: bool) -> bool {
+        match self {
+            Self::Compiler => is_installed("cc"),
+            Self::PkgConfig => is_installed("pkg-config"),
+            Self::FfmpegLibraries => succeeds(Command::new("pkg-config").args([
+                "--exists",
+                "libavcodec",
+                "libavformat",
+                "libavutil",
+                "libswscale",
+            ])),
+            Self::Libclang if env::var_os("LIBCLANG_PATH").is_some() => true,
+            // The library alone is not enough: it needs its own headers, which only the -dev package pulls in.
+            Self::Libclang if debian => has_debian_libclang(),
+            Self::Libclang => libclang_folders().iter().any(|folder| holds_libclang(folder)),
+        }
+    }
+}
+
+/// What to type where we do not install by ourselves: system, command.
+const BY_HAND: [(&str, &str); 3] = [
+    ("Fedora", "sudo dnf install gcc pkgconf-pkg-config clang-devel ffmpeg-free-devel"),
+    ("Arch", "sudo pacman -S --needed gcc pkgconf clang ffmpeg"),
+    ("macOS with Homebrew", "brew install pkgconf llvm ffmpeg"),
+];
+
+/// Makes sure that the build has what it needs; silent and quick when it has.
+///
+/// # Errors
+/// [`NotReady`] where only the user can install the missing packages; another error when apt fails.
+pub(crate) fn ensure() -> Result<()> {
+    let debian = is_debian(&fs::read_to_string("/etc/os-release").unwrap_or_default());
+    let missing = missing_needs(debian);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing.iter().map(|need| need.name()).collect::<Vec<_>>().join(", ");
+    if !debian {
+        return Err(NotReady(advice(&names)).into());
+    }
+    eprintln!("Missing on this machine: {names}");
+    install_with_apt(&missing)?;
+    let still = missing_needs(debian);
+    if let Some(need) = still.first() {
+        bail!("apt is done, but {} still cannot be found", need.name());
+    }
+    Ok(())
+}
+
+fn missing_needs(debian: bool) -> Vec<Need> {
+    Need::ALL.into_iter().filter(|need| !need.is_met(debian)).collect()
+}
+
+fn advice(names: &str) -> String {
+    let width = BY_HAND.iter().map(|(system, _)| system.len()).max().unwrap_or(0);
+    let commands = BY_HAND.map(|(system, command)| format!("  {system:width$}  {command}")).join("\n");
+    format!(
+        "this machine lacks {names}. Install, then run the same command again:\n{commands}\n\
+         On another system: FFmpeg 5.1 or newer with headers, libclang and pkg-config."
+    )
+}
+
+/// Whether an `os-release` file describes Debian or one of its descendants, and so a system with apt.
+fn is_debian(os_release: &str) -> bool {
+    os_release
+        .lines()
+        .filter_map(|line| line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE=")))
+        .flat_map(|value| value.trim_matches('"').split_whitespace())
+        .any(|id| id == "debian" || id == "ubuntu")
+}
+
+fn install_with_apt(missing: &[Need]) -> Result<()> {
+    let packages: Vec<&str> = missing.iter().flat_map(|need| need.debian_packages()).copied().collect();
+    let update = ["apt-get", "update"].as_slice();
+    let install: Vec<&str> =
+        ["apt-get", "install", "--yes", "--no-install-recommends"].into_iter().chain(packages).collect();
+
+    let root = Root::find(&format!("{} && {}", update.join(" "), install.join(" ")))?;
+    if !run_as(root, update)? {
+        eprintln!("apt-get update did not succeed; trying with the package lists that are here");
+    }
+    if !run_as(root, &install)? {
+        bail!("step `setup` failed: apt could not install the packages; its own message is above");
+    }
+    Ok(())
+}
+
+/// How this user becomes root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Root {
+    Already,
+    Sudo,
+}
+
+impl Root {
+    /// Never lets sudo wait for a password nobody knows is wanted.
+    fn find(by_hand: &str) -> Result<Self> {
+        let user = Command::new("id").arg("-u").output().context("cannot start `id`")?;
+        if user.stdout.trim_ascii() == b"0" {
+            return Ok(Self::Already);
+        }
+        if !is_installed("sudo") {
+            return Err(NotReady(format!("there is no sudo here; as root, run: {by_hand}")).into());
+        }
+        if succeeds(Command::new("sudo").args(["-n", "true"])) {
+            return Ok(Self::Sudo);
+        }
+        if !stdin().is_terminal() {
+            let reason = "sudo wants a password and there is no terminal to ask on";
+            return Err(NotReady(format!("{reason}; as root, run: {by_hand}")).into());
+        }
+        eprintln!("sudo will now ask for your password, to run: {by_hand}");
+        Ok(Self::Sudo)
+    }
+}
+
+/// Runs a command as root, the terminal staying connected for sudo's question alone.
+fn run_as(root: Root, words: &[&str]) -> Result<bool> {
+    let mut command = match root {
+        Root::Already => {
+            let mut command = Command::new(words[0]);
+            command.args(&words[1..]).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+            command
+        }
+        Root::Sudo => {
+            let mut command = Command::new("sudo");
+            command.args(["env", "DEBIAN_FRONTEND=noninteractive"]).args(words);
+            command
+        }
+    };
+    eprintln!("\n==> setup: {}", display(&command));
+    let status = command.status().with_context(|| format!("cannot start {}", display(&command)))?;
+    Ok(status.success())
+}
+
+fn has_debian_libclang() -> bool {
+    let query = Command::new("dpkg-query")
+        .args(["--show", "--showformat=${db:Status-Status}\n", "libclang-dev", "libclang-[0-9]*-dev"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output();
+    query.is_ok_and(|output| output.stdout.split(|&byte| byte == b'\n').any(|line| line == b"installed"))
+}
+
+/// The folders in which the bindings' generator looks for libclang.
+fn libclang_folders() -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = [
+        "/usr/lib",
+        "/usr/lib64",
+        "/usr/local/lib",
+        "/opt/homebrew/opt/llvm/lib",
+        "/usr/local/opt/llvm/lib",
+        "/Library/Developer/CommandLineTools/usr/lib",
+        "/Applications/Xcode.app/Contents/Developer/Toolchains/XcodeDefault.xctoolchain/usr/lib",
+    ]
+    .map(PathBuf::from)
+    .to_vec();
+    // Versioned ones: /usr/lib/llvm-19/lib, /usr/lib64/llvm19/lib.
+    for parent in ["/usr/lib", "/usr/lib64"] {
+        let versions = fs::read_dir(parent).into_iter().flatten().flatten();
+        folders.extend(
+            versions
+                .filter(|entry| entry.file_name().to_string_lossy().starts_with("llvm"))
+                .map(|entry| entry.path().join("lib")),
+        );
+    }
+    folders
+}
+
+fn holds_libclang(folder: &Path) -> bool {
+    fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| is_libclang(&entry.file_name().to_string_lossy()))
+}
+
+/// `libclang.so`, `libclang.so.18`, `libclang-14.so.1`, `libclang.dylib`; not `libclang-cpp.so` nor `libclang.a`.
+fn is_libclang(file: &str) -> bool {
+    let Some(rest) = file.strip_prefix("libclang") else { return false };
+    let rest = rest.strip_prefix('-').map_or(rest, |version| {
+        version.trim_start_matches(|character: char| character.is_ascii_digit() || character == '.')
+    });
+    let rest = rest.strip_prefix('.').unwrap_or(rest);
+    rest == "dylib" || rest == "so" || rest.starts_with("so.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descendants_of_debian_have_apt() {
+        assert!(is_debian("PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n"));
+        assert!(is_debian("ID=ubuntu\nID_LIKE=debian\n"));
+        assert!(is_debian("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"));
+    }
+
+    #[test]
+    fn other_systems_are_advised_instead() {
+        assert!(!is_debian("NAME=\"Fedora Linux\"\nID=fedora\nVARIANT_ID=debian-like\n"));
+        assert!(!is_debian("ID=arch\n"));
+        assert!(!is_debian(""));
+        let advice = advice("libclang");
+        for word in ["libclang", "dnf install", "pacman -S", "brew install"] {
+            assert!(advice.contains(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn libclang_is_told_from_its_neighbours() {
+        for file in ["libclang.so", "libclang.so.18", "libclang-14.so", "libclang-14.so.1", "libclang.dylib"]
+        {
+            assert!(is_libclang(file), "{file}");
+        }
+        for file in
+            ["libclang-cpp.so", "libclang-cpp.so.14", "libclang.a", "libclangAST.so", "libc.so", "clang"]
+        {
+            assert!(!is_libclang(file), "{file}");
+        }
+    }
+
+    #[test]
+    fn every_need_brings_packages() {
+        for need in Need::ALL {
+            assert!(!need.debian_packages().is_empty(), "{}", need.name());
+        }
+    }
+}

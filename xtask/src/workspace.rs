@@ -1,0 +1,44 @@
+//! Where the workspace lies and where cargo puts what it builds.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::process::{NotReady, cargo, output_of};
+
+/// The root of the checkout; every command runs there.
+pub(crate) struct Workspace {
+    pub(crate) root: PathBuf,
+}
+
+impl Workspace {
+    /// Finds the root from the package that cargo is running, and makes it the current folder.
+    ///
+    /// # Errors
+    /// When xtask was not started by cargo.
+    pub(crate) fn find() -> Result<Self> {
+        let package = env::var_os("CARGO_MANIFEST_DIR")
+            .ok_or_else(|| NotReady("start it as `cargo xtask`, from inside the checkout".to_owned()))?;
+        let root = Path::new(&package).parent().context("the package xtask lies in no folder")?.to_owned();
+        env::set_current_dir(&root).with_context(|| format!("cannot enter {}", root.display()))?;
+        Ok(Self { root })
+    }
+
+    /// Builds the command line in release mode and returns the path of its program.
+    ///
+    /// # Errors
+    /// When the build fails.
+    pub(crate) fn build_deeptell(&self) -> Result<PathBuf> {
+        crate::process::run_step("build", cargo().args(["build", "--release", "--package", "deeptell-cli"]))?;
+        let metadata = output_of(cargo().args(["metadata", "--format-version=1", "--no-deps"]))?;
+        let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata wrote no JSON")?;
+        let target =
+            metadata["target_directory"].as_str().context("cargo metadata names no target folder")?;
+        let program = format!("deeptell{}", env::consts::EXE_SUFFIX);
+        let built = Path::new(target).join("release").join(program);
+        // Shown and passed on as a short path where it lies inside the checkout.
+        Ok(built.strip_prefix(&self.root).map_or(built.clone(), |inside| Path::new(".").join(inside)))
+    }
+}
