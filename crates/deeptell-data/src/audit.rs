@@ -182,7 +182,16 @@ pub fn sha256_of_file(path: impl AsRef<Path>) -> Result<String, DataError> {
     let mut file = File::open(path).map_err(DataError::io(path))?;
     let mut hasher = Sha256::new();
     std::io::copy(&mut file, &mut HashWriter(&mut hasher)).map_err(DataError::io(path))?;
-    Ok(hasher.finalize().iter().flat_map(|byte| [byte >> 4, byte & 15]).map(hex_digit).collect())
+    Ok(hexadecimal(&hasher.finalize()))
+}
+
+/// SHA-256 of bytes in memory, in hexadecimal.
+pub fn sha256_of_bytes(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+fn hexadecimal(digest: &[u8]) -> String {
+    digest.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(hex_digit).collect()
 }
 
 fn hex_digit(value: u8) -> char {

@@ -42,7 +42,9 @@ mod resample;
 mod sample;
 mod split;
 
-pub use audit::{AuditReport, Crossing, CrossingKind, audit, audit_contents, sha256_of_file};
+pub use audit::{
+    AuditReport, Crossing, CrossingKind, audit, audit_contents, sha256_of_bytes, sha256_of_file,
+};
 pub use augment::{Augmentation, AugmentationDraw};
 pub use blend::{Blend, SelfBlend};
 pub use error::DataError;

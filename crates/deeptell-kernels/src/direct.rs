@@ -9,6 +9,16 @@ use pulp::{Arch, Simd};
 use rayon::prelude::*;
 use std::array;
 use std::iter::zip;
+use std::ops::Range;
+
+/// What one thread does of a backward pass.
+struct Part<'a> {
+    images: Range<usize>,
+    /// The groups of channels.
+    block: Range<usize>,
+    /// Where the gradient of the input goes, one slice an image.
+    slabs: Option<Vec<&'a mut [f32]>>,
+}
 
 /// The sizes of a grouped convolution.
 #[derive(Debug)]
@@ -116,12 +126,13 @@ impl Direct {
         let items: Vec<_> = split::ranges(self.images, parts)
             .flat_map(|images| split::ranges(groups, blocks).map(move |groups| (images.clone(), groups)))
             .enumerate()
-            .map(|(item, ranges)| (ranges, slabs.as_mut().map(|s| std::mem::take(&mut s[item]))))
+            .map(|(item, (images, block))| Part {
+                images,
+                block,
+                slabs: slabs.as_mut().map(|s| std::mem::take(&mut s[item])),
+            })
             .collect();
-        let run = |((images, block), mut slabs): (
-            (std::ops::Range<usize>, std::ops::Range<usize>),
-            Option<Vec<&mut [f32]>>,
-        )| {
+        let run = |Part { images, block, mut slabs }: Part| {
             let mut packed = vec![0.0; self.inputs * layout.packed_len()];
             let mut flat = vec![0.0; self.outputs * back.flat_len];
             let mut phases = vec![0.0; layout.packed_len()];

@@ -39,6 +39,12 @@
 //! One source for all: the loops are compiled for AVX-512, AVX2 with FMA, NEON and plain
 //! scalar code, and the best one that the machine has is chosen when the program runs.
 
+#![expect(
+    clippy::inline_always,
+    reason = "generic SIMD code takes the instruction set of the function it is inlined into; left out of line it \
+              becomes scalar calls"
+)]
+
 mod activation;
 mod buffers;
 mod direct;

@@ -54,7 +54,7 @@ impl Names {
     }
 
     /// Our name for one of torchvision's tensors; `None` for a name that is not in this network.
-    pub(crate) fn from_torchvision(&self, theirs: &str) -> Option<String> {
+    pub(crate) fn of_torchvision(&self, theirs: &str) -> Option<String> {
         self.pairs.iter().find_map(|(t, o)| theirs.strip_prefix(t.as_str()).map(|rest| format!("{o}{rest}")))
     }
 }
@@ -79,9 +79,9 @@ mod tests {
         ];
         for (ours, theirs) in pairs {
             assert_eq!(names.to_torchvision(ours).as_deref(), Some(theirs));
-            assert_eq!(names.from_torchvision(theirs).as_deref(), Some(ours));
+            assert_eq!(names.of_torchvision(theirs).as_deref(), Some(ours));
         }
-        assert_eq!(names.from_torchvision("features.13.0.weight"), None);
+        assert_eq!(names.of_torchvision("features.13.0.weight"), None);
         assert_eq!(names.to_torchvision("trunk.weight"), None);
     }
 }

@@ -70,7 +70,7 @@ mod tests {
         let image = RgbImage::from_fn(2, 1, |x, _| if x == 0 { Rgb([255, 0, 0]) } else { Rgb([0, 0, 255]) });
         let tensor = normalize(&[image], &Device::flex()).unwrap();
         assert_eq!(tensor.dims(), [1, 3, 1, 2]);
-        let values = tensor.into_data().to_vec::<f32>().unwrap();
+        let values = tensor.into_data().try_into_vec::<f32>().unwrap();
         let low = |c: usize| -IMAGENET_MEAN[c] / IMAGENET_STD[c];
         let high = |c: usize| (1.0 - IMAGENET_MEAN[c]) / IMAGENET_STD[c];
         let expected = [high(0), low(0), low(1), low(1), low(2), high(2)];

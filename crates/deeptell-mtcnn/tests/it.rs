@@ -1,6 +1,8 @@
 //! The detector against facenet-pytorch 2.6.0 on NASA's portrait of Eileen Collins (public
 //! domain), stage by stage, and on pictures made here. `scripts/make_golden.py` made the golden.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
+
 use std::sync::LazyLock;
 
 use burn::tensor::{Device, Tensor, TensorData};

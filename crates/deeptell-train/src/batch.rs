@@ -50,8 +50,7 @@ fn load_face(sample: &Sample, crop: &FaceCrop) -> Result<(RgbImage, Option<Landm
         }
     };
     let cut = crop.cut(&image, bbox, sample.landmarks.as_ref()).map_err(fault)?;
-    let crop_from_image =
-        crop.image_from_crop(bbox, sample.landmarks.as_ref()).map_err(fault)?.inverse();
+    let crop_from_image = crop.image_from_crop(bbox, sample.landmarks.as_ref()).map_err(fault)?.inverse();
     let in_crop = |place: Similarity| sample.landmarks.map(|landmarks| landmarks.map(|p| place.apply(p)));
     Ok((cut, crop_from_image.and_then(in_crop)))
 }

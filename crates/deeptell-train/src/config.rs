@@ -38,13 +38,13 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Order of the samples.
     pub sampling: Sampling,
-    /// Peak learning rate of AdamW (Loshchilov and Hutter 2019).
+    /// Peak learning rate of `AdamW` (Loshchilov and Hutter 2019).
     pub learning_rate: f64,
     /// Share of all steps over which the rate climbs linearly from 0, `0..1`.
     pub warmup: f64,
     /// Rate at the end of the cosine, over the peak, `0..=1`.
     pub final_learning_rate: f64,
-    /// Decoupled weight decay of AdamW.
+    /// Decoupled weight decay of `AdamW`.
     pub weight_decay: f32,
     /// Largest norm of the gradient of one tensor; absent: no clipping.
     pub gradient_clip: Option<f32>,

@@ -57,12 +57,14 @@ impl Plan {
                 if blends == 0 {
                     return Err(TrainError::Setting {
                         setting: "sampling",
-                        expected: "can be `triples` only when real samples have landmarks: cut the crops with \
+                        expected:
+                            "can be `triples` only when real samples have landmarks: cut the crops with \
                                    `deeptell extract`, or take `by-source`"
-                            .into(),
+                                .into(),
                     });
                 }
-                let fakes = triples.iter().filter(|t| matches!(t, Unit::Triple { fake: Some(_), .. })).count();
+                let fakes =
+                    triples.iter().filter(|t| matches!(t, Unit::Triple { fake: Some(_), .. })).count();
                 (triples.len(), 3, triples.len() as f64 / (blends + fakes) as f64)
             }
         };
@@ -212,9 +214,8 @@ mod tests {
     fn the_plan_counts_what_is_shown() {
         let mut samples = samples(10);
         let config = TrainConfig { sampling: Sampling::Triples, batch_size: 12, ..TrainConfig::default() };
-        let plan = |samples: &[Sample], config: &TrainConfig| {
-            Plan::new(&samples.iter().collect::<Vec<_>>(), config)
-        };
+        let plan =
+            |samples: &[Sample], config: &TrainConfig| Plan::new(&samples.iter().collect::<Vec<_>>(), config);
         let refused = plan(&samples, &config);
         assert!(matches!(refused, Err(TrainError::Setting { setting: "sampling", .. })));
 

@@ -6,6 +6,9 @@ const TRAIN: RGBColor = RGBColor(0x7a, 0x86, 0x9a);
 const VALIDATION: RGBColor = RGBColor(0x1f, 0x5f, 0xd0);
 const AUC: RGBColor = RGBColor(0x0b, 0x8a, 0x5a);
 
+/// What a curve shows of an epoch.
+type Value = fn(&EpochRecord) -> f64;
+
 /// The course of a run as an SVG picture: losses on the left axis, validation AUC on the
 /// right, over epochs. `None` while there is no epoch to show.
 pub fn history_svg(records: &[EpochRecord]) -> Option<String> {
@@ -45,8 +48,8 @@ fn draw(
         .x_label_formatter(&|x| format!("{x:.0}"))
         .draw()?;
     chart.configure_secondary_axes().y_desc("validation AUC").draw()?;
-    let points = |f: fn(&EpochRecord) -> f64| records.iter().map(move |r| (r.epoch as f64, f(r)));
-    let lines: [(&str, RGBColor, fn(&EpochRecord) -> f64); 2] =
+    let points = |value: Value| records.iter().map(move |r| (r.epoch as f64, value(r)));
+    let lines: [(&str, RGBColor, Value); 2] =
         [("training loss", TRAIN, |r| r.train_loss), ("validation loss", VALIDATION, |r| r.validation_loss)];
     for (name, color, value) in lines {
         chart

@@ -1,6 +1,7 @@
 //! The training loop.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -9,7 +10,7 @@ use burn::grad_clipping::GradientClippingConfig;
 use burn::module::Module as _;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
-use deeptell_data::{Sample, Split};
+use deeptell_data::{Sample, Split, sha256_of_bytes};
 use deeptell_metrics::roc_auc;
 use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, StoredPrecision, Weights, normalize};
 
@@ -316,11 +317,8 @@ impl Session {
     ) -> Result<f64, TrainError> {
         let input = normalize(&batch.images, &self.device)?;
         let smooth = config.label_smoothing as f32;
-        let targets: Vec<f32> = batch
-            .fakes
-            .iter()
-            .map(|&fake| if fake { 1.0 - 0.5 * smooth } else { 0.5 * smooth })
-            .collect();
+        let targets: Vec<f32> =
+            batch.fakes.iter().map(|&fake| if fake { 1.0 - 0.5 * smooth } else { 0.5 * smooth }).collect();
         let targets = TensorData::new(targets, [batch.fakes.len(), 1]);
         let targets = Tensor::<2>::from_data(targets, &self.device);
         // On a worker of the pool the many small parallel loops need no wake-up each.
@@ -402,14 +400,12 @@ fn differs(now: &State, saved: &State, run: &Path) -> Result<(), TrainError> {
 
 /// SHA-256 over path, label, source and split of all samples.
 fn fingerprint(samples: &[Sample]) -> String {
-    use sha2::{Digest as _, Sha256};
-    let mut hash = Sha256::new();
+    let mut rows = String::new();
     for sample in samples {
         let split = sample.split.map(|s| s.to_string());
-        let row = format!("{}\t{}\t{}\t{split:?}\n", sample.path.display(), sample.label, sample.source);
-        hash.update(row.as_bytes());
+        let _ = writeln!(rows, "{}\t{}\t{}\t{split:?}", sample.path.display(), sample.label, sample.source);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256_of_bytes(rows.as_bytes())
 }
 
 fn seed(seed: u64, purpose: &str, index: u64) -> u64 {

@@ -1,5 +1,7 @@
 //! Writes frames of a video as PNG files: `frames VIDEO FOLDER [COUNT] [MAX_SIDE]`.
 
+#![expect(clippy::print_stdout, reason = "an example shows what it found")]
+
 use std::env;
 use std::error::Error;
 use std::path::PathBuf;

@@ -21,7 +21,7 @@ pub(crate) struct Picture {
 
 /// The decoder of one stream.
 pub(crate) struct Decoder {
-    decoder: codec::decoder::Video,
+    video: codec::decoder::Video,
     /// Skipping pictures that no other picture refers to leaves all others as they were.
     can_skip: bool,
     guard: Guard,
@@ -40,12 +40,12 @@ impl Decoder {
         let mut options = Dictionary::new();
         options.set("max_pixels", &max_pixels(limits).to_string());
         options.set("codec_whitelist", &limits.codecs.join(","));
-        let decoder =
+        let video =
             decoder.open_as_with(id, options).and_then(codec::decoder::Opened::video).map_err(failed)?;
         // Not HEVC: there a picture without references inside its temporal layer may still be
         // referred to from a higher one (ITU-T H.265, 3.149).
         let can_skip = matches!(id, Id::H264 | Id::MPEG4 | Id::MPEG2VIDEO | Id::MPEG1VIDEO);
-        Ok(Self { decoder, can_skip, guard: guard.clone(), damaged: 0 })
+        Ok(Self { video, can_skip, guard: guard.clone(), damaged: 0 })
     }
 
     /// Decodes one packet; pictures that become complete go to `ready`.
@@ -58,22 +58,22 @@ impl Decoder {
         ready: &mut VecDeque<Picture>,
     ) -> Result<(), VideoError> {
         let skip = if wanted || !self.can_skip { Discard::Default } else { Discard::NonReference };
-        self.decoder.skip_frame(skip);
-        let sent = self.decoder.send_packet(packet);
+        self.video.skip_frame(skip);
+        let sent = self.video.send_packet(packet);
         self.note(sent)?;
         self.receive(ready)
     }
 
     /// Completes every picture still in the works. Before the next packet, [`Self::reset`].
     pub(crate) fn drain(&mut self, ready: &mut VecDeque<Picture>) -> Result<(), VideoError> {
-        let sent = self.decoder.send_eof();
+        let sent = self.video.send_eof();
         self.note(sent)?;
         self.receive(ready)
     }
 
     /// Forgets all state: the next packet must be a keyframe, or the first of the file.
     pub(crate) fn reset(&mut self) {
-        self.decoder.flush();
+        self.video.flush();
     }
 
     fn receive(&mut self, ready: &mut VecDeque<Picture>) -> Result<(), VideoError> {
@@ -81,7 +81,7 @@ impl Decoder {
         while errors < MAX_ERRORS_IN_A_ROW {
             self.guard.check()?;
             let mut frame = frame::Video::empty();
-            match self.decoder.receive_frame(&mut frame) {
+            match self.video.receive_frame(&mut frame) {
                 Ok(()) => {
                     let pts = frame.pts().or_else(|| frame.timestamp());
                     ready.push_back(Picture { frame, pts });

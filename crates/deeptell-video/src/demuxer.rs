@@ -130,12 +130,7 @@ impl Demuxer {
         #[expect(unsafe_code, reason = "the safe seek cannot name a stream, and would use another clock")]
         // SAFETY: the context is open for reading and `stream` is one of its streams.
         let status = unsafe {
-            ffi::av_seek_frame(
-                self.input.as_mut_ptr(),
-                self.stream as i32,
-                time,
-                ffi::AVSEEK_FLAG_BACKWARD as i32,
-            )
+            ffi::av_seek_frame(self.input.as_mut_ptr(), self.stream as i32, time, ffi::AVSEEK_FLAG_BACKWARD)
         };
         status >= 0
     }

@@ -45,6 +45,7 @@ struct PlanFailed;
 /// Two ways lead to a frame. The *plan* reads packets until the wanted frame's time is certain,
 /// starts at the last keyframe before it and skips what nothing refers to. *In order* decodes all
 /// frames from the beginning; it needs nothing but a working decoder, and the plan retreats to it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about where decoding stands")]
 pub struct Frames<'a> {
     reader: &'a mut VideoReader,
     refusal: Option<VideoError>,

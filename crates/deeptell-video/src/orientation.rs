@@ -32,8 +32,7 @@ impl Orientation {
     /// Clockwise turn in degrees that shows the picture upright: 0, 90, 180 or 270.
     pub(crate) fn rotation_degrees(self) -> u32 {
         match (self.transposed, self.mirrored_x, self.mirrored_y) {
-            (false, false, _) => 0,
-            (false, true, false) => 0,
+            (false, false, _) | (false, true, false) => 0,
             (false, true, true) => 180,
             (true, true, _) => 90,
             (true, false, _) => 270,

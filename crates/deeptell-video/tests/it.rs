@@ -1,5 +1,7 @@
 //! Videos written here and read back: every frame carries its number in its pixels.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -125,7 +125,7 @@ impl Weights {
     pub fn load_into(&self, network: &mut MobileNetV3Small) -> Result<(), WeightsError> {
         let names = Names::new();
         if let Some(unknown) =
-            self.tensors.iter().find(|t| !is_counter(&t.name) && names.from_torchvision(&t.name).is_none())
+            self.tensors.iter().find(|t| !is_counter(&t.name) && names.of_torchvision(&t.name).is_none())
         {
             return Err(WeightsError::UnknownTensor { name: unknown.name.clone() });
         }

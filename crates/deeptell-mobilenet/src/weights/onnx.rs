@@ -74,7 +74,7 @@ pub(super) fn read(bytes: &[u8], origin: &Path) -> Result<Weights, WeightsError>
     }
     // What is no state of this network (constants of reshapes and the like) is no weight.
     let names = crate::names::Names::new();
-    tensors.retain(|t| names.from_torchvision(&t.name).is_some());
+    tensors.retain(|t| names.of_torchvision(&t.name).is_some());
     if tensors.is_empty() {
         return Err(damaged("no initialiser carries a torchvision name such as features.0.0.weight".into()));
     }

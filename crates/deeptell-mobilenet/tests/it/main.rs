@@ -1,5 +1,7 @@
 //! The network against torchvision, and weights through every format.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
+
 mod freezing;
 mod parity;
 mod weights;

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use deeptell_mobilenet::{MobileNetV3SmallConfig, NamedTensor, StoredPrecision, Weights, WeightsError};
-use onnx_ir::Message as _;
-use onnx_ir::protos::{GraphProto, ModelProto, NodeProto, TensorProto};
+use onnx_ir::{GraphProto, Message as _, ModelProto, NodeProto, TensorProto};
 
 use crate::{generated, input, relative_error, values};
 
