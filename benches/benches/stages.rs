@@ -1,0 +1,134 @@
+//! What each stage costs on this machine's CPU: decode, detect, classify, train step, whole scan.
+//!
+//! Inputs are fixed; names say device and size. Tensors on the CPU device are ready when the call returns, and every
+//! bench reads its result, so the clock stops after the work.
+
+#![expect(clippy::unwrap_used, reason = "a bench that cannot run its stage fails by panicking")]
+#![expect(missing_docs, reason = "criterion's macros make the items")]
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::tensor::{Device, Tensor, TensorData};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use deeptell::{Detector, ScanOptions};
+use deeptell_benches::{crops, sample_clip, scene};
+use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, normalize};
+use deeptell_mtcnn::MtcnnConfig;
+use deeptell_train::binary_cross_entropy_with_logits;
+use deeptell_video::{Sampling, VideoCodec, VideoReader, VideoWriter, WriterOptions};
+
+const FRAMES: usize = 12;
+
+fn decode(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("decode/12 frames");
+    let folder = tempfile::tempdir().unwrap();
+    for (width, height, keyframe_interval) in [(640, 360, 12), (640, 360, 250), (1920, 1080, 250)] {
+        let path = folder.path().join(format!("{width}-{keyframe_interval}.mp4"));
+        let codec = if VideoCodec::H264.is_available() { VideoCodec::H264 } else { VideoCodec::Mpeg4 };
+        let options = WriterOptions { keyframe_interval, codec, ..WriterOptions::default() };
+        let scene = scene(width + 60, height).unwrap();
+        let mut writer = VideoWriter::create(&path, width, height, &options).unwrap();
+        for frame in 0..60 {
+            writer.write(&image::imageops::crop_imm(&scene, frame, 0, width, height).to_image()).unwrap();
+        }
+        writer.finish().unwrap();
+        for (name, sampling) in
+            [("uniform", Sampling::Uniform(FRAMES)), ("keyframes", Sampling::Keyframes(FRAMES))]
+        {
+            let id = BenchmarkId::new(name, format!("{width}x{height}, keyframe every {keyframe_interval}"));
+            group.bench_function(id, |bencher| {
+                bencher.iter(|| {
+                    let mut reader = VideoReader::open(&path).unwrap();
+                    reader.sample(sampling).map(|frame| frame.unwrap().image.len()).sum::<usize>()
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn detect(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("detect/cpu");
+    for (width, height) in [(640, 360), (1280, 720)] {
+        let scene = scene(width, height).unwrap();
+        for min_face in [20.0, 40.0] {
+            let mtcnn = MtcnnConfig { min_face, ..MtcnnConfig::default() }.init(&Device::flex()).unwrap();
+            assert!(
+                !mtcnn.detect(&scene).unwrap().is_empty(),
+                "no face found: the bench would measure another job"
+            );
+            let id = BenchmarkId::new(format!("faces from {min_face} px"), format!("{width}x{height}"));
+            group.bench_function(id, |bencher| bencher.iter(|| mtcnn.detect(black_box(&scene)).unwrap()));
+        }
+    }
+    group.finish();
+}
+
+fn classify(criterion: &mut Criterion) {
+    let device = Device::flex();
+    let network = network(&device).folded();
+    let mut group = criterion.benchmark_group("classify/cpu f32 224x224");
+    for batch in [1, 16, 32] {
+        let crops = crops(batch).unwrap();
+        group.throughput(Throughput::Elements(batch.into()));
+        group.bench_function(BenchmarkId::new("batch", batch), |bencher| {
+            bencher.iter(|| {
+                let input = normalize(black_box(&crops), &device).unwrap();
+                rayon::scope(|_| network.forward(input).try_into_vec_as::<f32>().unwrap())
+            });
+        });
+    }
+    group.finish();
+}
+
+fn train_step(criterion: &mut Criterion) {
+    let device = Device::flex().autodiff();
+    let mut group = criterion.benchmark_group("train step/cpu f32 224x224");
+    for batch in [16, 32] {
+        let crops = crops(batch).unwrap();
+        let targets: Vec<f32> = (0..batch).map(|i| (i % 2) as f32).collect();
+        let targets = Tensor::<2>::from_data(TensorData::new(targets, [batch as usize, 1]), &device);
+        let mut network = network(&device);
+        let mut optimizer = AdamWConfig::new().init();
+        group.throughput(Throughput::Elements(batch.into()));
+        group.bench_function(BenchmarkId::new("batch", batch), |bencher| {
+            bencher.iter(|| {
+                let input = normalize(black_box(&crops), &device).unwrap();
+                rayon::scope(|_| {
+                    let loss = binary_cross_entropy_with_logits(network.forward(input), targets.clone(), 1.0);
+                    let gradients = GradientsParams::from_grads(loss.backward(), &network);
+                    network = optimizer.step(1e-5, network.clone(), gradients);
+                    loss.into_scalar::<f32>()
+                })
+            });
+        });
+    }
+    group.finish();
+}
+
+fn scan(criterion: &mut Criterion) {
+    let detector = Detector::shipped(&Device::flex()).unwrap();
+    let options = ScanOptions { frames: FRAMES, ..ScanOptions::default() };
+    let clip = sample_clip();
+    assert!(!detector.scan_video(&clip, &options).unwrap().observations.is_empty());
+    criterion.bench_function("scan/cpu/12 frames of 320x320", |bencher| {
+        bencher.iter(|| detector.scan_video(black_box(&clip), &options).unwrap());
+    });
+}
+
+fn network(device: &Device) -> MobileNetV3Small {
+    device.seed(1);
+    MobileNetV3SmallConfig::new(1).init(device)
+}
+
+criterion_group! {
+    name = stages;
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3));
+    targets = decode, detect, classify, train_step, scan
+}
+criterion_main!(stages);

@@ -1,0 +1,229 @@
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::Context as _;
+use burn::tensor::Device;
+use clap::ValueEnum;
+use deeptell::Model;
+use deeptell_data::{Label, Layout, Sample, Split, read_dataset, read_layout};
+use deeptell_metrics::{BinaryReport, EvaluationConfig, evaluate, mean_by_group};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::device::DeviceName;
+use crate::face_finder::{FaceFinder, Which};
+use crate::progress::Progress;
+use crate::{Outcome, interrupt, output};
+
+/// With `--detect`: pixels of the picture, and MTCNN's probability. A crop has one face, so lower
+/// than for a scan, which must not judge what is none.
+const SMALLEST_FACE: f32 = 40.0;
+const SUREST_ENOUGH: f32 = 0.8;
+
+/// Measure a model on labelled face crops: AUC-ROC with its interval, AP, EER, calibration.
+///
+/// Prints one JSON document. Intervals resample whole sources, not single crops.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  deeptell eval --crops faces/                       # faces/real and faces/fake
+  deeptell eval --manifest split.jsonl --split test --model runs/first/detector.safetensors
+  deeptell eval --crops loose/ --detect              # finds the face again in wide crops
+  deeptell eval --crops faces/ --scores scores.csv | jq .auc")]
+#[command(group = clap::ArgGroup::new("data").required(true))]
+pub(crate) struct Args {
+    /// A folder with `real/` and `fake/` face crops.
+    #[arg(long, group = "data", value_name = "DIR")]
+    crops: Option<PathBuf>,
+    /// A manifest of crops, or a data set folder: frame and video level.
+    #[arg(long, group = "data", value_name = "FILE|DIR")]
+    manifest: Option<PathBuf>,
+    /// Which split of the manifest to measure on.
+    #[arg(long, value_enum, default_value_t = WhichSplit::Test, conflicts_with = "crops")]
+    split: WhichSplit,
+    /// Find the face again in each picture and cut it as the model was trained, instead of taking
+    /// the whole picture. Pictures without a face found are taken whole, and counted.
+    #[arg(long)]
+    detect: bool,
+    /// Model file [default: the detector that ships with deeptell].
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    device: DeviceName,
+    /// Bootstrap resamples.
+    #[arg(long, default_value_t = EvaluationConfig::default().resamples)]
+    resamples: usize,
+    /// Write every crop's probability as CSV.
+    #[arg(long, value_name = "FILE")]
+    scores: Option<PathBuf>,
+    /// Write the JSON document here instead of standard output.
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    json: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum WhichSplit {
+    Train,
+    Validation,
+    Test,
+    /// Every sample, also those without a split.
+    All,
+}
+
+impl WhichSplit {
+    fn takes(self, split: Option<Split>) -> bool {
+        match self {
+            Self::Train => split == Some(Split::Train),
+            Self::Validation => split == Some(Split::Validation),
+            Self::Test => split == Some(Split::Test),
+            Self::All => true,
+        }
+    }
+}
+
+/// What `eval` prints: the figures of single crops, and those of videos where there are any.
+#[derive(Serialize)]
+struct Document {
+    model: String,
+    model_sha256: String,
+    data: PathBuf,
+    /// Pictures that were taken whole because no face was found, with `--detect`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    faces_not_found: Option<usize>,
+    #[serde(flatten)]
+    crops: BinaryReport,
+    /// Mean probability a video, where the manifest names videos.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    videos: Option<BinaryReport>,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let device = args.device.open()?;
+    let model = match &args.model {
+        Some(path) => Model::load(path, &device)?,
+        None => Model::shipped(&device)?,
+    };
+    let (data, mut samples) = match (&args.crops, &args.manifest) {
+        (Some(crops), _) => (crops, read_layout(crops, Layout::Folders)?),
+        (None, Some(manifest)) => {
+            let mut samples = read_dataset(manifest)?;
+            let all = samples.len();
+            samples.retain(|s| args.split.takes(s.split));
+            if samples.is_empty() {
+                anyhow::bail!(
+                    "none of the {all} samples of {} is in that split: assign splits with `deeptell split`, or \
+                     pass --split all",
+                    manifest.display()
+                );
+            }
+            (manifest, samples)
+        }
+        (None, None) => anyhow::bail!("pass --crops or --manifest"),
+    };
+    let faces_not_found = if args.detect { Some(detect(&mut samples, &device)?) } else { None };
+    let samples: Vec<&Sample> = samples.iter().collect();
+
+    let Some(probabilities) = score(&model, &samples)? else { return Ok(Outcome::Interrupted) };
+    if let Some(path) = &args.scores {
+        write_scores(path, &samples, &probabilities)?;
+    }
+    let config = EvaluationConfig { resamples: args.resamples, ..EvaluationConfig::default() };
+    let document = Document {
+        model: model.card().name.clone(),
+        model_sha256: model.info().sha256.clone(),
+        data: data.clone(),
+        faces_not_found,
+        crops: figures(&samples, &probabilities, &config)?,
+        videos: video_figures(&samples, &probabilities, &config)?,
+    };
+    output::write_json(&document, &args.json)?;
+    Ok(Outcome::Done)
+}
+
+/// Gives each sample the box and landmarks of its largest face; how many have none.
+fn detect(samples: &mut [Sample], device: &Device) -> anyhow::Result<usize> {
+    let finder = FaceFinder::new(Which::Largest, SMALLEST_FACE, SUREST_ENOUGH, device)?;
+    let progress = Progress::new("finding faces", samples.len(), "pictures");
+    let missing = AtomicUsize::new(0);
+    samples.par_iter_mut().try_for_each(|sample| {
+        let image = image::open(&sample.path)
+            .with_context(|| format!("cannot read the picture {}", sample.path.display()))?
+            .into_rgb8();
+        let face = finder.find(&image)?;
+        missing.fetch_add(usize::from(face.is_none()), Ordering::Relaxed);
+        sample.bbox = face.as_ref().map(|face| face.bbox);
+        sample.landmarks = face.map(|face| face.landmarks);
+        progress.add(1, "");
+        anyhow::Ok(())
+    })?;
+    progress.finish();
+    Ok(missing.into_inner())
+}
+
+/// Probability of fake for each crop; `None` when interrupted.
+fn score(model: &Model, samples: &[&Sample]) -> anyhow::Result<Option<Vec<f64>>> {
+    let progress = Progress::new("scoring", samples.len(), "crops");
+    let mut probabilities = Vec::with_capacity(samples.len());
+    for batch in samples.chunks(32) {
+        let crops = batch
+            .iter()
+            .map(|sample| deeptell_train::load_crop(sample, &model.card().crop))
+            .collect::<Result<Vec<_>, _>>()?;
+        probabilities.extend(model.probabilities(&crops)?);
+        progress.add(batch.len(), "");
+        if interrupt::requested() {
+            return Ok(None);
+        }
+    }
+    progress.finish();
+    Ok(Some(probabilities))
+}
+
+pub(crate) fn labels(samples: &[&Sample]) -> Vec<bool> {
+    samples.iter().map(|s| s.label == Label::Fake).collect()
+}
+
+fn figures(
+    samples: &[&Sample],
+    probabilities: &[f64],
+    config: &EvaluationConfig,
+) -> anyhow::Result<BinaryReport> {
+    let sources: Vec<&str> = samples.iter().map(|s| s.source.as_str()).collect();
+    Ok(evaluate(probabilities, &labels(samples), &sources, config)?)
+}
+
+/// The figures of whole videos, resampled by source; `None` when no sample names a video.
+fn video_figures(
+    samples: &[&Sample],
+    probabilities: &[f64],
+    config: &EvaluationConfig,
+) -> anyhow::Result<Option<BinaryReport>> {
+    if samples.iter().all(|s| s.video.is_none()) {
+        return Ok(None);
+    }
+    let lone: HashMap<&Path, String> =
+        samples.iter().map(|s| (s.path.as_path(), s.path.display().to_string())).collect();
+    let videos: Vec<&str> =
+        samples.iter().map(|s| s.video.as_deref().unwrap_or(&lone[s.path.as_path()])).collect();
+    let means = mean_by_group(probabilities, &labels(samples), &videos)?;
+    let sources: Vec<&str> = means.first_rows.iter().map(|&row| samples[row].source.as_str()).collect();
+    Ok(Some(evaluate(&means.scores, &means.labels, &sources, config)?))
+}
+
+fn write_scores(path: &Path, samples: &[&Sample], probabilities: &[f64]) -> anyhow::Result<()> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    table.write_record(["path", "label", "source", "video", "probability"])?;
+    for (sample, probability) in samples.iter().zip(probabilities) {
+        table.write_record([
+            &sample.path.display().to_string(),
+            &sample.label.to_string(),
+            &sample.source,
+            sample.video.as_deref().unwrap_or_default(),
+            &probability.to_string(),
+        ])?;
+    }
+    let bytes = table.into_inner().context("cannot finish the table of scores")?;
+    output::write_file(path, &bytes)
+}

@@ -1,0 +1,343 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use deeptell_data::{
+    DataError, ManifestWriter, Media, Sample, read_dataset, read_manifest, sha256_of_bytes, sha256_of_file,
+    write_manifest,
+};
+use deeptell_image::{FaceCrop, RgbImage};
+use deeptell_mtcnn::Face;
+use deeptell_video::{Limits, Sampling, VideoReader};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::device::DeviceName;
+use crate::face_finder::{FaceFinder, Which};
+use crate::output::say;
+use crate::progress::Progress;
+use crate::{Outcome, interrupt, output};
+
+/// Cut the faces out of a data set of videos or pictures, for training.
+///
+/// Writes the crops and a manifest with where each came from: video, time, box, landmarks. Run
+/// it again after an interruption: what is done stays, what failed is tried again. A file that
+/// cannot be read, or shows no face, is a row of `failures.jsonl` and never the end of the run.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  deeptell extract dataset/ --out crops                  # real/ and fake/, Celeb-DF, FaceForensics++, DFDC
+  deeptell extract videos.jsonl --out crops --frames 20 --scale 1.3
+  deeptell extract loose/ --out found --in-place box      # pictures stay, training cuts by the box
+  deeptell extract faces/ --out found --in-place landmarks  # face crops stay whole, and can be blended")]
+pub(crate) struct Args {
+    /// A manifest of videos or pictures, or a data set folder in a layout deeptell knows.
+    data: PathBuf,
+    /// Folder for the crops, `manifest.jsonl` and `failures.jsonl`.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Frames to sample from each video, spread evenly over it.
+    #[arg(long, default_value_t = 10)]
+    frames: usize,
+    /// Side of the crops in pixels.
+    #[arg(long, default_value_t = FaceCrop::default().size)]
+    size: u32,
+    /// Side of the crop over the longer side of the face box.
+    #[arg(long, default_value_t = FaceCrop::default().scale)]
+    scale: f32,
+    /// Turn faces upright by their landmarks.
+    #[arg(long)]
+    align: bool,
+    /// Which face of a frame to take.
+    #[arg(long, value_enum, default_value_t = Which::Largest)]
+    face: Which,
+    /// Smallest face to look for, in pixels of the frame.
+    #[arg(long, default_value_t = 40.0, value_name = "PIXELS")]
+    min_face: f32,
+    /// Leave out faces that the face detector is less sure of, 0 to 1.
+    #[arg(long, default_value_t = 0.9)]
+    min_probability: f32,
+    /// Picture format of the crops: exact, or a seventh of the size.
+    #[arg(long, value_enum, default_value_t = Format::Png)]
+    format: Format,
+    /// Cut nothing: the manifest names the pictures as they are, and says where the face is in
+    /// each. Not for videos.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    in_place: Option<InPlace>,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    device: DeviceName,
+}
+
+/// What the manifest says of a picture that is left as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum InPlace {
+    /// Box and landmarks, for pictures that show more than a face: training and `eval` cut it out.
+    Box,
+    /// Landmarks alone, for face crops: they are taken whole, and can be blended.
+    Landmarks,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Format {
+    Png,
+    Jpeg,
+}
+
+/// What decides the pixels of a crop: a folder holds crops of one kind only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Settings {
+    frames: usize,
+    crop: FaceCrop,
+    face: Which,
+    min_face: f32,
+    min_probability: f32,
+    format: Format,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    in_place: Option<InPlace>,
+}
+
+/// A row of `failures.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Failure {
+    path: PathBuf,
+    error: String,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let settings = Settings {
+        frames: args.frames,
+        crop: FaceCrop { size: args.size, scale: args.scale, align: args.align },
+        face: args.face,
+        min_face: args.min_face,
+        min_probability: args.min_probability,
+        format: args.format,
+        in_place: args.in_place,
+    };
+    if settings.frames == 0 {
+        anyhow::bail!("--frames must be 1 or more");
+    }
+    let device = args.device.open()?;
+    let finder = FaceFinder::new(settings.face, settings.min_face, settings.min_probability, &device)?;
+    let samples = read_dataset(&args.data)?;
+    // Parts name their crops by full path, so the folder must not hang on where we stand.
+    let store = Store::open(&std::path::absolute(&args.out)?, settings)?;
+
+    let waiting: Vec<&Sample> = samples.iter().filter(|s| !store.is_done(s)).collect();
+    if waiting.len() < samples.len() {
+        eprintln!("{} of {} files are done already", samples.len() - waiting.len(), samples.len());
+    }
+    let progress = Progress::new("extracting", waiting.len(), "files");
+    let failures: Vec<Failure> = waiting
+        .par_iter()
+        .filter_map(|sample| {
+            if interrupt::requested() {
+                return None;
+            }
+            let result = store.extract(sample, &finder);
+            progress.add(1, &sample.path.display().to_string());
+            let error = output::one_line(&result.err()?);
+            progress.say(&format!("failed: {}: {error}", sample.path.display()));
+            Some(Failure { path: sample.path.clone(), error })
+        })
+        .collect();
+    progress.finish();
+    if interrupt::requested() {
+        return Ok(Outcome::Interrupted);
+    }
+    let crops = store.assemble(&samples, &failures)?;
+    say!(
+        "{crops} crops from {} of {} files, manifest {}",
+        samples.len() - failures.len(),
+        samples.len(),
+        args.out.join("manifest.jsonl").display()
+    );
+    if !failures.is_empty() {
+        say!("{} files failed, see {}", failures.len(), args.out.join("failures.jsonl").display());
+        return Ok(Outcome::SomeFailed);
+    }
+    Ok(Outcome::Done)
+}
+
+/// The output folder. Each input leaves one small manifest under `done/` once all its crops
+/// are written, so that a run can stop anywhere and no row is lost or doubled.
+struct Store {
+    folder: PathBuf,
+    settings: Settings,
+}
+
+impl Store {
+    fn open(folder: &Path, settings: Settings) -> anyhow::Result<Self> {
+        let path = folder.join("extract.toml");
+        if path.is_file() {
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let before: Settings =
+                toml::from_str(&text).with_context(|| format!("{} cannot be understood", path.display()))?;
+            if before != settings {
+                anyhow::bail!(
+                    "{} holds crops made with other settings (see extract.toml there): use another --out, or the \
+                     same settings",
+                    folder.display()
+                );
+            }
+        } else {
+            output::write_file(&path, toml::to_string_pretty(&settings)?.as_bytes())?;
+        }
+        let done = folder.join("done");
+        fs::create_dir_all(&done).with_context(|| format!("cannot create {}", done.display()))?;
+        Ok(Self { folder: folder.to_owned(), settings })
+    }
+
+    fn part(&self, sample: &Sample) -> PathBuf {
+        self.folder.join("done").join(format!("{}.jsonl", key(sample)))
+    }
+
+    fn is_done(&self, sample: &Sample) -> bool {
+        self.part(sample).is_file()
+    }
+
+    fn extract(&self, sample: &Sample, finder: &FaceFinder) -> anyhow::Result<()> {
+        let key = key(sample);
+        let hash = sha256_of_file(&sample.path)?;
+        let mut rows = Vec::new();
+        let mut frames = 0;
+        let mut take =
+            |image: &RgbImage, pts_seconds: Option<f64>, index: Option<u64>| -> anyhow::Result<()> {
+                frames += 1;
+                if let Some(face) = finder.find(image)? {
+                    let mut row = self.row(sample, image, &face)?;
+                    if self.settings.in_place.is_none() {
+                        let extension = match self.settings.format {
+                            Format::Png => "png",
+                            Format::Jpeg => "jpg",
+                        };
+                        let name = format!("{}-{key}-{:04}.{extension}", stem(&sample.path), frames - 1);
+                        row.path = self.folder.join("crops").join(sample.label.to_string()).join(name);
+                        let crop = self.settings.crop.cut(image, face.bbox, Some(&face.landmarks))?;
+                        self.write_crop(&crop, &row.path)?;
+                    }
+                    row.pts_seconds = pts_seconds;
+                    row.extra.insert("frame_index".into(), serde_json::json!(index));
+                    row.extra.insert("file_sha256".into(), serde_json::json!(hash));
+                    rows.push(row);
+                }
+                Ok(())
+            };
+        let mut warnings = Vec::new();
+        if sample.media() == Some(Media::Image) {
+            let image = image::open(&sample.path)
+                .with_context(|| format!("cannot read the picture {}", sample.path.display()))?;
+            take(&image.into_rgb8(), None, None)?;
+        } else if self.settings.in_place.is_some() {
+            anyhow::bail!("this is a video, and --in-place is for pictures: leave the option out");
+        } else {
+            let mut reader = VideoReader::options().limits(Limits::untrusted()).open(&sample.path)?;
+            for frame in reader.sample(Sampling::Uniform(self.settings.frames)) {
+                let frame = frame?;
+                // The same picture twice would count twice in training.
+                if !frame.repeats_previous {
+                    take(&frame.image, Some(frame.pts_seconds), frame.index)?;
+                }
+            }
+            warnings.extend(reader.warnings().iter().map(ToString::to_string));
+        }
+        if rows.is_empty() {
+            anyhow::bail!("no face found in {frames} frames");
+        }
+        if !warnings.is_empty() {
+            for row in &mut rows {
+                row.extra.insert("warnings".into(), serde_json::json!(warnings));
+            }
+        }
+        let partial = self.folder.join("done").join(format!("{key}.partial"));
+        write_manifest(&partial, &rows)?;
+        fs::rename(&partial, self.part(sample))
+            .with_context(|| format!("cannot finish {}", partial.display()))
+    }
+
+    /// What the manifest says about a face, its time aside; landmarks are in pixels of the file
+    /// that the row is going to name.
+    fn row(&self, sample: &Sample, image: &RgbImage, face: &Face) -> anyhow::Result<Sample> {
+        let mut extra = sample.extra.clone();
+        let (bbox, landmarks) = match self.settings.in_place {
+            Some(InPlace::Box) => (Some(face.bbox), face.landmarks),
+            Some(InPlace::Landmarks) => (None, face.landmarks),
+            None => {
+                extra.insert("bbox_in_frame".into(), serde_json::json!(face.bbox));
+                extra.insert("landmarks_in_frame".into(), serde_json::json!(face.landmarks));
+                extra.insert("frame_size".into(), serde_json::json!([image.width(), image.height()]));
+                let image_from_crop = self.settings.crop.image_from_crop(face.bbox, Some(&face.landmarks))?;
+                let crop_from_image = image_from_crop.inverse().context("the face is too small to be cut")?;
+                (None, face.landmarks.map(|p| crop_from_image.apply(p)))
+            }
+        };
+        extra.insert("face_probability".into(), serde_json::json!(face.probability));
+        Ok(Sample {
+            video: sample.video.clone().or_else(|| Some(sample.path.display().to_string())),
+            bbox,
+            landmarks: Some(landmarks),
+            detector: Some(format!("deeptell-mtcnn {}", env!("CARGO_PKG_VERSION"))),
+            extra,
+            ..sample.clone()
+        })
+    }
+
+    fn write_crop(&self, crop: &RgbImage, path: &Path) -> anyhow::Result<()> {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        match self.settings.format {
+            Format::Png => crop.write_to(&mut bytes, image::ImageFormat::Png)?,
+            Format::Jpeg => {
+                crop.write_with_encoder(image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 95))?;
+            }
+        }
+        output::write_file(path, bytes.get_ref())
+    }
+
+    /// Puts the parts together in the order of the data set; the number of crops.
+    fn assemble(&self, samples: &[Sample], failures: &[Failure]) -> anyhow::Result<usize> {
+        let path = self.folder.join("manifest.jsonl");
+        let partial = self.folder.join("manifest.partial.jsonl");
+        let mut writer = ManifestWriter::create(&partial)?;
+        let mut crops = 0;
+        for sample in samples.iter().filter(|s| self.is_done(s)) {
+            for mut row in read_manifest(self.part(sample))? {
+                // Splits and sources may have been corrected since the crops were cut.
+                row.split = sample.split;
+                row.source.clone_from(&sample.source);
+                writer.write(&row)?;
+                crops += 1;
+            }
+        }
+        writer.finish()?;
+        fs::rename(&partial, &path).map_err(|source| DataError::Io { path: path.clone(), source })?;
+        let mut lines = String::new();
+        let by_path: BTreeMap<&Path, &Failure> = failures.iter().map(|f| (f.path.as_path(), f)).collect();
+        for failure in by_path.values() {
+            lines.push_str(&serde_json::to_string(failure)?);
+            lines.push('\n');
+        }
+        output::write_file(&self.folder.join("failures.jsonl"), lines.as_bytes())?;
+        Ok(crops)
+    }
+}
+
+/// Tells inputs apart whatever their names: the start of a hash of the path.
+fn key(sample: &Sample) -> String {
+    let mut key = sha256_of_bytes(sample.path.to_string_lossy().as_bytes());
+    key.truncate(12);
+    key
+}
+
+/// The file name without extension, safe on every system.
+fn stem(path: &Path) -> String {
+    let name = path.file_stem().map(|s| s.to_string_lossy()).unwrap_or_default();
+    name.chars()
+        .map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' })
+        .take(60)
+        .collect()
+}

@@ -1,0 +1,8 @@
+//! One module a command: its arguments and what it does.
+
+pub(crate) mod eval;
+pub(crate) mod extract;
+pub(crate) mod scan;
+pub(crate) mod split;
+pub(crate) mod train;
+pub(crate) mod weights;

@@ -1,0 +1,75 @@
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use deeptell_data::{GroupBy, Split, SplitConfig, audit, read_dataset, split_by_source, write_manifest};
+
+use crate::Outcome;
+use crate::output::say;
+
+/// Divide a data set into train, validation and test, so that no source is in two of them.
+///
+/// Prints how many samples and independent groups each split has, and fails if anything still
+/// crosses.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  deeptell split crops/manifest.jsonl --out split.jsonl --seed 7")]
+pub(crate) struct Args {
+    /// A manifest, or a data set folder in a layout deeptell knows.
+    data: PathBuf,
+    /// The manifest to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Share of the samples to train on.
+    #[arg(long, default_value_t = 0.8)]
+    train: f64,
+    /// Share to choose checkpoint and threshold on.
+    #[arg(long, default_value_t = 0.1)]
+    validation: f64,
+    /// Share to report figures on.
+    #[arg(long, default_value_t = 0.1)]
+    test: f64,
+    /// Decides among divisions that are as good.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// What must stay together.
+    #[arg(long, value_enum, default_value_t = By::Identity)]
+    by: By,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum By {
+    /// Recordings, and people where the data set names them, over any number of steps.
+    Identity,
+    /// Recordings and the person filmed; fakes that carry a face across are left out.
+    Target,
+    /// Recordings only.
+    Source,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let mut samples = read_dataset(&args.data)?;
+    let config = SplitConfig {
+        train: args.train,
+        validation: args.validation,
+        test: args.test,
+        seed: args.seed,
+        group_by: match args.by {
+            By::Identity => GroupBy::Identity,
+            By::Target => GroupBy::Target,
+            By::Source => GroupBy::Source,
+        },
+    };
+    let summary = split_by_source(&mut samples, &config)?;
+    audit(&samples).into_result()?;
+    crate::output::write_file(&args.out, b"")?;
+    write_manifest(&args.out, &samples)?;
+    say!("{:<12}{:>10}{:>10}{:>10}", "split", "real", "fake", "groups");
+    for (i, split) in Split::ALL.into_iter().enumerate() {
+        let [real, fake] = summary.samples[i];
+        say!("{:<12}{real:>10}{fake:>10}{:>10}", split.to_string(), summary.groups[i]);
+    }
+    if summary.left_out > 0 {
+        say!("{} samples are in no split: their fakes would carry people across", summary.left_out);
+    }
+    say!("no path, source or person crosses; wrote {}", args.out.display());
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,122 @@
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use burn::tensor::Device;
+use clap::Subcommand;
+use deeptell_data::sha256_of_file;
+use deeptell_mobilenet::{KNOWN_FILES, MobileNetV3SmallConfig, StoredPrecision, Weights};
+
+use crate::Outcome;
+use crate::output::say;
+
+/// Import ImageNet weights, or look into a weights file.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  deeptell weights import mobilenet_v3_small-047dcff4.pth
+  deeptell weights show runs/first/detector.safetensors
+
+The official file is published by torchvision (BSD-3-Clause) as
+  https://download.pytorch.org/models/mobilenet_v3_small-047dcff4.pth
+  sha256 047dcff4addef86ea5bc2eff13c9614dc11f47ab1160d0a71a25e7db994f4e1f")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Check a weights file (ONNX, safetensors, .pth) and keep it for `train --init imagenet`.
+    Import {
+        /// The file.
+        file: PathBuf,
+        /// Where to keep it [default: imagenet.safetensors in the user's cache].
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Fail unless the file has this SHA-256.
+        #[arg(long, value_name = "HEX")]
+        sha256: Option<String>,
+    },
+    /// Print the notes and tensors of a weights file as JSON.
+    Show {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    match &args.action {
+        Action::Import { file, out, sha256 } => import(file, out.as_deref(), sha256.as_deref())?,
+        Action::Show { file } => show(file)?,
+    }
+    Ok(Outcome::Done)
+}
+
+/// Where `import` keeps weights and `train --init imagenet` looks for them.
+pub(crate) fn cached_imagenet() -> anyhow::Result<PathBuf> {
+    let from = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let cache = from("DEEPTELL_CACHE")
+        .or_else(|| Some(from("XDG_CACHE_HOME")?.join("deeptell")))
+        .or_else(|| Some(from("LOCALAPPDATA")?.join("deeptell")))
+        .or_else(|| Some(from("HOME")?.join(".cache").join("deeptell")))
+        .context("no folder to cache weights in: set DEEPTELL_CACHE, or pass --out")?;
+    Ok(cache.join("imagenet.safetensors"))
+}
+
+fn import(file: &Path, out: Option<&Path>, expected: Option<&str>) -> anyhow::Result<()> {
+    let found = sha256_of_file(file)?;
+    if let Some(expected) = expected.filter(|e| !e.eq_ignore_ascii_case(&found)) {
+        anyhow::bail!("{} has SHA-256 {found}, not {expected}: fetch it again", file.display());
+    }
+    let known = KNOWN_FILES.iter().find(|known| known.sha256 == found);
+    let name = file.file_name().and_then(|n| n.to_str());
+    if known.is_none()
+        && let Some(published) = KNOWN_FILES.iter().find(|k| Some(k.name) == name)
+    {
+        anyhow::bail!(
+            "{} has SHA-256 {found}, but the published file of this name has {}: fetch it again",
+            file.display(),
+            published.sha256
+        );
+    }
+    let mut weights = Weights::read(file)?;
+    // What cannot start a fine-tuning is refused here, not after hours of preparation.
+    weights.load_backbone_into(&mut MobileNetV3SmallConfig::new(1).init(&Device::flex()))?;
+    weights.metadata.insert("source_file".into(), name.unwrap_or_default().to_owned());
+    weights.metadata.insert("source_sha256".into(), found.clone());
+    let out = match out {
+        Some(out) => out.to_owned(),
+        None => cached_imagenet()?,
+    };
+    if let Some(folder) = out.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    weights.write(&out, StoredPrecision::Full)?;
+    match known {
+        Some(known) => say!("verified: {}", known.origin),
+        None => {
+            say!("sha256 {found} is of no published file deeptell knows; the tensors fit MobileNetV3-Small");
+        }
+    }
+    say!("{} tensors kept in {}", weights.tensors.len(), out.display());
+    Ok(())
+}
+
+fn show(file: &Path) -> anyhow::Result<()> {
+    let weights = Weights::read(file)?;
+    let tensors: serde_json::Map<String, serde_json::Value> =
+        weights.tensors.iter().map(|t| (t.name.clone(), serde_json::json!(t.shape))).collect();
+    let metadata: serde_json::Map<String, serde_json::Value> = weights
+        .metadata
+        .iter()
+        .map(|(key, text)| {
+            let value = serde_json::from_str(text).unwrap_or_else(|_| serde_json::json!(text));
+            (key.clone(), value)
+        })
+        .collect();
+    let values: usize = weights.tensors.iter().map(|t| t.values.len()).sum();
+    let document = serde_json::json!({
+        "file": file, "sha256": sha256_of_file(file)?, "metadata": metadata, "values": values, "tensors": tensors,
+    });
+    crate::output::write_json(&document, Path::new("-"))
+}

@@ -1,0 +1,85 @@
+//! `--device`: which backend computes.
+
+use burn::tensor::Device;
+use clap::ValueEnum;
+
+/// Where tensors live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceName {
+    /// This machine's processor; always there.
+    Cpu,
+    /// Any GPU through Vulkan, Metal or DirectX 12; needs the feature `wgpu`.
+    Wgpu,
+    /// NVIDIA GPUs; needs the feature `cuda`.
+    Cuda,
+}
+
+impl DeviceName {
+    /// The device, after a first small computation on it.
+    pub(crate) fn open(self) -> anyhow::Result<Device> {
+        match self {
+            Self::Cpu => Ok(Device::flex()),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => tried("wgpu", || Device::wgpu(Default::default())),
+            #[cfg(feature = "cuda")]
+            Self::Cuda => tried("cuda", || Device::cuda(0)),
+            #[cfg(not(feature = "wgpu"))]
+            Self::Wgpu => Err(not_compiled_in("wgpu")),
+            #[cfg(not(feature = "cuda"))]
+            Self::Cuda => Err(not_compiled_in("cuda")),
+        }
+    }
+}
+
+#[cfg(not(all(feature = "wgpu", feature = "cuda")))]
+fn not_compiled_in(feature: &str) -> anyhow::Error {
+    anyhow::anyhow!(
+        "this build has no {feature} backend: build it with `cargo build --release -p deeptell-cli \
+         --features {feature}`, or use --device cpu"
+    )
+}
+
+/// Burn reports a missing driver or GPU by panicking at the first use of the device: here it
+/// becomes an error.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+fn tried(name: &str, open: impl Fn() -> Device + std::panic::UnwindSafe) -> anyhow::Result<Device> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let result = std::panic::catch_unwind(|| {
+        let device = open();
+        let sum = burn::tensor::Tensor::<1>::ones([4], &device).sum().into_scalar::<f32>();
+        (device, sum)
+    });
+    std::panic::set_hook(hook);
+    match result {
+        Ok((device, 4.0)) => Ok(device),
+        Ok((_, sum)) => anyhow::bail!("the {name} device computes 1+1+1+1 = {sum}: its driver is broken"),
+        Err(panic) => {
+            let reason = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+                .unwrap_or_default();
+            anyhow::bail!(
+                "no {name} device can be used here ({reason}): install its driver, or use --device cpu"
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_processor_is_always_there() {
+        assert!(DeviceName::Cpu.open().is_ok());
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn a_backend_that_was_left_out_is_named() {
+        let error = DeviceName::Cuda.open().unwrap_err().to_string();
+        assert!(error.contains("--features cuda"), "{error}");
+    }
+}

@@ -1,0 +1,101 @@
+//! The `deeptell` command: scan, extract, split, train, eval, weights.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to its user")]
+
+mod commands;
+mod device;
+mod face_finder;
+mod interrupt;
+mod output;
+mod progress;
+mod provenance;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Finds manipulated faces in videos and pictures, and trains the network that does.
+///
+/// A verdict is a reason to look closer, never proof.
+#[derive(Parser)]
+#[command(name = "deeptell", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// Threads for decoding and arithmetic; 0 takes every core.
+    #[arg(long, global = true, default_value_t = 0, value_name = "N")]
+    threads: usize,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  deeptell scan interview.mp4
+  deeptell scan clips/ --html report --json report.json
+  deeptell extract dataset/ --out crops && deeptell split crops/manifest.jsonl --out split.jsonl
+  deeptell train split.jsonl --init imagenet --out runs/first
+  deeptell eval --manifest split.jsonl --model runs/first/detector.safetensors
+
+Exit codes:
+  0  everything asked for was done
+  1  some inputs failed, or `scan --fail-on` found what it looks for; the rest was done
+  2  wrong usage, or the command as a whole could not be done
+  130  interrupted; long commands continue with --resume, or when run again";
+
+#[derive(Subcommand)]
+enum Command {
+    Scan(commands::scan::Args),
+    Extract(commands::extract::Args),
+    Split(commands::split::Args),
+    Train(commands::train::Args),
+    Eval(commands::eval::Args),
+    Weights(commands::weights::Args),
+}
+
+/// How a command ended, short of an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    SomeFailed,
+    Interrupted,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::SomeFailed) => ExitCode::from(1),
+        Ok(Outcome::Interrupted) => {
+            eprintln!("interrupted");
+            ExitCode::from(130)
+        }
+        Err(error) if output::is_unread(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", output::one_line(&error));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<Outcome> {
+    rayon::ThreadPoolBuilder::new().num_threads(cli.threads).build_global()?;
+    interrupt::listen()?;
+    match cli.command {
+        Command::Scan(args) => commands::scan::run(&args),
+        Command::Extract(args) => commands::extract::run(&args),
+        Command::Split(args) => commands::split::run(&args),
+        Command::Train(args) => commands::train::run(&args),
+        Command::Eval(args) => commands::eval::run(&args),
+        Command::Weights(args) => commands::weights::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

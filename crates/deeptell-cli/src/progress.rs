@@ -1,0 +1,90 @@
+//! Progress of long work: a bar on a terminal, a line now and then elsewhere.
+
+use std::io::IsTerminal as _;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Seconds between two lines where there is no terminal.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(15);
+
+/// One piece of work with a known number of steps; on standard error.
+pub(crate) struct Progress {
+    bar: Option<ProgressBar>,
+    plain: Mutex<Plain>,
+    title: String,
+    unit: &'static str,
+    total: u64,
+}
+
+struct Plain {
+    done: u64,
+    began: Instant,
+    last: Instant,
+}
+
+impl Progress {
+    /// Begins `title`, `total` steps counted in `unit`.
+    pub(crate) fn new(title: impl Into<String>, total: usize, unit: &'static str) -> Self {
+        let title = title.into();
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let template = format!(
+                "{{prefix:<12}} {{wide_bar:.cyan/blue}} {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}}  {{msg}}"
+            );
+            let style = ProgressStyle::with_template(&template)
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("━╸─");
+            let bar = ProgressBar::new(total as u64).with_style(style).with_prefix(title.clone());
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        });
+        let now = Instant::now();
+        let plain = Mutex::new(Plain { done: 0, began: now, last: now });
+        Self { bar, plain, title, unit, total: total as u64 }
+    }
+
+    /// Adds `steps`; `message` is shown behind the bar.
+    pub(crate) fn add(&self, steps: usize, message: &str) {
+        let done = self.plain.lock().map_or(0, |mut plain| {
+            plain.done += steps as u64;
+            plain.done
+        });
+        self.set(done as usize, message);
+    }
+
+    /// Sets the number of steps done.
+    pub(crate) fn set(&self, done: usize, message: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(done as u64);
+            bar.set_message(message.to_owned());
+            return;
+        }
+        if let Ok(mut plain) = self.plain.lock() {
+            plain.done = done as u64;
+            if plain.last.elapsed() >= PLAIN_INTERVAL {
+                plain.last = Instant::now();
+                let rate = plain.done as f64 / plain.began.elapsed().as_secs_f64();
+                eprintln!(
+                    "{}: {}/{} {} ({rate:.1}/s) {message}",
+                    self.title, plain.done, self.total, self.unit
+                );
+            }
+        }
+    }
+
+    /// Prints a line above the bar.
+    pub(crate) fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// Ends the work and takes the bar away.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

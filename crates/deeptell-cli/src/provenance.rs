@@ -1,0 +1,44 @@
+//! Which code and which moment made a file.
+
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+/// Written beside every result that took long.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Provenance {
+    /// Version of deeptell.
+    pub(crate) deeptell: &'static str,
+    /// Git revision of the working folder, `+` behind it when files were changed; absent
+    /// outside of a repository.
+    pub(crate) revision: Option<String>,
+    /// The command line.
+    pub(crate) command: Vec<String>,
+    /// Seconds since 1970 when the command began, UTC.
+    pub(crate) unix_seconds: u64,
+    /// Cores of the machine.
+    pub(crate) cores: usize,
+}
+
+impl Provenance {
+    pub(crate) fn now() -> Self {
+        Self {
+            deeptell: env!("CARGO_PKG_VERSION"),
+            revision: revision(),
+            command: std::env::args().collect(),
+            unix_seconds: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+fn revision() -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let head = git(&["rev-parse", "HEAD"])?;
+    let clean = git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty();
+    Some(if clean { head } else { format!("{head}+") })
+}

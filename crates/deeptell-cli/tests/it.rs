@@ -1,0 +1,246 @@
+//! The command as people use it: the whole job on clips of the sample that ships, and what goes wrong.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use deeptell_data::{read_manifest, write_manifest};
+use serde_json::Value;
+
+fn sample() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/sample")
+}
+
+fn clip(name: &str) -> PathBuf {
+    sample().join(name)
+}
+
+fn deeptell(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_deeptell")).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Runs a command that must succeed; its standard output.
+fn succeeds(arguments: &[&str]) -> String {
+    let output = deeptell(arguments);
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {}\n{messages}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a command that must fail with `code`; its standard error.
+fn fails(code: i32, arguments: &[&str]) -> String {
+    let output = deeptell(arguments);
+    let messages = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{messages}");
+    messages
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// Crops of six people of the sample, real and fake, split two, two and two.
+fn crops(folder: &Path) -> PathBuf {
+    let mut clips = read_manifest(sample().join("manifest.jsonl")).unwrap();
+    let people = ["nasa-collins", "orl-s01", "orl-s02", "orl-s04", "orl-s05", "orl-s07"];
+    clips.retain(|clip| people.contains(&clip.source.as_str()));
+    assert_eq!(clips.len(), 12);
+    let some = folder.join("clips.jsonl");
+    write_manifest(&some, &clips).unwrap();
+
+    let (crops, split) = (folder.join("crops"), folder.join("split.jsonl"));
+    let said = succeeds(&["extract", path(&some), "--out", path(&crops), "--frames", "3"]);
+    assert!(said.starts_with("36 crops from 12 of 12 files"), "{said}");
+    let third = "0.333333";
+    let manifest = crops.join("manifest.jsonl");
+    let divided = ["split", path(&manifest), "--out", path(&split)];
+    succeeds(&[&divided[..], &["--train", third, "--validation", third, "--test", third]].concat());
+    split
+}
+
+#[test]
+fn from_clips_to_a_detector_and_its_figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let split = crops(folder.path());
+    let rows = read_manifest(&split).unwrap();
+    assert!(
+        rows.iter().all(|row| row.landmarks.is_some() && row.split.is_some() && row.pts_seconds.is_some())
+    );
+
+    // What is done is not done again.
+    let said = deeptell(&[
+        "extract",
+        path(&folder.path().join("clips.jsonl")),
+        "--out",
+        path(&folder.path().join("crops")),
+        "--frames",
+        "3",
+    ]);
+    assert!(String::from_utf8_lossy(&said.stderr).contains("12 of 12 files are done already"));
+
+    // Blends of the real crops beside the fakes; 6 real crops are 6 triples are 18 pictures.
+    let config = folder.path().join("train.toml");
+    fs::write(&config, "sampling = \"triples\"\nbatch_size = 9\nepochs = 2\nseed = 3\n").unwrap();
+    let train = |out: &Path, more: &[&str]| {
+        let words =
+            ["train", path(&split), "--config", path(&config), "--init", "shipped", "--out", path(out)];
+        deeptell(&[&words[..], more].concat())
+    };
+    let whole = folder.path().join("whole");
+    let output = train(&whole, &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for left in ["config.toml", "history.jsonl", "history.svg", "metrics.json", "provenance.json", "last"] {
+        assert!(whole.join(left).exists(), "{left}");
+    }
+    // Another run into the same folder would mix the two.
+    assert_eq!(train(&whole, &[]).status.code(), Some(2));
+
+    let (detector, figures) = (whole.join("detector.safetensors"), folder.path().join("eval.json"));
+    let scores = folder.path().join("scores.csv");
+    let eval = ["eval", "--manifest", path(&split), "--model", path(&detector), "--resamples", "200"];
+    succeeds(&[&eval[..], &["--json", path(&figures), "--scores", path(&scores)]].concat());
+    let figures = json(&figures);
+    for report in [&figures, &figures["videos"]] {
+        let auc = report["auc"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&auc) && report["ap"].is_f64() && report["eer"].is_f64(), "{report}");
+    }
+    assert_eq!((&figures["n_real"], &figures["n_fake"]), (&6.into(), &6.into()));
+    assert_eq!((&figures["videos"]["n_real"], &figures["videos"]["n_fake"]), (&2.into(), &2.into()));
+    assert_eq!(fs::read_to_string(scores).unwrap().lines().count(), 13);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_killed_training_goes_on_to_the_same_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let split = crops(folder.path());
+    let config = folder.path().join("train.toml");
+    fs::write(&config, "batch_size = 6\nepochs = 3\nseed = 5\n").unwrap();
+    let words = |out: &Path| -> Vec<String> {
+        ["train", path(&split), "--config", path(&config), "--init", "shipped", "--out", path(out)]
+            .map(str::to_owned)
+            .to_vec()
+    };
+    let whole = folder.path().join("whole");
+    succeeds(&words(&whole).iter().map(String::as_str).collect::<Vec<_>>());
+
+    let killed = folder.path().join("killed");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_deeptell"))
+        .args(words(&killed))
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    // As soon as an epoch is on disk: SIGKILL, somewhere in a later one.
+    while !killed.join("history.jsonl").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "the training ended before its first epoch");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!killed.join("detector.safetensors").exists(), "killed too late to prove anything");
+
+    let mut resumed = words(&killed);
+    resumed.push("--resume".to_owned());
+    succeeds(&resumed.iter().map(String::as_str).collect::<Vec<_>>());
+    for file in ["best.safetensors", "detector.safetensors"] {
+        let [a, b] = [&whole, &killed].map(|run| fs::read(run.join(file)).unwrap());
+        assert!(a == b, "{file} differs");
+    }
+}
+
+#[test]
+fn a_scan_answers_in_every_form_and_a_broken_file_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.mp4");
+    fs::write(&broken, b"no video at all").unwrap();
+    let (real, fake) = (clip("real/nasa-collins.mp4"), clip("fake/nasa-collins.mp4"));
+    let (document, pages) = (folder.path().join("out/scan.json"), folder.path().join("pages"));
+    let messages = fails(
+        1,
+        &[
+            "scan",
+            path(&real),
+            path(&broken),
+            path(&fake),
+            "--frames",
+            "4",
+            "--json",
+            path(&document),
+            "--html",
+            path(&pages),
+        ],
+    );
+    assert!(messages.contains("broken.mp4"), "{messages}");
+    let document = json(&document);
+    let reports = document["reports"].as_array().unwrap();
+    assert_eq!((reports.len(), document["failures"].as_array().unwrap().len()), (2, 1));
+    for report in reports {
+        assert!((0.0..=1.0).contains(&report["score"].as_f64().unwrap()), "{report}");
+        assert!(!report["reasons"].as_array().unwrap().is_empty());
+    }
+    let index = fs::read_to_string(pages.join("index.html")).unwrap();
+    assert!(index.contains("broken.mp4") && index.contains("nasa-collins.mp4"));
+    assert!(pages.join("nasa-collins.mp4-2.html").is_file());
+
+    // Standard output alone.
+    let printed = succeeds(&["scan", path(&real), "--frames", "4", "--json", "-"]);
+    let printed: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(printed["reports"][0]["score"], reports[0]["score"], "the same clip, the same score");
+}
+
+#[test]
+fn no_face_is_an_answer_and_never_a_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let sky = folder.path().join("sky.png");
+    deeptell_image::RgbImage::from_fn(320, 240, |x, y| {
+        image::Rgb([90, 140 + (x / 8) as u8, 200 - (y / 4) as u8])
+    })
+    .save(&sky)
+    .unwrap();
+    let printed = succeeds(&["scan", path(&sky), "--json", "-", "--fail-on", "inconclusive"]);
+    let report = &serde_json::from_str::<Value>(&printed).unwrap()["reports"][0];
+    assert_eq!(report["verdict"], "no_face");
+    assert!(report["score"].is_null(), "{report}");
+}
+
+#[test]
+fn what_cannot_be_done_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let real = clip("real/orl-s01.mp4");
+    let crops = folder.path().join("crops");
+    for name in ["real", "fake"] {
+        fs::create_dir_all(crops.join(name)).unwrap();
+    }
+    deeptell_image::RgbImage::new(64, 64).save(crops.join("real/a.png")).unwrap();
+    let empty = folder.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let out = folder.path().join("out");
+    let notes = folder.path().join("notes.txt");
+    fs::write(&notes, "not weights").unwrap();
+    for (arguments, advice) in [
+        (vec!["scan", path(&real), "--device", "cuda"], "--features cuda"),
+        (vec!["scan", path(&real), "--device", "wgpu"], "--features wgpu"),
+        (vec!["scan", path(&real), "--frames", "0"], "frames"),
+        (vec!["scan", path(&real), "--model", path(&notes)], "notes.txt"),
+        (vec!["scan", path(&empty)], "no video and no picture"),
+        (vec!["eval", "--crops", path(&crops)], "fake"),
+        (vec!["train", path(&crops), "--out", path(&out)], "deeptell split"),
+        (vec!["weights", "import", path(&notes)], "notes.txt"),
+    ] {
+        let expected_device = arguments.contains(&"--device");
+        if expected_device && cfg!(any(feature = "wgpu", feature = "cuda")) {
+            continue;
+        }
+        let messages = fails(2, &arguments);
+        assert!(messages.contains(advice), "{arguments:?}: {messages}");
+        assert!(!messages.contains("panicked"), "{messages}");
+    }
+}

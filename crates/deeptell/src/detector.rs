@@ -1,0 +1,290 @@
+//! The whole job: sample, detect, crop, classify, judge.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use burn::tensor::Device;
+use deeptell_image::{CropError, RgbImage};
+use deeptell_mtcnn::{Face, Mtcnn, MtcnnConfig};
+use deeptell_video::{Limits, Sampling, VideoReader};
+
+use crate::input::{InputFrame, picture, picture_format, video_facts};
+use crate::scan::Scan;
+use crate::{Error, InputFacts, InputKind, Model, Report, ScanOptions};
+
+/// How far a scan has come, for a progress bar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Frames looked at so far.
+    pub frames_done: usize,
+    /// Frames to look at, where it is known; there may turn out to be fewer.
+    pub frames_total: Option<usize>,
+    /// Faces found so far.
+    pub faces: usize,
+}
+
+/// The detector: a face detector and a classifier on one device.
+///
+/// [`scan_video`](Self::scan_video) and its siblings do the whole job; each of its stages can be
+/// called alone: [`VideoReader::sample`], [`detect`](Self::detect), [`crop`](Self::crop),
+/// [`classify`](Self::classify), [`link`](crate::link) and
+/// [`Criteria::judge`](crate::Criteria::judge). A detector has no changing state: share one
+/// between threads by reference.
+#[derive(Debug, Clone)]
+pub struct Detector {
+    model: Model,
+    faces: Mtcnn,
+    device: Device,
+}
+
+impl Detector {
+    /// A detector with the model file at `model_path`.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn load(model_path: impl AsRef<Path>, device: &Device) -> Result<Self, Error> {
+        Self::new(Model::load(model_path, device)?, device)
+    }
+
+    /// The detector that ships with deeptell; needs no file.
+    ///
+    /// # Errors
+    /// As [`Model::shipped`].
+    pub fn shipped(device: &Device) -> Result<Self, Error> {
+        Self::new(Model::shipped(device)?, device)
+    }
+
+    /// A detector with a model that is loaded already, on the model's device.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the face detector cannot be made on `device`.
+    pub fn new(model: Model, device: &Device) -> Result<Self, Error> {
+        let faces = face_detector(ScanOptions::default().min_face, device)?;
+        Ok(Self { model, faces, device: device.clone() })
+    }
+
+    /// The classifier.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Scans a file, a picture if its first bytes say so, else a video.
+    ///
+    /// # Errors
+    /// As [`scan_video`](Self::scan_video) and [`scan_image`](Self::scan_image).
+    pub fn scan_file(&self, path: impl AsRef<Path>, options: &ScanOptions) -> Result<Report, Error> {
+        self.scan_file_with(path, options, |_| ControlFlow::Continue(()))
+    }
+
+    /// [`scan_file`](Self::scan_file) with progress: `on_progress` is called before the first
+    /// frame and after each, on this thread; `Break` cancels.
+    ///
+    /// # Errors
+    /// As [`scan_file`](Self::scan_file), and [`Error::Cancelled`].
+    pub fn scan_file_with(
+        &self,
+        path: impl AsRef<Path>,
+        options: &ScanOptions,
+        on_progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Report, Error> {
+        let path = path.as_ref();
+        let format = picture_format(path).map_err(|e| Error::input(&path.display().to_string(), e))?;
+        if format.is_some() {
+            self.scan_image_with(path, options, on_progress)
+        } else {
+            self.scan_video_with(path, options, on_progress)
+        }
+    }
+
+    /// Scans a video: looks at [`ScanOptions::frames`] frames, spread evenly over it.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for an option out of range, [`Error::Input`] when the video cannot be
+    /// decoded, [`Error::Device`] and [`Error::Model`] when a network fails.
+    pub fn scan_video(&self, path: impl AsRef<Path>, options: &ScanOptions) -> Result<Report, Error> {
+        self.scan_video_with(path, options, |_| ControlFlow::Continue(()))
+    }
+
+    /// [`scan_video`](Self::scan_video) with progress: `on_progress` is called before the first
+    /// frame and after each, on this thread; `Break` cancels.
+    ///
+    /// # Errors
+    /// As [`scan_video`](Self::scan_video), and [`Error::Cancelled`].
+    pub fn scan_video_with(
+        &self,
+        path: impl AsRef<Path>,
+        options: &ScanOptions,
+        mut on_progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Report, Error> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        let mut scan = Scan::new(self, options)?;
+
+        let mut reading = VideoReader::options();
+        if let Some(side) = options.max_side {
+            reading = reading.max_side(side);
+        }
+        if options.untrusted {
+            reading = reading.limits(Limits::untrusted());
+        }
+        let mut reader = reading.open(path).map_err(|e| Error::input(&name, e))?;
+        let facts = video_facts(path, reader.info(), options).map_err(|e| Error::input(&name, e))?;
+        scan.report_progress(Some(options.frames), &mut on_progress)?;
+        for frame in reader.sample(Sampling::Uniform(options.frames)) {
+            let frame = frame.map_err(|e| Error::input(&name, e))?;
+            // A video of fewer frames than asked for gives some twice; they say nothing new.
+            if !frame.repeats_previous {
+                scan.look(&name, &frame.into())?;
+            }
+            scan.report_progress(Some(options.frames), &mut on_progress)?;
+        }
+        let warnings = reader.warnings().iter().map(ToString::to_string).collect();
+        scan.finish(facts, warnings)
+    }
+
+    /// Scans a picture file: JPEG, PNG, WebP or BMP, turned upright by its EXIF data.
+    ///
+    /// # Errors
+    /// As [`scan_video`](Self::scan_video).
+    pub fn scan_image(&self, path: impl AsRef<Path>, options: &ScanOptions) -> Result<Report, Error> {
+        self.scan_image_with(path, options, |_| ControlFlow::Continue(()))
+    }
+
+    /// [`scan_image`](Self::scan_image) with progress, as for
+    /// [`scan_video_with`](Self::scan_video_with).
+    ///
+    /// # Errors
+    /// As [`scan_image`](Self::scan_image), and [`Error::Cancelled`].
+    pub fn scan_image_with(
+        &self,
+        path: impl AsRef<Path>,
+        options: &ScanOptions,
+        on_progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Report, Error> {
+        let path = path.as_ref();
+        options.check()?;
+        let (image, facts) =
+            picture(path, options).map_err(|e| Error::input(&path.display().to_string(), e))?;
+        self.scan_picture(image, facts, options, on_progress)
+    }
+
+    /// Scans a picture in memory; `name` is what the report calls it.
+    ///
+    /// # Errors
+    /// As [`scan_video`](Self::scan_video).
+    pub fn scan_rgb(&self, name: &str, image: &RgbImage, options: &ScanOptions) -> Result<Report, Error> {
+        let facts = InputFacts {
+            width: Some(image.width()),
+            height: Some(image.height()),
+            ..InputFacts::named(name, InputKind::Image)
+        };
+        self.scan_picture(image.clone(), facts, options, |_| ControlFlow::Continue(()))
+    }
+
+    fn scan_picture(
+        &self,
+        image: RgbImage,
+        facts: InputFacts,
+        options: &ScanOptions,
+        mut on_progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Report, Error> {
+        let mut scan = Scan::new(self, options)?;
+        scan.report_progress(Some(1), &mut on_progress)?;
+        scan.look(&facts.name, &InputFrame { image, pts_seconds: 0.0, index: None })?;
+        scan.report_progress(Some(1), &mut on_progress)?;
+        scan.finish(facts, Vec::new())
+    }
+
+    /// Scans frames that the caller decoded, all of them, in order of time; `name` is what the
+    /// report calls them. [`ScanOptions::frames`] has no say here.
+    ///
+    /// # Errors
+    /// As [`scan_video`](Self::scan_video); [`Error::Input`] when there is no frame, or one
+    /// without pixels or with a time that is no number.
+    pub fn scan_frames(
+        &self,
+        name: &str,
+        frames: impl IntoIterator<Item = InputFrame>,
+        options: &ScanOptions,
+    ) -> Result<Report, Error> {
+        self.scan_frames_with(name, frames, options, |_| ControlFlow::Continue(()))
+    }
+
+    /// [`scan_frames`](Self::scan_frames) with progress, as for
+    /// [`scan_video_with`](Self::scan_video_with).
+    ///
+    /// # Errors
+    /// As [`scan_frames`](Self::scan_frames), and [`Error::Cancelled`].
+    pub fn scan_frames_with(
+        &self,
+        name: &str,
+        frames: impl IntoIterator<Item = InputFrame>,
+        options: &ScanOptions,
+        mut on_progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Report, Error> {
+        let mut scan = Scan::new(self, options)?;
+        let frames = frames.into_iter();
+        let total = frames.size_hint().1;
+        let mut facts = InputFacts::named(name, InputKind::Frames);
+        scan.report_progress(total, &mut on_progress)?;
+        for frame in frames {
+            facts.width.get_or_insert(frame.image.width());
+            facts.height.get_or_insert(frame.image.height());
+            scan.look(name, &frame)?;
+            scan.report_progress(total, &mut on_progress)?;
+        }
+        scan.finish(facts, Vec::new())
+    }
+
+    /// The stage that finds faces: those that [`ScanOptions`] lets through and that touch the
+    /// image, the largest first. Their number is not limited here.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a `min_face` out of range, [`Error::Device`] when the device fails.
+    pub fn detect(&self, image: &RgbImage, options: &ScanOptions) -> Result<Vec<Face>, Error> {
+        options.check()?;
+        faces_in(&*self.face_detector(options)?, image, options)
+    }
+
+    /// The stage that cuts a face out, as the model was trained to see it.
+    ///
+    /// # Errors
+    /// [`CropError`] when the face does not touch the image, or its landmarks are unusable for a
+    /// model that needs them.
+    pub fn crop(&self, image: &RgbImage, face: &Face) -> Result<RgbImage, CropError> {
+        self.model.card().crop.cut(image, face.bbox, Some(&face.landmarks))
+    }
+
+    /// The stage that scores: the calibrated probability in `0..=1` that each crop shows a
+    /// manipulated face. All crops go through the network as one batch.
+    ///
+    /// # Errors
+    /// As [`Model::logits`].
+    pub fn classify(&self, crops: &[RgbImage]) -> Result<Vec<f64>, Error> {
+        self.model.probabilities(crops)
+    }
+
+    /// The face detector for these options: our own, unless they look for another size.
+    pub(crate) fn face_detector(&self, options: &ScanOptions) -> Result<Cow<'_, Mtcnn>, Error> {
+        if self.faces.config().min_face == options.min_face {
+            Ok(Cow::Borrowed(&self.faces))
+        } else {
+            Ok(Cow::Owned(face_detector(options.min_face, &self.device)?))
+        }
+    }
+}
+
+fn face_detector(min_face: f32, device: &Device) -> Result<Mtcnn, Error> {
+    Ok(MtcnnConfig { min_face, ..MtcnnConfig::default() }.init(device)?)
+}
+
+/// [`Detector::detect`] with a face detector that is at hand.
+pub(crate) fn faces_in(mtcnn: &Mtcnn, image: &RgbImage, options: &ScanOptions) -> Result<Vec<Face>, Error> {
+    let mut faces = mtcnn.detect(image)?;
+    faces.retain(|face| {
+        face.probability >= options.min_detection_probability
+            && face.bbox.clamped(image.width(), image.height()).is_some()
+    });
+    Ok(faces)
+}

@@ -1,0 +1,153 @@
+//! What can go wrong, grouped by who can put it right.
+
+use std::io;
+use std::path::PathBuf;
+
+use deeptell_mobilenet::WeightsError;
+use deeptell_mtcnn::MtcnnError;
+use deeptell_video::VideoError;
+use thiserror::Error;
+
+/// Why there is no report, or no detector.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The input cannot be scanned: give another file, or mend this one.
+    #[error("cannot scan {name}")]
+    Input {
+        /// The path or the name of the input.
+        name: String,
+        /// What is wrong with it.
+        source: InputError,
+    },
+    /// The model file cannot be used: give another one.
+    #[error("cannot use the model {name}")]
+    Model {
+        /// The path or the name of the model.
+        name: String,
+        /// What is wrong with it.
+        source: ModelError,
+    },
+    /// An option of the scan is out of its range: correct it.
+    #[error("the option `{option}` is {value}, but must be {expected}")]
+    Option {
+        /// The field of [`ScanOptions`](crate::ScanOptions).
+        option: &'static str,
+        /// Its value.
+        value: String,
+        /// The values allowed.
+        expected: &'static str,
+    },
+    /// The caller's progress callback stopped the scan.
+    #[error("the scan was cancelled")]
+    Cancelled,
+    /// The device failed: it may be out of memory or gone.
+    #[error("the device failed while {network} ran")]
+    Device {
+        /// The network that was running.
+        network: &'static str,
+        /// What the device said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// What is wrong with an input.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// The file cannot be read.
+    #[error("the file cannot be read")]
+    Read(#[from] io::Error),
+    /// A directory, pipe or device.
+    #[error("it is not a regular file")]
+    NotAFile,
+    /// The video cannot be decoded.
+    #[error(transparent)]
+    Video(#[from] VideoError),
+    /// The picture cannot be decoded.
+    #[error("the picture cannot be decoded")]
+    Image(#[from] image::ImageError),
+    /// The picture file is too large to be read into memory.
+    #[error("it has {bytes} bytes, more than the limit of {limit}: make it smaller")]
+    TooLarge {
+        /// Size of the file.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// There was not a single frame.
+    #[error("it has no frame to look at")]
+    NoFrames,
+    /// A frame has no pixels, or its time is not a number.
+    #[error("frame {frame} is {width}x{height} pixels at {pts_seconds} s")]
+    Frame {
+        /// Number of the frame, from 0.
+        frame: usize,
+        /// Its width.
+        width: u32,
+        /// Its height.
+        height: u32,
+        /// Its time.
+        pts_seconds: f64,
+    },
+}
+
+/// What is wrong with a model file.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The file cannot be read or written.
+    #[error("the file cannot be read or written")]
+    File(#[from] io::Error),
+    /// It has no model card: weights alone say neither how to cut faces nor where to set
+    /// thresholds.
+    #[error("its header has no `{key}`: export it with a model card")]
+    NoCard {
+        /// The missing key.
+        key: &'static str,
+    },
+    /// The card is not the JSON it should be.
+    #[error("its model card cannot be read")]
+    Card(#[source] serde_json::Error),
+    /// A value in the card cannot work.
+    #[error("its model card is unusable: {0}")]
+    CardValue(&'static str),
+    /// It is no weights file, or the weights do not fit MobileNetV3-Small with one logit.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The manifest beside the file cannot be read.
+    #[error("the manifest {path} beside it cannot be read: {problem}")]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// Why not.
+        problem: String,
+    },
+    /// The file is not the one the manifest describes.
+    #[error("its SHA-256 is {found}, but the manifest says {expected}: fetch it again")]
+    Sha256 {
+        /// What the manifest says.
+        expected: String,
+        /// What the file has.
+        found: String,
+    },
+    /// The network gave something that is no number.
+    #[error("it scored a face as {0}, which is no number: the weights are damaged")]
+    Score(f64),
+}
+
+impl Error {
+    pub(crate) fn input(name: &str, source: impl Into<InputError>) -> Self {
+        Self::Input { name: name.to_owned(), source: source.into() }
+    }
+
+    pub(crate) fn model(name: &str, source: impl Into<ModelError>) -> Self {
+        Self::Model { name: name.to_owned(), source: source.into() }
+    }
+}
+
+impl From<MtcnnError> for Error {
+    fn from(error: MtcnnError) -> Self {
+        Self::Device { network: "MTCNN", source: Box::new(error) }
+    }
+}

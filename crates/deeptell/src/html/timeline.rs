@@ -1,0 +1,141 @@
+//! The score of one person over time, as an SVG drawing.
+
+use std::fmt::Write;
+
+use super::text::{clock, count};
+use super::tone;
+use crate::{Observation, Report, Track};
+
+const WIDTH: f64 = 960.0;
+const HEIGHT: f64 = 228.0;
+const LEFT: f64 = 46.0;
+const RIGHT: f64 = 16.0;
+const TOP: f64 = 12.0;
+const BOTTOM: f64 = 32.0;
+
+/// From seconds and probabilities to places in the drawing.
+struct Axes {
+    from_seconds: f64,
+    to_seconds: f64,
+}
+
+impl Axes {
+    fn of(report: &Report) -> Self {
+        let times = || report.frames.iter().map(|frame| frame.pts_seconds);
+        let first = times().fold(0.0, f64::min);
+        let last = times().fold(report.input.duration_seconds.unwrap_or(0.0), f64::max);
+        Self { from_seconds: first, to_seconds: if last > first { last } else { first + 1.0 } }
+    }
+
+    fn x(&self, seconds: f64) -> f64 {
+        let part = (seconds - self.from_seconds) / (self.to_seconds - self.from_seconds);
+        LEFT + part * (WIDTH - LEFT - RIGHT)
+    }
+
+    fn y(probability: f64) -> f64 {
+        TOP + (1.0 - probability) * (HEIGHT - TOP - BOTTOM)
+    }
+
+    /// Round times, five to ten of them.
+    fn ticks(&self) -> Vec<f64> {
+        let length = self.to_seconds - self.from_seconds;
+        let steps = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0];
+        let step = steps.into_iter().find(|step| length / step <= 9.0).unwrap_or(length / 6.0);
+        let first = (self.from_seconds / step).ceil() as i64;
+        (first..).map(|i| i as f64 * step).take_while(|&t| t <= self.to_seconds).take(32).collect()
+    }
+}
+
+/// The drawing for `track`: zones of the three verdicts, a dot for every frame with the face,
+/// a tick for every frame without, the track's score as a dashed line.
+pub(super) fn timeline(report: &Report, track: &Track) -> String {
+    let axes = Axes::of(report);
+    let criteria = &report.model.card.criteria;
+    let seen: Vec<&Observation> = report.observations_of(track.id).map(|(_, o)| o).collect();
+    let mut svg = String::new();
+
+    let inner = WIDTH - LEFT - RIGHT;
+    for (zone, from, to) in
+        [("real", 0.0, criteria.low), ("unsure", criteria.low, criteria.high), ("fake", criteria.high, 1.0)]
+    {
+        let (y, height) = (Axes::y(to), Axes::y(from) - Axes::y(to));
+        let _ = write!(
+            svg,
+            r#"<rect class="zone tone-{zone}" x="{LEFT}" y="{y:.1}" width="{inner}" height="{height:.1}"/>"#
+        );
+    }
+    for value in [0.0, criteria.low, criteria.high, 1.0] {
+        let y = Axes::y(value);
+        let _ = write!(
+            svg,
+            r#"<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1}" y2="{y:.1}"/><text class="axis" x="{text}" y="{base:.1}" text-anchor="end">{value:.2}</text>"#,
+            right = WIDTH - RIGHT,
+            text = LEFT - 8.0,
+            base = y + 4.0,
+        );
+    }
+    for seconds in axes.ticks() {
+        let _ = write!(
+            svg,
+            r#"<text class="axis" x="{x:.1}" y="{y}" text-anchor="middle">{clock}</text>"#,
+            x = axes.x(seconds),
+            y = HEIGHT - 8.0,
+            clock = clock(seconds),
+        );
+    }
+    for (frame, facts) in report.frames.iter().enumerate() {
+        if seen.iter().all(|o| o.frame != frame) {
+            let (x, foot) = (axes.x(facts.pts_seconds), HEIGHT - BOTTOM);
+            let _ = write!(
+                svg,
+                r#"<path class="missing" d="M{x:.1} {foot}v-9"><title>{at}: face not seen</title></path>"#,
+                at = clock(facts.pts_seconds),
+            );
+        }
+    }
+    let place = |o: &Observation| (axes.x(o.pts_seconds), Axes::y(o.fake_probability));
+    let line: Vec<String> = seen.iter().map(|o| place(o)).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+    let score = Axes::y(track.score);
+    let _ = write!(
+        svg,
+        r#"<polyline class="curve" points="{line}"/><line class="score" x1="{LEFT}" x2="{right}" y1="{score:.1}" y2="{score:.1}"/>"#,
+        line = line.join(" "),
+        right = WIDTH - RIGHT,
+    );
+    for observation in &seen {
+        let (x, y) = place(observation);
+        let _ = write!(
+            svg,
+            r#"<circle class="dot tone-{tone}" cx="{x:.1}" cy="{y:.1}" r="6"><title>{at}: {p:.3}</title></circle>"#,
+            tone = tone(criteria, observation.fake_probability),
+            at = clock(observation.pts_seconds),
+            p = observation.fake_probability,
+        );
+    }
+    format!(
+        r#"<div class="scroll"><svg class="timeline" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Score over time, {frames}, overall {overall:.2}">{svg}</svg></div>"#,
+        frames = count(seen.len(), "frame", "frames"),
+        overall = track.score,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_axes_span_the_drawing() {
+        let axes = Axes { from_seconds: 0.0, to_seconds: 10.0 };
+        assert_eq!((axes.x(0.0), axes.x(10.0)), (LEFT, WIDTH - RIGHT));
+        assert_eq!((Axes::y(1.0), Axes::y(0.0)), (TOP, HEIGHT - BOTTOM));
+        assert_eq!(axes.ticks(), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
+    }
+
+    #[test]
+    fn ticks_are_few_for_any_length() {
+        for length in [0.04, 0.3, 7.0, 61.0, 5_000.0, 1e6] {
+            let ticks = Axes { from_seconds: 0.0, to_seconds: length }.ticks().len();
+            assert!((1..=10).contains(&ticks), "{ticks} ticks for {length} s");
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! From single faces to a verdict: aggregation over frames, thresholds, reasons.
+
+use serde::{Deserialize, Serialize};
+
+use crate::report::rounded;
+use crate::{Observation, Reason, ReasonCode, Track, Verdict};
+
+/// When a detector speaks, and when it says that it cannot.
+///
+/// Chosen on validation data together with the weights, and kept in the model file.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Criteria {
+    /// A score at or under this is [`Verdict::LikelyReal`]; in `0..=1`.
+    pub low: f64,
+    /// A score at or over this is [`Verdict::LikelyFake`]; in `0..=1`, over `low`.
+    pub high: f64,
+    /// How the frames' probabilities become one score.
+    pub aggregation: Aggregation,
+    /// A face seen in fewer sampled frames is not judged; in shorter inputs (a picture has one
+    /// frame) every frame must show it.
+    pub min_frames: usize,
+    /// A face whose median crop is narrower than this many pixels is not judged.
+    pub min_crop_width: f32,
+}
+
+/// How the probabilities of a person's frames become one score; in JSON in `snake_case`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aggregation {
+    /// The plain mean.
+    #[default]
+    Mean,
+    /// The frames that are sure decide: if more than 40% of them score over 0.8, the mean of
+    /// those; else if more than 90% score under 0.2, the mean of those; else the plain mean.
+    Confident,
+}
+
+impl Aggregation {
+    /// One score from the frames' probabilities, each in `0..=1`; `None` when there are none.
+    ///
+    /// ```
+    /// use deeptell::Aggregation;
+    ///
+    /// assert_eq!(Aggregation::Mean.combine(&[0.25, 0.75]), Some(0.5));
+    /// assert_eq!(Aggregation::Confident.combine(&[0.9, 1.0, 0.3, 0.4]), Some(0.95));
+    /// assert_eq!(Aggregation::Mean.combine(&[]), None);
+    /// ```
+    pub fn combine(self, probabilities: &[f64]) -> Option<f64> {
+        let share = |part: &[f64]| part.len() as f64 / probabilities.len() as f64;
+        match self {
+            Self::Mean => mean(probabilities),
+            Self::Confident => {
+                let sure = |keep: fn(f64) -> bool| -> Vec<f64> {
+                    probabilities.iter().copied().filter(|&p| keep(p)).collect()
+                };
+                let (fake, real) = (sure(|p| p > 0.8), sure(|p| p < 0.2));
+                if share(&fake) > 0.4 {
+                    mean(&fake)
+                } else if share(&real) > 0.9 {
+                    mean(&real)
+                } else {
+                    mean(probabilities)
+                }
+            }
+        }
+    }
+}
+
+/// What [`Criteria::judge`] concludes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// The answer.
+    pub verdict: Verdict,
+    /// Score of the decisive track; `None` without a face.
+    pub score: Option<f64>,
+    /// The track that the verdict rests on; `None` without a face.
+    pub decisive_track: Option<usize>,
+    /// Why, most important first.
+    pub reasons: Vec<Reason>,
+    /// One entry a track, in order of their numbers.
+    pub tracks: Vec<Track>,
+}
+
+impl Criteria {
+    /// Judges every track and the whole input.
+    ///
+    /// A track is judged by its score against the thresholds if it was seen often and large
+    /// enough, else it is inconclusive. The input's verdict is that of the highest score among
+    /// the judgeable tracks: one manipulated person makes a manipulated video. If no track is
+    /// judgeable, the highest score of all is named and the verdict is inconclusive; without
+    /// any face it is [`Verdict::NoFace`].
+    ///
+    /// `sampled_frames` counts all frames that were looked at, also those without a face.
+    pub fn judge(&self, observations: &[Observation], sampled_frames: usize) -> Judgement {
+        let tracks = self.judge_tracks(observations, sampled_frames);
+        let decisive = tracks.iter().max_by(|a, b| {
+            a.judgeable.cmp(&b.judgeable).then(a.score.total_cmp(&b.score)).then(b.id.cmp(&a.id))
+        });
+        let Some(decisive) = decisive else {
+            return Judgement {
+                verdict: Verdict::NoFace,
+                score: None,
+                decisive_track: None,
+                reasons: vec![reason(ReasonCode::NoFace, no_face(sampled_frames))],
+                tracks,
+            };
+        };
+        let mut reasons = decisive.reasons.clone();
+        let ignored = tracks.iter().filter(|track| !track.judgeable && track.id != decisive.id).count();
+        if ignored > 0 {
+            let text = format!(
+                "{} too brief or too small to be judged.",
+                if ignored == 1 {
+                    "1 other face was".to_owned()
+                } else {
+                    format!("{ignored} other faces were")
+                },
+            );
+            reasons.push(reason(ReasonCode::OthersNotJudged, text));
+        }
+        Judgement {
+            verdict: decisive.verdict,
+            score: Some(decisive.score),
+            decisive_track: Some(decisive.id),
+            reasons,
+            tracks,
+        }
+    }
+
+    fn judge_tracks(&self, observations: &[Observation], sampled_frames: usize) -> Vec<Track> {
+        let ids = observations.iter().map(|o| o.track).max().map_or(0, |last| last + 1);
+        let of_track = |id| observations.iter().filter(|o| o.track == id).collect::<Vec<_>>();
+        (0..ids).filter_map(|id| self.judge_track(id, &of_track(id), sampled_frames)).collect()
+    }
+
+    /// One track; `None` if nothing was observed of it.
+    fn judge_track(&self, id: usize, observations: &[&Observation], sampled_frames: usize) -> Option<Track> {
+        let probabilities: Vec<f64> = observations.iter().map(|o| o.fake_probability).collect();
+        let score = rounded(self.aggregation.combine(&probabilities)?);
+        let frames = observations.len();
+        let over_half = probabilities.iter().filter(|&&p| p > 0.5).count();
+        let median_crop_width = median(observations.iter().map(|o| o.crop_width).collect())?;
+        let times = || observations.iter().map(|o| o.pts_seconds);
+
+        let needed_frames = self.min_frames.min(sampled_frames);
+        let brief = frames < needed_frames;
+        let small = median_crop_width < self.min_crop_width;
+        let mut reasons = Vec::new();
+        if brief {
+            let text = format!(
+                "The face was seen in {frames} of {sampled_frames} sampled frames; {needed_frames} are needed to judge it."
+            );
+            reasons.push(reason(ReasonCode::FewFrames, text));
+        }
+        if small {
+            let text = format!(
+                "The face is about {median_crop_width:.0} pixels wide; under {:.0} this detector does not judge.",
+                self.min_crop_width,
+            );
+            reasons.push(reason(ReasonCode::SmallFace, text));
+        }
+        let judgeable = !brief && !small;
+        let (by_score, because) = self.by_score(score);
+        reasons.push(because);
+        if frames > 1 {
+            let text = format!("{over_half} of {frames} frames, each taken alone, score over one half.");
+            reasons.push(reason(ReasonCode::Agreement, text));
+        }
+
+        Some(Track {
+            id,
+            verdict: if judgeable { by_score } else { Verdict::Inconclusive },
+            score,
+            judgeable,
+            frames,
+            share_over_half: rounded(over_half as f64 / frames as f64),
+            spread: rounded(standard_deviation(&probabilities)),
+            median_crop_width,
+            first_pts_seconds: times().fold(f64::INFINITY, f64::min),
+            last_pts_seconds: times().fold(f64::NEG_INFINITY, f64::max),
+            reasons,
+        })
+    }
+
+    /// The verdict of the thresholds alone.
+    fn by_score(&self, score: f64) -> (Verdict, Reason) {
+        let Self { low, high, .. } = *self;
+        if score >= high {
+            let text = format!("The score of {score:.3} reaches {high:.3}, where this detector says fake.");
+            (Verdict::LikelyFake, reason(ReasonCode::ScoreHigh, text))
+        } else if score <= low {
+            let text =
+                format!("The score of {score:.3} is not over {low:.3}, up to where this detector says real.");
+            (Verdict::LikelyReal, reason(ReasonCode::ScoreLow, text))
+        } else {
+            let text = format!("The score of {score:.3} lies between {low:.3} (real) and {high:.3} (fake).");
+            (Verdict::Inconclusive, reason(ReasonCode::ScoreBetween, text))
+        }
+    }
+}
+
+fn reason(code: ReasonCode, text: String) -> Reason {
+    Reason { code, text }
+}
+
+fn no_face(sampled_frames: usize) -> String {
+    match sampled_frames {
+        1 => "No face was found, so there is nothing to judge.".to_owned(),
+        n => format!("No face was found in {n} sampled frames, so there is nothing to judge."),
+    }
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+fn standard_deviation(values: &[f64]) -> f64 {
+    let Some(middle) = mean(values) else { return 0.0 };
+    let squares: f64 = values.iter().map(|v| (v - middle).powi(2)).sum();
+    (squares / values.len() as f64).sqrt()
+}
+
+/// The middle value, or the mean of the two in the middle.
+fn median(mut values: Vec<f32>) -> Option<f32> {
+    values.sort_by(f32::total_cmp);
+    let upper = *values.get(values.len() / 2)?;
+    Some(if values.len() % 2 == 1 { upper } else { 0.5 * (values[values.len() / 2 - 1] + upper) })
+}
+
+#[cfg(test)]
+mod tests {
+    use deeptell_image::{Landmarks, Point, Rect};
+
+    use super::*;
+
+    const CRITERIA: Criteria =
+        Criteria { low: 0.3, high: 0.7, aggregation: Aggregation::Mean, min_frames: 3, min_crop_width: 48.0 };
+
+    fn observation(track: usize, frame: usize, crop_width: f32, fake_probability: f64) -> Observation {
+        Observation {
+            frame,
+            pts_seconds: 0.5 * frame as f64,
+            track,
+            bbox: Rect::new(0.0, 0.0, crop_width, crop_width),
+            detection_probability: 0.99,
+            landmarks: Landmarks::from_points([Point::new(1.0, 1.0); 5]),
+            crop_width,
+            fake_probability,
+        }
+    }
+
+    fn track(track: usize, crop_width: f32, probabilities: &[f64]) -> Vec<Observation> {
+        let of_frame = |(frame, &p)| observation(track, frame, crop_width, p);
+        probabilities.iter().enumerate().map(of_frame).collect()
+    }
+
+    fn codes(reasons: &[Reason]) -> Vec<ReasonCode> {
+        reasons.iter().map(|r| r.code).collect()
+    }
+
+    #[test]
+    fn thresholds_are_inclusive_on_both_sides() {
+        let verdict = |p| CRITERIA.judge(&track(0, 100.0, &[p; 4]), 4).verdict;
+        assert_eq!(verdict(0.7), Verdict::LikelyFake);
+        assert_eq!(verdict(0.699), Verdict::Inconclusive);
+        assert_eq!(verdict(0.301), Verdict::Inconclusive);
+        assert_eq!(verdict(0.3), Verdict::LikelyReal);
+    }
+
+    #[test]
+    fn a_tracks_figures_by_hand() {
+        let judged = CRITERIA.judge(&track(0, 100.0, &[0.2, 0.4, 0.9]), 8);
+        let track = &judged.tracks[0];
+        assert_eq!((track.score, track.frames, track.judgeable), (0.5, 3, true));
+        assert_eq!(track.share_over_half, 0.333_333);
+        // Variance: (0.09 + 0.01 + 0.16) / 3.
+        assert!((track.spread - (0.26f64 / 3.0).sqrt()).abs() < 1e-6);
+        assert_eq!((track.first_pts_seconds, track.last_pts_seconds), (0.0, 1.0));
+        assert_eq!(judged.score, Some(0.5));
+        assert_eq!(codes(&judged.reasons), [ReasonCode::ScoreBetween, ReasonCode::Agreement]);
+        assert!(judged.reasons[1].text.starts_with("1 of 3 frames"), "{:?}", judged.reasons);
+    }
+
+    #[test]
+    fn no_face_is_no_probability() {
+        let judged = CRITERIA.judge(&[], 12);
+        assert_eq!((judged.verdict, judged.score, judged.decisive_track), (Verdict::NoFace, None, None));
+        assert!(judged.tracks.is_empty());
+        assert_eq!(codes(&judged.reasons), [ReasonCode::NoFace]);
+        assert!(judged.reasons[0].text.contains("12"));
+    }
+
+    #[test]
+    fn one_manipulated_person_decides() {
+        let mut seen = track(0, 100.0, &[0.1; 5]);
+        seen.extend(track(1, 100.0, &[0.9; 5]));
+        let judged = CRITERIA.judge(&seen, 5);
+        assert_eq!((judged.verdict, judged.decisive_track), (Verdict::LikelyFake, Some(1)));
+        assert_eq!(judged.tracks[0].verdict, Verdict::LikelyReal);
+    }
+
+    #[test]
+    fn a_glimpse_does_not_outvote_a_person() {
+        let mut seen = track(0, 100.0, &[0.1; 6]);
+        seen.push(observation(1, 3, 100.0, 0.99));
+        let judged = CRITERIA.judge(&seen, 6);
+        assert_eq!((judged.verdict, judged.decisive_track), (Verdict::LikelyReal, Some(0)));
+        assert_eq!(judged.tracks[1].verdict, Verdict::Inconclusive);
+        assert_eq!(judged.tracks[1].reasons[0].code, ReasonCode::FewFrames);
+        assert_eq!(judged.reasons.last().unwrap().code, ReasonCode::OthersNotJudged);
+    }
+
+    #[test]
+    fn small_faces_are_inconclusive_however_sure_the_network_is() {
+        let judged = CRITERIA.judge(&track(0, 40.0, &[0.99; 6]), 6);
+        assert_eq!((judged.verdict, judged.score), (Verdict::Inconclusive, Some(0.99)));
+        assert_eq!(judged.reasons[0].code, ReasonCode::SmallFace);
+        // The median counts: two small ones of five do not matter.
+        let mut mixed = track(0, 100.0, &[0.99; 5]);
+        mixed[0].crop_width = 10.0;
+        mixed[1].crop_width = 10.0;
+        assert_eq!(CRITERIA.judge(&mixed, 5).verdict, Verdict::LikelyFake);
+    }
+
+    #[test]
+    fn a_picture_needs_one_frame() {
+        let judged = CRITERIA.judge(&track(0, 100.0, &[0.8]), 1);
+        assert_eq!(judged.verdict, Verdict::LikelyFake);
+        assert_eq!(codes(&judged.reasons), [ReasonCode::ScoreHigh]);
+    }
+
+    #[test]
+    fn equal_scores_name_the_first_track() {
+        let mut seen = track(0, 100.0, &[0.5; 3]);
+        seen.extend(track(1, 100.0, &[0.5; 3]));
+        assert_eq!(CRITERIA.judge(&seen, 3).decisive_track, Some(0));
+    }
+
+    #[test]
+    fn confident_aggregation_by_hand() {
+        let combine = |p: &[f64]| Aggregation::Confident.combine(p).unwrap();
+        // 2 of 4 over 0.8: their mean.
+        assert!((combine(&[0.9, 0.1, 1.0, 0.2]) - 0.95).abs() < 1e-12);
+        // 2 of 5 are exactly 40%, which is not more: the mean of all.
+        assert!((combine(&[0.9, 0.9, 0.3, 0.3, 0.1]) - 0.5).abs() < 1e-12);
+        // 10 of 11 under 0.2 are over 90%: their mean, the outlier is left out.
+        let mut real = vec![0.1; 10];
+        real.push(0.7);
+        assert!((combine(&real) - 0.1).abs() < 1e-12);
+        // 9 of 10 are not.
+        assert!((combine(&real[1..]) - 0.16).abs() < 1e-12);
+        assert_eq!(Aggregation::Confident.combine(&[]), None);
+    }
+
+    #[test]
+    fn medians_by_hand() {
+        assert_eq!(median(vec![]), None);
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+}

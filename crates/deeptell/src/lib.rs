@@ -1,0 +1,60 @@
+//! Deepfake detection in pure Rust: video or image in, [`Report`] out.
+//!
+//! A [`Detector`] samples frames, finds faces (MTCNN), cuts them as the classifier was trained
+//! to see them, scores them (MobileNetV3-Small) and judges: likely real, likely fake,
+//! inconclusive, or no face found.
+//!
+//! ```no_run
+//! use burn::tensor::Device;
+//! use deeptell::{Detector, ScanOptions, html};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let detector = Detector::shipped(&Device::flex())?;
+//!     let report = detector.scan_video("interview.mp4", &ScanOptions::default())?;
+//!     println!("{}: {:?}", report.verdict, report.score);
+//!     for reason in &report.reasons {
+//!         println!("- {}", reason.text);
+//!     }
+//!     std::fs::write("interview.html", html::page(&report))?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A report is plain data: `serde_json::to_string(&report)` gives the document that
+//! [`SCHEMA_VERSION`] numbers. Nothing here prints, reads the environment or uses the network.
+//!
+//! A verdict is a reason to look closer, never proof: the scores are probabilities on material
+//! like that which the model was validated on, and [`ModelCard::limits`] says what it misses.
+
+mod card;
+mod detector;
+mod error;
+mod hash;
+pub mod html;
+mod input;
+mod judge;
+mod manifest;
+mod model;
+mod options;
+mod pictures;
+mod report;
+mod scan;
+mod track;
+
+pub use card::{Calibration, Measure, ModelCard};
+pub use detector::{Detector, Progress};
+pub use error::{Error, InputError, ModelError};
+pub use input::InputFrame;
+pub use judge::{Aggregation, Criteria, Judgement};
+pub use manifest::{Manifest, ManifestEntry};
+pub use model::Model;
+pub use options::ScanOptions;
+pub use pictures::Pictures;
+pub use report::{
+    FrameFacts, InputFacts, InputKind, ModelInfo, Observation, Reason, ReasonCode, Report, SCHEMA_VERSION,
+    Track, Verdict,
+};
+pub use track::{Sighting, link};
+
+/// Version of this crate.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

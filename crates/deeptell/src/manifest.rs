@@ -1,0 +1,83 @@
+//! `manifest.toml`, which lies beside model files and says what they must be.
+
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ModelError;
+
+/// The list of model files in a folder.
+///
+/// ```toml
+/// [[model]]
+/// file = "deeptell-mnv3s.safetensors"
+/// sha256 = "…64 hexadecimal digits…"
+/// card = "deeptell-mnv3s.md"
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// One entry a file.
+    #[serde(default, rename = "model")]
+    pub models: Vec<ManifestEntry>,
+}
+
+/// One file of a [`Manifest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestEntry {
+    /// File name, without a folder.
+    pub file: String,
+    /// SHA-256 of the whole file, in hexadecimal.
+    pub sha256: String,
+    /// The model card for people, beside the file.
+    pub card: Option<String>,
+}
+
+impl Manifest {
+    /// Its file name.
+    pub const FILE: &str = "manifest.toml";
+
+    /// Parses the TOML text of a manifest.
+    ///
+    /// # Errors
+    /// [`toml::de::Error`] with the line at fault.
+    pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    /// What the manifest beside `model` says about it; `None` when there is no manifest or it
+    /// does not name the file.
+    pub(crate) fn expected_sha256(model: &Path) -> Result<Option<String>, ModelError> {
+        let path = model.with_file_name(Self::FILE);
+        let fail = |problem: String| ModelError::Manifest { path: path.clone(), problem };
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(fail(error.to_string())),
+        };
+        let manifest = Self::parse(&text).map_err(|e| fail(e.to_string()))?;
+        let named = |entry: &ManifestEntry| model.file_name().is_some_and(|name| name == entry.file.as_str());
+        Ok(manifest.models.into_iter().find(named).map(|entry| entry.sha256))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifests_are_read_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("a.safetensors");
+        assert_eq!(Manifest::expected_sha256(&model).unwrap(), None);
+
+        let text = "[[model]]\nfile = \"b.safetensors\"\nsha256 = \"00\"\n\n\
+                    [[model]]\nfile = \"a.safetensors\"\nsha256 = \"11\"\ncard = \"a.md\"\n";
+        std::fs::write(folder.path().join(Manifest::FILE), text).unwrap();
+        assert_eq!(Manifest::expected_sha256(&model).unwrap().as_deref(), Some("11"));
+        assert_eq!(Manifest::expected_sha256(&folder.path().join("c.safetensors")).unwrap(), None);
+
+        std::fs::write(folder.path().join(Manifest::FILE), "[[model]]\nfile = 3\n").unwrap();
+        assert!(matches!(Manifest::expected_sha256(&model), Err(ModelError::Manifest { .. })));
+    }
+}

@@ -1,0 +1,92 @@
+//! Small JPEG pictures of what was judged, for the HTML page.
+
+use deeptell_image::RgbImage;
+use image::codecs::jpeg::JpegEncoder;
+use image::imageops::{self, FilterType};
+
+/// Longer side of a frame's picture, in pixels.
+const FRAME_SIDE: u32 = 480;
+/// Side of a face's picture, in pixels.
+const FACE_SIDE: u32 = 144;
+const JPEG_QUALITY: u8 = 82;
+
+/// Thumbnails of a scan, as JPEG files in memory.
+///
+/// Both lists are empty when [`ScanOptions::pictures`](crate::ScanOptions::pictures) is off.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pictures {
+    /// One a frame, in the order of [`Report::frames`](crate::Report::frames).
+    pub frames: Vec<Vec<u8>>,
+    /// One a face, in the order of [`Report::observations`](crate::Report::observations).
+    pub faces: Vec<Vec<u8>>,
+}
+
+impl Pictures {
+    /// A frame, 480 pixels on its longer side.
+    pub(crate) fn push_frame(&mut self, image: &RgbImage) {
+        self.frames.push(jpeg(image, FRAME_SIDE));
+    }
+
+    /// A face crop, 144 pixels a side.
+    pub(crate) fn push_face(&mut self, crop: &RgbImage) {
+        self.faces.push(jpeg(crop, FACE_SIDE));
+    }
+}
+
+/// `image` with its longer side reduced to `side` at most, as a JPEG file.
+fn jpeg(image: &RgbImage, side: u32) -> Vec<u8> {
+    let (width, height) = size_within(image.dimensions(), side);
+    let small = if (width, height) == image.dimensions() {
+        image.clone()
+    } else {
+        imageops::thumbnail(image, width, height)
+    };
+    let mut bytes = Vec::new();
+    // Memory is the only thing written to, and the size is far below JPEG's limit.
+    let encoded = JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY).encode_image(&small);
+    debug_assert!(encoded.is_ok(), "{encoded:?}");
+    bytes
+}
+
+/// `image` reduced so that its longer side is `side` at most; `None` when it already is.
+pub(crate) fn reduced(image: &RgbImage, side: u32) -> Option<RgbImage> {
+    let (width, height) = size_within(image.dimensions(), side);
+    ((width, height) != image.dimensions())
+        .then(|| imageops::resize(image, width, height, FilterType::Triangle))
+}
+
+/// The size of a `width x height` picture once its longer side is `side` at most.
+fn size_within((width, height): (u32, u32), side: u32) -> (u32, u32) {
+    let longer = width.max(height);
+    if longer <= side {
+        return (width, height);
+    }
+    let scaled =
+        |v: u32| ((u64::from(v) * u64::from(side) + u64::from(longer) / 2) / u64::from(longer)) as u32;
+    (scaled(width).max(1), scaled(height).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_keep_the_shape() {
+        assert_eq!(size_within((1920, 1080), 480), (480, 270));
+        assert_eq!(size_within((1080, 1920), 480), (270, 480));
+        assert_eq!(size_within((320, 200), 480), (320, 200));
+        assert_eq!(size_within((9000, 1), 480), (480, 1));
+    }
+
+    #[test]
+    fn thumbnails_are_jpeg_files_of_the_right_size() {
+        let mut pictures = Pictures::default();
+        pictures.push_frame(&RgbImage::from_pixel(960, 540, image::Rgb([200, 40, 10])));
+        pictures.push_face(&RgbImage::from_pixel(224, 224, image::Rgb([10, 40, 200])));
+        let frame = image::load_from_memory(&pictures.frames[0]).unwrap().to_rgb8();
+        assert_eq!(frame.dimensions(), (480, 270));
+        let pixel = frame.get_pixel(200, 100).0;
+        assert!(pixel.iter().zip([200, 40, 10]).all(|(a, b)| a.abs_diff(b) <= 4), "{pixel:?}");
+        assert_eq!(image::load_from_memory(&pictures.faces[0]).unwrap().to_rgb8().dimensions(), (144, 144));
+    }
+}

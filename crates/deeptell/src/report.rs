@@ -1,0 +1,281 @@
+//! What a scan found, as plain data: the JSON document that other programs read.
+
+use std::fmt;
+
+use deeptell_image::{Landmarks, Rect};
+use serde::{Deserialize, Serialize};
+
+use crate::{ModelCard, Pictures, ScanOptions};
+
+/// Version of the report's JSON form. It grows when a field changes its meaning or goes away;
+/// new fields alone leave it as it is.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Everything that one scan found out about one input.
+///
+/// The same input, model and options give the same report, byte for byte: nothing in it
+/// depends on the clock or the machine. Scores and times are rounded to a millionth, so that
+/// JSON keeps them exactly.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA_VERSION`] of the writer.
+    pub schema_version: u32,
+    /// Version of this crate that made the report.
+    pub deeptell_version: String,
+    /// The answer in one word.
+    pub verdict: Verdict,
+    /// Probability in `0..=1` that the decisive face is manipulated; `None` without a face.
+    pub score: Option<f64>,
+    /// [`Track::id`] of the person the verdict rests on; `None` without a face.
+    pub decisive_track: Option<usize>,
+    /// Why the verdict is what it is, most important first.
+    pub reasons: Vec<Reason>,
+    /// The file, or what is known of the frames.
+    pub input: InputFacts,
+    /// The frames that were looked at, in order of time.
+    pub frames: Vec<FrameFacts>,
+    /// Faces linked across frames, one entry a person as far as position can tell.
+    pub tracks: Vec<Track>,
+    /// Every face that was judged, in order of time.
+    pub observations: Vec<Observation>,
+    /// What went less than perfectly, in words: damaged data, faces left out.
+    pub warnings: Vec<String>,
+    /// The detector that gave the scores.
+    pub model: ModelInfo,
+    /// The options of the scan.
+    pub options: ScanOptions,
+    /// Thumbnails for the HTML page; not part of the JSON form, empty after reading one.
+    #[serde(skip)]
+    pub pictures: Pictures,
+}
+
+impl Report {
+    /// The observations of one track, in order of time, each with its place in
+    /// [`observations`](Self::observations).
+    pub fn observations_of(&self, track: usize) -> impl Iterator<Item = (usize, &Observation)> {
+        self.observations.iter().enumerate().filter(move |(_, o)| o.track == track)
+    }
+
+    /// The track that the verdict rests on.
+    pub fn decisive(&self) -> Option<&Track> {
+        let id = self.decisive_track?;
+        self.tracks.iter().find(|track| track.id == id)
+    }
+}
+
+/// The answer in one word.
+///
+/// In JSON: `likely_real`, `inconclusive`, `likely_fake`, `no_face`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The score is at or under the model's lower threshold.
+    LikelyReal,
+    /// Between the thresholds, or the faces are too few or too small to say.
+    Inconclusive,
+    /// The score is at or over the model's upper threshold.
+    LikelyFake,
+    /// No face was found, so there is nothing to judge. Not a probability.
+    NoFace,
+}
+
+impl Verdict {
+    /// The name in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LikelyReal => "likely_real",
+            Self::Inconclusive => "inconclusive",
+            Self::LikelyFake => "likely_fake",
+            Self::NoFace => "no_face",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::LikelyReal => "likely real",
+            Self::Inconclusive => "inconclusive",
+            Self::LikelyFake => "likely fake",
+            Self::NoFace => "no face found",
+        })
+    }
+}
+
+/// One reason for a verdict, for programs and for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// What kind of reason, for programs.
+    pub code: ReasonCode,
+    /// The same with its figures, as an English sentence.
+    pub text: String,
+}
+
+/// Kinds of [`Reason`]; in JSON in `snake_case`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ReasonCode {
+    /// The score reaches the upper threshold.
+    ScoreHigh,
+    /// The score lies between the thresholds.
+    ScoreBetween,
+    /// The score is at or under the lower threshold.
+    ScoreLow,
+    /// The face was seen in too few frames to judge it.
+    FewFrames,
+    /// The face is too small to judge it.
+    SmallFace,
+    /// How the single frames stand to the score.
+    Agreement,
+    /// Other faces were seen that were too brief or too small to count.
+    OthersNotJudged,
+    /// No face in any frame.
+    NoFace,
+}
+
+/// What was scanned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InputFacts {
+    /// File name without its folder, or the name the caller gave. Not to be trusted: show it
+    /// escaped.
+    pub name: String,
+    /// The path as it was given; `None` for pixels from memory.
+    pub path: Option<String>,
+    /// Video, image, or frames from the caller.
+    pub kind: InputKind,
+    /// SHA-256 of the whole file in lower-case hexadecimal; `None` for pixels from memory or
+    /// when [`ScanOptions::sha256`] is off.
+    pub sha256: Option<String>,
+    /// Size of the file.
+    pub bytes: Option<u64>,
+    /// Container or image format, for example `mov,mp4,m4a,3gp,3g2,mj2` or `png`.
+    pub container: Option<String>,
+    /// Video codec, for example `h264`.
+    pub codec: Option<String>,
+    /// Width as shown, in pixels, before any scaling down.
+    pub width: Option<u32>,
+    /// Height as shown, in pixels, before any scaling down.
+    pub height: Option<u32>,
+    /// Length of the video.
+    pub duration_seconds: Option<f64>,
+    /// Average frame rate of the video.
+    pub frames_per_second: Option<f64>,
+    /// Frames in the whole video, where the container says so.
+    pub frame_count: Option<u64>,
+}
+
+/// Kinds of input; in JSON in `snake_case`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputKind {
+    /// A video file.
+    Video,
+    /// A picture.
+    Image,
+    /// Frames that the caller decoded.
+    Frames,
+}
+
+/// One frame that was looked at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FrameFacts {
+    /// Number of the frame within the whole video, from 0, where it is known.
+    pub index: Option<u64>,
+    /// When it is shown, in seconds from the start; 0 for a picture.
+    pub pts_seconds: f64,
+    /// Width of the frame as it was judged, in pixels: the space of the boxes.
+    pub width: u32,
+    /// Height of the frame as it was judged, in pixels.
+    pub height: u32,
+    /// Faces found in it, also those that [`ScanOptions::max_faces_per_frame`] left out.
+    pub faces: usize,
+}
+
+/// One face in one frame.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// Which of [`Report::frames`], from 0.
+    pub frame: usize,
+    /// When that frame is shown, in seconds from the start.
+    pub pts_seconds: f64,
+    /// [`Track::id`] of the person it belongs to.
+    pub track: usize,
+    /// The face's box, in pixels of the frame.
+    pub bbox: Rect,
+    /// How sure the face detector is that this is a face, in `0..=1`.
+    pub detection_probability: f32,
+    /// Eyes, nose and mouth corners, in pixels of the frame.
+    pub landmarks: Landmarks,
+    /// Side of the square that was cut out, in pixels of the frame: how much detail there was.
+    pub crop_width: f32,
+    /// Calibrated probability that this face is manipulated, in `0..=1`.
+    pub fake_probability: f64,
+}
+
+/// One person: faces linked across frames.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Track {
+    /// Number of the track, from 0, in order of first appearance.
+    pub id: usize,
+    /// The verdict on this person alone; never [`Verdict::NoFace`].
+    pub verdict: Verdict,
+    /// Probability in `0..=1` that this person's face is manipulated: the frames' probabilities
+    /// put together by [`Criteria::aggregation`](crate::Criteria::aggregation).
+    pub score: f64,
+    /// Whether it was seen often and large enough to be judged.
+    pub judgeable: bool,
+    /// In how many of the sampled frames the face was seen.
+    pub frames: usize,
+    /// Share of those frames whose own probability is over one half, in `0..=1`.
+    pub share_over_half: f64,
+    /// Standard deviation of the frames' probabilities.
+    pub spread: f64,
+    /// Median of [`Observation::crop_width`], in pixels.
+    pub median_crop_width: f32,
+    /// Time of the first sampled frame with this face, in seconds.
+    pub first_pts_seconds: f64,
+    /// Time of the last one.
+    pub last_pts_seconds: f64,
+    /// Why the verdict is what it is.
+    pub reasons: Vec<Reason>,
+}
+
+/// Which detector gave the scores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// SHA-256 of the model file in lower-case hexadecimal.
+    pub sha256: String,
+    /// What the file says about itself.
+    pub card: ModelCard,
+}
+
+/// A number as the report keeps it: rounded to a millionth, which survives JSON exactly.
+pub(crate) fn rounded(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_have_stable_names() {
+        for verdict in [Verdict::LikelyReal, Verdict::Inconclusive, Verdict::LikelyFake, Verdict::NoFace] {
+            let json = serde_json::to_string(&verdict).unwrap();
+            assert_eq!(json, format!("\"{}\"", verdict.as_str()));
+            assert_eq!(serde_json::from_str::<Verdict>(&json).unwrap(), verdict);
+        }
+        assert_eq!(format!("{:>14}|", Verdict::LikelyFake), "   likely fake|");
+    }
+
+    #[test]
+    fn rounding_survives_json() {
+        for value in [0.1 + 0.2, 1.0 / 3.0, 12.345_678_912, 0.999_999_96] {
+            let kept = rounded(value);
+            let back: f64 = serde_json::from_str(&serde_json::to_string(&kept).unwrap()).unwrap();
+            assert_eq!(back, kept);
+            assert!((kept - value).abs() <= 5e-7);
+        }
+    }
+}

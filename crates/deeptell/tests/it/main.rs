@@ -1,0 +1,102 @@
+//! The whole job on real files, with a network of seeded random weights.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
+
+mod page;
+mod refusals;
+mod scans;
+mod shipped;
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use burn::tensor::Device;
+use deeptell::{Aggregation, Calibration, Criteria, Detector, Model, ModelCard, ScanOptions};
+use deeptell_image::{FaceCrop, Point, RgbImage, Similarity, warp};
+use deeptell_mobilenet::{MobileNetV3SmallConfig, StoredPrecision};
+use deeptell_video::{VideoCodec, VideoWriter, WriterOptions};
+use tempfile::TempDir;
+
+/// NASA's portrait of Eileen Collins, in the public domain.
+fn portrait_path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deeptell-mtcnn/tests/data/astronaut.png")
+}
+
+fn portrait() -> RgbImage {
+    image::open(portrait_path()).unwrap().into_rgb8()
+}
+
+fn card(calibration: Calibration) -> ModelCard {
+    ModelCard {
+        name: "random".to_owned(),
+        summary: "Knows nothing.".to_owned(),
+        trained_on: "Nothing.".to_owned(),
+        crop: FaceCrop { size: 224, scale: 1.2, align: false },
+        calibration,
+        criteria: Criteria {
+            low: 0.25,
+            high: 0.75,
+            aggregation: Aggregation::Mean,
+            min_frames: 3,
+            min_crop_width: 40.0,
+        },
+        measures: Vec::new(),
+        limits: vec!["Its weights are random.".to_owned()],
+    }
+}
+
+/// Writes a model file of random weights into `folder`.
+fn random_model(folder: &Path, card: &ModelCard) -> PathBuf {
+    let device = Device::flex();
+    device.seed(7);
+    let network = MobileNetV3SmallConfig::new(1).init(&device);
+    let path = folder.join("random.safetensors");
+    Model::write(&path, &network, card, StoredPrecision::Half).unwrap();
+    path
+}
+
+fn detector_with(calibration: Calibration) -> Detector {
+    let folder = TempDir::new().unwrap();
+    Detector::load(random_model(folder.path(), &card(calibration)), &Device::flex()).unwrap()
+}
+
+/// A detector whose scores mean nothing, but are always the same.
+static DETECTOR: LazyLock<Detector> = LazyLock::new(|| detector_with(Calibration::default()));
+
+/// Quick options: few frames, no small faces.
+fn options() -> ScanOptions {
+    ScanOptions { frames: 5, min_face: 60.0, ..ScanOptions::default() }
+}
+
+/// Writes a clip of `frames` pictures, 25 a second.
+fn write_clip(path: &Path, frames: usize, picture: impl Fn(usize) -> RgbImage) {
+    let (width, height) = picture(0).dimensions();
+    let options = WriterOptions { codec: VideoCodec::Mpeg4, ..WriterOptions::default() };
+    let mut writer = VideoWriter::create(path, width, height, &options).unwrap();
+    for i in 0..frames {
+        writer.write(&picture(i)).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+/// The portrait, slowly zoomed and panned: 320 x 240 pixels, 25 frames.
+fn portrait_clip(path: &Path) {
+    let portrait = portrait();
+    write_clip(path, 25, |i| {
+        let middle_in_clip = Point::new(160.0, 120.0);
+        let middle_in_portrait = Point::new(225.0 + i as f32, 130.0);
+        let scale = 1.0 - 0.008 * i as f32;
+        let portrait_from_clip = Similarity::about(middle_in_clip, middle_in_portrait, scale, 0.0);
+        warp(&portrait, &portrait_from_clip, 320, 240)
+    });
+}
+
+/// A sky over a field that moves: no face anywhere.
+fn landscape_clip(path: &Path) {
+    write_clip(path, 25, |i| {
+        RgbImage::from_fn(320, 240, |x, y| {
+            let wave = ((x + 3 * i as u32) / 16 % 2) as u8;
+            image::Rgb(if y < 120 { [90, 140, 200 - y as u8 / 2] } else { [60, 120 + 10 * wave, 50] })
+        })
+    });
+}

@@ -1,0 +1,108 @@
+use burn::tensor::Device;
+use deeptell::{
+    Calibration, Detector, Error, InputError, InputFrame, Manifest, Model, ModelError, ScanOptions,
+};
+use deeptell_image::RgbImage;
+use deeptell_mobilenet::{MobileNetV3SmallConfig, StoredPrecision, Weights};
+use tempfile::TempDir;
+
+use crate::{DETECTOR, card, options, random_model};
+
+fn refused<T: std::fmt::Debug>(result: Result<T, Error>) -> InputError {
+    match result {
+        Err(Error::Input { source, .. }) => source,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn unusable(result: Result<Detector, Error>) -> ModelError {
+    match result {
+        Err(Error::Model { source, .. }) => source,
+        other => panic!("{:?}", other.map(|_| "a detector")),
+    }
+}
+
+#[test]
+fn inputs_that_cannot_be_scanned() {
+    let folder = TempDir::new().unwrap();
+    let text = folder.path().join("notes.mp4");
+    std::fs::write(&text, "not a video at all").unwrap();
+    assert!(matches!(refused(DETECTOR.scan_file(&text, &options())), InputError::Video(_)));
+    assert!(matches!(refused(DETECTOR.scan_image(&text, &options())), InputError::Image(_)));
+    assert!(matches!(refused(DETECTOR.scan_file(folder.path(), &options())), InputError::NotAFile));
+    assert!(matches!(refused(DETECTOR.scan_image(folder.path(), &options())), InputError::NotAFile));
+    let missing = folder.path().join("missing.mp4");
+    assert!(matches!(refused(DETECTOR.scan_file(&missing, &options())), InputError::Read(_)));
+    let error = DETECTOR.scan_video(&missing, &options()).unwrap_err();
+    assert!(error.to_string().contains("missing.mp4"), "{error}");
+}
+
+#[test]
+fn frames_that_are_none() {
+    assert!(matches!(refused(DETECTOR.scan_frames("none", [], &options())), InputError::NoFrames));
+    let frame = |width, pts_seconds| InputFrame { image: RgbImage::new(width, 8), pts_seconds, index: None };
+    let empty = DETECTOR.scan_frames("empty", [frame(8, 0.0), frame(0, 1.0)], &options());
+    assert!(matches!(refused(empty), InputError::Frame { frame: 1, width: 0, .. }));
+    let timeless = DETECTOR.scan_frames("timeless", [frame(8, f64::NAN)], &options());
+    assert!(matches!(refused(timeless), InputError::Frame { frame: 0, .. }));
+}
+
+#[test]
+fn options_are_checked_before_anything_is_read() {
+    let wrong = ScanOptions { frames: 0, ..options() };
+    let result = DETECTOR.scan_video("/no/such/file", &wrong);
+    assert!(matches!(result, Err(Error::Option { option: "frames", .. })), "{result:?}");
+}
+
+#[test]
+fn model_files_that_cannot_be_used() {
+    let folder = TempDir::new().unwrap();
+    let device = Device::flex();
+    let load = |path: &std::path::Path| unusable(Detector::load(path, &device));
+
+    assert!(matches!(load(&folder.path().join("missing.safetensors")), ModelError::File(_)));
+
+    let path = random_model(folder.path(), &card(Calibration::default()));
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    assert!(matches!(load(&path), ModelError::Weights(_)));
+
+    let network = MobileNetV3SmallConfig::new(1).init(&device);
+    let mut weights = Weights::of(&network).unwrap();
+    weights.write(&path, StoredPrecision::Half).unwrap();
+    assert!(matches!(load(&path), ModelError::NoCard { .. }));
+
+    weights.metadata.insert(Model::CARD_KEY.to_owned(), "{\"name\": 3}".to_owned());
+    weights.write(&path, StoredPrecision::Half).unwrap();
+    assert!(matches!(load(&path), ModelError::Card(_)));
+
+    let mut wrong = card(Calibration::default());
+    wrong.criteria.high = 0.1;
+    assert!(matches!(
+        Model::write(&path, &network, &wrong, StoredPrecision::Half),
+        Err(Error::Model { source: ModelError::CardValue(_), .. })
+    ));
+    weights.metadata.insert(Model::CARD_KEY.to_owned(), serde_json::to_string(&wrong).unwrap());
+    weights.write(&path, StoredPrecision::Half).unwrap();
+    assert!(matches!(load(&path), ModelError::CardValue(_)));
+
+    let thousand = MobileNetV3SmallConfig::new(1000).init(&device);
+    Model::write(&path, &thousand, &card(Calibration::default()), StoredPrecision::Half).unwrap();
+    assert!(matches!(load(&path), ModelError::Weights(_)));
+}
+
+#[test]
+fn the_manifest_beside_a_model_is_heeded() {
+    let folder = TempDir::new().unwrap();
+    let path = random_model(folder.path(), &card(Calibration::default()));
+    let sha256 = DETECTOR.model().info().sha256.clone();
+    let write = |sha256: &str| {
+        let text = format!("[[model]]\nfile = \"random.safetensors\"\nsha256 = \"{sha256}\"\n");
+        std::fs::write(folder.path().join(Manifest::FILE), text).unwrap();
+    };
+    write(&sha256);
+    assert_eq!(Model::load(&path, &Device::flex()).unwrap().info().sha256, sha256);
+    write(&"0".repeat(64));
+    let error = unusable(Detector::load(&path, &Device::flex()));
+    assert!(matches!(&error, ModelError::Sha256 { found, .. } if *found == sha256), "{error}");
+}
