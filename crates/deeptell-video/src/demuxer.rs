@@ -225,6 +225,11 @@ fn open_container(bytes: GuardedFile, guard: &Guard, limits: &Limits) -> Result<
         Input::wrap_with_custom_io_and_interrupt(context, io, interrupt.guard)
     };
     if limits.fixed_streams {
+        // SAFETY: the context is open; the field is a plain set of flags.
+        let has_header = unsafe { (*input.as_ptr()).ctx_flags & ffi::AVFMTCTX_NOHEADER == 0 };
+        if input.nb_streams() == 0 && has_header {
+            return Err(VideoError::NoVideo { path: guard.path() });
+        }
         if input.nb_streams() == 0 {
             let detail = format!("the container \"{name}\" declares no streams in its header");
             return Err(VideoError::Unsupported { path: guard.path(), detail });

@@ -54,6 +54,10 @@ pub struct Frames<'a> {
     is_started: bool,
     is_finished: bool,
     in_order: bool,
+    /// The decoder may be asked for its last pictures early: false once that lost one.
+    may_drain: bool,
+    /// The wanted frame went in and did not come out when the decoder was drained before the end.
+    lost_in_drain: bool,
     /// Packets read and not yet decoded.
     queue: VecDeque<Packet>,
     queue_bytes: usize,
@@ -75,6 +79,8 @@ pub struct Frames<'a> {
     taken: u64,
     /// Time of the last one of them.
     last_taken: i64,
+    /// Ticks by which the decoder's times are late.
+    late_by: i64,
     /// Time of the last frame given out.
     given: Option<i64>,
 }
@@ -103,6 +109,8 @@ impl<'a> Frames<'a> {
             is_started: false,
             is_finished: false,
             in_order,
+            may_drain: true,
+            lost_in_drain: false,
             queue: VecDeque::new(),
             queue_bytes: 0,
             order: PacketOrder::default(),
@@ -117,6 +125,7 @@ impl<'a> Frames<'a> {
             shown: None,
             taken: 0,
             last_taken: i64::MIN,
+            late_by: 0,
             given: None,
         }
     }
@@ -130,8 +139,14 @@ impl<'a> Frames<'a> {
             }
             self.reader.fresh = false;
         }
-        if !self.in_order && self.follow_plan(moment)?.is_err() {
-            self.in_order = true;
+        while !self.in_order && self.follow_plan(moment)?.is_err() {
+            if self.lost_in_drain {
+                // A decoder that started where frames refer across the keyframe (an open group of
+                // pictures) throws away what it is asked for early. It gives all of it in time.
+                self.may_drain = false;
+            } else {
+                self.in_order = true;
+            }
             self.rewind()?;
         }
         if self.in_order {
@@ -147,10 +162,12 @@ impl<'a> Frames<'a> {
         reader.demuxer = Demuxer::open(&reader.file, &reader.guard, &reader.limits)?;
         reader.decoder.damaged = 0;
         self.forget_position();
+        self.lost_in_drain = false;
         self.timeline = Timeline::default();
         self.packets_read = 0;
         self.taken = 0;
         self.last_taken = i64::MIN;
+        self.late_by = 0;
         self.shown = None;
         Ok(())
     }
@@ -210,10 +227,11 @@ impl<'a> Frames<'a> {
                 return Ok(Ok(()));
             }
             if !self.ready.is_empty() || self.is_drained {
-                // The decoder went past the wanted frame: its packet must be damaged.
+                // The decoder went past the wanted frame: lost in draining, or its packet is damaged.
+                self.lost_in_drain = self.is_drained && self.may_drain && !self.queue.is_empty();
                 return Ok(Err(PlanFailed));
             }
-            if self.inside.contains(&wanted) && self.is_done_after(wanted)? {
+            if self.may_drain && self.inside.contains(&wanted) && self.is_done_after(wanted)? {
                 self.drain()?;
             } else {
                 self.decode_next(wanted)?;
@@ -349,9 +367,13 @@ impl<'a> Frames<'a> {
     fn decode_up_to(&mut self, moment: i64) -> Result<(), VideoError> {
         loop {
             while let Some(picture) = self.ready.pop_front() {
+                if self.taken == 0 && picture.frame.pts().is_none() {
+                    // Such times are those of decoding, and late by the decoder's delay.
+                    self.late_by = picture.pts.map_or(0, |pts| pts.saturating_sub(self.reader.survey.start));
+                }
                 let pts = self.time_of(&picture);
                 if pts > moment && self.taken > 0 {
-                    self.ready.push_front(Picture { pts: Some(pts), ..picture });
+                    self.ready.push_front(picture);
                     return Ok(());
                 }
                 let index = Some(self.taken);
@@ -379,7 +401,8 @@ impl<'a> Frames<'a> {
         let survey = &self.reader.survey;
         let expected =
             if self.taken == 0 { survey.start } else { self.last_taken.saturating_add(survey.frame_ticks) };
-        picture.pts.filter(|pts| self.taken == 0 || *pts > self.last_taken).unwrap_or(expected)
+        let own = picture.pts.map(|pts| pts.saturating_sub(self.late_by));
+        own.filter(|pts| self.taken == 0 || *pts > self.last_taken).unwrap_or(expected)
     }
 
     /// Hands out the frame on screen.
@@ -510,6 +533,9 @@ mod tests {
             ("short-4.mp4", mpeg4(12, true)),
             ("long-4.mkv", mpeg4(250, true)),
             ("no-b-4.avi", mpeg4(12, false)),
+            ("open.mp4", WriterOptions { closed_gop: false, ..h264(12, true) }),
+            ("open.ts", WriterOptions { closed_gop: false, ..h264(25, true) }),
+            ("open-4.mp4", WriterOptions { closed_gop: false, ..mpeg4(12, true) }),
         ];
         kinds
             .iter()

@@ -1,6 +1,5 @@
 //! Between coded pictures and RGB, by FFmpeg's software scaler.
 
-use ff::color::{Range, Space};
 use ff::ffi;
 use ff::format::Pixel;
 use ff::frame;
@@ -11,21 +10,28 @@ use image::RgbImage;
 /// The scaler's index of the ITU-601 matrix, what every player assumes of untagged video.
 const ITU_601: i32 = 5;
 
+/// FFmpeg's code, and that of H.273, for a stream that names no matrix.
+const UNSPECIFIED: i32 = 2;
+/// FFmpeg's code for the range from 0 to 255.
+const FULL_RANGE: i32 = 2;
+
 /// What a prepared scaler fits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Fit {
     format: Pixel,
     source: (u32, u32),
     target: (u32, u32),
-    space: Space,
+    /// Code of the YUV matrix as the stream gives it (ITU-T H.273, table 4): any number.
+    matrix: i32,
     is_full_range: bool,
 }
 
-/// Turns decoded pictures into RGB, keeping the prepared scaler from one picture to the next.
+/// Turns decoded pictures into RGB, keeping the prepared scaler and its output from one picture to the
+/// next: fresh megabytes cost more than filling them.
 pub(crate) struct ToRgb {
     /// Longest side of the result in pixels; larger pictures shrink to it.
     max_side: Option<u32>,
-    scaler: Option<(Fit, scaling::Context)>,
+    scaler: Option<(Fit, scaling::Context, frame::Video)>,
 }
 
 // SAFETY: a scaler is heap memory of its own, tied to no thread, and used through `&mut` only.
@@ -43,31 +49,49 @@ impl ToRgb {
     /// averages the area under each pixel.
     pub(crate) fn convert(&mut self, picture: &frame::Video) -> Result<RgbImage, ff::Error> {
         let source = (picture.width(), picture.height());
+        let (matrix, range) = colour_codes(picture);
         let fit = Fit {
             format: picture.format(),
             source,
             target: fit_inside(source, self.max_side),
-            space: picture.color_space(),
-            is_full_range: picture.color_range() == Range::JPEG || is_full_range_format(picture.format()),
+            matrix,
+            is_full_range: range == FULL_RANGE || is_full_range_format(picture.format()),
         };
-        if self.scaler.as_ref().is_none_or(|(prepared, _)| *prepared != fit) {
-            self.scaler = Some((fit, prepare(fit)?));
-        }
-        let Some((_, scaler)) = &mut self.scaler else { return Err(ff::Error::Bug) };
         let (width, height) = fit.target;
-        // FFmpeg allocates rows with slack: into tight rows of a width that is no multiple of 8 the
-        // scaler would leave the last columns unwritten.
-        let mut rgb = frame::Video::new(Pixel::RGB24, width, height);
-        if rgb.width() != width {
-            return Err(ff::Error::Other { errno: ff::error::ENOMEM });
+        if self.scaler.as_ref().is_none_or(|(prepared, ..)| *prepared != fit) {
+            // FFmpeg allocates rows with slack: into tight rows of a width that is no multiple of 8
+            // the scaler would leave the last columns unwritten.
+            let rgb = frame::Video::new(Pixel::RGB24, width, height);
+            if rgb.width() != width {
+                return Err(ff::Error::Other { errno: ff::error::ENOMEM });
+            }
+            self.scaler = Some((fit, prepare(fit)?, rgb));
         }
-        scaler.run(picture, &mut rgb)?;
+        let Some((_, scaler, rgb)) = &mut self.scaler else { return Err(ff::Error::Bug) };
+        scaler.run(picture, rgb)?;
         let stride = rgb.stride(0);
         let row = width as usize * 3;
-        let compact = rgb.data(0).chunks(stride).take(height as usize).flat_map(|padded| &padded[..row]);
         let mut pixels = Vec::with_capacity(row * height as usize);
-        pixels.extend(compact);
+        for padded in rgb.data(0).chunks(stride).take(height as usize) {
+            pixels.extend_from_slice(&padded[..row]);
+        }
         RgbImage::from_raw(width, height, pixels).ok_or(ff::Error::Bug)
+    }
+}
+
+/// The codes of the YUV matrix and of the range.
+///
+/// Matroska passes on any number from the file. The wrapper reads these fields as Rust enums, and a
+/// value that is none of its variants then jumps anywhere.
+#[expect(unsafe_code, reason = "the wrapper takes numbers from the file for enums")]
+fn colour_codes(picture: &frame::Video) -> (i32, i32) {
+    // SAFETY: the frame lives as long as the wrapper, and C enums are laid out as `c_int`.
+    unsafe {
+        let raw = picture.as_ptr();
+        (
+            (&raw const (*raw).colorspace).cast::<i32>().read(),
+            (&raw const (*raw).color_range).cast::<i32>().read(),
+        )
     }
 }
 
@@ -97,8 +121,7 @@ fn prepare(fit: Fit) -> Result<scaling::Context, ff::Error> {
     }
     let mut scaler =
         scaling::Context::get(fit.format, width, height, Pixel::RGB24, to_width, to_height, flags)?;
-    let space = ffi::AVColorSpace::from(fit.space) as i32;
-    let matrix = if fit.space == Space::Unspecified { ITU_601 } else { space };
+    let matrix = if fit.matrix == UNSPECIFIED { ITU_601 } else { fit.matrix };
     set_colours(&mut scaler, matrix, fit.is_full_range, true);
     Ok(scaler)
 }
@@ -125,6 +148,9 @@ fn set_colours(scaler: &mut scaling::Context, matrix: i32, source_is_full: bool,
     }
 }
 
+/// Pixels by which an RGB picture is repeated beyond its right and lower edge.
+const EDGE: u32 = 32;
+
 /// Turns RGB pictures of one size into limited-range ITU-601 pictures of one format.
 pub(crate) struct FromRgb {
     scaler: scaling::Context,
@@ -145,16 +171,27 @@ impl FromRgb {
     /// Converts a picture of the size given to [`Self::new`].
     pub(crate) fn convert(&mut self, image: &RgbImage) -> Result<frame::Video, ff::Error> {
         let definition = *self.scaler.output();
-        let mut rgb = frame::Video::new(Pixel::RGB24, image.width(), image.height());
+        let (width, height) = image.dimensions();
+        // The scaler takes colour from pairs of columns and reads rows in blocks: past an odd or
+        // narrow edge it must find the edge again, not what the memory held before.
+        let mut rgb = frame::Video::new(Pixel::RGB24, width + EDGE, height + EDGE);
         let mut picture = frame::Video::new(definition.format, definition.width, definition.height);
-        if rgb.width() != image.width() || picture.width() != definition.width {
+        if rgb.width() != width + EDGE || picture.width() != definition.width {
             return Err(ff::Error::Other { errno: ff::error::ENOMEM });
         }
         let stride = rgb.stride(0);
-        let row = image.width() as usize * 3;
-        for (padded, tight) in rgb.data_mut(0).chunks_mut(stride).zip(image.chunks_exact(row)) {
-            padded[..row].copy_from_slice(tight);
+        let row = width as usize * 3;
+        for (y, padded) in rgb.data_mut(0).chunks_mut(stride).enumerate() {
+            let tight = &image.as_raw()[y.min(height as usize - 1) * row..][..row];
+            let (inside, outside) = padded.split_at_mut(row);
+            inside.copy_from_slice(tight);
+            let last = &tight[row - 3..];
+            for (index, byte) in outside.iter_mut().enumerate() {
+                *byte = last[index % 3];
+            }
         }
+        rgb.set_width(width);
+        rgb.set_height(height);
         self.scaler.run(&rgb, &mut picture)?;
         Ok(picture)
     }

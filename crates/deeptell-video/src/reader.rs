@@ -76,6 +76,14 @@ impl VideoOptions {
         self
     }
 
+    /// Decodes every frame in order and plans nothing: the same frames, at several times the cost.
+    ///
+    /// The yardstick of the plan, and a way out for files whose keyframes are not what they claim.
+    pub fn every_frame(mut self) -> Self {
+        self.tuning.in_order = true;
+        self
+    }
+
     /// Opens the file at `path`.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use ff::codec::{self, Flags as CodecFlags, encoder, threading};
 use ff::color::{Range, Space};
 use ff::format::context::{Output, StreamIo};
 use ff::format::{Flags as FormatFlags, Pixel};
-use ff::{Dictionary, Packet, Rational, picture};
+use ff::{Dictionary, Packet, Rational, frame, picture};
 use ffmpeg_next as ff;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,9 @@ pub struct WriterOptions {
     pub keyframe_interval: u32,
     /// Lets frames refer to later ones: smaller files, and decoding order differs from display order.
     pub b_frames: bool,
+    /// Keeps frames from referring across keyframes, so that each keyframe is a clean start. Without
+    /// it files get a little smaller, as broadcasts do.
+    pub closed_gop: bool,
 }
 
 impl Default for WriterOptions {
@@ -74,6 +77,7 @@ impl Default for WriterOptions {
             quality: None,
             keyframe_interval: 250,
             b_frames: true,
+            closed_gop: true,
         }
     }
 }
@@ -119,6 +123,8 @@ pub struct VideoWriter {
     from_rgb: FromRgb,
     frame_time: Rational,
     stream_time: Rational,
+    /// Quality of every frame in FFmpeg's units, where the encoder takes it frame by frame.
+    quantiser: Option<i32>,
     frames: i64,
 }
 
@@ -168,6 +174,7 @@ impl VideoWriter {
         context.set_threading(threading::Config::count(1));
         let mut flags = CodecFlags::BITEXACT;
         flags.set(CodecFlags::GLOBAL_HEADER, wants_global_header);
+        flags.set(CodecFlags::CLOSED_GOP, options.closed_gop);
         flags.set(CodecFlags::QSCALE, options.codec == VideoCodec::Mpeg4);
         context.set_flags(flags);
         let frame_time = Rational(1, options.frames_per_second as i32);
@@ -186,9 +193,22 @@ impl VideoWriter {
         encoder.set_max_b_frames(if options.b_frames { 2 } else { 0 });
         let quality = options.quality.unwrap_or(options.codec.quality_range().1);
         let mut settings = Dictionary::new();
+        let mut quantiser = None;
         match options.codec {
-            VideoCodec::H264 => settings.set("crf", &quality.to_string()),
-            VideoCodec::Mpeg4 => encoder.set_global_quality(i32::from(quality) * ff::ffi::FF_QP2LAMBDA),
+            VideoCodec::H264 => {
+                settings.set("crf", &quality.to_string());
+                // With B-frames libx264's macroblock tree reads beyond its arrays (as valgrind shows),
+                // so that the bytes of the file depend on what the memory held before.
+                settings.set("mbtree", "0");
+            }
+            VideoCodec::Mpeg4 => {
+                quantiser = Some(i32::from(quality) * ff::ffi::FF_QP2LAMBDA);
+                if options.closed_gop {
+                    // This encoder cannot close groups and begin them at scene changes: it refuses
+                    // unless the threshold is out of reach.
+                    settings.set("sc_threshold", "1000000000");
+                }
+            }
         }
         let encoder = encoder.open_as_with(codec, settings).map_err(failed)?;
 
@@ -208,6 +228,7 @@ impl VideoWriter {
             from_rgb,
             frame_time,
             stream_time,
+            quantiser,
             frames: 0,
         })
     }
@@ -231,6 +252,9 @@ impl VideoWriter {
         let mut picture = self.from_rgb.convert(image)?;
         picture.set_pts(Some(self.frames));
         picture.set_kind(picture::Type::None);
+        if let Some(quantiser) = self.quantiser {
+            set_quality(&mut picture, quantiser);
+        }
         self.frames += 1;
         self.encoder.send_frame(&picture)?;
         self.store()
@@ -270,6 +294,12 @@ impl VideoWriter {
     fn failed(&self, error: ff::Error) -> VideoError {
         VideoError::Encoder { path: self.path.clone(), detail: error.to_string() }
     }
+}
+
+#[expect(unsafe_code, reason = "the wrapper does not expose the setting")]
+fn set_quality(picture: &mut frame::Video, quality: i32) {
+    // SAFETY: the frame is ours alone; the field is a plain number.
+    unsafe { (*picture.as_mut_ptr()).quality = quality };
 }
 
 /// The container for `path`, or what is wrong with the request.

@@ -373,9 +373,12 @@ fn a_file_that_lost_its_index_is_corrupt() {
 fn damage_costs_few_frames_and_is_reported() {
     let (_folder, path) = clip("clip.mkv", 120, &h264(12));
     let mut bytes = fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
-    let hole = noise(3, 600);
-    bytes[middle..middle + hole.len()].copy_from_slice(&hole);
+    // Damage in frames that nobody asked for goes unseen: three holes are sure to be met.
+    for share in [3, 5, 7] {
+        let start = bytes.len() * share / 10;
+        let hole = noise(share as u64, 600);
+        bytes[start..start + hole.len()].copy_from_slice(&hole);
+    }
     fs::write(&path, bytes).unwrap();
     let (frames, warnings) = attempt(&path, Limits::untrusted());
     let good = frames
@@ -385,6 +388,19 @@ fn damage_costs_few_frames_and_is_reported() {
         .count();
     assert!(good >= 4, "{good} good frames, {warnings:?}");
     assert!(!warnings.is_empty());
+}
+
+#[test]
+fn a_colour_matrix_that_does_not_exist_is_no_crash() {
+    let (_folder, path) = clip("clip.mkv", 10, &mpeg4(12));
+    let mut bytes = fs::read(&path).unwrap();
+    // MatrixCoefficients (Matroska, RFC 9559: 0x55B1), of which H.273 knows fifteen.
+    let at = bytes.windows(3).position(|window| window == [0x55, 0xB1, 0x81]).unwrap();
+    for matrix in [15, 29, 200, 255] {
+        bytes[at + 3] = matrix;
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(attempt(&path, Limits::untrusted()).0.unwrap().len(), 12, "matrix {matrix}");
+    }
 }
 
 #[test]
