@@ -251,8 +251,12 @@ impl ConvNormActivation {
         let blend = |old: Tensor<1>, new: Tensor<1>| {
             (old.mul_scalar(1.0 - norm.momentum) + new.detach().mul_scalar(norm.momentum)).detach()
         };
-        norm.running_mean.update(blend(norm.running_mean.value_sync(), normed.mean));
-        norm.running_var.update(blend(norm.running_var.value_sync(), normed.variance));
+        for (running, of_batch) in [(&norm.running_mean, normed.mean), (&norm.running_var, normed.variance)] {
+            running.update(blend(running.value(), of_batch));
+            // An update stays with its thread until asked for. Steps run on any thread of the pool:
+            // left there, which updates count would depend on timing, and the last one would be lost.
+            running.value_sync();
+        }
         normed.output
     }
 

@@ -14,6 +14,14 @@ pub enum WeightsError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A PyTorch checkpoint in memory: its reader works on files.
+    #[error(
+        "{path} is a PyTorch checkpoint, which can only be read from a file: use `Weights::read` with its path"
+    )]
+    NeedsFile {
+        /// What the bytes were said to be.
+        path: PathBuf,
+    },
     /// Neither ONNX, nor safetensors, nor PyTorch.
     #[error("{path} is no weights file: pass ONNX (.onnx), safetensors, or PyTorch (.pth, .pt)")]
     UnknownFormat {

@@ -50,25 +50,33 @@ impl Weights {
         let path = path.as_ref();
         let bytes =
             std::fs::read(path).map_err(|source| WeightsError::Io { path: path.to_owned(), source })?;
+        if pytorch::recognises(&bytes) {
+            return pytorch::read(path)?.checked(path);
+        }
         Self::from_bytes(&bytes, path)
     }
 
     /// [`read`](Self::read) from memory; `origin` only names the source in errors.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// As [`read`](Self::read), and [`WeightsError::NeedsFile`] for a PyTorch checkpoint.
     pub fn from_bytes(bytes: &[u8], origin: impl AsRef<Path>) -> Result<Self, WeightsError> {
         let origin = origin.as_ref();
         let weights = if stored::recognises(bytes) {
             stored::read(bytes, origin)?
         } else if pytorch::recognises(bytes) {
-            pytorch::read(bytes, origin)?
+            return Err(WeightsError::NeedsFile { path: origin.to_owned() });
         } else if onnx::recognises(bytes) {
             onnx::read(bytes, origin)?
         } else {
             return Err(WeightsError::UnknownFormat { path: origin.to_owned() });
         };
-        for tensor in &weights.tensors {
+        weights.checked(origin)
+    }
+
+    /// Itself, if every value is a number.
+    fn checked(self, origin: &Path) -> Result<Self, WeightsError> {
+        for tensor in &self.tensors {
             if let Some(at) = tensor.values.iter().position(|v| !v.is_finite()) {
                 return Err(WeightsError::NotFinite {
                     path: origin.to_owned(),
@@ -77,7 +85,7 @@ impl Weights {
                 });
             }
         }
-        Ok(weights)
+        Ok(self)
     }
 
     /// Writes a safetensors file, through a temporary file beside it so that a crash leaves

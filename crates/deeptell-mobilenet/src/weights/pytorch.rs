@@ -11,15 +11,14 @@ pub(super) fn recognises(bytes: &[u8]) -> bool {
     matches!(bytes, [b'P', b'K', 3, 4, ..] | [0x80, 2..=5, ..])
 }
 
-pub(super) fn read(bytes: &[u8], origin: &Path) -> Result<Weights, WeightsError> {
-    let damaged =
-        |reason: String| WeightsError::Damaged { path: origin.to_owned(), format: "PyTorch", reason };
-    let open = |key| PytorchReader::from_reader(bytes, key);
-    let bare = open(None).map_err(|e| damaged(e.to_string()))?;
+pub(super) fn read(path: &Path) -> Result<Weights, WeightsError> {
+    let damaged = |reason: String| WeightsError::Damaged { path: path.to_owned(), format: "PyTorch", reason };
+    let bare = PytorchReader::new(path).map_err(|e| damaged(e.to_string()))?;
     let reader = if bare.keys().iter().any(|k| k.starts_with("features.")) {
         bare
     } else {
-        ["state_dict", "model"].into_iter().find_map(|key| open(Some(key)).ok()).unwrap_or(bare)
+        let nested = |key| PytorchReader::with_top_level_key(path, key).ok();
+        ["state_dict", "model"].into_iter().find_map(nested).unwrap_or(bare)
     };
     let mut tensors = Vec::new();
     for (name, tensor) in reader.into_tensors() {
@@ -41,7 +40,7 @@ pub(super) fn read(bytes: &[u8], origin: &Path) -> Result<Weights, WeightsError>
             }
             other => {
                 let dtype = format!("{other:?}");
-                return Err(WeightsError::Dtype { path: origin.to_owned(), name, dtype });
+                return Err(WeightsError::Dtype { path: path.to_owned(), name, dtype });
             }
         };
         tensors.push(NamedTensor { name, shape: tensor.shape().to_vec(), values });

@@ -86,7 +86,9 @@ pub(super) fn write(weights: &Weights, path: &Path, precision: StoredPrecision) 
         .map_err(|e| internal(e.to_string()))?;
     let metadata: HashMap<String, String> =
         weights.metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-    let bytes = serialize(views, Some(metadata)).map_err(|e| internal(e.to_string()))?;
+    let mut bytes = serialize(views, Some(metadata)).map_err(|e| internal(e.to_string()))?;
+    let sorted = serde_json::to_string(&weights.metadata).map_err(|e| internal(e.to_string()))?;
+    sort_notes(&mut bytes, &sorted).ok_or_else(|| internal("the header is laid out anew".into()))?;
 
     let io = |source| WeightsError::Io { path: path.to_owned(), source };
     let mut beside = path.as_os_str().to_owned();
@@ -94,4 +96,15 @@ pub(super) fn write(weights: &Weights, path: &Path, precision: StoredPrecision) 
     let mut file = std::fs::File::create(&beside).map_err(io)?;
     file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(io)?;
     std::fs::rename(&beside, path).map_err(io)
+}
+
+/// Puts the notes in the order of their keys: the crate writes them in the order of a hash map,
+/// and the same weights shall be the same bytes. `None` when the header does not begin with them.
+fn sort_notes(bytes: &mut [u8], sorted: &str) -> Option<()> {
+    const BEFORE: &[u8] = b"{\"__metadata__\":";
+    let header = bytes.get_mut(8..)?;
+    let notes = header.strip_prefix(BEFORE)?.get(..sorted.len())?;
+    let same = notes.first() == Some(&b'{') && notes.last() == Some(&b'}');
+    let place = header.get_mut(BEFORE.len()..)?.get_mut(..sorted.len())?;
+    same.then(|| place.copy_from_slice(sorted.as_bytes()))
 }

@@ -121,6 +121,25 @@ fn safetensors_come_back_exactly_and_halves_nearly() {
     assert!(std::fs::metadata(&path).unwrap().len() < 3_300_000);
 }
 
+#[test]
+fn the_same_weights_and_notes_are_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut weights = backbone();
+    weights.tensors.truncate(2);
+    for key in ["a", "b", "c", "d \"e\"", "é"] {
+        weights.metadata.insert(key.into(), format!("note {key}"));
+    }
+    let written: Vec<Vec<u8>> = (0..12)
+        .map(|i| {
+            let path = folder.path().join(format!("{i}.safetensors"));
+            weights.write(&path, StoredPrecision::Full).unwrap();
+            std::fs::read(path).unwrap()
+        })
+        .collect();
+    assert!(written.iter().all(|bytes| *bytes == written[0]));
+    assert_eq!(Weights::from_bytes(&written[0], "memory").unwrap(), weights);
+}
+
 /// A `.pth` as `torch.save(state_dict)` writes it: a zip of a pickle and raw storages.
 fn pth(tensors: &[NamedTensor], path: &Path) {
     let mut pickle: Vec<u8> = vec![0x80, 2, b'}', b'('];
@@ -214,7 +233,9 @@ fn what_is_no_weights_file_is_told_apart_from_a_damaged_one() {
     assert!(matches!(unknown(&whole[..whole.len() / 2]), WeightsError::Damaged { format: "ONNX", .. }));
     pth(&backbone().tensors[..3], &path);
     let whole = std::fs::read(&path).unwrap();
-    assert!(matches!(unknown(&whole[..whole.len() / 2]), WeightsError::Damaged { format: "PyTorch", .. }));
+    assert!(matches!(unknown(&whole), WeightsError::NeedsFile { .. }));
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    assert!(matches!(Weights::read(&path), Err(WeightsError::Damaged { format: "PyTorch", .. })));
 }
 
 #[test]

@@ -15,7 +15,8 @@ fn assert_harmless(page: &str) {
     for tag in tags(page) {
         let name = tag.trim_start_matches('/').split([' ', '\n']).next().unwrap();
         assert!(!["script", "iframe", "object", "embed", "link", "form"].contains(&name), "{tag}");
-        assert!(!tag.contains(" on"), "{tag}");
+        // Outside of quoted values, where an attribute would begin.
+        assert!(!tag.split('"').step_by(2).any(|bare| bare.contains(" on")), "{tag}");
         assert!(name != "img" || tag.contains("src=\"data:image/jpeg;base64,"), "{tag}");
     }
     assert!(!page.contains('\u{202e}'));
