@@ -9,6 +9,9 @@ use std::process::{Command, Output, Stdio};
 use deeptell_data::{read_manifest, write_manifest};
 use serde_json::Value;
 
+/// Three frames a clip, each with a face.
+const EXTRACT: [&str; 4] = ["--frames", "3", "--min-probability", "0.8"];
+
 fn sample() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/sample")
 }
@@ -55,12 +58,11 @@ fn crops(folder: &Path) -> PathBuf {
     write_manifest(&some, &clips).unwrap();
 
     let (crops, split) = (folder.join("crops"), folder.join("split.jsonl"));
-    let said = succeeds(&["extract", path(&some), "--out", path(&crops), "--frames", "3"]);
+    let said = succeeds(&[&["extract", path(&some), "--out", path(&crops)], &EXTRACT[..]].concat());
     assert!(said.starts_with("36 crops from 12 of 12 files"), "{said}");
-    let third = "0.333333";
     let manifest = crops.join("manifest.jsonl");
     let divided = ["split", path(&manifest), "--out", path(&split)];
-    succeeds(&[&divided[..], &["--train", third, "--validation", third, "--test", third]].concat());
+    succeeds(&[&divided[..], &["--train", "0.34", "--validation", "0.33", "--test", "0.33"]].concat());
     split
 }
 
@@ -74,14 +76,8 @@ fn from_clips_to_a_detector_and_its_figures() {
     );
 
     // What is done is not done again.
-    let said = deeptell(&[
-        "extract",
-        path(&folder.path().join("clips.jsonl")),
-        "--out",
-        path(&folder.path().join("crops")),
-        "--frames",
-        "3",
-    ]);
+    let (clips, crops) = (folder.path().join("clips.jsonl"), folder.path().join("crops"));
+    let said = deeptell(&[&["extract", path(&clips), "--out", path(&crops)], &EXTRACT[..]].concat());
     assert!(String::from_utf8_lossy(&said.stderr).contains("12 of 12 files are done already"));
 
     // Blends of the real crops beside the fakes; 6 real crops are 6 triples are 18 pictures.

@@ -364,14 +364,15 @@ impl Session {
             weights.metadata.insert("deeptell.validation_auc".into(), record.validation_auc.to_string());
             weights.write(run.join("best.safetensors"), StoredPrecision::Full)?;
         }
+        // Before what only people read: whoever sees the epoch in the history can go on from it.
+        let average = self.average.is_some().then_some(candidate);
+        checkpoint::save(run, &self.network, average, &self.optimizer, &self.state)?;
         let lines = to_lines(&self.state.history)
             .map_err(|e| TrainError::Checkpoint { path: run.join("history.jsonl"), reason: e.to_string() })?;
         checkpoint::write_whole(&run.join("history.jsonl"), &lines)?;
         if let Some(svg) = history_svg(&self.state.history) {
             checkpoint::write_whole(&run.join("history.svg"), &svg)?;
         }
-        let average = self.average.is_some().then_some(candidate);
-        checkpoint::save(run, &self.network, average, &self.optimizer, &self.state)?;
         Ok(best)
     }
 
