@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Options after the path and the number of frames: `--keyframes`, `--every-frame` (no planning),
-//! `--untrusted`, `--max-side N`, `--rounds N` (report the CPU time of each of N runs), and
+//! `--untrusted`, `--max-side N`, `--isolated PROGRAM` (decode in processes of the program, which is
+//! `deeptell-decoder`), `--rounds N` (report the CPU time of each of N runs), and
 //! `--rgb FILE` (write the pixels of all frames, one after the other).
 
 use std::fs::File;
@@ -37,6 +38,8 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Request> {
     while let Some(word) = words.next() {
         request.options = match word.as_str() {
             "--every-frame" => request.options.every_frame(),
+            #[cfg(unix)]
+            "--isolated" => request.options.isolated_by(&deeptell_video::DecoderProcess::new(words.next()?)),
             "--untrusted" => request.options.limits(Limits::untrusted()),
             "--max-side" => request.options.max_side(words.next()?.parse().ok()?),
             other => {

@@ -101,8 +101,8 @@ impl Decoder {
     fn note(&mut self, outcome: Result<(), ff::Error>) -> Result<(), VideoError> {
         match outcome {
             Ok(()) | Err(ff::Error::Eof) => Ok(()),
-            Err(error @ ff::Error::Other { errno: ff::error::ENOMEM }) => {
-                Err(VideoError::Decoder { path: self.guard.path(), detail: error.to_string() })
+            Err(ff::Error::Other { errno: ff::error::ENOMEM }) => {
+                Err(VideoError::OutOfMemory { path: self.guard.path() })
             }
             Err(_) => {
                 self.damaged += 1;

@@ -17,6 +17,10 @@ use crate::{Limits, VideoError};
 /// Packets that may be unreadable in a row before the rest counts as lost.
 const MAX_DAMAGE_IN_A_ROW: u32 = 10_000;
 
+/// FFmpeg's names of containers that hold sound only, and pictures at most as covers.
+const AUDIO_CONTAINERS: [&str; 12] =
+    ["mp3", "wav", "w64", "flac", "aac", "ac3", "eac3", "aiff", "amr", "ape", "au", "caf"];
+
 /// What the container says about the chosen stream, before any of it is believed.
 #[derive(Debug, Clone)]
 pub(crate) struct StreamFacts {
@@ -52,8 +56,8 @@ impl Demuxer {
     /// Opens `file` from its beginning and chooses the video stream with the largest pictures.
     pub(crate) fn open(file: &File, guard: &Guard, limits: &Limits) -> Result<Self, VideoError> {
         let bytes = GuardedFile::new(file, guard).map_err(|error| guard.io(error))?;
-        let mut input = open_container(bytes, guard, limits)?;
-        let stream = choose_stream(&input, guard, limits)?;
+        let (mut input, declared) = open_container(bytes, guard, limits)?;
+        let stream = choose_stream(&input, &declared, guard, limits)?;
         discard_other_streams(&mut input, stream);
         Ok(Self { input, stream, guard: guard.clone(), damaged: 0 })
     }
@@ -148,7 +152,8 @@ fn positive(ratio: ff::Rational) -> Option<f64> {
     (ratio.numerator() > 0 && ratio.denominator() > 0).then(|| f64::from(ratio))
 }
 
-/// Recognises the container, checks it against the limits and reads its header.
+/// Recognises the container, checks it against the limits and reads its header; gives the picture
+/// size that the header declares for each stream, too.
 ///
 /// The recognition comes first and apart, so that a playlist or a session description is refused
 /// by name before any code of its demuxer runs.
@@ -156,7 +161,11 @@ fn positive(ratio: ff::Rational) -> Option<f64> {
     unsafe_code,
     reason = "the safe open neither probes apart nor passes options to the probing decoders"
 )]
-fn open_container(bytes: GuardedFile, guard: &Guard, limits: &Limits) -> Result<Input, VideoError> {
+fn open_container(
+    bytes: GuardedFile,
+    guard: &Guard,
+    limits: &Limits,
+) -> Result<(Input, Vec<(u32, u32)>), VideoError> {
     let failed = |error: ff::Error| guard.explain(error, |path, detail| VideoError::Decoder { path, detail });
     let corrupt = |status: i32| {
         guard.explain(ff::Error::from(status), |path, detail| VideoError::Corrupt { path, detail })
@@ -183,6 +192,9 @@ fn open_container(bytes: GuardedFile, guard: &Guard, limits: &Limits) -> Result<
     }
     // SAFETY: a recognised format is a static table with a NUL-terminated name.
     let name = unsafe { CStr::from_ptr((*format).name) }.to_string_lossy();
+    if AUDIO_CONTAINERS.contains(&&*name) {
+        return Err(VideoError::NoVideo { path: guard.path() });
+    }
     if !name.split(',').any(|name| limits.containers.iter().any(|allowed| allowed == name)) {
         let detail = format!("the container \"{name}\" is not among those allowed");
         return Err(VideoError::Unsupported { path: guard.path(), detail });
@@ -237,8 +249,9 @@ fn open_container(bytes: GuardedFile, guard: &Guard, limits: &Limits) -> Result<
         // SAFETY: the context is open; the field is a plain setting.
         unsafe { (*input.as_mut_ptr()).max_streams = input.nb_streams() as i32 };
     }
+    let declared = input.streams().map(|stream| picture_size(&stream)).collect();
     probe_streams(&mut input, limits).map_err(corrupt)?;
-    Ok(input)
+    Ok((input, declared))
 }
 
 /// Finds out what the streams are, with decoders bounded like ours.
@@ -268,7 +281,15 @@ pub(crate) fn max_pixels(limits: &Limits) -> u64 {
 }
 
 /// The decodable stream with the largest pictures; cover art and thumbnails do not count.
-fn choose_stream(input: &Input, guard: &Guard, limits: &Limits) -> Result<usize, VideoError> {
+///
+/// A picture beyond the limit is not decoded, and its size may be known only from the header, which
+/// `declared` gives for each stream.
+fn choose_stream(
+    input: &Input,
+    declared: &[(u32, u32)],
+    guard: &Guard,
+    limits: &Limits,
+) -> Result<usize, VideoError> {
     let mut best: Option<(u64, usize, u32, u32)> = None;
     let mut refused = None;
     for stream in input.streams() {
@@ -283,7 +304,10 @@ fn choose_stream(input: &Input, guard: &Guard, limits: &Limits) -> Result<usize,
             refused = Some(id.name());
             continue;
         }
-        let (width, height) = picture_size(&stream);
+        let (width, height) = match picture_size(&stream) {
+            (0, _) | (_, 0) => declared.get(stream.index()).copied().unwrap_or_default(),
+            size => size,
+        };
         let area = u64::from(width) * u64::from(height);
         if best.is_none_or(|(largest, ..)| area > largest) {
             best = Some((area, stream.index(), width, height));

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Why a video could not be opened, sampled or written.
@@ -95,6 +96,33 @@ pub enum VideoError {
         /// What FFmpeg said.
         detail: String,
     },
+    /// Decoding needs more memory than [`Limits::memory_bytes`](crate::Limits::memory_bytes) or the
+    /// machine has.
+    #[error(
+        "{path}: decoding needs more memory than allowed; raise Limits::memory_bytes or shrink the video"
+    )]
+    OutOfMemory {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The process that decoded the file came to a bad end; other files are not affected.
+    #[error("{path}: the decoding process {reason}; the file is damaged or hostile, leave it out")]
+    DecoderDied {
+        /// The file.
+        path: PathBuf,
+        /// How it ended.
+        reason: String,
+    },
+    /// The program that decodes in processes of its own cannot be started.
+    #[error("cannot start {program} to decode {path}: {source}; check the program's path")]
+    NoDecoderProcess {
+        /// The file.
+        path: PathBuf,
+        /// The program.
+        program: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// A [`Sampling`](crate::Sampling) that names no frames.
     #[error("cannot sample: {detail}")]
     InvalidSampling {
@@ -126,7 +154,7 @@ pub enum VideoError {
 }
 
 /// Something amiss in a file that still gave good frames.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Warning {
     /// Packets that the demuxer or the decoder could not make sense of.

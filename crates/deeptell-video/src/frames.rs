@@ -3,16 +3,15 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::iter::FusedIterator;
 
-use ff::Packet;
-use ffmpeg_next as ff;
-use image::RgbImage;
-
 use crate::decoder::Picture;
 use crate::demuxer::{Demuxer, is_shown};
+use crate::local::LocalReader;
 use crate::sampling::Moments;
 use crate::survey::PacketOrder;
 use crate::timeline::Timeline;
-use crate::{Sampling, VideoError, VideoReader, Warning};
+use crate::{Frame, Sampling, VideoError, Warning};
+use ff::Packet;
+use ffmpeg_next as ff;
 
 /// Bytes of packets to hold while looking ahead, before planning is given up.
 const MAX_QUEUE_BYTES: usize = 256 << 20;
@@ -23,31 +22,17 @@ const END_TOLERANCE_SECONDS: f64 = 1.0;
 /// Seconds before a moment to jump to, each tried when the one before landed too late.
 const JUMP_MARGINS_SECONDS: [f64; 5] = [0.0, 2.0, 8.0, 32.0, 128.0];
 
-/// A frame as shown: rotated upright, 8-bit RGB.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Frame {
-    /// The pixels.
-    pub image: RgbImage,
-    /// Presentation time in seconds from the first frame of the stream.
-    pub pts_seconds: f64,
-    /// Number of the frame in display order, from 0; unknown after a jump inside a large file.
-    pub index: Option<u64>,
-    /// The same decoded frame as the one given before it: the video has fewer frames than asked for.
-    pub repeats_previous: bool,
-}
-
 /// Why the plan cannot go on, and every frame must be decoded.
 struct PlanFailed;
 
-/// The frames of one [`VideoReader::sample`] call.
+/// The frames of one sampling, decoded here.
 ///
 /// Two ways lead to a frame. The *plan* reads packets until the wanted frame's time is certain,
 /// starts at the last keyframe before it and skips what nothing refers to. *In order* decodes all
 /// frames from the beginning; it needs nothing but a working decoder, and the plan retreats to it.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about where decoding stands")]
-pub struct Frames<'a> {
-    reader: &'a mut VideoReader,
+pub(crate) struct LocalFrames<'a> {
+    pub(crate) reader: &'a mut LocalReader,
     refusal: Option<VideoError>,
     moments: Moments,
     next: u64,
@@ -92,8 +77,8 @@ struct Shown {
     index: Option<u64>,
 }
 
-impl<'a> Frames<'a> {
-    pub(crate) fn new(reader: &'a mut VideoReader, sampling: Sampling) -> Self {
+impl<'a> LocalFrames<'a> {
+    pub(crate) fn new(reader: &'a mut LocalReader, sampling: Sampling) -> Self {
         let survey = &reader.survey;
         let moments = Moments::new(sampling, survey.start, survey.span, reader.facts.tick_seconds);
         let (moments, refusal) = match moments {
@@ -464,7 +449,7 @@ fn starts_by(packet: &Packet, moment: i64) -> bool {
     packet.is_key() && is_shown(packet) && packet.pts().is_some_and(|pts| pts <= moment)
 }
 
-impl Iterator for Frames<'_> {
+impl Iterator for LocalFrames<'_> {
     type Item = Result<Frame, VideoError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -487,16 +472,18 @@ impl Iterator for Frames<'_> {
     }
 }
 
-impl FusedIterator for Frames<'_> {}
+impl FusedIterator for LocalFrames<'_> {}
 
 #[cfg(test)]
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use image::Rgb;
+    use std::fs::File;
+
+    use image::{Rgb, RgbImage};
 
     use super::*;
-    use crate::reader::Tuning;
+    use crate::local::{Job, Tuning};
     use crate::{VideoCodec, VideoWriter, WriterOptions};
 
     /// A pan over a texture, with a scene change: every frame differs from every other.
@@ -549,10 +536,9 @@ mod tests {
 
     /// Frames, and whether they came by the plan.
     fn sample(path: &Path, tuning: Tuning, sampling: Sampling) -> (Vec<Frame>, bool) {
-        let mut options = VideoReader::options();
-        options.tuning = tuning;
-        let mut reader = options.open(path).unwrap();
-        let mut frames = reader.sample(sampling);
+        let job = Job { tuning, ..Job::default() };
+        let mut reader = LocalReader::open(File::open(path).unwrap(), path, &job).unwrap();
+        let mut frames = LocalFrames::new(&mut reader, sampling);
         let all = frames.by_ref().collect::<Result<Vec<_>, _>>().unwrap();
         (all, !frames.in_order)
     }

@@ -92,6 +92,9 @@ impl Guard {
         if let Err(timeout) = self.check() {
             return timeout;
         }
+        if error == (ff::Error::Other { errno: ff::error::ENOMEM }) {
+            return VideoError::OutOfMemory { path: self.path() };
+        }
         otherwise(self.path(), error.to_string())
     }
 

@@ -45,19 +45,31 @@ mod demuxer;
 mod error;
 mod frames;
 mod guard;
+#[cfg(unix)]
+mod isolation;
+#[cfg(unix)]
+mod launcher;
 mod limits;
+mod local;
 mod orientation;
 mod pixels;
 mod reader;
 mod sampling;
+#[cfg(unix)]
+mod sandbox;
 mod survey;
 mod timeline;
+#[cfg(unix)]
+mod wire;
 mod writer;
 
 pub use deeptell_image::RgbImage;
 pub use error::{VideoError, Warning};
-pub use frames::{Frame, Frames};
+#[cfg(unix)]
+pub use isolation::DecoderProcess;
+#[cfg(unix)]
+pub use launcher::{serve_decoding, serve_decoding_strictly};
 pub use limits::Limits;
-pub use reader::{VideoInfo, VideoOptions, VideoReader};
+pub use reader::{Frame, Frames, VideoInfo, VideoOptions, VideoReader};
 pub use sampling::Sampling;
 pub use writer::{VideoCodec, VideoWriter, WriterOptions};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Bounds on what a file may contain and on what reading it may cost.
 ///
 /// Files are always opened by this crate itself and handed to FFmpeg as plain bytes, with every
@@ -9,12 +11,15 @@ use std::time::Duration;
 ///
 /// The deadline is checked at every read and between packets, not inside the decoding of one
 /// picture, whose cost `max_pixels` bounds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Largest picture in pixels (width times height). Holds before the first picture is decoded.
     pub max_pixels: u64,
     /// Time one reader may spend inside its own calls; the caller's work between two frames is free.
     pub deadline: Duration,
+    /// Memory that decoding may take in a process of its own ([`DecoderProcess`](crate::DecoderProcess)),
+    /// program included. Enforced on Linux; a library cannot bound the process it lives in.
+    pub memory_bytes: u64,
     /// Streams a container may declare.
     pub max_streams: u32,
     /// Bytes read to find out what the streams are.
@@ -31,13 +36,14 @@ pub struct Limits {
 }
 
 /// Containers and decoders for files from anyone: what phones, browsers and data sets use.
-const COMMON_CONTAINERS: &[&str] = &["mov", "mp4", "matroska", "webm", "avi", "mpegts", "gif"];
+const COMMON_CONTAINERS: &[&str] =
+    &["mov", "mp4", "matroska", "webm", "avi", "mpegts", "gif", "h264", "hevc"];
 const COMMON_CODECS: &[&str] =
     &["h264", "hevc", "vp8", "vp9", "libdav1d", "av1", "libaom-av1", "mpeg4", "mjpeg", "gif"];
 
 /// What a trusted file may use besides.
 const FURTHER_CONTAINERS: &[&str] =
-    &["flv", "mpeg", "mpegvideo", "ogg", "asf", "h264", "hevc", "m4v", "ivf", "obu", "mjpeg", "3gp"];
+    &["flv", "mpeg", "mpegvideo", "ogg", "asf", "m4v", "ivf", "obu", "mjpeg", "3gp"];
 const FURTHER_CODECS: &[&str] = &[
     "mpeg1video",
     "mpeg2video",
@@ -70,6 +76,7 @@ impl Limits {
         Self {
             max_pixels: 4096 * 2304,
             deadline: Duration::from_secs(20),
+            memory_bytes: 600 << 20,
             max_streams: 64,
             probe_bytes: 5_000_000,
             probe_duration: Duration::from_secs(5),
@@ -87,6 +94,7 @@ impl Default for Limits {
         Self {
             max_pixels: 8192 * 4320,
             deadline: Duration::from_mins(10),
+            memory_bytes: 4 << 30,
             fixed_streams: false,
             containers: [untrusted.containers, names(FURTHER_CONTAINERS)].concat(),
             codecs: [untrusted.codecs, names(FURTHER_CODECS)].concat(),

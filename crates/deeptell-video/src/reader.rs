@@ -1,20 +1,20 @@
 //! Opening a video and knowing what is in it.
 
 use std::fs::File;
+use std::iter::FusedIterator;
 use std::path::Path;
 
-use serde::Serialize;
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
 
-use crate::decoder::Decoder;
-use crate::demuxer::{Demuxer, StreamFacts};
-use crate::frames::Frames;
-use crate::guard::Guard;
-use crate::pixels::ToRgb;
-use crate::survey::Survey;
+use crate::frames::LocalFrames;
+#[cfg(unix)]
+use crate::isolation::{DecoderProcess, RemoteFrames, RemoteReader};
+use crate::local::{Job, LocalReader};
 use crate::{Limits, Sampling, VideoError, Warning};
 
 /// What a file says and shows about its video stream.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct VideoInfo {
     /// Width in pixels as shown, after rotation.
@@ -35,20 +35,30 @@ pub struct VideoInfo {
     pub rotation_degrees: u32,
 }
 
-/// How files are read: where reading ahead stops to be cheap.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Tuning {
-    /// Files up to this size are surveyed packet by packet before sampling.
-    pub(crate) survey_bytes: u64,
-    /// In larger ones, stretches longer than this are jumped over rather than read.
-    pub(crate) jump_bytes: u64,
-    /// Decode every frame in order and skip none: the yardstick of the plan.
-    pub(crate) in_order: bool,
+/// A frame as shown: rotated upright, 8-bit RGB.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Frame {
+    /// The pixels.
+    pub image: RgbImage,
+    /// Presentation time in seconds from the first frame of the stream.
+    pub pts_seconds: f64,
+    /// Number of the frame in display order, from 0; unknown after a jump inside a large file.
+    pub index: Option<u64>,
+    /// The same decoded frame as the one given before it: the video has fewer frames than asked for.
+    pub repeats_previous: bool,
 }
 
-impl Default for Tuning {
-    fn default() -> Self {
-        Self { survey_bytes: 64 << 20, jump_bytes: 16 << 20, in_order: false }
+/// Without the pixels, which would fill the screen.
+impl std::fmt::Debug for Frame {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Frame")
+            .field("size", &self.image.dimensions())
+            .field("pts_seconds", &self.pts_seconds)
+            .field("index", &self.index)
+            .field("repeats_previous", &self.repeats_previous)
+            .finish_non_exhaustive()
     }
 }
 
@@ -56,9 +66,9 @@ impl Default for Tuning {
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct VideoOptions {
-    max_side: Option<u32>,
-    limits: Limits,
-    pub(crate) tuning: Tuning,
+    pub(crate) job: Job,
+    #[cfg(unix)]
+    decoder: Option<DecoderProcess>,
 }
 
 impl VideoOptions {
@@ -66,13 +76,13 @@ impl VideoOptions {
     ///
     /// Detecting faces in a 4K video rarely needs 4K; shrinking during conversion is the cheapest.
     pub fn max_side(mut self, pixels: u32) -> Self {
-        self.max_side = Some(pixels.max(1));
+        self.job.max_side = Some(pixels.max(1));
         self
     }
 
     /// Replaces the default [`Limits`].
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.job.limits = limits;
         self
     }
 
@@ -80,7 +90,17 @@ impl VideoOptions {
     ///
     /// The yardstick of the plan, and a way out for files whose keyframes are not what they claim.
     pub fn every_frame(mut self) -> Self {
-        self.tuning.in_order = true;
+        self.job.tuning.in_order = true;
+        self
+    }
+
+    /// Decodes in a process of its own, which can do nothing else: see [`DecoderProcess`].
+    ///
+    /// The frames are the same; a crash or a takeover of FFmpeg ends there, as a
+    /// [`VideoError::DecoderDied`].
+    #[cfg(unix)]
+    pub fn isolated_by(mut self, decoder: &DecoderProcess) -> Self {
+        self.decoder = Some(decoder.clone());
         self
     }
 
@@ -108,68 +128,14 @@ impl VideoOptions {
     }
 
     fn read(self, file: File, path: &Path) -> Result<VideoReader, VideoError> {
-        silence_ffmpeg();
-        let guard = Guard::new(path, self.limits.deadline);
-        let running = guard.run();
-        let metadata = file.metadata().map_err(|error| guard.io(error))?;
-        if !metadata.is_file() {
-            return Err(VideoError::NotAFile { path: path.to_owned() });
+        #[cfg(unix)]
+        if let Some(decoder) = self.decoder {
+            let reader = RemoteReader::open(file, path, self.job, decoder)?;
+            return Ok(VideoReader { source: Source::There(reader.into()) });
         }
-        let mut demuxer = Demuxer::open(&file, &guard, &self.limits)?;
-        let facts = demuxer.facts();
-        let decoder = Decoder::open(&demuxer, &guard, &self.limits)?;
-        let is_small = metadata.len() <= self.tuning.survey_bytes;
-        let (survey, warnings) = if is_small || facts.span.is_none() {
-            let survey = Survey::of(&mut demuxer, &facts)?;
-            let warnings = survey.warnings(&facts).into_iter().collect();
-            (survey, warnings)
-        } else {
-            (Survey::declared(&facts), Vec::new())
-        };
-        if survey.is_counted && survey.packets == 0 {
-            let detail = "no packet of the video stream is there".to_owned();
-            return Err(VideoError::Truncated { path: path.to_owned(), detail });
-        }
-        let info = describe(&facts, &survey);
-        drop(running);
-        Ok(VideoReader {
-            file,
-            file_bytes: metadata.len(),
-            guard,
-            limits: self.limits,
-            tuning: self.tuning,
-            fresh: !survey.is_counted,
-            demuxer,
-            decoder,
-            to_rgb: ToRgb::new(self.max_side),
-            facts,
-            survey,
-            info,
-            warnings,
-        })
+        let reader = LocalReader::open(file, path, &self.job)?;
+        Ok(VideoReader { source: Source::Here(reader.into()) })
     }
-}
-
-fn describe(facts: &StreamFacts, survey: &Survey) -> VideoInfo {
-    let (width, height) = facts.orientation.size(facts.width, facts.height);
-    let seconds = survey.span as f64 * facts.tick_seconds;
-    VideoInfo {
-        width,
-        height,
-        duration_seconds: (survey.span > 0).then_some(seconds),
-        frames_per_second: facts
-            .frames_per_second
-            .or_else(|| survey.frames.filter(|_| seconds > 0.0).map(|frames| frames as f64 / seconds)),
-        frame_count: survey.frames,
-        codec: facts.codec.clone(),
-        container: facts.container.clone(),
-        rotation_degrees: facts.orientation.rotation_degrees(),
-    }
-}
-
-/// FFmpeg prints to the terminal by default; a library must not.
-pub(crate) fn silence_ffmpeg() {
-    ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Quiet);
 }
 
 /// Opens for reading; should the path have become a pipe since it was looked at, does not wait for
@@ -189,28 +155,22 @@ fn open_without_blocking(path: &Path) -> std::io::Result<File> {
 ///
 /// Decoding uses one thread: to use more cores, read several files at once.
 pub struct VideoReader {
-    pub(crate) file: File,
-    pub(crate) file_bytes: u64,
-    pub(crate) guard: Guard,
-    pub(crate) limits: Limits,
-    pub(crate) tuning: Tuning,
-    /// Nothing has been read yet: sampling can start where the file is.
-    pub(crate) fresh: bool,
-    pub(crate) demuxer: Demuxer,
-    pub(crate) decoder: Decoder,
-    pub(crate) to_rgb: ToRgb,
-    pub(crate) facts: StreamFacts,
-    pub(crate) survey: Survey,
-    info: VideoInfo,
-    pub(crate) warnings: Vec<Warning>,
+    source: Source,
+}
+
+/// Where decoding happens.
+enum Source {
+    Here(Box<LocalReader>),
+    #[cfg(unix)]
+    There(Box<RemoteReader>),
 }
 
 impl std::fmt::Debug for VideoReader {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("VideoReader")
-            .field("info", &self.info)
-            .field("warnings", &self.warnings)
+            .field("info", self.info())
+            .field("warnings", &self.warnings())
             .finish_non_exhaustive()
     }
 }
@@ -235,7 +195,11 @@ impl VideoReader {
 
     /// What is in the file.
     pub fn info(&self) -> &VideoInfo {
-        &self.info
+        match &self.source {
+            Source::Here(reader) => &reader.info,
+            #[cfg(unix)]
+            Source::There(reader) => &reader.info,
+        }
     }
 
     /// Frames at the moments that `sampling` names, in ascending order, decoded as the iterator
@@ -247,11 +211,60 @@ impl VideoReader {
     ///
     /// A file that ends early gives the frames that are there, and a [`Warning`].
     pub fn sample(&mut self, sampling: Sampling) -> Frames<'_> {
-        Frames::new(self, sampling)
+        Frames {
+            source: match &mut self.source {
+                Source::Here(reader) => FramesSource::Here(LocalFrames::new(reader, sampling).into()),
+                #[cfg(unix)]
+                Source::There(reader) => FramesSource::There(RemoteFrames::new(reader, sampling)),
+            },
+        }
     }
 
     /// What was amiss so far: at opening, and in the frames sampled since.
     pub fn warnings(&self) -> &[Warning] {
-        &self.warnings
+        match &self.source {
+            Source::Here(reader) => &reader.warnings,
+            #[cfg(unix)]
+            Source::There(reader) => &reader.warnings,
+        }
     }
 }
+
+/// The frames of one [`VideoReader::sample`] call.
+pub struct Frames<'a> {
+    source: FramesSource<'a>,
+}
+
+enum FramesSource<'a> {
+    Here(Box<LocalFrames<'a>>),
+    #[cfg(unix)]
+    There(RemoteFrames<'a>),
+}
+
+impl std::fmt::Debug for Frames<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Frames").finish_non_exhaustive()
+    }
+}
+
+impl Iterator for Frames<'_> {
+    type Item = Result<Frame, VideoError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.source {
+            FramesSource::Here(frames) => frames.next(),
+            #[cfg(unix)]
+            FramesSource::There(frames) => frames.next(),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match &self.source {
+            FramesSource::Here(frames) => frames.size_hint(),
+            #[cfg(unix)]
+            FramesSource::There(frames) => frames.size_hint(),
+        }
+    }
+}
+
+impl FusedIterator for Frames<'_> {}

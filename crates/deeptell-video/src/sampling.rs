@@ -1,5 +1,7 @@
 //! Which moments of a video to look at.
 
+use serde::{Deserialize, Serialize};
+
 use crate::VideoError;
 
 /// Which frames to take from a video.
@@ -7,7 +9,7 @@ use crate::VideoError;
 /// A moment shows the frame with the greatest time at or before it, as a player would. When two
 /// moments fall on one frame it is given twice, and the second time
 /// [`repeats_previous`](crate::Frame::repeats_previous) says so.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Sampling {
     /// This many frames, at the centres of as many equal intervals.
     Uniform(usize),

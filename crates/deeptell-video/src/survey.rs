@@ -90,11 +90,15 @@ impl Survey {
         let declared = facts.span?;
         let declared_seconds = declared as f64 * facts.tick_seconds;
         let found_seconds = self.span as f64 * facts.tick_seconds;
+        let frame_seconds = self.frame_ticks as f64 * facts.tick_seconds;
+        let lacks_frames = found_seconds + 1.5 * frame_seconds < declared_seconds;
+        let is_longer = found_seconds > declared_seconds + f64::max(1.0, 0.02 * declared_seconds);
         let is_shorter = found_seconds + f64::max(1.0, 0.02 * declared_seconds) < declared_seconds;
         match facts.packets {
-            Some(packets) if packets > self.packets => {
+            Some(packets) if packets > self.packets && lacks_frames => {
                 Some(Warning::Truncated { declared_seconds, found_seconds })
             }
+            _ if is_longer => Some(Warning::DurationMismatch { declared_seconds, found_seconds }),
             Some(_) if is_shorter => Some(Warning::DurationMismatch { declared_seconds, found_seconds }),
             None if is_shorter && facts.is_alone => {
                 Some(Warning::Truncated { declared_seconds, found_seconds })

@@ -156,7 +156,7 @@ impl VideoWriter {
         height: u32,
         options: &WriterOptions,
     ) -> Result<Self, VideoError> {
-        crate::reader::silence_ffmpeg();
+        crate::local::prepare_ffmpeg();
         let path = path.as_ref();
         let invalid = |detail| VideoError::InvalidOutput { path: path.to_owned(), detail };
         let failed =

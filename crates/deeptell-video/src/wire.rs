@@ -1,0 +1,179 @@
+//! What the decoding process and its parent say to each other: JSON behind a length, and after the
+//! head of a frame its pixels. Both ends check what they read; the parent trusts nothing it gets.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::{Frame, VideoError, VideoInfo, Warning};
+
+/// Most bytes of one message without pixels.
+const MAX_MESSAGE_BYTES: u32 = 4 << 20;
+
+/// From the decoding process.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    /// The file is open.
+    Opened { info: VideoInfo, warnings: Vec<Warning> },
+    /// A frame, whose pixels follow.
+    Frame(FrameHead),
+    /// All that was amiss so far, where that has changed.
+    Warnings(Vec<Warning>),
+    /// No more frames for this sampling.
+    End,
+    /// Opening or sampling failed.
+    Failed(Failure),
+}
+
+/// A frame without its pixels.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FrameHead {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) pts_seconds: f64,
+    pub(crate) index: Option<u64>,
+    pub(crate) repeats_previous: bool,
+}
+
+impl From<&Frame> for FrameHead {
+    fn from(frame: &Frame) -> Self {
+        Self {
+            width: frame.image.width(),
+            height: frame.image.height(),
+            pts_seconds: frame.pts_seconds,
+            index: frame.index,
+            repeats_previous: frame.repeats_previous,
+        }
+    }
+}
+
+/// A [`VideoError`] on its way: without the path, which the parent knows better.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Failure {
+    Io { code: Option<i32>, detail: String },
+    NotAFile,
+    Unsupported(String),
+    NoVideo,
+    TooLarge { width: u32, height: u32, max_pixels: u64 },
+    Timeout(std::time::Duration),
+    Corrupt(String),
+    Truncated(String),
+    NoFrames(u64),
+    OutOfMemory,
+    InvalidSampling(String),
+    Other(String),
+}
+
+impl From<VideoError> for Failure {
+    fn from(error: VideoError) -> Self {
+        match error {
+            VideoError::Io { source, .. } => {
+                Self::Io { code: source.raw_os_error(), detail: source.to_string() }
+            }
+            VideoError::NotAFile { .. } => Self::NotAFile,
+            VideoError::Unsupported { detail, .. } => Self::Unsupported(detail),
+            VideoError::NoVideo { .. } => Self::NoVideo,
+            VideoError::TooLarge { width, height, max_pixels, .. } => {
+                Self::TooLarge { width, height, max_pixels }
+            }
+            VideoError::Timeout { deadline, .. } => Self::Timeout(deadline),
+            VideoError::Corrupt { detail, .. } => Self::Corrupt(detail),
+            VideoError::Truncated { detail, .. } => Self::Truncated(detail),
+            VideoError::NoFrames { packets, .. } => Self::NoFrames(packets),
+            VideoError::OutOfMemory { .. } => Self::OutOfMemory,
+            VideoError::InvalidSampling { detail } => Self::InvalidSampling(detail),
+            VideoError::Decoder { detail, .. } => Self::Other(detail),
+            other => Self::Other(other.to_string()),
+        }
+    }
+}
+
+impl Failure {
+    pub(crate) fn about(self, path: &Path) -> VideoError {
+        let path = path.to_owned();
+        match self {
+            Self::Io { code, detail } => {
+                let source = code.map_or_else(|| io::Error::other(detail), io::Error::from_raw_os_error);
+                VideoError::Io { path, source }
+            }
+            Self::NotAFile => VideoError::NotAFile { path },
+            Self::Unsupported(detail) => VideoError::Unsupported { path, detail },
+            Self::NoVideo => VideoError::NoVideo { path },
+            Self::TooLarge { width, height, max_pixels } => {
+                VideoError::TooLarge { path, width, height, max_pixels }
+            }
+            Self::Timeout(deadline) => VideoError::Timeout { path, deadline },
+            Self::Corrupt(detail) => VideoError::Corrupt { path, detail },
+            Self::Truncated(detail) => VideoError::Truncated { path, detail },
+            Self::NoFrames(packets) => VideoError::NoFrames { path, packets },
+            Self::OutOfMemory => VideoError::OutOfMemory { path },
+            Self::InvalidSampling(detail) => VideoError::InvalidSampling { detail },
+            Self::Other(detail) => VideoError::Decoder { path, detail },
+        }
+    }
+}
+
+pub(crate) fn send<T: Serialize>(to: &mut impl Write, message: &T) -> io::Result<()> {
+    let text = serde_json::to_vec(message)?;
+    let length = u32::try_from(text.len()).ok().filter(|length| *length <= MAX_MESSAGE_BYTES);
+    let length = length.ok_or(io::ErrorKind::InvalidInput)?;
+    to.write_all(&[&length.to_le_bytes(), text.as_slice()].concat())
+}
+
+pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length)?;
+    let length = u32::from_le_bytes(length);
+    if length > MAX_MESSAGE_BYTES {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut text = vec![0; length as usize];
+    from.read_exact(&mut text)?;
+    Ok(serde_json::from_slice(&text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_come_back_as_they_were() {
+        let mut bytes = Vec::new();
+        let head = FrameHead {
+            width: 3,
+            height: 2,
+            pts_seconds: 0.1 + 0.2,
+            index: Some(u64::MAX),
+            repeats_previous: true,
+        };
+        send(&mut bytes, &Reply::Frame(head)).unwrap();
+        let Reply::Frame(head) = receive(&mut bytes.as_slice()).unwrap() else { panic!("another message") };
+        assert_eq!(head.pts_seconds.to_bits(), (0.1_f64 + 0.2).to_bits());
+        assert_eq!((head.width, head.height, head.index), (3, 2, Some(u64::MAX)));
+    }
+
+    #[test]
+    fn nonsense_is_an_error_and_takes_no_memory() {
+        for bytes in [&[][..], &[9, 0], &[255; 8], b"\x04\0\0\0what", b"\x09\0\0\0\"End\""] {
+            assert!(receive::<Reply>(&mut &*bytes).is_err(), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn errors_keep_their_kind_and_get_the_path() {
+        let path = std::path::PathBuf::from("here.mp4");
+        let error = VideoError::TooLarge { path: "there".into(), width: 9, height: 8, max_pixels: 7 };
+        let error = Failure::from(error).about(&path);
+        assert!(
+            error.to_string().starts_with("here.mp4: pictures of 9 x 8 exceed the limit of 7"),
+            "{error}"
+        );
+        let missing = VideoError::Io { path: "there".into(), source: io::Error::from_raw_os_error(2) };
+        let VideoError::Io { source, .. } = Failure::from(missing).about(&path) else {
+            panic!("another kind")
+        };
+        assert_eq!(source.kind(), io::ErrorKind::NotFound);
+    }
+}

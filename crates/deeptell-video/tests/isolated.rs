@@ -1,0 +1,336 @@
+//! Decoding in processes of its own: the same frames, and walls that hold.
+
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use deeptell_video::{
+    DecoderProcess, Frame, Limits, Sampling, VideoCodec, VideoError, VideoReader, VideoWriter, Warning,
+    WriterOptions,
+};
+use image::{Rgb, RgbImage};
+
+/// Kills a decoding process at any system call that decoding does not need: what is decoded here
+/// has opened no second file and no socket, or it would have died.
+fn strict() -> DecoderProcess {
+    DecoderProcess::new(env!("CARGO_BIN_EXE_deeptell-decoder")).arg("--strict")
+}
+
+fn write(path: &Path, frames: u32, codec: VideoCodec, (width, height): (u32, u32)) {
+    let options = WriterOptions { codec, keyframe_interval: 12, ..WriterOptions::default() };
+    let mut writer = VideoWriter::create(path, width, height, &options).unwrap();
+    for number in 0..frames {
+        let image = RgbImage::from_fn(width, height, |x, y| {
+            let texture = (x * 7 + number * 5) ^ (y * 3 + number);
+            Rgb([texture as u8, (x + y + number) as u8, (y * 2) as u8])
+        });
+        writer.write(&image).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+type Outcome = (Result<Vec<Frame>, String>, Vec<Warning>);
+
+fn outcome(path: &Path, decoder: Option<&DecoderProcess>) -> Outcome {
+    let mut options = VideoReader::options().limits(Limits::untrusted());
+    if let Some(decoder) = decoder {
+        options = options.isolated_by(decoder);
+    }
+    match options.open(path) {
+        Ok(mut reader) => {
+            let frames = reader.sample(Sampling::Uniform(9)).collect::<Result<_, _>>();
+            (frames.map_err(|error| error.to_string()), reader.warnings().to_vec())
+        }
+        Err(error) => (Err(error.to_string()), Vec::new()),
+    }
+}
+
+/// Bytes without rhyme or reason, the same every time (xorshift).
+fn noise(seed: u64) -> impl Iterator<Item = u64> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    std::iter::repeat_with(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state >> 16
+    })
+}
+
+const KINDS: [(&str, VideoCodec); 5] = [
+    ("a.mp4", VideoCodec::H264),
+    ("b.mkv", VideoCodec::H264),
+    ("c.ts", VideoCodec::H264),
+    ("d.avi", VideoCodec::Mpeg4),
+    ("e.mkv", VideoCodec::Mpeg4),
+];
+
+#[test]
+fn another_process_gives_the_same_and_opens_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let decoder = strict();
+    for (name, codec) in KINDS {
+        let path = folder.path().join(name);
+        write(&path, 40, codec, (98, 66));
+        let whole = fs::read(&path).unwrap();
+        let mut holed = whole.clone();
+        for (byte, noise) in holed[whole.len() / 2..].iter_mut().take(700).zip(noise(5)) {
+            *byte = noise as u8;
+        }
+        for bytes in [&whole[..], &whole[..whole.len() * 2 / 3], &holed, &whole[..3], b"#EXTM3U\nb.mkv\n"] {
+            fs::write(&path, bytes).unwrap();
+            let here = outcome(&path, None);
+            assert!(outcome(&path, Some(&decoder)) == here, "{name}, {} bytes: {:?}", bytes.len(), here.1);
+        }
+        fs::write(&path, whole).unwrap();
+    }
+}
+
+#[test]
+fn a_list_of_other_files_opens_none_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let real = folder.path().join("real.ts");
+    write(&real, 10, VideoCodec::H264, (64, 64));
+    let real = real.display();
+    let decoder = strict();
+    let lists = [
+        format!("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:6,\n{real}\n#EXTINF:6,\nhttp://127.0.0.1:9/x\n#EXT-X-ENDLIST\n"),
+        format!("ffconcat version 1.0\nfile '{real}'\n"),
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n".to_owned(),
+        format!("<?xml version=\"1.0\"?><MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"static\" mediaPresentationDuration=\"PT6S\"><Period><AdaptationSet mimeType=\"video/mp4\"><Representation id=\"1\" bandwidth=\"1\"><BaseURL>file://{real}</BaseURL></Representation></AdaptationSet></Period></MPD>"),
+    ];
+    for list in lists {
+        let path = folder.path().join("list.mp4");
+        fs::write(&path, &list).unwrap();
+        // One that had opened anything would have died at that call: another error.
+        let error = VideoReader::options().isolated_by(&decoder).open(&path).unwrap_err();
+        assert!(matches!(error, VideoError::Unsupported { .. }), "{list}: {error:?}");
+    }
+}
+
+#[test]
+fn sampling_again_and_stopping_early_both_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mp4");
+    write(&path, 60, VideoCodec::H264, (320, 240));
+    let decoder = strict();
+    let mut reader = VideoReader::options().isolated_by(&decoder).open(&path).unwrap();
+    let mut there = |sampling, count| {
+        reader.sample(sampling).take(count).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())
+    };
+    let mut reader_here = VideoReader::open(&path).unwrap();
+    let mut here = |sampling, count| {
+        reader_here
+            .sample(sampling)
+            .take(count)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| error.to_string())
+    };
+    for (sampling, count) in [
+        (Sampling::Uniform(20), 3),
+        (Sampling::Uniform(5), 99),
+        (Sampling::Keyframes(4), 99),
+        (Sampling::EverySeconds(f64::NAN), 99),
+        (Sampling::EverySeconds(0.5), 2),
+        (Sampling::Uniform(0), 1),
+        (Sampling::EverySeconds(0.7), 99),
+    ] {
+        assert!(there(sampling, count) == here(sampling, count), "{sampling:?}");
+    }
+}
+
+#[test]
+fn files_are_read_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mp4");
+    write(&path, 40, VideoCodec::Mpeg4, (160, 96));
+    let (decoder, here) = (strict(), outcome(&path, None));
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                for _ in 0..3 {
+                    assert!(outcome(&path, Some(&decoder)) == here);
+                }
+            });
+        }
+    });
+}
+
+/// Numbers of the processes whose parent is `parent`.
+#[cfg(target_os = "linux")]
+fn children(parent: u32) -> Vec<i32> {
+    let path = format!("/proc/{parent}/task/{parent}/children");
+    fs::read_to_string(path)
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(|word| word.parse().unwrap())
+        .collect()
+}
+
+#[cfg(target_os = "linux")]
+fn kill(process: i32) {
+    assert!(
+        std::process::Command::new("kill").args(["-ILL", &process.to_string()]).status().unwrap().success()
+    );
+}
+
+/// The launcher of a decoder that has the folder's unique name as a further argument.
+#[cfg(target_os = "linux")]
+fn launcher(mark: &Path) -> i32 {
+    let is_marked = |process: &PathBuf| {
+        let line = fs::read(process.join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(mark.to_str().unwrap())
+    };
+    let launcher =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path())).find(is_marked);
+    launcher.unwrap().file_name().unwrap().to_str().unwrap().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_dead_process_costs_its_file_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mp4");
+    // Frames larger than the channel holds: the process waits with the second one.
+    write(&path, 40, VideoCodec::Mpeg4, (640, 480));
+    let decoder = strict().arg(folder.path());
+    let mut reader = VideoReader::options().isolated_by(&decoder).open(&path).unwrap();
+    let mut other = VideoReader::options().isolated_by(&decoder).open(&path).unwrap();
+    let launcher = launcher(folder.path());
+    {
+        let mut frames = reader.sample(Sampling::Uniform(20));
+        frames.next().unwrap().unwrap();
+        kill(children(launcher as u32)[0]);
+        let error = frames.find_map(Result::err).unwrap();
+        assert!(matches!(error, VideoError::DecoderDied { .. }), "{error:?}");
+        let message = error.to_string();
+        assert!(message.contains("clip.mp4") && message.contains("crashed (signal 4)"), "{message}");
+        assert!(frames.next().is_none());
+    }
+    assert_eq!(other.sample(Sampling::Uniform(3)).flatten().count(), 3);
+    assert_eq!(reader.sample(Sampling::Uniform(3)).flatten().count(), 3, "a new process");
+
+    // The launcher dies, and its workers with it; the next file gets a new one.
+    kill(launcher);
+    let error = other.sample(Sampling::Uniform(3)).find_map(Result::err).unwrap();
+    assert!(matches!(error, VideoError::DecoderDied { .. }), "{error:?}");
+    assert!(outcome(&path, Some(&decoder)).0.is_ok());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_is_left_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mp4");
+    write(&path, 40, VideoCodec::Mpeg4, (640, 480));
+    let decoder = strict().arg(folder.path());
+    let mut reader = VideoReader::options().isolated_by(&decoder).open(&path).unwrap();
+    assert!(reader.sample(Sampling::Uniform(20)).next().unwrap().is_ok());
+    let launcher = launcher(folder.path());
+    assert_eq!(children(launcher as u32), [] as [i32; 0], "an abandoned sampling ends its process");
+    assert!(reader.sample(Sampling::Uniform(2)).next().unwrap().is_ok());
+    drop((reader, decoder));
+    assert!(!Path::new(&format!("/proc/{launcher}")).exists());
+}
+
+#[test]
+fn the_deadline_holds_there_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mp4");
+    write(&path, 200, VideoCodec::H264, (320, 240));
+    let limits = Limits { deadline: Duration::from_millis(20), ..Limits::untrusted() };
+    let start = Instant::now();
+    let reader = VideoReader::options().limits(limits).isolated_by(&strict()).open(&path);
+    let error = match reader {
+        Ok(mut reader) => reader.sample(Sampling::Uniform(200)).find_map(Result::err).unwrap(),
+        Err(error) => error,
+    };
+    assert!(matches!(error, VideoError::Timeout { .. }), "{error:?}");
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_ends_where_the_limits_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mp4");
+    write(&path, 12, VideoCodec::Mpeg4, (1920, 1080));
+    let with = |megabytes: u64| {
+        let limits = Limits { memory_bytes: megabytes << 20, ..Limits::untrusted() };
+        let mut reader = VideoReader::options().limits(limits).isolated_by(&strict()).open(&path)?;
+        reader.sample(Sampling::Uniform(4)).collect::<Result<Vec<_>, _>>()
+    };
+    assert_eq!(with(600).unwrap().len(), 4);
+    let error = with(48).unwrap_err();
+    assert!(matches!(error, VideoError::OutOfMemory { .. } | VideoError::DecoderDied { .. }), "{error:?}");
+}
+
+#[test]
+fn a_program_that_is_no_decoder_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mp4");
+    write(&path, 2, VideoCodec::Mpeg4, (64, 64));
+    for program in ["/nonexistent/program", "true"] {
+        let decoder = DecoderProcess::new(program);
+        let error = VideoReader::options().isolated_by(&decoder).open(&path).unwrap_err();
+        assert!(matches!(error, VideoError::NoDecoderProcess { .. }), "{error:?}");
+        assert!(error.to_string().contains(program), "{error}");
+    }
+}
+
+/// Two thousand damaged files: none may crash FFmpeg or us, call the kernel for anything but
+/// decoding, outlast the deadline or outgrow the memory limit. All but the last would show as
+/// `DecoderDied`; the kernel keeps the last.
+#[test]
+fn two_thousand_damaged_files_end_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { deadline: Duration::from_secs(5), ..Limits::untrusted() };
+    let originals = KINDS.map(|(name, codec)| {
+        let path = folder.path().join(name);
+        write(&path, 25, codec, (96, 64));
+        (name, fs::read(path).unwrap())
+    });
+    let decoder = strict();
+    let next = std::sync::atomic::AtomicU64::new(0);
+    let tally = std::sync::Mutex::new([0_u32; 2]);
+    let examine = |seed: u64| {
+        let (name, original) = &originals[(seed % KINDS.len() as u64) as usize];
+        let path = folder.path().join(format!("{seed}-{name}"));
+        let mut bytes = original.clone();
+        let mut draws = noise(seed + 1);
+        let mut draw = |below: usize| (draws.next().unwrap() % below as u64) as usize;
+        // Every second one in the header, which is at the end of MP4 files as written here.
+        let is_header = (seed / KINDS.len() as u64).is_multiple_of(2);
+        let (from, length) = match (is_header, *name) {
+            (true, "a.mp4") => (bytes.len() - 1300, 1300),
+            (true, _) => (0, 700),
+            (false, _) => (0, bytes.len()),
+        };
+        for _ in 0..=draw(8) {
+            bytes[from + draw(length)] = draw(256) as u8;
+        }
+        fs::write(&path, bytes).unwrap();
+        let reader = VideoReader::options().limits(limits.clone()).isolated_by(&decoder).open(&path);
+        let ended =
+            reader.and_then(|mut reader| reader.sample(Sampling::Uniform(6)).collect::<Result<Vec<_>, _>>());
+        fs::remove_file(&path).unwrap();
+        if let Err(VideoError::DecoderDied { .. } | VideoError::NoDecoderProcess { .. }) = ended {
+            panic!("seed {seed}, {name}: {}", ended.unwrap_err());
+        }
+        tally.lock().unwrap()[usize::from(ended.is_ok())] += 1;
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let seed @ 0..2000 = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                    examine(seed);
+                }
+            });
+        }
+    });
+    let [refused, decoded] = tally.into_inner().unwrap();
+    assert_eq!(refused + decoded, 2000);
+    assert!(refused > 100 && decoded > 500, "{refused} refused, {decoded} decoded");
+}
