@@ -4,12 +4,11 @@
 //! bench reads its result, so the clock stops after the work.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot run its stage fails by panicking")]
-#![expect(missing_docs, reason = "criterion's macros make the items")]
 
 use std::hint::black_box;
 use std::time::Duration;
 
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use deeptell::{Detector, ScanOptions};

@@ -1,6 +1,6 @@
 //! The `deeptell` command: scan, extract, split, train, eval, weights.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to its user")]
+#![expect(clippy::print_stderr, reason = "a command speaks to its user")]
 
 mod commands;
 mod device;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Scope;
 
-use deeptell_data::Sample;
+use deeptell_data::{Blend, Sample};
 use deeptell_image::{FaceCrop, Landmarks, Rect, RgbImage, Similarity};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -115,6 +115,33 @@ impl<'a> Loader<'a> {
         receiver
     }
 
+    /// A blend of a real face with itself or with another; `None` when its landmarks fit no face.
+    fn blend(
+        &self,
+        real: usize,
+        image: &RgbImage,
+        landmarks: &Landmarks,
+        config: &TrainConfig,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Option<Blend>, TrainError> {
+        if rng.random_bool(config.swap_probability)
+            && let Some(donor) = self.donor(real, rng)
+            && let (donor, Some(donor_landmarks)) = load_face(self.samples[donor], self.crop)?
+            && let Ok(swap) = config.blend.swap(image, landmarks, &donor, &donor_landmarks, rng)
+        {
+            return Ok(Some(swap));
+        }
+        Ok(config.blend.blend(image, landmarks, rng).ok())
+    }
+
+    /// Another real face with landmarks, of another source; `None` when a few draws find none.
+    fn donor(&self, real: usize, rng: &mut ChaCha8Rng) -> Option<usize> {
+        (0..64).map(|_| rng.random_range(0..self.samples.len())).find(|&other| {
+            let (other, real) = (self.samples[other], self.samples[real]);
+            !other.label.is_fake() && other.landmarks.is_some() && other.source != real.source
+        })
+    }
+
     /// The pictures of a unit, and whether each is a fake.
     fn load(&self, unit: Unit, position: usize) -> Result<Vec<(RgbImage, bool)>, TrainError> {
         let face = |index: usize| load_face(self.samples[index], self.crop);
@@ -129,8 +156,11 @@ impl<'a> Loader<'a> {
             Unit::Triple { real, fake } => {
                 let mut pictures = Vec::with_capacity(3);
                 let (image, landmarks) = face(real)?;
-                // Landmarks that fit no face leave the real without a blend.
-                match landmarks.and_then(|l| config.blend.blend(&image, &l, &mut rng("blend")).ok()) {
+                let blend = match &landmarks {
+                    Some(landmarks) => self.blend(real, &image, landmarks, config, &mut rng("blend"))?,
+                    None => None,
+                };
+                match blend {
                     Some(blend) => pictures.extend([(blend.real, false), (blend.image, true)]),
                     None => pictures.push((image, false)),
                 }
@@ -213,5 +243,41 @@ mod tests {
         assert_eq!(triple[0].0.get_pixel(0, 0), triple[1].0.get_pixel(0, 0));
         // Without landmarks there is no blend.
         assert_eq!(load(1, 1).len(), 2);
+    }
+
+    #[test]
+    fn a_swap_shows_another_real_face_and_never_a_fake_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let face = [(55.0, 65.0), (105.0, 65.0), (80.0, 95.0), (60.0, 122.0), (100.0, 122.0)];
+        let landmarks = Some(Landmarks::from_points(face.map(|(x, y)| Point::new(x, y))));
+        let sample = |name: &str, label, source: &str, stripes: u32| {
+            let path = folder.path().join(name);
+            RgbImage::from_fn(160, 160, |x, y| image::Rgb([90 + ((x / stripes + y) % 2 * 80) as u8; 3]))
+                .save(&path)
+                .unwrap();
+            Sample { landmarks, ..Sample::new(path, label, source) }
+        };
+        let real = sample("a.png", Label::Real, "a", 40);
+        let samples = [
+            &real,
+            &sample("a2.png", Label::Real, "a", 3),
+            &sample("b.png", Label::Real, "b", 7),
+            &sample("f.png", Label::Fake, "c", 2),
+        ];
+        let config = TrainConfig { swap_probability: 1.0, ..TrainConfig::default() };
+        let crop = FaceCrop { size: 160, ..FaceCrop::default() };
+        let loader = Loader { samples: &samples, crop: &crop, training: Some((&config, 1)) };
+        let mut rng = generator(1, "test", [0, 0]);
+        for _ in 0..20 {
+            assert_eq!(loader.donor(0, &mut rng), Some(2));
+        }
+        let (image, landmarks) = load_face(&real, &crop).unwrap();
+        let swap = loader.blend(0, &image, &landmarks.unwrap(), &config, &mut rng).unwrap().unwrap();
+        assert_eq!(swap.real, image, "a swap leaves the target as it is");
+        assert_ne!(swap.image, image);
+        // Nobody to borrow from: a self-blend, as ever.
+        let alone = Loader { samples: &samples[..2], ..loader };
+        assert_eq!(alone.donor(0, &mut rng), None);
+        assert!(alone.blend(0, &image, &landmarks.unwrap(), &config, &mut rng).unwrap().is_some());
     }
 }

@@ -65,6 +65,9 @@ pub struct TrainConfig {
     pub augmentation: Augmentation,
     /// How blends are made, for [`Sampling::Triples`].
     pub blend: SelfBlend,
+    /// How often the blend of a triple shows another real face, swapped onto the first, and not a
+    /// changed copy of it; 0 to 1.
+    pub swap_probability: f64,
     /// How often the fake of a triple gets the change in colour and sharpness that one side of a
     /// blend gets, so that neither gives it away; 0 to 1.
     pub disguise_probability: f64,
@@ -91,6 +94,7 @@ impl Default for TrainConfig {
             crop: FaceCrop::default(),
             augmentation: Augmentation::default(),
             blend: SelfBlend::default(),
+            swap_probability: 0.0,
             disguise_probability: 0.5,
         }
     }
@@ -147,6 +151,7 @@ impl TrainConfig {
             ("pos_weight", self.pos_weight.is_none_or(positive), "a positive number"),
             ("label_smoothing", unit(self.label_smoothing), "at least 0 and below 1"),
             ("dropout", unit(self.dropout), "at least 0 and below 1"),
+            ("swap_probability", (0.0..=1.0).contains(&self.swap_probability), "0 to 1"),
             ("disguise_probability", (0.0..=1.0).contains(&self.disguise_probability), "0 to 1"),
             ("crop.size", (32..=1024).contains(&self.crop.size), "32 to 1024 pixels"),
             ("crop.scale", positive(self.crop.scale.into()), "a positive number"),
