@@ -6,6 +6,7 @@ mod commands;
 mod device;
 mod face_finder;
 mod interrupt;
+mod isolation;
 mod output;
 mod progress;
 mod provenance;
@@ -61,6 +62,9 @@ enum Outcome {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = isolation::served() {
+        return code;
+    }
     let cli = Cli::parse();
     match run(cli) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -192,6 +192,21 @@ fn a_scan_answers_in_every_form_and_a_broken_file_stops_nothing() {
     assert_eq!(printed["reports"][0]["score"], reports[0]["score"], "the same clip, the same score");
 }
 
+/// What the other process does must not show: same frames, same scores, and an end with its parent.
+#[test]
+fn a_scan_in_a_process_of_its_own_says_the_same() {
+    let real = clip("real/orl-s02.mp4");
+    let scan = |more: &[&str]| -> Value {
+        let words = [&["scan", path(&real), "--frames", "5", "--json", "-"], more].concat();
+        let mut document: Value = serde_json::from_str(&succeeds(&words)).unwrap();
+        document["reports"][0]["options"].take();
+        document
+    };
+    assert_eq!(scan(&[]), scan(&["--trusted"]));
+    // The word that starts a decoder is of no use to people, and does no harm.
+    assert_eq!(deeptell(&["decode-for-parent"]).status.code(), Some(2));
+}
+
 #[test]
 fn no_face_is_an_answer_and_never_a_number() {
     let folder = tempfile::tempdir().unwrap();

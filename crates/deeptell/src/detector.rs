@@ -7,6 +7,8 @@ use std::path::Path;
 use burn::tensor::Device;
 use deeptell_image::{CropError, RgbImage};
 use deeptell_mtcnn::{Face, Mtcnn, MtcnnConfig};
+#[cfg(unix)]
+use deeptell_video::DecoderProcess;
 use deeptell_video::{Limits, Sampling, VideoReader};
 
 use crate::input::{InputFrame, picture, picture_format, video_facts};
@@ -36,6 +38,8 @@ pub struct Detector {
     model: Model,
     faces: Mtcnn,
     device: Device,
+    #[cfg(unix)]
+    decoder: Option<DecoderProcess>,
 }
 
 impl Detector {
@@ -61,7 +65,21 @@ impl Detector {
     /// [`Error::Device`] when the face detector cannot be made on `device`.
     pub fn new(model: Model, device: &Device) -> Result<Self, Error> {
         let faces = face_detector(ScanOptions::default().min_face, device)?;
-        Ok(Self { model, faces, device: device.clone() })
+        Ok(Self {
+            model,
+            faces,
+            device: device.clone(),
+            #[cfg(unix)]
+            decoder: None,
+        })
+    }
+
+    /// Decodes videos in a process of its own from now on, which can do nothing else: for files
+    /// from strangers. The reports are the same.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn isolated_by(self, decoder: &DecoderProcess) -> Self {
+        Self { decoder: Some(decoder.clone()), ..self }
     }
 
     /// The classifier.
@@ -127,6 +145,10 @@ impl Detector {
         }
         if options.untrusted {
             reading = reading.limits(Limits::untrusted());
+        }
+        #[cfg(unix)]
+        if let Some(decoder) = &self.decoder {
+            reading = reading.isolated_by(decoder);
         }
         let mut reader = reading.open(path).map_err(|e| Error::input(&name, e))?;
         let facts = video_facts(path, reader.info(), options).map_err(|e| Error::input(&name, e))?;

@@ -10,7 +10,7 @@ use deeptell_data::{
 };
 use deeptell_image::{FaceCrop, RgbImage};
 use deeptell_mtcnn::Face;
-use deeptell_video::{Limits, Sampling, VideoReader};
+use deeptell_video::{Limits, Sampling, VideoOptions, VideoReader};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -168,6 +168,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
 struct Store {
     folder: PathBuf,
     settings: Settings,
+    /// How videos are opened.
+    reading: VideoOptions,
 }
 
 impl Store {
@@ -190,7 +192,10 @@ impl Store {
         }
         let done = folder.join("done");
         fs::create_dir_all(&done).with_context(|| format!("cannot create {}", done.display()))?;
-        Ok(Self { folder: folder.to_owned(), settings })
+        let reading = VideoReader::options().limits(Limits::untrusted());
+        #[cfg(unix)]
+        let reading = reading.isolated_by(&crate::isolation::decoder()?);
+        Ok(Self { folder: folder.to_owned(), settings, reading })
     }
 
     fn part(&self, sample: &Sample) -> PathBuf {
@@ -236,7 +241,7 @@ impl Store {
         } else if self.settings.in_place.is_some() {
             anyhow::bail!("this is a video, and --in-place is for pictures: leave the option out");
         } else {
-            let mut reader = VideoReader::options().limits(Limits::untrusted()).open(&sample.path)?;
+            let mut reader = self.reading.clone().open(&sample.path)?;
             for frame in reader.sample(Sampling::Uniform(self.settings.frames)) {
                 let frame = frame?;
                 // The same picture twice would count twice in training.

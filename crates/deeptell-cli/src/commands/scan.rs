@@ -48,7 +48,8 @@ pub(crate) struct Args {
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     device: DeviceName,
-    /// Lift the bounds on formats, sizes and decoding time that protect from hostile files.
+    /// Lift what protects from hostile files: bounds on formats, sizes and decoding time, and the
+    /// process of its own that each file is decoded in.
     #[arg(long)]
     trusted: bool,
     /// End with exit code 1 when a verdict is this, or worse.
@@ -85,6 +86,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         Some(path) => Detector::load(path, &device)?,
         None => Detector::shipped(&device)?,
     };
+    #[cfg(unix)]
+    let detector = if args.trusted { detector } else { detector.isolated_by(&crate::isolation::decoder()?) };
     let options = ScanOptions {
         frames: args.frames,
         min_face: args.min_face,
