@@ -5,6 +5,7 @@ use crate::direct::{Direct, Gradients};
 use crate::normalize::{Maps, Parameters};
 use crate::planes::PlaneLayout;
 use crate::pointwise::Pointwise;
+use crate::stack::Stack;
 use crate::{ConvGeometry, buffers};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -15,6 +16,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Flex, backend_extension};
 use burn::tensor::{Bytes, DType, Shape};
 use burn_flex::{FlexTensor, Layout};
+use std::sync::Arc;
 
 /// What [`crate::conv2d`] and its relatives need of a backend.
 #[backend_extension(Flex, Autodiff)]
@@ -47,6 +49,9 @@ pub(crate) trait InferenceKernels: Backend {
         geometry: ConvGeometry,
         activation: Activation,
     ) -> FloatTensor<Self>;
+
+    /// A whole network on `[n, h, w, c]`.
+    fn conv_stack(x: FloatTensor<Self>, stack: Arc<Stack>) -> FloatTensor<Self>;
 }
 
 /// The tensor with its cells in order and nothing else in its buffer.
@@ -143,6 +148,16 @@ impl InferenceKernels for Flex {
         activation: Activation,
     ) -> FlexTensor {
         convolve(x, weight, Some(bias), geometry, activation)
+    }
+
+    fn conv_stack(x: FlexTensor, stack: Arc<Stack>) -> FlexTensor {
+        let x = contiguous(x);
+        let [images, height, width, _] = x.layout().shape().dims();
+        #[expect(clippy::expect_used, reason = "the public function has checked the size")]
+        let [rows, columns, channels] = stack.output([height, width]).expect("images of a fitting size");
+        let output = stack.forward(x.storage(), images, [height, width]);
+        recycle(x);
+        tensor(output, Shape::from([images, rows, columns, channels]))
     }
 }
 

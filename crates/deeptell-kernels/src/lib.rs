@@ -5,7 +5,8 @@
 //! several times from kernels made for them. This crate adds such kernels, forward and
 //! backward, to Burn's Flex backend through its extension mechanism. They are functions on
 //! [`Tensor`] like any other: [`conv2d`], [`batch_norm_activation`] for training, and
-//! [`conv2d_bias_activation`] for inference.
+//! [`conv2d_bias_activation`] for inference. [`ConvStack`] runs a whole network of small dense
+//! convolutions with `PReLU` and max pooling in one pass.
 //!
 //! [`supports`] says whether a device runs them. Elsewhere use Burn's own operations, which
 //! compute the same:
@@ -50,14 +51,17 @@ mod buffers;
 mod direct;
 mod extension;
 mod matrix;
+mod network;
 mod normalize;
 mod planes;
 mod pointwise;
 mod split;
+mod stack;
 mod vector;
 
 pub use activation::Activation;
 pub use buffers::release_buffers;
+pub use network::{ConvStack, StackLayer};
 
 use burn::backend::Dispatch;
 use burn::tensor::activation::{hard_swish, relu};

@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
+use burn::nn::pool::MaxPool2dConfig;
 use burn::tensor::activation::{hard_swish, relu};
 use burn::tensor::{Device, Tensor, TensorData, module, ops::ConvOptions};
 use deeptell_kernels::{
-    Activation, ConvGeometry, batch_norm_activation, conv2d, conv2d_bias_activation, supports,
+    Activation, ConvGeometry, ConvStack, StackLayer, batch_norm_activation, conv2d, conv2d_bias_activation,
+    supports,
 };
 use proptest::prelude::*;
 
@@ -376,4 +378,127 @@ fn gamma_of_another_length_is_refused() {
     let x = random(1, [1, 3, 2, 5], &device);
     let one = Tensor::ones([2], &device);
     batch_norm_activation(x, one.clone(), one, 1e-3, Activation::Relu);
+}
+
+/// A row of a network: output channels, kernel height and width, pool.
+type Row = (usize, [usize; 2], Option<usize>);
+
+fn stack_layers(inputs: usize, rows: &[Row], seed: u64, device: &Device) -> Vec<StackLayer> {
+    let mut channels = inputs;
+    let layer = |(index, &(outputs, [height, width], pool)): (usize, &Row)| {
+        let inputs = std::mem::replace(&mut channels, outputs);
+        let seed = seed + 10 * index as u64;
+        let scale = (inputs as f32 * height as f32 * width as f32).sqrt().recip();
+        StackLayer {
+            weight: random(seed, [outputs, inputs, height, width], device) * scale,
+            bias: random(seed + 1, [outputs], device),
+            // Rising everywhere, falling somewhere, none at all.
+            slope: match index % 3 {
+                0 => Some(random(seed + 2, [outputs], device).abs()),
+                1 => Some(random(seed + 2, [outputs], device)),
+                _ => None,
+            },
+            pool,
+        }
+    };
+    rows.iter().enumerate().map(layer).collect()
+}
+
+/// The same network by Burn's own operations, channels last at both ends.
+fn burn_stack(layers: &[StackLayer], x: Tensor<4>) -> Tensor<4> {
+    let x = layers.iter().fold(x.permute([0, 3, 1, 2]), |x, layer| {
+        let options = ConvOptions::new([1; 2], [0; 2], [1; 2], 1);
+        let y = module::conv2d(x, layer.weight.clone(), Some(layer.bias.clone()), options);
+        let y = match &layer.slope {
+            Some(slope) => burn::tensor::activation::prelu(y, slope.clone()),
+            None => y,
+        };
+        match layer.pool {
+            Some(side) => {
+                MaxPool2dConfig::new([side; 2]).with_strides([2, 2]).with_ceil_mode(true).init().forward(y)
+            }
+            None => y,
+        }
+    });
+    x.permute([0, 2, 3, 1])
+}
+
+#[test]
+fn a_stack_computes_what_its_layers_do() {
+    let device = Device::flex();
+    // The networks of a cascaded face detector, then shapes no kernel was made for.
+    let proposal: &[Row] =
+        &[(10, [3; 2], Some(2)), (16, [3; 2], None), (32, [3; 2], None), (6, [1; 2], None)];
+    let refinement: &[Row] = &[
+        (28, [3; 2], Some(3)),
+        (48, [3; 2], Some(3)),
+        (64, [2; 2], None),
+        (128, [3; 2], None),
+        (6, [1; 2], None),
+    ];
+    let output: &[Row] = &[
+        (32, [3; 2], Some(3)),
+        (64, [3; 2], Some(3)),
+        (64, [3; 2], Some(2)),
+        (128, [2; 2], None),
+        (256, [3; 2], None),
+        (16, [1; 2], None),
+    ];
+    let odd: &[Row] = &[(5, [2, 4], None), (81, [3, 1], Some(2)), (17, [1, 2], Some(3)), (3, [2; 2], None)];
+    let cases: [(usize, &[Row], [usize; 3]); 12] = [
+        (3, proposal, [1, 12, 12]),
+        (3, proposal, [1, 11, 30]),
+        (3, proposal, [2, 45, 83]),
+        (3, refinement, [1, 24, 24]),
+        (3, refinement, [19, 24, 24]),
+        (3, output, [1, 48, 48]),
+        (3, output, [10, 48, 48]),
+        (2, odd, [3, 16, 21]),
+        (40, odd, [2, 17, 22]),
+        (1, &[(7, [3; 2], Some(1))], [2, 9, 6]),
+        (4, &[(1, [1; 2], None)], [3, 1, 1]),
+        (6, &[(20, [4, 5], None), (33, [1; 2], None)], [9, 4, 5]),
+    ];
+    for (case, (inputs, rows, [images, height, width])) in cases.into_iter().enumerate() {
+        let layers = stack_layers(inputs, rows, 100 * case as u64, &device);
+        let x = random(7, [images, height, width, inputs], &device);
+        let stack = ConvStack::new(&layers);
+        let found = stack.forward(x.clone());
+        let expected = burn_stack(&layers, x);
+        assert_eq!(Some(found.dims()[1..].to_vec()), stack.output(height, width).map(|size| size.to_vec()));
+        let difference = difference(found, expected);
+        assert!(difference < 1e-5, "case {case}: {difference}");
+    }
+}
+
+#[test]
+fn images_of_a_stack_do_not_touch_each_other() {
+    let device = Device::flex();
+    let layers = stack_layers(3, &[(28, [3; 2], Some(3)), (48, [3; 2], None), (9, [9; 2], None)], 3, &device);
+    let stack = ConvStack::new(&layers);
+    let x = random(4, [11, 24, 24, 3], &device);
+    let together = stack.forward(x.clone());
+    for image in 0..11 {
+        let alone = stack.forward(x.clone().narrow(0, image, 1));
+        assert_eq!(values(alone), values(together.clone().narrow(0, image, 1)), "image {image}");
+    }
+}
+
+#[test]
+fn a_stack_says_which_sizes_fit() {
+    let device = Device::flex();
+    let stack = ConvStack::new(&stack_layers(3, &[(4, [3; 2], Some(2)), (5, [2; 2], None)], 1, &device));
+    assert_eq!(stack.output(6, 5), Some([1, 1, 5]));
+    assert_eq!(stack.output(7, 9), Some([2, 3, 5]));
+    assert_eq!(stack.output(4, 9), None);
+    assert_eq!(stack.output(0, 0), None);
+}
+
+#[test]
+#[should_panic(expected = "takes 3 channels, but gets 4")]
+fn layers_of_a_stack_must_fit() {
+    let device = Device::flex();
+    let mut layers = stack_layers(3, &[(4, [3; 2], None)], 1, &device);
+    layers.push(layers[0].clone());
+    let _ = ConvStack::new(&layers);
 }

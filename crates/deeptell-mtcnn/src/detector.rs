@@ -4,7 +4,7 @@ use deeptell_image::{Landmarks, Overlap, Point, Rect, RgbImage};
 
 use crate::candidate::{regressed, suppress};
 use crate::crops::{Batches, Verdict};
-use crate::network::{Networks, ONet, RNet};
+use crate::network::{Fused, Networks, ONet, RNet, answers};
 use crate::{Candidate, Face, MtcnnConfig, MtcnnError};
 
 /// Batch sizes bound the activations of a forward pass to some 15 MB.
@@ -23,6 +23,8 @@ const OUTPUT_OVERLAP: f32 = 0.7;
 pub struct Mtcnn {
     pub(crate) config: MtcnnConfig,
     pub(crate) networks: Networks,
+    /// The networks in the form that is fastest here, where there is one.
+    pub(crate) fused: Option<Fused>,
     pub(crate) device: Device,
 }
 
@@ -36,7 +38,9 @@ impl Mtcnn {
     }
 
     pub(crate) fn from_networks(config: MtcnnConfig, networks: Networks, device: &Device) -> Self {
-        Self { config, networks: networks.no_grad(), device: device.clone() }
+        let networks = networks.no_grad();
+        let fused = Fused::new(&networks, device);
+        Self { config, networks, fused, device: device.clone() }
     }
 
     /// The settings the detector was made with.
@@ -65,9 +69,15 @@ impl Mtcnn {
     /// # Errors
     /// [`MtcnnError::Device`] when the device fails.
     pub fn detect_batch(&self, images: &[RgbImage]) -> Result<Vec<Vec<Face>>, MtcnnError> {
-        let proposed = self.propose(images)?;
-        let refined = self.refine(images, &proposed)?;
-        self.conclude(images, &refined)
+        // On a worker of the pool, where the many short parallel loops need no wake-up each.
+        let mut faces = Ok(Vec::new());
+        rayon::scope(|_| {
+            faces = self.propose(images).and_then(|proposed| {
+                let refined = self.refine(images, &proposed)?;
+                self.conclude(images, &refined)
+            });
+        });
+        faces
     }
 
     /// The second stage alone: what R-Net leaves of `candidates`, one list an image, as corrected
@@ -84,6 +94,9 @@ impl Mtcnn {
         candidates: &[Vec<Candidate>],
     ) -> Result<Vec<Vec<Candidate>>, MtcnnError> {
         let verdicts = self.judge(images, candidates, &REFINEMENT, |crops| {
+            if let Some(fused) = &self.fused {
+                return answers(&fused.rnet, crops);
+            }
             let output = self.networks.rnet.forward(crops);
             Tensor::cat(vec![output.probability, output.regression], 1)
         })?;
@@ -116,6 +129,9 @@ impl Mtcnn {
         candidates: &[Vec<Candidate>],
     ) -> Result<Vec<Vec<Face>>, MtcnnError> {
         let verdicts = self.judge(images, candidates, &OUTPUT, |crops| {
+            if let Some(fused) = &self.fused {
+                return answers(&fused.onet, crops);
+            }
             let output = self.networks.onet.forward(crops);
             Tensor::cat(vec![output.probability, output.regression, output.landmarks], 1)
         })?;

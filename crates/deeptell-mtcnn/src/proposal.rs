@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, TensorData};
 use deeptell_image::{Overlap, Rect, RgbImage};
 
 use crate::candidate::{regressed, suppress};
-use crate::network::PNet;
+use crate::network::{PNet, answers};
 use crate::pyramid::{Level, Tile, pyramid};
 use crate::resample::resample_part;
 use crate::{Candidate, Mtcnn, MtcnnError, Window};
@@ -75,6 +75,9 @@ impl Mtcnn {
         let size = [level.width, level.height];
         resample_part(image, Window::whole(image), size, columns, rows, &mut planes);
         let pixels = Tensor::from_data(TensorData::new(planes, shape), &self.device);
+        if let Some(fused) = &self.fused {
+            return answers(&fused.pnet, pixels).swap_dims(0, 1);
+        }
         let output = self.networks.pnet.forward(pixels);
         Tensor::cat(vec![output.probability, output.regression], 1).reshape([5, tile.cells()])
     }

@@ -4,12 +4,14 @@
 //!
 //! All take RGB planes normalised to `-1..=1` (see [`resample`](crate::resample)).
 
+mod fused;
 mod onet;
 mod pnet;
 mod rnet;
 mod trunk;
 mod weights;
 
+pub(crate) use fused::{Fused, answers};
 pub use onet::{ONet, ONetOutput};
 pub use pnet::{PNet, PNetOutput};
 pub use rnet::{RNet, RNetOutput};

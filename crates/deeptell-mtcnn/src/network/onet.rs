@@ -1,9 +1,10 @@
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig, PRelu, PReluConfig};
 use burn::tensor::{Device, Tensor};
+use deeptell_kernels::StackLayer;
 
-use super::face_probability;
 use super::trunk::{Row, Trunk, row};
+use super::{face_probability, fused};
 
 const TABLE: [Row; 4] = [row(32, 3, Some(3)), row(64, 3, Some(3)), row(64, 3, Some(2)), row(128, 2, None)];
 
@@ -44,6 +45,16 @@ impl ONet {
             regression: LinearConfig::new(256, 4).init(device),
             landmarks: LinearConfig::new(256, 10).init(device),
         }
+    }
+
+    /// The network for the fused kernels.
+    pub(super) fn layers(&self) -> Vec<StackLayer> {
+        let dense = fused::dense_over(&self.dense, 3, &self.activation);
+        let last = fused::last(
+            fused::of_linear(&self.face),
+            vec![fused::of_linear(&self.regression), fused::of_linear(&self.landmarks)],
+        );
+        [self.trunk.layers(), vec![dense, last]].concat()
     }
 
     /// # Shapes

@@ -1,9 +1,10 @@
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::{Device, Tensor};
+use deeptell_kernels::StackLayer;
 
-use super::face_probability;
 use super::trunk::{Row, Trunk, row};
+use super::{face_probability, fused};
 
 const TABLE: [Row; 3] = [row(10, 3, Some(2)), row(16, 3, None), row(32, 3, None)];
 
@@ -44,6 +45,13 @@ impl PNet {
     /// The convolutions take 2, 2 and 2; the pool halves, rounding up.
     pub const fn cells(pixels: usize) -> usize {
         pixels.saturating_sub(2).div_ceil(2).saturating_sub(4)
+    }
+
+    /// The network for the fused kernels.
+    pub(super) fn layers(&self) -> Vec<StackLayer> {
+        let last =
+            fused::last(fused::of_convolution(&self.face), vec![fused::of_convolution(&self.regression)]);
+        [self.trunk.layers(), vec![last]].concat()
     }
 
     /// # Shapes

@@ -1,9 +1,10 @@
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig, PRelu, PReluConfig};
 use burn::tensor::{Device, Tensor};
+use deeptell_kernels::StackLayer;
 
-use super::face_probability;
 use super::trunk::{Row, Trunk, row};
+use super::{face_probability, fused};
 
 const TABLE: [Row; 3] = [row(28, 3, Some(3)), row(48, 3, Some(3)), row(64, 2, None)];
 
@@ -39,6 +40,13 @@ impl RNet {
             face: LinearConfig::new(128, 2).init(device),
             regression: LinearConfig::new(128, 4).init(device),
         }
+    }
+
+    /// The network for the fused kernels.
+    pub(super) fn layers(&self) -> Vec<StackLayer> {
+        let dense = fused::dense_over(&self.dense, 3, &self.activation);
+        let last = fused::last(fused::of_linear(&self.face), vec![fused::of_linear(&self.regression)]);
+        [self.trunk.layers(), vec![dense, last]].concat()
     }
 
     /// # Shapes

@@ -3,6 +3,9 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{PRelu, PReluConfig};
 use burn::tensor::{Device, Tensor};
+use deeptell_kernels::StackLayer;
+
+use super::fused;
 
 /// One row of a network's table: an unpadded convolution of stride 1, a `PReLU` with one
 /// slope a channel and, in most rows, a max pool of stride 2.
@@ -63,6 +66,15 @@ impl Trunk {
                 None => x,
             }
         })
+    }
+
+    /// The same for the fused kernels.
+    pub(super) fn layers(&self) -> Vec<StackLayer> {
+        let pool = |block: &Block| block.pool.as_ref().map(|pool| pool.kernel_size[0]);
+        self.blocks
+            .iter()
+            .map(|block| fused::convolution(&block.convolution, Some(&block.activation), pool(block)))
+            .collect()
     }
 
     /// [`forward`](Self::forward), flattened for a dense layer in the order width, height,
