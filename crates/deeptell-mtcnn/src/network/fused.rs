@@ -1,3 +1,4 @@
+use burn::module::Param;
 use burn::nn::conv::Conv2d;
 use burn::nn::{Linear, PRelu};
 use burn::tensor::{Device, Tensor, activation::sigmoid};
@@ -43,12 +44,7 @@ pub(crate) fn answers(network: &ConvStack, images: Tensor<4>) -> Tensor<2> {
 /// A convolution and its activation.
 pub(super) fn convolution(layer: &Conv2d, activation: Option<&PRelu>, pool: Option<usize>) -> StackLayer {
     let weight = layer.weight.val();
-    StackLayer {
-        bias: bias(layer.bias.as_ref().map(|b| b.val()), &weight),
-        weight,
-        slope: slope(activation),
-        pool,
-    }
+    StackLayer { bias: bias(layer.bias.as_ref(), &weight), weight, slope: slope(activation), pool }
 }
 
 /// A dense layer over a feature map of `side` rows and columns, as a convolution whose window is
@@ -58,7 +54,7 @@ pub(super) fn dense_over(layer: &Linear, side: usize, activation: &PRelu) -> Sta
     let [inputs, outputs] = weight.dims();
     let weight = weight.reshape([side, side, inputs / (side * side), outputs]).permute([3, 2, 1, 0]);
     StackLayer {
-        bias: bias(layer.bias.as_ref().map(|b| b.val()), &weight),
+        bias: bias(layer.bias.as_ref(), &weight),
         weight,
         slope: slope(Some(activation)),
         pool: None,
@@ -90,21 +86,21 @@ pub(super) fn last(face: (Tensor<2>, Tensor<1>), others: Vec<(Tensor<2>, Tensor<
 /// Weight `[outputs, inputs]` and bias of a dense layer.
 pub(super) fn of_linear(layer: &Linear) -> (Tensor<2>, Tensor<1>) {
     let weight = layer.weight.val().swap_dims(0, 1);
-    let bias = layer.bias.as_ref().map(|b| b.val());
-    let zeros = Tensor::zeros([weight.dims()[0]], &weight.device());
-    (weight, bias.unwrap_or(zeros))
+    let bias = bias(layer.bias.as_ref(), &weight);
+    (weight, bias)
 }
 
 /// Weight `[outputs, inputs]` and bias of a 1x1 convolution.
 pub(super) fn of_convolution(layer: &Conv2d) -> (Tensor<2>, Tensor<1>) {
     let weight = layer.weight.val();
-    let bias = bias(layer.bias.as_ref().map(|b| b.val()), &weight);
+    let bias = bias(layer.bias.as_ref(), &weight);
     let [outputs, inputs, ..] = weight.dims();
     (weight.reshape([outputs, inputs]), bias)
 }
 
-fn bias(bias: Option<Tensor<1>>, weight: &Tensor<4>) -> Tensor<1> {
-    bias.unwrap_or_else(|| Tensor::zeros([weight.dims()[0]], &weight.device()))
+/// The bias of a layer of as many outputs as `weight` has rows; zeros where it has none.
+fn bias<const D: usize>(bias: Option<&Param<Tensor<1>>>, weight: &Tensor<D>) -> Tensor<1> {
+    bias.map_or_else(|| Tensor::zeros([weight.dims()[0]], &weight.device()), Param::val)
 }
 
 fn slope(activation: Option<&PRelu>) -> Option<Tensor<1>> {
