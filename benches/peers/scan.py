@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Time a whole scan, file to probability: `deeptell scan` against the usual Python pipeline.
 
-    python scan.py --deeptell PROGRAM PATH...
+    python scan.py --ours PROGRAM PATH...
 
 The peer is what a student of the subject writes today: OpenCV decodes 12 frames spread evenly over the clip, the
 MTCNN of facenet-pytorch finds the face in each, torchvision's MobileNetV3-Small classifies the 224x224 crops, and
@@ -136,7 +136,7 @@ def describe(clips):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--deeptell", required=True, help="our program, built in release mode")
+    parser.add_argument("--ours", required=True, help="our program, built in release mode")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--min-face", type=int, default=40, help="smallest face in pixels, for both (default 40)")
     parser.add_argument("paths", type=Path, nargs="+", help="videos, or folders of them")
@@ -149,7 +149,7 @@ def main():
     ours, theirs = [], []
     for number in range(1, arguments.rounds + 1):
         theirs_now, their_faces = peer_seconds(peer, clips)
-        ours_now, our_faces = our_seconds(arguments.deeptell, clips, arguments.min_face)
+        ours_now, our_faces = our_seconds(arguments.ours, clips, arguments.min_face)
         theirs.append(theirs_now)
         ours.append(ours_now)
         print(

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::peers::Request;
+use crate::peers::{COMPARISONS, Request};
 
 /// What `cargo xtask --help` prints.
 pub(crate) const HELP: &str = "\
@@ -19,8 +19,9 @@ Tasks:
   check    Formatting, lints, documentation, architecture, licences, spelling
   peers    Measure us against the tools people use today, in the same run
              cargo xtask peers scan [--input PATH]... [--json FILE]
-           --input  a video or a folder of videos (default: datasets/sample)
-           --json   append the comparison to FILE, one JSON line each
+           --input  a file or a folder to measure on; without it the table in
+                    BENCHMARKS.md is made again, on what ships
+           --json   append the comparisons to FILE, one JSON line each
   sample   Make datasets/sample again from public portraits
 
 demo, test, check and peers run setup first: it does nothing when all is there.
@@ -75,12 +76,13 @@ pub(crate) fn parse(words: &[String]) -> Result<Task, String> {
 
 fn parse_peers(words: &[String]) -> Result<Request, String> {
     let mut words = words.iter();
-    match words.next().map(String::as_str) {
-        Some("scan") => {}
-        Some(other) => return Err(format!("`peers` cannot measure `{other}`; it knows: scan")),
-        None => return Err("`peers` needs to know what to measure: scan".to_owned()),
-    }
-    let mut request = Request::default();
+    let known = || COMPARISONS.iter().map(|comparison| comparison.name).collect::<Vec<_>>().join(", ");
+    let name = words.next().ok_or_else(|| format!("`peers` needs to know what to measure: {}", known()))?;
+    let comparison = COMPARISONS
+        .iter()
+        .find(|comparison| comparison.name == name)
+        .ok_or_else(|| format!("`peers` cannot measure `{name}`; it knows: {}", known()))?;
+    let mut request = Request { comparison, inputs: Vec::new(), json: None };
     while let Some(option) = words.next() {
         let mut value = || words.next().map(PathBuf::from).ok_or(format!("`{option}` needs a path"));
         match option.as_str() {
@@ -125,13 +127,23 @@ mod tests {
 
     #[test]
     fn peers_takes_inputs_and_a_file_for_the_figures() {
+        let scan = COMPARISONS.iter().find(|comparison| comparison.name == "scan").unwrap();
         let request = Request {
+            comparison: scan,
             json: Some(PathBuf::from("out.jsonl")),
             inputs: vec![PathBuf::from("a.mp4"), PathBuf::from("clips")],
         };
         let parsed = parse_line("peers scan --input a.mp4 --json out.jsonl --input clips");
         assert_eq!(parsed, Ok(Task::Peers(request)));
-        assert_eq!(parse_line("peers scan"), Ok(Task::Peers(Request::default())));
+        let plain = Request { comparison: scan, inputs: Vec::new(), json: None };
+        assert_eq!(parse_line("peers scan"), Ok(Task::Peers(plain)));
+    }
+
+    #[test]
+    fn every_comparison_is_in_the_help_text() {
+        for comparison in COMPARISONS {
+            assert!(HELP.contains(&format!("cargo xtask peers {} ", comparison.name)), "{}", comparison.name);
+        }
     }
 
     #[test]

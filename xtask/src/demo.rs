@@ -12,7 +12,7 @@ use crate::freshness::{Stamps, fingerprint};
 use crate::process::{NotReady, run_step};
 use crate::sample::SAMPLE;
 use crate::setup;
-use crate::workspace::Workspace;
+use crate::workspace::{Program, Workspace};
 
 /// Everything the demo makes.
 const OUT: &str = "target/demo";
@@ -85,7 +85,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     setup::ensure()?;
     let (real, fake) = (first_clip("real")?, first_clip("fake")?);
     let build = Instant::now();
-    let deeptell = workspace.build_deeptell()?;
+    let deeptell = workspace.build(Program::Deeptell)?;
 
     let stamps = Stamps { folder: Path::new(OUT).join("stamps") };
     let mut times = vec![("build", Some(build.elapsed()))];

@@ -12,6 +12,7 @@
 mod arguments;
 mod check;
 mod demo;
+mod figures;
 mod freshness;
 mod invariants;
 mod peers;

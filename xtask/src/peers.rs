@@ -11,43 +11,74 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::figures;
 use crate::process::{NotReady, is_installed, output_of, run_step};
 use crate::sample::SAMPLE;
 use crate::setup;
-use crate::workspace::Workspace;
+use crate::workspace::{Program, Workspace};
+
+/// One kind of work that is measured against peers.
+///
+/// Its script is `benches/peers/NAME.py`, its pins are `benches/peers/requirements-NAME.txt`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Comparison {
+    /// What `cargo xtask peers` calls it.
+    pub(crate) name: &'static str,
+    /// Our side, which the script gets as `--ours`.
+    program: Program,
+    /// What the script measures on when nothing else is asked for; it may make its own input.
+    inputs: &'static [&'static str],
+}
+
+/// Everything that is measured.
+pub(crate) const COMPARISONS: &[Comparison] =
+    &[Comparison { name: "scan", program: Program::Deeptell, inputs: &[SAMPLE] }];
 
 /// What to measure, on what, and where the figures go.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// Videos and folders of videos; empty means the sample that ships.
+    /// The work.
+    pub(crate) comparison: &'static Comparison,
+    /// Files and folders to measure on; empty means those of the comparison, and that the table in BENCHMARKS.md
+    /// is made again.
     pub(crate) inputs: Vec<PathBuf>,
     /// A JSON Lines file to append the comparison to.
     pub(crate) json: Option<PathBuf>,
 }
 
-/// Measures a whole scan, from file to probability, and prints one JSON line.
+/// Measures one kind of work and prints one JSON line a comparison.
 ///
 /// # Errors
 /// When Python or a peer is missing, either side fails, or the script reports something that is no comparison.
 pub(crate) fn run(workspace: &Workspace, request: &Request) -> Result<()> {
+    let Comparison { name, program, inputs } = request.comparison;
     setup::ensure()?;
-    let deeptell = workspace.build_deeptell()?;
-    let python =
-        environment(Path::new("benches/peers/requirements-scan.txt"), Path::new("target/peers/scan"))?;
+    let ours = workspace.build(*program)?;
+    let pins = format!("benches/peers/requirements-{name}.txt");
+    let python = environment(Path::new(&pins), &Path::new("target/peers").join(name))?;
 
-    let mut command = Command::new(python);
-    command.arg("benches/peers/scan.py").arg("--deeptell").arg(deeptell);
+    let mut command = Command::new(&python);
+    command.arg(format!("benches/peers/{name}.py")).arg("--ours").arg(ours);
     match request.inputs.as_slice() {
-        [] => command.arg(SAMPLE),
+        [] => command.args(*inputs),
         inputs => command.args(inputs),
     };
-    let lines = output_of(&mut command).context("step `peers scan` failed")?;
+    let lines = output_of(&mut command).with_context(|| format!("step `peers {name}` failed"))?;
+    let mut comparisons = Vec::new();
     for line in lines.lines() {
-        check_comparison(line)?;
+        comparisons.push(comparison(line)?);
         println!("{line}");
         if let Some(file) = &request.json {
             append(file, line)?;
         }
+    }
+    if comparisons.is_empty() {
+        bail!("benches/peers/{name}.py measured nothing");
+    }
+    if request.inputs.is_empty() {
+        let machine = output_of(Command::new(&python).arg("benches/peers/machine.py"))?;
+        figures::write(name, machine.trim(), &comparisons)?;
+        eprintln!("The table in {} is new.", figures::PAGE);
     }
     Ok(())
 }
@@ -72,8 +103,8 @@ fn environment(requirements: &Path, folder: &Path) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// Refuses a line that lacks a field, or whose ratio is not ours over the peer's.
-fn check_comparison(line: &str) -> Result<()> {
+/// Reads a line; refuses one that lacks a field, or whose ratio is not ours over the peer's.
+fn comparison(line: &str) -> Result<Value> {
     let comparison: Value = serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))?;
     for field in ["work", "input", "peer_name", "unit"] {
         comparison[field].as_str().with_context(|| format!("no text `{field}` in {line}"))?;
@@ -88,7 +119,7 @@ fn check_comparison(line: &str) -> Result<()> {
     if (number("ratio")? / expected - 1.0).abs() > 0.01 {
         bail!("`ratio` is not ours over peer in {line}");
     }
-    Ok(())
+    Ok(comparison)
 }
 
 fn append(file: &Path, line: &str) -> Result<()> {
@@ -104,40 +135,51 @@ mod tests {
 
     use super::*;
 
-    fn comparison() -> Value {
+    fn measured() -> Value {
         json!({"work": "scan", "input": "12 clips", "threads": 1, "ours": 250.0, "peer": 1000.0,
                "peer_name": "facenet-pytorch", "unit": "CPU ms a clip", "ratio": 0.25})
     }
 
     #[test]
     fn a_whole_comparison_is_accepted() {
-        check_comparison(&comparison().to_string()).unwrap();
+        comparison(&measured().to_string()).unwrap();
     }
 
     #[test]
     fn a_missing_field_is_named() {
         for field in ["work", "input", "threads", "ours", "peer", "peer_name", "unit", "ratio"] {
-            let mut comparison = comparison();
-            comparison.as_object_mut().unwrap().remove(field);
-            let error = check_comparison(&comparison.to_string()).unwrap_err();
+            let mut wrong = measured();
+            wrong.as_object_mut().unwrap().remove(field);
+            let error = comparison(&wrong.to_string()).unwrap_err();
             assert!(error.to_string().contains(&format!("`{field}`")), "{error}");
         }
     }
 
     #[test]
     fn a_ratio_the_wrong_way_round_is_refused() {
-        let mut comparison = comparison();
-        comparison["ratio"] = json!(4.0);
-        let error = check_comparison(&comparison.to_string()).unwrap_err();
+        let mut wrong = measured();
+        wrong["ratio"] = json!(4.0);
+        let error = comparison(&wrong.to_string()).unwrap_err();
         assert!(error.to_string().contains("ratio"), "{error}");
     }
 
     #[test]
     fn zero_and_missing_times_are_refused() {
         for value in [json!(0.0), json!(-1.0), Value::Null] {
-            let mut comparison = comparison();
-            comparison["ours"] = value;
-            assert!(check_comparison(&comparison.to_string()).is_err());
+            let mut wrong = measured();
+            wrong["ours"] = value;
+            assert!(comparison(&wrong.to_string()).is_err());
+        }
+    }
+
+    #[test]
+    fn every_comparison_has_its_script_its_pins_and_its_place_on_the_page() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let page = fs::read_to_string(root.join(figures::PAGE)).unwrap();
+        for Comparison { name, .. } in COMPARISONS {
+            assert!(root.join(format!("benches/peers/{name}.py")).is_file(), "{name}");
+            assert!(root.join(format!("benches/peers/requirements-{name}.txt")).is_file(), "{name}");
+            assert!(page.contains(&figures::begin(name)) && page.contains(&figures::end(name)), "{name}");
         }
     }
 }

@@ -8,6 +8,13 @@ use serde_json::Value;
 
 use crate::process::{NotReady, cargo, output_of};
 
+/// A program of ours that a task runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// The command line.
+    Deeptell,
+}
+
 /// The root of the checkout; every command runs there.
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
@@ -26,18 +33,25 @@ impl Workspace {
         Ok(Self { root })
     }
 
-    /// Builds the command line in release mode and returns the path of its program.
+    /// Builds one of our programs in release mode and returns its path.
     ///
     /// # Errors
     /// When the build fails.
-    pub(crate) fn build_deeptell(&self) -> Result<PathBuf> {
-        crate::process::run_step("build", cargo().args(["build", "--release", "--package", "deeptell-cli"]))?;
+    pub(crate) fn build(&self, program: Program) -> Result<PathBuf> {
+        let mut build = cargo();
+        build.args(["build", "--release", "--package"]);
+        let (folder, name) = match program {
+            Program::Deeptell => {
+                build.arg("deeptell-cli");
+                ("release", "deeptell")
+            }
+        };
+        crate::process::run_step("build", &mut build)?;
         let metadata = output_of(cargo().args(["metadata", "--format-version=1", "--no-deps"]))?;
         let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata wrote no JSON")?;
         let target =
             metadata["target_directory"].as_str().context("cargo metadata names no target folder")?;
-        let program = format!("deeptell{}", env::consts::EXE_SUFFIX);
-        let built = Path::new(target).join("release").join(program);
+        let built = Path::new(target).join(folder).join(format!("{name}{}", env::consts::EXE_SUFFIX));
         // Shown and passed on as a short path where it lies inside the checkout.
         Ok(built.strip_prefix(&self.root).map_or(built.clone(), |inside| Path::new(".").join(inside)))
     }
