@@ -1,6 +1,6 @@
 use std::f32::consts::TAU;
 
-use deeptell_image::{Point, Similarity, warp};
+use deeptell_image::{Point, Similarity, warp_stretched};
 use image::{RgbImage, imageops};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::DataError;
 use crate::chance::{happens, signed, within};
 use crate::color::ColorTransform;
-use crate::degrade::{blur, jpeg, shrink_and_enlarge};
+use crate::degrade::{add_noise, blur, jpeg, shrink_and_enlarge};
 
 /// Random changes that keep the label: what a network must learn to look past.
 ///
@@ -47,6 +47,10 @@ pub struct Augmentation {
     pub zoom: [f32; 2],
     /// Largest shift along each axis, as a share of the picture.
     pub shift: f32,
+    /// Largest stretch, to either side and evenly in its logarithm, drawn together with zoom and shift: 1.2 makes
+    /// faces up to 1.2 times as wide or as narrow. Videos are stored, cut and scaled with wrong proportions often
+    /// enough.
+    pub stretch: f32,
     /// How often the colours change (the four following together).
     pub color_probability: f64,
     /// Brightness is multiplied by 1 plus or minus up to this.
@@ -65,6 +69,10 @@ pub struct Augmentation {
     pub rescale_probability: f64,
     /// Smallest and largest factor by which it is scaled down.
     pub rescale: [f32; 2],
+    /// How often noise is added, to every channel of every pixel by itself.
+    pub noise_probability: f64,
+    /// Smallest and largest standard deviation of the Gaussian noise, in levels of 255.
+    pub noise_sigma: [f32; 2],
     /// How often the picture is compressed and decoded again.
     pub jpeg_probability: f64,
     /// Lowest and highest JPEG quality, 1 to 100.
@@ -81,6 +89,7 @@ impl Default for Augmentation {
             framing_probability: 0.8,
             zoom: [1.0, 1.18],
             shift: 0.05,
+            stretch: 1.0,
             color_probability: 0.5,
             brightness: 0.2,
             contrast: 0.2,
@@ -90,6 +99,8 @@ impl Default for Augmentation {
             blur_sigma: [0.4, 1.3],
             rescale_probability: 0.25,
             rescale: [1.1, 2.0],
+            noise_probability: 0.0,
+            noise_sigma: [1.0, 6.0],
             jpeg_probability: 0.5,
             jpeg_quality: [40, 100],
         }
@@ -107,6 +118,7 @@ impl Augmentation {
             color_probability: 0.0,
             blur_probability: 0.0,
             rescale_probability: 0.0,
+            noise_probability: 0.0,
             jpeg_probability: 0.0,
             ..Self::default()
         }
@@ -126,6 +138,7 @@ impl Augmentation {
             ("color_probability", self.color_probability),
             ("blur_probability", self.blur_probability),
             ("rescale_probability", self.rescale_probability),
+            ("noise_probability", self.noise_probability),
             ("jpeg_probability", self.jpeg_probability),
         ] {
             if !(0.0..=1.0).contains(&value) {
@@ -144,10 +157,14 @@ impl Augmentation {
                 return fail(field, &format!("must be from 0 to {limit}"));
             }
         }
+        if !(1.0..=4.0).contains(&self.stretch) {
+            return fail("stretch", "must be from 1 to 4");
+        }
         for (field, [low, high], least, most) in [
             ("zoom", self.zoom, 0.1, 10.0),
             ("blur_sigma", self.blur_sigma, 0.0, 50.0),
             ("rescale", self.rescale, 1.0, 64.0),
+            ("noise_sigma", self.noise_sigma, 0.0, 255.0),
             ("jpeg_quality", self.jpeg_quality.map(f32::from), 1.0, 100.0),
         ] {
             if !(least <= low && low <= high && high <= most) {
@@ -177,10 +194,12 @@ impl Augmentation {
         } else {
             0.0
         };
-        let (zoom, shift) = if happens(rng, self.framing_probability) {
-            (within(rng, self.zoom), [signed(rng, self.shift), signed(rng, self.shift)])
+        let (zoom, shift, stretch) = if happens(rng, self.framing_probability) {
+            let zoom = within(rng, self.zoom);
+            let shift = [signed(rng, self.shift), signed(rng, self.shift)];
+            (zoom, shift, signed(rng, self.stretch.ln()).exp())
         } else {
-            (1.0, [0.0, 0.0])
+            (1.0, [0.0, 0.0], 1.0)
         };
         let color = happens(rng, self.color_probability).then(|| {
             ColorTransform::IDENTITY
@@ -194,9 +213,12 @@ impl Augmentation {
             radians,
             zoom,
             shift,
+            stretch,
             color,
             blur_sigma: happens(rng, self.blur_probability).then(|| within(rng, self.blur_sigma)),
             rescale: happens(rng, self.rescale_probability).then(|| within(rng, self.rescale)),
+            noise: happens(rng, self.noise_probability)
+                .then(|| (within(rng, self.noise_sigma), rng.next_u64())),
             jpeg_quality: happens(rng, self.jpeg_probability)
                 .then(|| within(rng, self.jpeg_quality.map(f32::from)).round() as u8),
         }
@@ -210,9 +232,12 @@ pub struct AugmentationDraw {
     radians: f32,
     zoom: f32,
     shift: [f32; 2],
+    stretch: f32,
     color: Option<ColorTransform>,
     blur_sigma: Option<f32>,
     rescale: Option<f32>,
+    /// Standard deviation and seed.
+    noise: Option<(f32, u64)>,
     jpeg_quality: Option<u8>,
 }
 
@@ -233,6 +258,9 @@ impl AugmentationDraw {
         if let Some(factor) = self.rescale {
             image = shrink_and_enlarge(&image, factor);
         }
+        if let Some((sigma, seed)) = self.noise {
+            add_noise(&mut image, sigma, seed);
+        }
         if let Some(quality) = self.jpeg_quality {
             image = jpeg(&image, quality);
         }
@@ -241,14 +269,18 @@ impl AugmentationDraw {
 
     fn reframe(&self, image: &RgbImage) -> RgbImage {
         let (width, height) = image.dimensions();
-        let mut result = if self.radians == 0.0 && self.zoom == 1.0 && self.shift == [0.0, 0.0] {
+        let mut result = if self.radians == 0.0
+            && self.zoom == 1.0
+            && self.shift == [0.0, 0.0]
+            && self.stretch == 1.0
+        {
             image.clone()
         } else {
             let centre = Point::new(width as f32 / 2.0, height as f32 / 2.0);
             let shifted =
                 Point::new(centre.x + self.shift[0] * width as f32, centre.y + self.shift[1] * height as f32);
             let image_from_result = Similarity::about(shifted, centre, 1.0 / self.zoom, self.radians % TAU);
-            warp(image, &image_from_result, width, height)
+            warp_stretched(image, &image_from_result, self.stretch, width, height)
         };
         if self.flip {
             imageops::flip_horizontal_in_place(&mut result);
@@ -291,12 +323,18 @@ mod tests {
             "color" => one.color_probability = 1.0,
             "blur" => one.blur_probability = 1.0,
             "rescale" => one.rescale_probability = 1.0,
+            "noise" => one.noise_probability = 1.0,
+            "stretch" => {
+                one =
+                    Augmentation { zoom: [1.0; 2], shift: 0.0, stretch: 1.3, framing_probability: 1.0, ..one }
+            }
             _ => one.jpeg_probability = 1.0,
         }
         one
     }
 
-    const CHANGES: [&str; 7] = ["flip", "rotation", "framing", "color", "blur", "rescale", "jpeg"];
+    const CHANGES: [&str; 9] =
+        ["flip", "rotation", "framing", "stretch", "color", "blur", "rescale", "noise", "jpeg"];
 
     #[test]
     fn none_changes_nothing() {

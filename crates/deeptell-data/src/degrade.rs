@@ -6,6 +6,7 @@ use std::io::Cursor;
 use image::codecs::jpeg::{JpegDecoder, JpegEncoder};
 use image::{DynamicImage, RgbImage};
 use imageproc::filter::gaussian_blur_f32;
+use imageproc::noise::gaussian_noise_mut;
 
 use crate::resample::resample;
 
@@ -40,6 +41,13 @@ pub(crate) fn shrink_and_enlarge(image: &RgbImage, factor: f32) -> RgbImage {
     let small_side = |side: u32| (side as f32 / factor).ceil() as u32;
     let small = resample(image, factor, small_side(width), small_side(height));
     resample(&small, 1.0 / factor, width, height)
+}
+
+/// Adds Gaussian noise of a standard deviation in levels of 255, to every channel by itself.
+pub(crate) fn add_noise(image: &mut RgbImage, sigma: f32, seed: u64) {
+    if sigma > 0.0 && sigma.is_finite() {
+        gaussian_noise_mut(image, 0.0, sigma.into(), seed);
+    }
 }
 
 /// Compresses at `quality` (1 to 100) and decodes again. Sides that a JPEG cannot have (0, or

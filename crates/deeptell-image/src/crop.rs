@@ -1,4 +1,5 @@
 use image::RgbImage;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -47,7 +48,7 @@ pub enum CropError {
 /// times the longer side of the box. With it, the crop is turned and sized so that the five
 /// landmarks lie on a frontal template; `scale` then has the same meaning, because the
 /// template's unit is the height that MTCNN gives a frontal face.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FaceCrop {
     /// Side of the square crop, in pixels of the result.
     pub size: u32,

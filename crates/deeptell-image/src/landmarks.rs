@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Point;
@@ -5,7 +6,7 @@ use crate::Point;
 /// The five facial landmarks of MTCNN (Zhang et al. 2016, section II), in pixels.
 ///
 /// Left and right are as seen in the picture, not as the person would say.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Landmarks {
     /// Centre of the eye on the left of the picture.
     pub left_eye: Point,

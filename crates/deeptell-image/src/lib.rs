@@ -18,6 +18,7 @@
 //! # Ok::<(), deeptell_image::CropError>(())
 //! ```
 
+mod blur;
 mod crop;
 mod landmarks;
 mod nms;
@@ -25,10 +26,11 @@ mod rect;
 mod similarity;
 mod warp;
 
+pub use blur::blur_effect;
 pub use crop::{CropError, FaceCrop};
 pub use image::RgbImage;
 pub use landmarks::Landmarks;
 pub use nms::{Overlap, non_maximum_suppression};
 pub use rect::{Point, Rect};
 pub use similarity::Similarity;
-pub use warp::warp;
+pub use warp::{warp, warp_stretched};

@@ -1,7 +1,8 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A position in an image, in pixels: x to the right, y down.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Point {
     /// Pixels from the left edge.
     pub x: f32,
@@ -25,7 +26,7 @@ impl Point {
 ///
 /// It may reach beyond the image it belongs to: detectors extrapolate faces over the edge.
 /// A box whose `x2 <= x1` or `y2 <= y1` is empty and has area 0.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rect {
     /// Left edge.
     pub x1: f32,

@@ -12,10 +12,34 @@ use crate::{Point, Similarity};
 /// # Panics
 /// When `image` is empty (0 pixels wide or high).
 pub fn warp(image: &RgbImage, image_from_crop: &Similarity, width: u32, height: u32) -> RgbImage {
+    sample(image, |p| image_from_crop.apply(p), image_from_crop.scale(), width, height)
+}
+
+/// [`warp`] after a stretch: the result shows what `image_from_crop` shows, made `stretch` times
+/// as wide and left as high, about the middle of the result. Below 1 it becomes narrower.
+///
+/// # Panics
+/// When `image` is empty (0 pixels wide or high).
+pub fn warp_stretched(
+    image: &RgbImage,
+    image_from_crop: &Similarity,
+    stretch: f32,
+    width: u32,
+    height: u32,
+) -> RgbImage {
+    let middle = 0.5 * width as f32;
+    let narrowed = |p: Point| Point::new(middle + (p.x - middle) / stretch, p.y);
+    let scale = image_from_crop.scale() * stretch.recip().max(1.0);
+    sample(image, |p| image_from_crop.apply(narrowed(p)), scale, width, height)
+}
+
+/// The pixels of the result at the places that `place` gives, averaged over a grid when `scale`,
+/// pixels of the image a pixel of the result, is over 1.
+fn sample(image: &RgbImage, place: impl Fn(Point) -> Point, scale: f32, width: u32, height: u32) -> RgbImage {
     assert!(image.width() > 0 && image.height() > 0, "cannot sample an image without pixels");
     let source = Sampler::new(image);
     // Up to 8x shrinkage is averaged exactly enough; beyond that the grid stays at 8 x 8.
-    let grid = (image_from_crop.scale() - 1e-3).ceil().clamp(1.0, 8.0) as u32;
+    let grid = (scale - 1e-3).ceil().clamp(1.0, 8.0) as u32;
     let step = 1.0 / grid as f32;
     let weight = 1.0 / (grid * grid) as f32;
     let mut out = RgbImage::new(width, height);
@@ -28,7 +52,7 @@ pub fn warp(image: &RgbImage, image_from_crop: &Similarity, width: u32, height: 
                         x as f32 + (sub_x as f32 + 0.5) * step,
                         y as f32 + (sub_y as f32 + 0.5) * step,
                     );
-                    let value = source.at(image_from_crop.apply(p));
+                    let value = source.at(place(p));
                     for (s, v) in sum.iter_mut().zip(value) {
                         *s += v;
                     }
@@ -114,5 +138,21 @@ mod tests {
         let far = Similarity { tx: -1e6, ty: 1e6, ..Similarity::identity() };
         let out = warp(&gradient(), &far, 4, 4);
         assert!(out.pixels().all(|p| p == gradient().get_pixel(0, 15)));
+    }
+
+    #[test]
+    fn a_stretch_widens_about_the_middle() {
+        let identity = Similarity::identity();
+        assert_eq!(warp_stretched(&gradient(), &identity, 1.0, 32, 16), gradient());
+        let wide = warp_stretched(&gradient(), &identity, 2.0, 32, 16);
+        // Pixel centre 0.5 shows column 16 - 15.5 / 2 = 8.25 in edges, 7.75 in pixels; rows stay.
+        for (x, y) in [(0, 0), (31, 15)] {
+            let from = 16.0 + (x as f32 + 0.5 - 16.0) / 2.0;
+            let expected = gradient().get_pixel((from - 0.5).round() as u32, y).0;
+            let found = wide.get_pixel(x, y).0;
+            assert!(found.iter().zip(expected).all(|(a, b)| a.abs_diff(b) <= 8), "{found:?} {expected:?}");
+        }
+        let narrow = warp_stretched(&gradient(), &identity, 0.5, 32, 16);
+        assert_eq!(narrow.get_pixel(0, 3), narrow.get_pixel(4, 3), "beyond the edge the edge is repeated");
     }
 }
