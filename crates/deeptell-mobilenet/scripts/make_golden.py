@@ -43,6 +43,16 @@ def fill(name, shape):
     return value.to(torch.float32)
 
 
+def grad_cam(network, x, category):
+    """Grad-CAM of one logit at the last feature map, through the whole graph: one map an image."""
+    features = network.features(x)
+    features.retain_grad()
+    logits = network.classifier(network.avgpool(features).flatten(1))
+    logits[:, category].sum().backward()
+    weights = features.grad.mean(dim=(2, 3), keepdim=True)
+    return torch.relu((weights * features).sum(dim=1)).detach()
+
+
 def main():
     network = torchvision.models.mobilenet_v3_small(num_classes=3).eval()
     state = {
@@ -67,6 +77,8 @@ def main():
             )
         embedding = network.avgpool(y).flatten(1)
         logits = network.classifier(embedding)
+    shape = (2, 3, 160, 224)
+    maps = grad_cam(network, ((uniform("grad-cam", math.prod(shape)) - 0.5) * 4).to(torch.float32).reshape(shape), 1)
     print(
         json.dumps(
             {
@@ -75,6 +87,7 @@ def main():
                 "stages": stages,
                 "embedding_first": embedding[:, :16].tolist(),
                 "logits": logits.tolist(),
+                "grad_cam": {"input_shape": list(shape), "class": 1, "maps": maps.tolist()},
             }
         )
     )

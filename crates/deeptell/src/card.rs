@@ -1,13 +1,14 @@
 //! What a model file says about itself.
 
 use deeptell_image::FaceCrop;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Criteria;
+use crate::{Criteria, View};
 
 /// The machine-readable model card: all that a detector needs besides its weights, and what
 /// people should know about it. Travels inside the model file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelCard {
     /// Name of the model, for example `deeptell-mnv3s`.
     pub name: String,
@@ -17,6 +18,9 @@ pub struct ModelCard {
     pub trained_on: String,
     /// How faces were cut for training, and so must be cut for it.
     pub crop: FaceCrop,
+    /// The looks at a crop that the logit is averaged over; files that do not say have one.
+    #[serde(default = "one_view")]
+    pub views: Vec<View>,
     /// From the network's logit to a probability.
     pub calibration: Calibration,
     /// Thresholds and the conditions for a verdict.
@@ -30,7 +34,7 @@ pub struct ModelCard {
 impl ModelCard {
     /// Names the first field that no detector can work with.
     pub(crate) fn fault(&self) -> Option<&'static str> {
-        let Criteria { low, high, min_frames, min_crop_width, .. } = self.criteria;
+        let Criteria { low, high, min_frames, min_crop_width, max_blur, .. } = self.criteria;
         let Calibration { slope, intercept } = self.calibration;
         let faults = [
             (self.name.is_empty(), "`name` is empty"),
@@ -39,18 +43,25 @@ impl ModelCard {
                 !(self.crop.scale.is_finite() && self.crop.scale > 0.0),
                 "`crop.scale` is not a positive number",
             ),
+            (self.views.is_empty(), "`views` is empty"),
+            (!self.views.iter().all(View::is_possible), "`views` has a zoom that is not in 1..=4"),
             (!(slope.is_finite() && slope > 0.0), "`calibration.slope` is not a positive number"),
             (!intercept.is_finite(), "`calibration.intercept` is not a number"),
             (!(0.0 <= low && low < high && high <= 1.0), "`criteria` needs 0 <= low < high <= 1"),
             (min_frames == 0, "`criteria.min_frames` is 0"),
             (!(min_crop_width.is_finite() && min_crop_width >= 0.0), "`criteria.min_crop_width` is negative"),
+            (!(0.0..=1.0).contains(&max_blur), "`criteria.max_blur` is not in 0..=1"),
         ];
         faults.into_iter().find_map(|(found, fault)| found.then_some(fault))
     }
 }
 
+fn one_view() -> Vec<View> {
+    vec![View::WHOLE]
+}
+
 /// Platt scaling (Platt 1999): `probability = sigmoid(slope * logit + intercept)`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Calibration {
     /// Factor on the logit; positive.
     pub slope: f64,
@@ -73,7 +84,7 @@ impl Calibration {
 }
 
 /// One measured figure of a model card.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Measure {
     /// What was measured and on what, for example `AUC-ROC, DFDC faces, validation sources`.
     pub name: String,
@@ -97,6 +108,7 @@ pub(crate) mod tests {
             summary: "A model for tests.".to_owned(),
             trained_on: "Nothing at all.".to_owned(),
             crop: FaceCrop::default(),
+            views: vec![View::WHOLE],
             calibration: Calibration::default(),
             criteria: Criteria {
                 low: 0.25,
@@ -104,6 +116,7 @@ pub(crate) mod tests {
                 aggregation: Aggregation::Mean,
                 min_frames: 3,
                 min_crop_width: 40.0,
+                max_blur: 1.0,
             },
             measures: vec![Measure { name: "AUC".to_owned(), value: 0.5, low: Some(0.4), high: Some(0.6) }],
             limits: vec!["It knows nothing.".to_owned()],
@@ -121,6 +134,13 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_card_that_does_not_tell_its_views_has_one() {
+        let mut json = serde_json::to_value(card()).unwrap();
+        json.as_object_mut().unwrap().remove("views").unwrap();
+        assert_eq!(serde_json::from_value::<ModelCard>(json).unwrap(), card());
+    }
+
+    #[test]
     fn cards_that_cannot_work_are_named() {
         assert_eq!(card().fault(), None);
         let mut swapped = card();
@@ -129,6 +149,12 @@ pub(crate) mod tests {
         let mut flat = card();
         flat.calibration.slope = 0.0;
         assert!(flat.fault().unwrap().contains("slope"));
+        let mut blind = card();
+        blind.views.clear();
+        assert!(blind.fault().unwrap().contains("views"));
+        let mut inside_out = card();
+        inside_out.views[0].zoom = 0.0;
+        assert!(inside_out.fault().unwrap().contains("zoom"));
         let mut nan = card();
         nan.criteria.high = f64::NAN;
         assert!(nan.fault().unwrap().contains("criteria"));

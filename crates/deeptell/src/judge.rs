@@ -1,5 +1,6 @@
 //! From single faces to a verdict: aggregation over frames, thresholds, reasons.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::report::rounded;
@@ -8,7 +9,7 @@ use crate::{Observation, Reason, ReasonCode, Track, Verdict};
 /// When a detector speaks, and when it says that it cannot.
 ///
 /// Chosen on validation data together with the weights, and kept in the model file.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Criteria {
     /// A score at or under this is [`Verdict::LikelyReal`]; in `0..=1`.
     pub low: f64,
@@ -21,10 +22,18 @@ pub struct Criteria {
     pub min_frames: usize,
     /// A face whose median crop is narrower than this many pixels is not judged.
     pub min_crop_width: f32,
+    /// A face whose median [blur](deeptell_image::blur_effect) is over this is not judged; in
+    /// `0..=1`, and 1 judges all, as files that do not say do.
+    #[serde(default = "any_blur")]
+    pub max_blur: f32,
+}
+
+fn any_blur() -> f32 {
+    1.0
 }
 
 /// How the probabilities of a person's frames become one score; in JSON in `snake_case`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Aggregation {
     /// The plain mean.
@@ -140,11 +149,13 @@ impl Criteria {
         let frames = observations.len();
         let over_half = probabilities.iter().filter(|&&p| p > 0.5).count();
         let median_crop_width = median(observations.iter().map(|o| o.crop_width).collect())?;
+        let median_blur = median(observations.iter().map(|o| o.blur).collect())?;
         let times = || observations.iter().map(|o| o.pts_seconds);
 
         let needed_frames = self.min_frames.min(sampled_frames);
         let brief = frames < needed_frames;
         let small = median_crop_width < self.min_crop_width;
+        let blurred = median_blur > self.max_blur;
         let mut reasons = Vec::new();
         if brief {
             let text = format!(
@@ -159,7 +170,15 @@ impl Criteria {
             );
             reasons.push(reason(ReasonCode::SmallFace, text));
         }
-        let judgeable = !brief && !small;
+        if blurred {
+            let text = format!(
+                "The face is blurred or strongly compressed ({median_blur:.2} of 1); over {:.2} this detector does \
+                 not judge.",
+                self.max_blur,
+            );
+            reasons.push(reason(ReasonCode::BlurredFace, text));
+        }
+        let judgeable = !brief && !small && !blurred;
         let (by_score, because) = self.by_score(score);
         reasons.push(because);
         if frames > 1 {
@@ -176,6 +195,7 @@ impl Criteria {
             share_over_half: rounded(over_half as f64 / frames as f64),
             spread: rounded(standard_deviation(&probabilities)),
             median_crop_width,
+            median_blur,
             first_pts_seconds: times().fold(f64::INFINITY, f64::min),
             last_pts_seconds: times().fold(f64::NEG_INFINITY, f64::max),
             reasons,
@@ -233,8 +253,14 @@ mod tests {
 
     use super::*;
 
-    const CRITERIA: Criteria =
-        Criteria { low: 0.3, high: 0.7, aggregation: Aggregation::Mean, min_frames: 3, min_crop_width: 48.0 };
+    const CRITERIA: Criteria = Criteria {
+        low: 0.3,
+        high: 0.7,
+        aggregation: Aggregation::Mean,
+        min_frames: 3,
+        min_crop_width: 48.0,
+        max_blur: 0.6,
+    };
 
     fn observation(track: usize, frame: usize, crop_width: f32, fake_probability: f64) -> Observation {
         Observation {
@@ -245,6 +271,7 @@ mod tests {
             detection_probability: 0.99,
             landmarks: Landmarks::from_points([Point::new(1.0, 1.0); 5]),
             crop_width,
+            blur: 0.4,
             fake_probability,
         }
     }
@@ -320,6 +347,19 @@ mod tests {
         mixed[0].crop_width = 10.0;
         mixed[1].crop_width = 10.0;
         assert_eq!(CRITERIA.judge(&mixed, 5).verdict, Verdict::LikelyFake);
+    }
+
+    #[test]
+    fn blurred_faces_are_inconclusive_however_sure_the_network_is() {
+        let mut blurred = track(0, 100.0, &[0.99; 6]);
+        blurred.iter_mut().for_each(|o| o.blur = 0.7);
+        let judged = CRITERIA.judge(&blurred, 6);
+        assert_eq!((judged.verdict, judged.score), (Verdict::Inconclusive, Some(0.99)));
+        assert_eq!(judged.reasons[0].code, ReasonCode::BlurredFace);
+        assert_eq!(judged.tracks[0].median_blur, 0.7);
+        // The median counts here too, and the bound itself is still judged.
+        blurred[..4].iter_mut().for_each(|o| o.blur = 0.6);
+        assert_eq!(CRITERIA.judge(&blurred, 6).verdict, Verdict::LikelyFake);
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod card;
 mod detector;
 mod error;
 mod hash;
+mod heat;
 pub mod html;
 mod input;
 mod judge;
@@ -40,10 +41,12 @@ mod pictures;
 mod report;
 mod scan;
 mod track;
+mod view;
 
 pub use card::{Calibration, Measure, ModelCard};
 pub use detector::{Detector, Progress};
 pub use error::{Error, InputError, ModelError};
+pub use heat::HeatMap;
 pub use input::InputFrame;
 pub use judge::{Aggregation, Criteria, Judgement};
 pub use manifest::{Manifest, ManifestEntry};
@@ -51,10 +54,11 @@ pub use model::Model;
 pub use options::ScanOptions;
 pub use pictures::Pictures;
 pub use report::{
-    FrameFacts, InputFacts, InputKind, ModelInfo, Observation, Reason, ReasonCode, Report, SCHEMA_VERSION,
-    Track, Verdict,
+    FrameFacts, InputFacts, InputKind, ModelInfo, Observation, REPORT_SCHEMA, Reason, ReasonCode, Report,
+    SCHEMA_VERSION, Track, Verdict,
 };
 pub use track::{Sighting, link};
+pub use view::View;
 
 /// Version of this crate.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -7,7 +7,7 @@ use deeptell_image::RgbImage;
 use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, StoredPrecision, Weights, normalize};
 
 use crate::hash::sha256;
-use crate::{Error, Manifest, ModelCard, ModelError, ModelInfo};
+use crate::{Error, HeatMap, Manifest, ModelCard, ModelError, ModelInfo, View};
 
 /// A trained network with all that belongs to it, ready to score crops.
 ///
@@ -50,6 +50,14 @@ impl Model {
         Self::from_bytes(shipped.bytes, shipped.file, device)
     }
 
+    /// The model file at `path`, or the detector that ships when there is none.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load) and [`shipped`](Self::shipped).
+    pub fn load_or_shipped(path: Option<&Path>, device: &Device) -> Result<Self, Error> {
+        path.map_or_else(|| Self::shipped(device), |path| Self::load(path, device))
+    }
+
     /// A model file that is in memory already; `name` only serves errors.
     ///
     /// # Errors
@@ -71,6 +79,19 @@ impl Model {
         Ok(Self { info, network: network.folded(), device: device.clone() })
     }
 
+    /// The same weights under another card, in memory: [`info`](Self::info) keeps the SHA-256 of
+    /// the file that the weights came from.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when no detector can work with the card.
+    pub fn with_card(mut self, card: ModelCard) -> Result<Self, Error> {
+        if let Some(fault) = card.fault() {
+            return Err(Error::model(&card.name, ModelError::CardValue(fault)));
+        }
+        self.info.card = card;
+        Ok(self)
+    }
+
     /// Writes a model file: the weights of `network`, which must have one logit and its
     /// `BatchNorm` not folded, with `card`. Returns the file's SHA-256.
     ///
@@ -83,17 +104,29 @@ impl Model {
         precision: StoredPrecision,
     ) -> Result<String, Error> {
         let path = path.as_ref();
-        let write = || -> Result<String, ModelError> {
-            if let Some(fault) = card.fault() {
-                return Err(ModelError::CardValue(fault));
-            }
-            let mut weights = Weights::of(network)?;
-            let json = serde_json::to_string(card).map_err(ModelError::Card)?;
-            weights.metadata.insert(Self::CARD_KEY.to_owned(), json);
-            weights.write(path, precision)?;
-            Ok(sha256(&std::fs::read(path)?))
+        let weights = Weights::of(network).map_err(|e| Error::model(&path.display().to_string(), e))?;
+        write_file(path, weights, card, precision)
+    }
+
+    /// Writes the model file `path`, or the detector that ships when there is none, to `out` with
+    /// another card, its weights in half precision. Returns the SHA-256 of the new file.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the file cannot be read, the card is unusable, or `out` cannot be
+    /// written.
+    pub fn write_again(
+        path: Option<&Path>,
+        card: &ModelCard,
+        out: impl AsRef<Path>,
+    ) -> Result<String, Error> {
+        let shipped = deeptell_models::DEEPTELL_MNV3S;
+        let name = path.map_or_else(|| shipped.file.to_owned(), |path| path.display().to_string());
+        let weights = match path {
+            Some(path) => Weights::read(path),
+            None => Weights::from_bytes(shipped.bytes, shipped.file),
         };
-        write().map_err(|e| Error::model(&path.display().to_string(), e))
+        let weights = weights.map_err(|e| Error::model(&name, e))?;
+        write_file(out.as_ref(), weights, card, StoredPrecision::Half)
     }
 
     /// The card and the file's SHA-256.
@@ -106,8 +139,8 @@ impl Model {
         &self.info.card
     }
 
-    /// The network's logit for every crop, in their order: higher is more fake. The crops go
-    /// through the network as one batch.
+    /// The logit for every crop, in their order: higher is more fake. It is the mean over the card's
+    /// [`views`](ModelCard::views); all crops go through the network as one batch a view.
     ///
     /// Crops must be cut as the card's [`FaceCrop`](deeptell_image::FaceCrop) says.
     ///
@@ -115,20 +148,48 @@ impl Model {
     /// [`Error::Device`] when the crops differ in size or the device fails, [`Error::Model`] when
     /// a logit is no number.
     pub fn logits(&self, crops: &[RgbImage]) -> Result<Vec<f64>, Error> {
+        let views = &self.info.card.views;
+        let mut sums = vec![0.0; crops.len()];
+        for view in views {
+            let seen = if *view == View::WHOLE {
+                self.forward(crops)?
+            } else {
+                self.forward(&crops.iter().map(|crop| view.of(crop)).collect::<Vec<_>>())?
+            };
+            sums.iter_mut().zip(seen).for_each(|(sum, logit)| *sum += logit);
+        }
+        Ok(sums.into_iter().map(|sum| sum / views.len() as f64).collect())
+    }
+
+    /// The network's output for one batch.
+    fn forward(&self, crops: &[RgbImage]) -> Result<Vec<f64>, Error> {
         if crops.is_empty() {
             return Ok(Vec::new());
         }
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| Error::Device {
-            network: "MobileNetV3-Small",
-            source,
-        };
-        let input = normalize(crops, &self.device).map_err(|e| failed(Box::new(e)))?;
-        let output = self.network.forward(input).try_into_vec_as::<f32>().map_err(|e| failed(Box::new(e)))?;
+        let input = normalize(crops, &self.device).map_err(device_failed)?;
+        let output = self.network.forward(input).try_into_vec_as::<f32>().map_err(device_failed)?;
         let logits: Vec<f64> = output.into_iter().map(f64::from).collect();
         match logits.iter().find(|logit| !logit.is_finite()) {
             Some(&logit) => Err(Error::model(&self.info.card.name, ModelError::Score(logit))),
             None => Ok(logits),
         }
+    }
+
+    /// Where in each crop the evidence for manipulation lies, as the card's first view shows it.
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits).
+    pub fn heat_maps(&self, crops: &[RgbImage]) -> Result<Vec<HeatMap>, Error> {
+        if crops.is_empty() {
+            return Ok(Vec::new());
+        }
+        let input = normalize(crops, &self.device).map_err(device_failed)?;
+        let maps = self.network.class_activation(input, 0);
+        let [_, height, width] = maps.dims();
+        let values = maps.try_into_vec_as::<f32>().map_err(device_failed)?;
+        let of_crop =
+            |values: &[f32]| HeatMap { width: width as u32, height: height as u32, values: values.to_vec() };
+        Ok(values.chunks_exact(width * height).map(of_crop).collect())
     }
 
     /// The calibrated probability in `0..=1` that each crop shows a manipulated face.
@@ -139,4 +200,26 @@ impl Model {
         let calibration = self.info.card.calibration;
         Ok(self.logits(crops)?.into_iter().map(|logit| calibration.probability(logit)).collect())
     }
+}
+
+fn device_failed(source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Device { network: "MobileNetV3-Small", source: Box::new(source) }
+}
+
+fn write_file(
+    path: &Path,
+    mut weights: Weights,
+    card: &ModelCard,
+    precision: StoredPrecision,
+) -> Result<String, Error> {
+    let mut write = || -> Result<String, ModelError> {
+        if let Some(fault) = card.fault() {
+            return Err(ModelError::CardValue(fault));
+        }
+        let json = serde_json::to_string(card).map_err(ModelError::Card)?;
+        weights.metadata.insert(Model::CARD_KEY.to_owned(), json);
+        weights.write(path, precision)?;
+        Ok(sha256(&std::fs::read(path)?))
+    };
+    write().map_err(|e| Error::model(&path.display().to_string(), e))
 }

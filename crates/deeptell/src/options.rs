@@ -1,5 +1,6 @@
 //! What a scan looks at.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -10,7 +11,7 @@ use crate::Error;
 /// let thorough = deeptell::ScanOptions { frames: 32, ..Default::default() };
 /// assert!(thorough.check().is_ok());
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ScanOptions {
     /// How many frames to sample from a video, spread evenly over it.

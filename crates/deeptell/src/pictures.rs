@@ -4,27 +4,38 @@ use deeptell_image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
 
+use crate::HeatMap;
+
 /// Longer side of a frame's picture, in pixels.
 const FRAME_SIDE: u32 = 480;
 /// Side of a face's picture, in pixels.
 const FACE_SIDE: u32 = 144;
 const JPEG_QUALITY: u8 = 82;
 
-/// Thumbnails of a scan, as JPEG files in memory.
+/// Thumbnails of a scan, as JPEG files in memory, and the maps that lie over them.
 ///
-/// Both lists are empty when [`ScanOptions::pictures`](crate::ScanOptions::pictures) is off.
+/// All lists are empty when [`ScanOptions::pictures`](crate::ScanOptions::pictures) is off.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pictures {
     /// One a frame, in the order of [`Report::frames`](crate::Report::frames).
     pub frames: Vec<Vec<u8>>,
     /// One a face, in the order of [`Report::observations`](crate::Report::observations).
     pub faces: Vec<Vec<u8>>,
+    /// Where the evidence lies in each face, in the same order: small PNG files with transparency, to
+    /// be enlarged over the pictures of [`faces`](Self::faces). One scale holds for all of a scan.
+    pub heat: Vec<Vec<u8>>,
 }
 
 impl Pictures {
     /// A frame, 480 pixels on its longer side.
     pub(crate) fn push_frame(&mut self, image: &RgbImage) {
         self.frames.push(jpeg(image, FRAME_SIDE));
+    }
+
+    /// The maps of all faces, drawn on the scale of the strongest.
+    pub(crate) fn set_heat(&mut self, maps: &[HeatMap]) {
+        let strongest = maps.iter().map(HeatMap::peak).fold(0.0, f32::max);
+        self.heat = maps.iter().map(|map| map.overlay(strongest)).collect();
     }
 
     /// A face crop, 144 pixels a side.

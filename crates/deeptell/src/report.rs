@@ -3,6 +3,7 @@
 use std::fmt;
 
 use deeptell_image::{Landmarks, Rect};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{ModelCard, Pictures, ScanOptions};
@@ -11,12 +12,17 @@ use crate::{ModelCard, Pictures, ScanOptions};
 /// new fields alone leave it as it is.
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// The JSON Schema (draft 2020-12) of a [`Report`]'s JSON form, as text.
+///
+/// It is made from the types and ships as `schema/report.json` beside this crate's sources.
+pub const REPORT_SCHEMA: &str = include_str!("../schema/report.json");
+
 /// Everything that one scan found out about one input.
 ///
 /// The same input, model and options give the same report, byte for byte: nothing in it
 /// depends on the clock or the machine. Scores and times are rounded to a millionth, so that
 /// JSON keeps them exactly.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// [`SCHEMA_VERSION`] of the writer.
     pub schema_version: u32,
@@ -66,7 +72,7 @@ impl Report {
 /// The answer in one word.
 ///
 /// In JSON: `likely_real`, `inconclusive`, `likely_fake`, `no_face`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The score is at or under the model's lower threshold.
@@ -103,7 +109,7 @@ impl fmt::Display for Verdict {
 }
 
 /// One reason for a verdict, for programs and for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
     /// What kind of reason, for programs.
     pub code: ReasonCode,
@@ -112,7 +118,7 @@ pub struct Reason {
 }
 
 /// Kinds of [`Reason`]; in JSON in `snake_case`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ReasonCode {
@@ -126,6 +132,8 @@ pub enum ReasonCode {
     FewFrames,
     /// The face is too small to judge it.
     SmallFace,
+    /// The face is too blurred, or too strongly compressed, to judge it.
+    BlurredFace,
     /// How the single frames stand to the score.
     Agreement,
     /// Other faces were seen that were too brief or too small to count.
@@ -135,7 +143,7 @@ pub enum ReasonCode {
 }
 
 /// What was scanned.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InputFacts {
     /// File name without its folder, or the name the caller gave. Not to be trusted: show it
     /// escaped.
@@ -166,7 +174,7 @@ pub struct InputFacts {
 }
 
 /// Kinds of input; in JSON in `snake_case`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InputKind {
     /// A video file.
@@ -178,7 +186,7 @@ pub enum InputKind {
 }
 
 /// One frame that was looked at.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FrameFacts {
     /// Number of the frame within the whole video, from 0, where it is known.
     pub index: Option<u64>,
@@ -193,7 +201,7 @@ pub struct FrameFacts {
 }
 
 /// One face in one frame.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Observation {
     /// Which of [`Report::frames`], from 0.
     pub frame: usize,
@@ -209,12 +217,16 @@ pub struct Observation {
     pub landmarks: Landmarks,
     /// Side of the square that was cut out, in pixels of the frame: how much detail there was.
     pub crop_width: f32,
+    /// How blurred the cut-out is, from 0, sharp, to 1 ([`deeptell_image::blur_effect`]); a face that
+    /// had to be enlarged is blurred too.
+    #[serde(default = "unknown_blur")]
+    pub blur: f32,
     /// Calibrated probability that this face is manipulated, in `0..=1`.
     pub fake_probability: f64,
 }
 
 /// One person: faces linked across frames.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Track {
     /// Number of the track, from 0, in order of first appearance.
     pub id: usize,
@@ -233,6 +245,9 @@ pub struct Track {
     pub spread: f64,
     /// Median of [`Observation::crop_width`], in pixels.
     pub median_crop_width: f32,
+    /// Median of [`Observation::blur`].
+    #[serde(default = "unknown_blur")]
+    pub median_blur: f32,
     /// Time of the first sampled frame with this face, in seconds.
     pub first_pts_seconds: f64,
     /// Time of the last one.
@@ -242,12 +257,17 @@ pub struct Track {
 }
 
 /// Which detector gave the scores.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelInfo {
     /// SHA-256 of the model file in lower-case hexadecimal.
     pub sha256: String,
     /// What the file says about itself.
     pub card: ModelCard,
+}
+
+/// What a report of an earlier version, which does not tell, is read as.
+fn unknown_blur() -> f32 {
+    0.0
 }
 
 /// A number as the report keeps it: rounded to a millionth, which survives JSON exactly.
@@ -267,6 +287,24 @@ mod tests {
             assert_eq!(serde_json::from_str::<Verdict>(&json).unwrap(), verdict);
         }
         assert_eq!(format!("{:>14}|", Verdict::LikelyFake), "   likely fake|");
+    }
+
+    #[test]
+    fn the_schema_that_ships_is_that_of_the_types() {
+        let made = serde_json::to_value(schemars::schema_for!(Report)).unwrap();
+        let ships: serde_json::Value = serde_json::from_str(REPORT_SCHEMA).unwrap();
+        assert!(
+            made == ships,
+            "run `cargo run -p deeptell --example report_schema > crates/deeptell/schema/report.json`"
+        );
+        for field in ["schema_version", "verdict", "score", "reasons", "tracks", "observations", "model"] {
+            assert!(ships["properties"][field].is_object(), "{field}");
+            assert!(
+                ships["required"].as_array().unwrap().contains(&field.into()) || field == "score",
+                "{field}"
+            );
+        }
+        assert!(ships["properties"]["pictures"].is_null(), "pictures are not part of the document");
     }
 
     #[test]

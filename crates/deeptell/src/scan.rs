@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use deeptell_image::RgbImage;
+use deeptell_image::{RgbImage, blur_effect};
 use deeptell_mtcnn::{Face, Mtcnn};
 
 use crate::detector::faces_in;
@@ -11,7 +11,7 @@ use crate::input::InputFrame;
 use crate::pictures::reduced;
 use crate::report::rounded;
 use crate::{
-    Detector, Error, FrameFacts, InputError, InputFacts, Observation, Pictures, Progress, Report,
+    Detector, Error, FrameFacts, HeatMap, InputError, InputFacts, Observation, Pictures, Progress, Report,
     SCHEMA_VERSION, ScanOptions, Sighting, VERSION, link,
 };
 
@@ -24,9 +24,11 @@ pub(crate) struct Scan<'a> {
     frames: Vec<FrameFacts>,
     faces: Vec<(Sighting, f32)>,
     crop_widths: Vec<f32>,
+    blurs: Vec<f32>,
     waiting: Vec<RgbImage>,
     probabilities: Vec<f64>,
     pictures: Pictures,
+    heat: Vec<HeatMap>,
     crowded_frames: usize,
     uncut_faces: usize,
 }
@@ -41,9 +43,11 @@ impl<'a> Scan<'a> {
             frames: Vec::new(),
             faces: Vec::new(),
             crop_widths: Vec::new(),
+            blurs: Vec::new(),
             waiting: Vec::new(),
             probabilities: Vec::new(),
             pictures: Pictures::default(),
+            heat: Vec::new(),
             crowded_frames: 0,
             uncut_faces: 0,
         })
@@ -108,6 +112,7 @@ impl<'a> Scan<'a> {
         let sighting = Sighting { frame, bbox: face.bbox, landmarks: face.landmarks };
         self.faces.push((sighting, face.probability));
         self.crop_widths.push(place.scale() * framing.size as f32);
+        self.blurs.push(rounded(blur_effect(&crop).into()) as f32);
         self.waiting.push(crop);
     }
 
@@ -115,6 +120,9 @@ impl<'a> Scan<'a> {
     fn classify(&mut self, count: usize) -> Result<(), Error> {
         let crops: Vec<RgbImage> = self.waiting.drain(..count).collect();
         self.probabilities.extend(self.detector.classify(&crops)?);
+        if self.options.pictures {
+            self.heat.extend(self.detector.model().heat_maps(&crops)?);
+        }
         Ok(())
     }
 
@@ -124,6 +132,7 @@ impl<'a> Scan<'a> {
             return Err(Error::input(&input.name, InputError::NoFrames));
         }
         self.classify(self.waiting.len())?;
+        self.pictures.set_heat(&self.heat);
 
         let sightings: Vec<Sighting> = self.faces.iter().map(|(sighting, _)| *sighting).collect();
         let mut observations = Vec::with_capacity(sightings.len());
@@ -137,6 +146,7 @@ impl<'a> Scan<'a> {
                 detection_probability,
                 landmarks,
                 crop_width: self.crop_widths[i],
+                blur: self.blurs[i],
                 fake_probability: rounded(self.probabilities[i]),
             });
         }

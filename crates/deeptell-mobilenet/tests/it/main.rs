@@ -46,8 +46,12 @@ fn generated(classes: usize, device: &Device) -> MobileNetV3Small {
 }
 
 fn input(shape: [usize; 4], device: &Device) -> Tensor<4> {
+    input_named("input", shape, device)
+}
+
+fn input_named(name: &str, shape: [usize; 4], device: &Device) -> Tensor<4> {
     let values: Vec<f32> =
-        uniform("input", shape.iter().product()).into_iter().map(|u| ((u - 0.5) * 4.0) as f32).collect();
+        uniform(name, shape.iter().product()).into_iter().map(|u| ((u - 0.5) * 4.0) as f32).collect();
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 

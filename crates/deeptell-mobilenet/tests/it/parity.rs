@@ -3,7 +3,7 @@ use burn::tensor::Device;
 use deeptell_mobilenet::MobileNetV3SmallConfig;
 use serde::Deserialize;
 
-use crate::{generated, input, relative_error, values};
+use crate::{generated, input, input_named, relative_error, values};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -11,6 +11,14 @@ struct Golden {
     stages: Vec<Stage>,
     embedding_first: Vec<Vec<f32>>,
     logits: Vec<Vec<f32>>,
+    grad_cam: GradCam,
+}
+
+#[derive(Deserialize)]
+struct GradCam {
+    input_shape: [usize; 4],
+    class: usize,
+    maps: Vec<Vec<Vec<f32>>>,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +72,31 @@ fn embedding_and_logits_are_torchvisions_folded_or_not() {
         let error = relative_error(&logits, &golden.logits.concat());
         assert!(error <= TOLERANCE, "logits: relative error {error:e}");
     }
+}
+
+#[test]
+fn class_activation_is_grad_cam_through_the_whole_graph_of_pytorch() {
+    let device = Device::flex();
+    let GradCam { input_shape, class, maps } = golden().grad_cam;
+    let network = generated(3, &device);
+    for network in [network.clone(), network.folded()] {
+        let found = network.class_activation(input_named("grad-cam", input_shape, &device), class);
+        assert_eq!(found.dims(), [maps.len(), maps[0].len(), maps[0][0].len()]);
+        let (found, expected) = (values(found), maps.iter().flatten().flatten().copied().collect::<Vec<_>>());
+        assert!(expected.iter().any(|&v| v > 0.0) && expected.contains(&0.0), "a map with both");
+        let error = relative_error(&found, &expected);
+        assert!(error <= TOLERANCE, "relative error {error:e}");
+        assert!(correlation(&found, &expected) >= 0.999);
+    }
+}
+
+/// Pearson's correlation coefficient.
+fn correlation(a: &[f32], b: &[f32]) -> f32 {
+    let mean = |v: &[f32]| v.iter().sum::<f32>() / v.len() as f32;
+    let (mean_a, mean_b) = (mean(a), mean(b));
+    let sum =
+        |f: &dyn Fn(f32, f32) -> f32| a.iter().zip(b).map(|(&x, &y)| f(x - mean_a, y - mean_b)).sum::<f32>();
+    sum(&|x, y| x * y) / (sum(&|x, _| x * x) * sum(&|_, y| y * y)).sqrt()
 }
 
 #[test]

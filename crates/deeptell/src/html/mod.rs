@@ -211,7 +211,18 @@ fn persons(report: &Report) -> String {
     });
     let persons: String = tracks.into_iter().map(|track| person(report, track)).collect();
     let heading = count(report.tracks.len(), "person", "people");
-    format!(r#"<section class="card"><h2>{heading}</h2>{persons}</section>"#)
+    format!(
+        r#"<section class="card"><h2>{heading}</h2>{switch}{persons}</section>"#,
+        switch = heat_switch(report)
+    )
+}
+
+/// What shows and hides the heat maps; a style rule does the work, as the page runs no script.
+fn heat_switch(report: &Report) -> &'static str {
+    if report.pictures.heat.is_empty() {
+        return "";
+    }
+    r#"<input type="checkbox" id="heat" class="switch"><label for="heat">Show where the evidence for manipulation lies</label><p class="soft heat-key">Grad-CAM, one scale for all pictures of this page: the redder, the stronger. It tells where the network looked, not what is wrong there.</p>"#
 }
 
 fn person(report: &Report, track: &Track) -> String {
@@ -255,9 +266,12 @@ fn faces(report: &Report, track: &Track) -> String {
         let (at, p) = (clock(observation.pts_seconds), observation.fake_probability);
         let _ = write!(
             items,
-            r#"<li><figure class="tone-{tone}"><img src="{src}" alt="Face at {at}, score {p:.2}" width="144" height="144"><figcaption><span>{at}</span><b>{p:.2}</b></figcaption></figure></li>"#,
+            r#"<li><figure class="tone-{tone}"><div class="face"><img src="{src}" alt="Face at {at}, score {p:.2}" width="144" height="144">{heat}</div><figcaption><span>{at}</span><b>{p:.2}</b></figcaption></figure></li>"#,
             tone = tone(&report.model.card.criteria, p),
-            src = data_url(picture),
+            src = data_url("jpeg", picture),
+            heat = report.pictures.heat.get(number).map_or_else(String::new, |map| {
+                format!(r#"<img class="heat" src="{}" alt="" width="28" height="28">"#, data_url("png", map))
+            }),
         );
     }
     if items.is_empty() { items } else { format!(r#"<ul class="strip">{items}</ul>"#) }
@@ -269,8 +283,8 @@ fn thinned<T>(all: &[T]) -> impl Iterator<Item = &T> {
     (0..kept).map(move |i| &all[i * all.len() / kept])
 }
 
-fn data_url(jpeg: &[u8]) -> String {
-    format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg))
+fn data_url(format: &str, bytes: &[u8]) -> String {
+    format!("data:image/{format};base64,{}", STANDARD.encode(bytes))
 }
 
 /// The frames with the faces marked.
@@ -289,7 +303,7 @@ fn frames(report: &Report) -> String {
             at = clock(facts.pts_seconds),
             index = facts.index.map_or_else(String::new, |i| format!(" \u{b7} frame {i}")),
             found = count(facts.faces, "face", "faces"),
-            src = data_url(picture),
+            src = data_url("jpeg", picture),
         );
     }
     if items.is_empty() {

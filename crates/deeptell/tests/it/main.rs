@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use burn::tensor::Device;
-use deeptell::{Aggregation, Calibration, Criteria, Detector, Model, ModelCard, ScanOptions};
+use deeptell::{Aggregation, Calibration, Criteria, Detector, Model, ModelCard, ScanOptions, View};
 use deeptell_image::{FaceCrop, Point, RgbImage, Similarity, warp};
 use deeptell_mobilenet::{MobileNetV3SmallConfig, StoredPrecision};
 use deeptell_video::{VideoCodec, VideoWriter, WriterOptions};
@@ -32,6 +32,7 @@ fn card(calibration: Calibration) -> ModelCard {
         summary: "Knows nothing.".to_owned(),
         trained_on: "Nothing.".to_owned(),
         crop: FaceCrop { size: 224, scale: 1.2, align: false },
+        views: vec![View::WHOLE],
         calibration,
         criteria: Criteria {
             low: 0.25,
@@ -39,6 +40,7 @@ fn card(calibration: Calibration) -> ModelCard {
             aggregation: Aggregation::Mean,
             min_frames: 3,
             min_crop_width: 40.0,
+            max_blur: 1.0,
         },
         measures: Vec::new(),
         limits: vec!["Its weights are random.".to_owned()],

@@ -17,7 +17,8 @@ fn assert_harmless(page: &str) {
         assert!(!["script", "iframe", "object", "embed", "link", "form"].contains(&name), "{tag}");
         // Outside of quoted values, where an attribute would begin.
         assert!(!tag.split('"').step_by(2).any(|bare| bare.contains(" on")), "{tag}");
-        assert!(name != "img" || tag.contains("src=\"data:image/jpeg;base64,"), "{tag}");
+        let inside = ["src=\"data:image/jpeg;base64,", "src=\"data:image/png;base64,"];
+        assert!(name != "img" || inside.iter().any(|source| tag.contains(source)), "{tag}");
     }
     assert!(!page.contains('\u{202e}'));
     assert!(!page.contains("http://") && !page.contains("https://"));
@@ -30,7 +31,7 @@ fn assert_balanced(page: &str) {
         let name = tag.trim_start_matches('/').split([' ', '\n', '/']).next().unwrap();
         if tag.starts_with('/') {
             assert_eq!(open.pop(), Some(name), "near {tag}");
-        } else if !(tag.ends_with('/') || ["!doctype", "meta", "br", "img"].contains(&name)) {
+        } else if !(tag.ends_with('/') || ["!doctype", "meta", "br", "img", "input"].contains(&name)) {
             open.push(name);
         }
     }
@@ -47,6 +48,8 @@ fn a_page_is_whole_and_shows_what_the_report_says() {
     assert_harmless(&page);
     assert_balanced(&page);
     assert_eq!(page.matches("data:image/jpeg;base64,").count(), 10, "five frames and five faces");
+    assert_eq!(page.matches("data:image/png;base64,").count(), 5, "a heat map a face");
+    assert!(page.contains("<label for=\"heat\">"), "which can be switched on");
     assert_eq!(page.matches("<circle class=\"dot").count(), 5);
     assert!(page.contains("<h1 id=\"verdict\">Inconclusive</h1>"));
     for text in [&report.reasons[0].text, report.input.sha256.as_ref().unwrap(), &report.model.sha256] {
@@ -56,7 +59,11 @@ fn a_page_is_whole_and_shows_what_the_report_says() {
     let json = serde_json::to_string(&report).unwrap();
     let without_pictures = html::page(&serde_json::from_str::<Report>(&json).unwrap());
     assert_balanced(&without_pictures);
-    assert!(!without_pictures.contains("data:image") && without_pictures.len() < 40_000);
+    assert!(
+        !without_pictures.contains("data:image")
+            && !without_pictures.contains("id=\"heat\"")
+            && without_pictures.len() < 40_000
+    );
 }
 
 #[test]

@@ -1,0 +1,103 @@
+//! Several looks at one crop.
+
+use deeptell_image::{Point, RgbImage, Similarity, warp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One way of looking at a face crop. A model that averages over several views is steadier: what
+/// a network sees only in one framing, or only from one side, is seldom a trace of manipulation.
+///
+/// Averaging over mirrored and shifted framings is the usual test-time augmentation (Krizhevsky
+/// et al. 2012, section 4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct View {
+    /// Magnification about the centre, in `1..=4`: 1 shows the whole crop, 2 its inner half.
+    pub zoom: f32,
+    /// Left and right changed over.
+    pub mirrored: bool,
+}
+
+impl View {
+    /// The crop as it is.
+    pub const WHOLE: Self = Self { zoom: 1.0, mirrored: false };
+
+    /// The magnification of the closer views of [`View::four`].
+    const CLOSER: f32 = 1.15;
+
+    /// The crop as it is and closer, each also mirrored: four times the work of one view.
+    pub fn four() -> Vec<Self> {
+        [1.0, Self::CLOSER]
+            .into_iter()
+            .flat_map(|zoom| [false, true].map(|mirrored| Self { zoom, mirrored }))
+            .collect()
+    }
+
+    /// The crop as it is, and mirrored.
+    pub fn two() -> Vec<Self> {
+        vec![Self::WHOLE, Self { mirrored: true, ..Self::WHOLE }]
+    }
+
+    /// Whether [`zoom`](Self::zoom) is in its range.
+    pub(crate) fn is_possible(&self) -> bool {
+        (1.0..=4.0).contains(&self.zoom)
+    }
+
+    /// What the network sees of `crop`; of the same size.
+    ///
+    /// # Panics
+    /// When the crop has no pixel.
+    pub fn of(&self, crop: &RgbImage) -> RgbImage {
+        let (width, height) = crop.dimensions();
+        let mut seen = if self.zoom == 1.0 {
+            crop.clone()
+        } else {
+            let centre = Point::new(0.5 * width as f32, 0.5 * height as f32);
+            warp(crop, &Similarity::about(centre, centre, self.zoom.recip(), 0.0), width, height)
+        };
+        if self.mirrored {
+            image::imageops::flip_horizontal_in_place(&mut seen);
+        }
+        seen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::Rgb;
+
+    use super::*;
+
+    /// A crop whose red channel is the column and whose green channel is the row.
+    fn ramp() -> RgbImage {
+        RgbImage::from_fn(64, 64, |x, y| Rgb([x as u8, y as u8, 0]))
+    }
+
+    #[test]
+    fn the_whole_view_changes_nothing_and_mirroring_twice_neither() {
+        let crop = ramp();
+        assert_eq!(View::WHOLE.of(&crop), crop);
+        let mirror = View { mirrored: true, ..View::WHOLE };
+        assert_eq!(mirror.of(&crop).get_pixel(0, 5), &Rgb([63, 5, 0]));
+        assert_eq!(mirror.of(&mirror.of(&crop)), crop);
+    }
+
+    #[test]
+    fn a_closer_view_shows_the_middle() {
+        let seen = View { zoom: 2.0, mirrored: false }.of(&ramp());
+        // The first pixel's centre, 0.5, lies at 16.25 of the crop: between columns 15 and 16 at 15.75.
+        assert_eq!(seen.get_pixel(0, 0), &Rgb([16, 16, 0]));
+        assert_eq!(seen.get_pixel(63, 0), &Rgb([47, 16, 0]));
+        assert_eq!(seen.dimensions(), (64, 64));
+    }
+
+    #[test]
+    fn sets_of_views_begin_with_the_whole_crop_and_are_all_possible() {
+        for (views, count) in [(View::two(), 2), (View::four(), 4)] {
+            assert_eq!(views.len(), count);
+            assert_eq!(views[0], View::WHOLE);
+            assert!(views.iter().all(View::is_possible));
+        }
+        assert!(!View { zoom: f32::NAN, mirrored: false }.is_possible());
+        assert!(!View { zoom: 0.5, mirrored: false }.is_possible());
+    }
+}
