@@ -1,7 +1,8 @@
-//! The `deeptell` command: scan, extract, split, train, eval, weights.
+//! The `deeptell` command: scan, extract, split, preview, train, calibrate, eval, weights.
 
 #![expect(clippy::print_stderr, reason = "a command speaks to its user")]
 
+mod calibration;
 mod commands;
 mod device;
 mod face_finder;
@@ -10,6 +11,7 @@ mod isolation;
 mod output;
 mod progress;
 mod provenance;
+mod views;
 
 use std::process::ExitCode;
 
@@ -48,7 +50,9 @@ enum Command {
     Scan(commands::scan::Args),
     Extract(commands::extract::Args),
     Split(commands::split::Args),
+    Preview(commands::preview::Args),
     Train(commands::train::Args),
+    Calibrate(commands::calibrate::Args),
     Eval(commands::eval::Args),
     Weights(commands::weights::Args),
 }
@@ -88,7 +92,9 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Scan(args) => commands::scan::run(&args),
         Command::Extract(args) => commands::extract::run(&args),
         Command::Split(args) => commands::split::run(&args),
+        Command::Preview(args) => commands::preview::run(&args),
         Command::Train(args) => commands::train::run(&args),
+        Command::Calibrate(args) => commands::calibrate::run(&args),
         Command::Eval(args) => commands::eval::run(&args),
         Command::Weights(args) => commands::weights::run(&args),
     }

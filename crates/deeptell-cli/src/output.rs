@@ -45,10 +45,15 @@ pub(crate) fn is_unread(error: &anyhow::Error) -> bool {
 pub(crate) fn write_json(document: &impl Serialize, target: &Path) -> anyhow::Result<()> {
     let mut text = serde_json::to_string_pretty(document)?;
     text.push('\n');
+    write_document(target, text.as_bytes())
+}
+
+/// Writes `content` to `target`: a file, or standard output for `-`.
+pub(crate) fn write_document(target: &Path, content: &[u8]) -> anyhow::Result<()> {
     if target == Path::new("-") {
-        return Ok(std::io::stdout().write_all(text.as_bytes())?);
+        return Ok(std::io::stdout().write_all(content)?);
     }
-    write_file(target, text.as_bytes())
+    write_file(target, content)
 }
 
 /// Writes a file, with the folders it lies in, whole or not at all.

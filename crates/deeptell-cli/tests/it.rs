@@ -192,6 +192,50 @@ fn a_scan_answers_in_every_form_and_a_broken_file_stops_nothing() {
     assert_eq!(printed["reports"][0]["score"], reports[0]["score"], "the same clip, the same score");
 }
 
+#[test]
+fn a_scan_of_many_files_goes_on_where_it_was_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = folder.path().join("scan.jsonl");
+    let broken = folder.path().join("broken.mp4");
+    fs::write(&broken, b"no video at all").unwrap();
+    let pattern = clip("real/orl-s0[1-3].mp4");
+    let table = folder.path().join("scan.csv");
+    let words = ["scan", path(&pattern), path(&broken), "--frames", "3", "--jsonl", path(&lines)];
+    let messages = fails(1, &words);
+    assert!(messages.contains("broken.mp4"), "{messages}");
+    let whole = fs::read_to_string(&lines).unwrap();
+    assert_eq!(whole.lines().count(), 4);
+
+    // As a kill leaves it: two of the reports, and a line cut short.
+    let reports: Vec<&str> = whole.lines().filter(|line| line.contains("schema_version")).collect();
+    let cut = format!("{}\n{}\n{}", reports[0], reports[2], &reports[1][..reports[1].len() / 2]);
+    fs::write(&lines, cut).unwrap();
+    let resumed = [&words[..], &["--resume", "--csv", path(&table)]].concat();
+    let messages = fails(1, &resumed);
+    assert!(messages.contains("2 of 4 files are done already"), "{messages}");
+    let again = fs::read_to_string(&lines).unwrap();
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&again), sorted(&whole), "no line lost, none doubled, all the same");
+    let table = fs::read_to_string(&table).unwrap();
+    assert_eq!(table.lines().count(), 5, "{table}");
+    assert!(table.starts_with("path,verdict,score,people,"), "{table}");
+
+    // Other options ask for other reports; another file is not overwritten.
+    let other =
+        [&["scan", path(&pattern), "--frames", "2", "--jsonl", path(&lines)], &["--resume"][..]].concat();
+    let output = deeptell(&other);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("0 of 3 files are done already"));
+    let notes = folder.path().join("notes.txt");
+    fs::write(&notes, "my notes\nof today\n").unwrap();
+    let messages = fails(2, &["scan", path(&pattern), "--jsonl", path(&notes), "--resume"]);
+    assert!(messages.contains("is it another file?"), "{messages}");
+    assert_eq!(fs::read_to_string(&notes).unwrap(), "my notes\nof today\n");
+}
+
 /// What the other process does must not show: same frames, same scores, and an end with its parent.
 #[test]
 fn a_scan_in_a_process_of_its_own_says_the_same() {
@@ -242,6 +286,9 @@ fn what_cannot_be_done_says_what_to_do() {
         (vec!["scan", path(&real), "--frames", "0"], "frames"),
         (vec!["scan", path(&real), "--model", path(&notes)], "notes.txt"),
         (vec!["scan", path(&empty)], "no video and no picture"),
+        (vec!["scan", path(&real), "--json", "-", "--csv", "-"], "--json and --csv"),
+        (vec!["scan", path(&real), "--jsonl", "-", "--resume"], "--resume needs"),
+        (vec!["scan", "no/such/*.mp4"], "matches no video"),
         (vec!["eval", "--crops", path(&crops)], "fake"),
         (vec!["train", path(&crops), "--out", path(&out)], "deeptell split"),
         (vec!["weights", "import", path(&notes)], "notes.txt"),

@@ -143,7 +143,7 @@ impl<'a> Loader<'a> {
     }
 
     /// The pictures of a unit, and whether each is a fake.
-    fn load(&self, unit: Unit, position: usize) -> Result<Vec<(RgbImage, bool)>, TrainError> {
+    pub(crate) fn load(&self, unit: Unit, position: usize) -> Result<Vec<(RgbImage, bool)>, TrainError> {
         let face = |index: usize| load_face(self.samples[index], self.crop);
         let is_fake = |index: usize| self.samples[index].label.is_fake();
         let Some((config, epoch)) = self.training else {

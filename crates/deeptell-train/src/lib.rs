@@ -36,6 +36,7 @@ mod loss;
 mod order;
 mod plot;
 mod predict;
+mod preview;
 mod schedule;
 mod train;
 
@@ -47,5 +48,6 @@ pub use loss::binary_cross_entropy_with_logits;
 pub use order::balanced_pos_weight;
 pub use plot::history_svg;
 pub use predict::predict;
+pub use preview::preview;
 pub use schedule::LearningRate;
 pub use train::{Event, Run, Start, train};

@@ -5,15 +5,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::Context as _;
 use burn::tensor::Device;
 use clap::ValueEnum;
-use deeptell::Model;
+use deeptell::{Model, ModelCard};
 use deeptell_data::{Label, Layout, Sample, Split, read_dataset, read_layout};
 use deeptell_metrics::{BinaryReport, EvaluationConfig, evaluate, mean_by_group};
+use image::RgbImage;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::device::DeviceName;
 use crate::face_finder::{FaceFinder, Which};
 use crate::progress::Progress;
+use crate::views::Views;
 use crate::{Outcome, interrupt, output};
 
 /// With `--detect`: pixels of the picture, and MTCNN's probability. A crop has one face, so lower
@@ -49,6 +51,9 @@ pub(crate) struct Args {
     /// Model file [default: the detector that ships with deeptell].
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// Looks at each crop that a score is averaged over [default: as the model has it].
+    #[arg(long, value_enum)]
+    views: Option<Views>,
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     device: DeviceName,
@@ -101,10 +106,11 @@ struct Document {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.device.open()?;
-    let model = match &args.model {
-        Some(path) => Model::load(path, &device)?,
-        None => Model::shipped(&device)?,
-    };
+    let mut model = Model::load_or_shipped(args.model.as_deref(), &device)?;
+    if let Some(views) = args.views {
+        let card = ModelCard { views: views.list(), ..model.card().clone() };
+        model = model.with_card(card)?;
+    }
     let (data, mut samples) = match (&args.crops, &args.manifest) {
         (Some(crops), _) => (crops, read_layout(crops, Layout::Folders)?),
         (None, Some(manifest)) => {
@@ -125,7 +131,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let faces_not_found = if args.detect { Some(detect(&mut samples, &device)?) } else { None };
     let samples: Vec<&Sample> = samples.iter().collect();
 
-    let Some(probabilities) = score(&model, &samples)? else { return Ok(Outcome::Interrupted) };
+    let probabilities = per_crop("scoring", &model, &samples, |crops| model.probabilities(crops))?;
+    let Some(probabilities) = probabilities else { return Ok(Outcome::Interrupted) };
     if let Some(path) = &args.scores {
         write_scores(path, &samples, &probabilities)?;
     }
@@ -151,7 +158,7 @@ fn detect(samples: &mut [Sample], device: &Device) -> anyhow::Result<usize> {
         let image = image::open(&sample.path)
             .with_context(|| format!("cannot read the picture {}", sample.path.display()))?
             .into_rgb8();
-        let face = finder.find(&image)?;
+        let face = finder.find_in_crop(&image)?;
         missing.fetch_add(usize::from(face.is_none()), Ordering::Relaxed);
         sample.bbox = face.as_ref().map(|face| face.bbox);
         sample.landmarks = face.map(|face| face.landmarks);
@@ -162,23 +169,28 @@ fn detect(samples: &mut [Sample], device: &Device) -> anyhow::Result<usize> {
     Ok(missing.into_inner())
 }
 
-/// Probability of fake for each crop; `None` when interrupted.
-fn score(model: &Model, samples: &[&Sample]) -> anyhow::Result<Option<Vec<f64>>> {
-    let progress = Progress::new("scoring", samples.len(), "crops");
-    let mut probabilities = Vec::with_capacity(samples.len());
+/// What `judge` says of each crop, cut as the model asks; `None` when interrupted.
+pub(crate) fn per_crop<T>(
+    task: &'static str,
+    model: &Model,
+    samples: &[&Sample],
+    judge: impl Fn(&[RgbImage]) -> Result<Vec<T>, deeptell::Error>,
+) -> anyhow::Result<Option<Vec<T>>> {
+    let progress = Progress::new(task, samples.len(), "crops");
+    let mut values = Vec::with_capacity(samples.len());
     for batch in samples.chunks(32) {
         let crops = batch
-            .iter()
+            .par_iter()
             .map(|sample| deeptell_train::load_crop(sample, &model.card().crop))
             .collect::<Result<Vec<_>, _>>()?;
-        probabilities.extend(model.probabilities(&crops)?);
+        values.extend(judge(&crops)?);
         progress.add(batch.len(), "");
         if interrupt::requested() {
             return Ok(None);
         }
     }
     progress.finish();
-    Ok(Some(probabilities))
+    Ok(Some(values))
 }
 
 pub(crate) fn labels(samples: &[&Sample]) -> Vec<bool> {

@@ -63,7 +63,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Format::Png)]
     format: Format,
     /// Cut nothing: the manifest names the pictures as they are, and says where the face is in
-    /// each. Not for videos.
+    /// each, also one that fills its picture. Not for videos.
     #[arg(long, value_enum, value_name = "WHAT")]
     in_place: Option<InPlace>,
     /// Where to compute.
@@ -214,7 +214,11 @@ impl Store {
         let mut take =
             |image: &RgbImage, pts_seconds: Option<f64>, index: Option<u64>| -> anyhow::Result<()> {
                 frames += 1;
-                if let Some(face) = finder.find(image)? {
+                let face = match self.settings.in_place {
+                    Some(_) => finder.find_in_crop(image)?,
+                    None => finder.find(image)?,
+                };
+                if let Some(face) = face {
                     let mut row = self.row(sample, image, &face)?;
                     if self.settings.in_place.is_none() {
                         let extension = match self.settings.format {

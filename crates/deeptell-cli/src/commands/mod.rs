@@ -1,7 +1,9 @@
 //! One module a command: its arguments and what it does.
 
+pub(crate) mod calibrate;
 pub(crate) mod eval;
 pub(crate) mod extract;
+pub(crate) mod preview;
 pub(crate) mod scan;
 pub(crate) mod split;
 pub(crate) mod train;

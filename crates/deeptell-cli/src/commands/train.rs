@@ -2,27 +2,21 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use burn::tensor::Device;
-use deeptell::{Aggregation, Calibration, Criteria, Measure, Model, ModelCard};
+use deeptell::{Calibration, Criteria, Model};
 use deeptell_data::{Sample, Split, audit, read_dataset};
-use deeptell_metrics::{
-    BinaryReport, EvaluationConfig, PlattScaling, ScoreScale, evaluate, operating_point_at_fpr,
-};
+use deeptell_metrics::BinaryReport;
 use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, StoredPrecision, Weights};
-use deeptell_train::{EpochRecord, Event, Start, TrainConfig, predict, train};
+use deeptell_train::{EpochRecord, Event, Start, TrainConfig, train};
 use serde::Serialize;
 
-use super::eval::labels;
 use super::weights::cached_imagenet;
+use crate::calibration::{calibrated, uncalibrated};
 use crate::device::DeviceName;
 use crate::output::say;
 use crate::progress::Progress;
 use crate::provenance::Provenance;
+use crate::views::Views;
 use crate::{Outcome, interrupt, output};
-
-/// Faces narrower than this were hardly in the training material.
-const MIN_CROP_WIDTH: f32 = 48.0;
-/// Sampled frames that must show a person before a verdict rests on them.
-const MIN_FRAMES: usize = 3;
 
 /// Train a detector on the `train` split and choose its best epoch on `validation`.
 ///
@@ -66,6 +60,9 @@ pub(crate) struct Args {
     /// Seed of every random choice, over the one in the configuration.
     #[arg(long)]
     seed: Option<u64>,
+    /// Looks at each crop that a score of the finished detector is averaged over.
+    #[arg(long, value_enum, default_value = "1")]
+    views: Views,
     /// Name for the model card.
     #[arg(long, default_value = "deeptell", value_name = "NAME")]
     name: String,
@@ -124,7 +121,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         eprintln!("stopped after epoch {}; continue with --resume", run.history.len());
         return Ok(Outcome::Interrupted);
     }
-    let detector = finish(args, &config, &samples, &device, &run.history)?;
+    let Some(detector) = finish(args, &config, &samples, &device, &run.history)? else {
+        return Ok(Outcome::Interrupted);
+    };
     say!("{}", detector.display());
     Ok(Outcome::Done)
 }
@@ -198,69 +197,37 @@ struct Metrics<'a> {
     model_sha256: &'a str,
 }
 
-/// Calibrates the best epoch on validation, sets thresholds there, and writes the detector.
+/// Calibrates the best epoch on validation, sets thresholds there, and writes the detector; `None` when interrupted.
 fn finish(
     args: &Args,
     config: &TrainConfig,
     samples: &[Sample],
     device: &Device,
     history: &[EpochRecord],
-) -> anyhow::Result<PathBuf> {
+) -> anyhow::Result<Option<PathBuf>> {
     let mut network: MobileNetV3Small = MobileNetV3SmallConfig::new(1).init(device);
     Weights::read(args.out.join("best.safetensors"))?.load_into(&mut network)?;
+    let path = args.out.join("detector.safetensors");
+    let trained_on = args.trained_on.clone().unwrap_or_else(|| args.data.display().to_string());
+    let card = uncalibrated(&args.name, &trained_on, config.crop, args.views.list());
+    Model::write(&path, &network, &card, StoredPrecision::Half)?;
+
     let validation: Vec<&Sample> = samples.iter().filter(|s| s.split == Some(Split::Validation)).collect();
-    let bar = Progress::new("calibrating", validation.len(), "crops");
-    let logits =
-        predict(&network.clone().folded(), &validation, &config.crop, device, |done| bar.set(done, ""))?;
-    bar.finish();
-    let labels = labels(&validation);
-    let scaling = PlattScaling::fit(&logits, &labels)
-        .context("validation scores cannot be calibrated; the network has learnt too little")?;
-    let calibration = Calibration { slope: scaling.slope, intercept: scaling.intercept };
-    let probabilities: Vec<f64> = logits.iter().map(|&l| scaling.probability(l)).collect();
-    let sources: Vec<&str> = validation.iter().map(|s| s.source.as_str()).collect();
-    let figures = evaluate(
-        &probabilities,
-        &labels,
-        &sources,
-        &EvaluationConfig { scale: ScoreScale::Probability, ..EvaluationConfig::default() },
-    )?;
-    let criteria = criteria(&probabilities, &labels)?;
+    // The file and not the network in memory: what is calibrated is what people will load.
+    let Some((card, figures)) = calibrated(&Model::load(&path, device)?, &validation)? else {
+        return Ok(None);
+    };
+    let sha256 = Model::write(&path, &network, &card, StoredPrecision::Half)?;
     let best = history
         .iter()
         .max_by(|a, b| a.validation_auc.total_cmp(&b.validation_auc).then(b.epoch.cmp(&a.epoch)))
         .context("the run has no epoch")?;
-    let [low, high] = figures.auc_ci95.map_or([None, None], |ci| ci.map(Some));
-    let measure = |name: &str, value, low, high| Measure { name: name.into(), value, low, high };
-    let card = ModelCard {
-        name: args.name.clone(),
-        summary: "MobileNetV3-Small on single face crops: real, or manipulated.".into(),
-        trained_on: args.trained_on.clone().unwrap_or_else(|| args.data.display().to_string()),
-        crop: config.crop,
-        calibration,
-        criteria,
-        measures: vec![
-            measure("AUC-ROC, single crops, validation split", figures.auc, low, high),
-            measure("average precision, validation split", figures.ap, None, None),
-            measure("equal error rate, validation split", figures.eer, None, None),
-        ],
-        limits: vec![
-            "It judges faces; a generated voice, background or caption passes unseen.".into(),
-            "It knows the manipulations of its training data; others may look real to it.".into(),
-            "Strong compression, blur and small faces hide the traces it looks for.".into(),
-            "Figures on the validation split flatter it: the epoch, the calibration and the thresholds \
-             were chosen there."
-                .into(),
-        ],
-    };
-    let path = args.out.join("detector.safetensors");
-    let sha256 = Model::write(&path, &network, &card, StoredPrecision::Half)?;
     let metrics = Metrics {
         split: "validation",
         best_epoch: best.epoch,
         validation: &figures,
-        calibration,
-        criteria,
+        calibration: card.calibration,
+        criteria: card.criteria,
         model_sha256: &sha256,
     };
     output::write_json(&metrics, &args.out.join("metrics.json"))?;
@@ -270,45 +237,12 @@ fn finish(
         figures.auc,
         figures.auc_ci95.map_or_else(String::new, |[l, h]| format!(" [{l:.4}, {h:.4}]"))
     );
-    Ok(path)
-}
-
-/// Likely fake where at most 1% of real validation crops would be; likely real where at most
-/// 10% of fakes would be; both moved apart when they touch.
-fn criteria(probabilities: &[f64], labels: &[bool]) -> anyhow::Result<Criteria> {
-    let high = operating_point_at_fpr(probabilities, labels, 0.01)?.threshold;
-    // The same question with the classes swapped: which score do at most 10% of fakes stay under?
-    let flipped: Vec<f64> = probabilities.iter().map(|p| 1.0 - p).collect();
-    let swapped: Vec<bool> = labels.iter().map(|fake| !fake).collect();
-    let low = 1.0 - operating_point_at_fpr(&flipped, &swapped, 0.10)?.threshold;
-    let high = high.clamp(0.5, 0.999);
-    let low = low.clamp(0.001, 0.5).min(high - 0.001);
-    Ok(Criteria {
-        low,
-        high,
-        aggregation: Aggregation::Mean,
-        min_frames: MIN_FRAMES,
-        min_crop_width: MIN_CROP_WIDTH,
-    })
+    Ok(Some(path))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn thresholds_leave_room_between_them() {
-        let labels: Vec<bool> = (0..200).map(|i| i >= 100).collect();
-        let overlapping: Vec<f64> =
-            (0..200).map(|i| (i % 100) as f64 / 200.0 + f64::from(i >= 100) * 0.3).collect();
-        let c = criteria(&overlapping, &labels).unwrap();
-        let flagged = overlapping.iter().zip(&labels).filter(|(p, fake)| !**fake && **p >= c.high).count();
-        assert!(flagged <= 1, "{flagged} of 100 real crops flagged");
-        assert!(c.low < c.high);
-        let apart: Vec<f64> = labels.iter().map(|&fake| if fake { 0.9 } else { 0.1 }).collect();
-        let c = criteria(&apart, &labels).unwrap();
-        assert!(0.0 < c.low && c.low < c.high && c.high < 1.0);
-    }
 
     #[test]
     fn ways_to_start_that_do_not_exist_are_errors() {

@@ -1,12 +1,16 @@
-use std::collections::HashSet;
+//! `deeptell scan`: what to scan, what to write, and how it ends.
+
+mod inputs;
+mod journal;
+mod pages;
+mod table;
+
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::ValueEnum;
-use deeptell::html::{self, IndexEntry};
-use deeptell::{Detector, Report, ScanOptions, Verdict};
-use deeptell_data::Media;
+use deeptell::{Detector, Model, Report, ScanOptions, Verdict};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -14,6 +18,8 @@ use crate::device::DeviceName;
 use crate::output::say;
 use crate::progress::Progress;
 use crate::{Outcome, interrupt, output};
+use journal::Journal;
+use pages::Pages;
 
 /// Judge videos and pictures: likely real, likely fake, inconclusive, or no face found.
 ///
@@ -24,15 +30,27 @@ use crate::{Outcome, interrupt, output};
 Examples:
   deeptell scan interview.mp4
   deeptell scan clips/ --html report/
+  deeptell scan 'archive/**/*.mp4' --jsonl scan.jsonl --resume
+  find . -name '*.mov' | deeptell scan - --csv verdicts.csv
   deeptell scan clip.mp4 --json - | jq .reports[0].verdict
   deeptell scan uploads/ --fail-on fake --json scan.json")]
 pub(crate) struct Args {
-    /// Videos, pictures, or folders of them.
+    /// Videos, pictures, folders of them, patterns in quotes; - reads a list of those from standard input.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
     /// Write all reports as one JSON document to a file, or to standard output with `-`.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write each report as a line of JSON as soon as it is there, to a file, or to standard output with `-`.
+    #[arg(long, value_name = "FILE")]
+    jsonl: Option<PathBuf>,
+    /// Go on after an interruption: what the file of --jsonl holds of the same files, model and options is not
+    /// scanned again.
+    #[arg(long, requires = "jsonl")]
+    resume: bool,
+    /// Write the verdicts as a table to a file, or to standard output with `-`.
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
     /// Write a self-contained HTML page for each input, and an index, into this folder.
     #[arg(long, value_name = "DIR")]
     html: Option<PathBuf>,
@@ -65,6 +83,15 @@ enum FailOn {
     Inconclusive,
 }
 
+impl FailOn {
+    fn is_met_by(self, verdict: Verdict) -> bool {
+        match self {
+            Self::Fake => verdict == Verdict::LikelyFake,
+            Self::Inconclusive => matches!(verdict, Verdict::LikelyFake | Verdict::Inconclusive),
+        }
+    }
+}
+
 /// The document of `--json`.
 #[derive(Serialize)]
 struct Document<'a> {
@@ -74,6 +101,7 @@ struct Document<'a> {
     failures: Vec<Failure<'a>>,
 }
 
+/// An input without a report.
 #[derive(Serialize)]
 struct Failure<'a> {
     path: &'a Path,
@@ -81,11 +109,9 @@ struct Failure<'a> {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let quiet = takes_standard_output(args)?;
     let device = args.device.open()?;
-    let detector = match &args.model {
-        Some(path) => Detector::load(path, &device)?,
-        None => Detector::shipped(&device)?,
-    };
+    let detector = Detector::new(Model::load_or_shipped(args.model.as_deref(), &device)?, &device)?;
     #[cfg(unix)]
     let detector = if args.trusted { detector } else { detector.isolated_by(&crate::isolation::decoder()?) };
     let options = ScanOptions {
@@ -96,49 +122,49 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         ..ScanOptions::default()
     };
     options.check()?;
-    let inputs = files(&args.inputs)?;
+    let inputs = inputs::files(&args.inputs, std::io::stdin().lock())?;
 
-    let progress = Progress::new("scanning", inputs.len() * args.frames, "frames");
-    let results: Vec<Result<Report, deeptell::Error>> = inputs
-        .par_iter()
-        .map(|path| {
-            let mut counted = 0;
-            let report = detector.scan_file_with(path, &options, |at| {
-                progress.add(at.frames_done - counted, &path.display().to_string());
-                counted = at.frames_done;
-                if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            });
-            progress.add(args.frames.saturating_sub(counted), "");
-            report
-        })
-        .collect();
-    progress.finish();
-
-    let failed: Vec<Option<String>> = results
-        .iter()
-        .map(|r| match r {
-            Ok(_) => None,
-            Err(error) => Some(chain(error)),
-        })
-        .collect();
-    let quiet = args.json.as_deref() == Some(Path::new("-"));
-    for error in failed.iter().flatten() {
-        eprintln!("error: {error}");
-    }
-    if let Some(target) = &args.json {
-        let reports = results.iter().filter_map(|r| r.as_ref().ok()).collect();
-        let failures = inputs
-            .iter()
-            .zip(&failed)
-            .filter_map(|(path, error)| Some(Failure { path, error: error.as_deref()? }))
-            .collect();
-        let document = Document { schema_version: deeptell::SCHEMA_VERSION, reports, failures };
-        output::write_json(&document, target)?;
-    }
-    let start = match &args.html {
-        Some(folder) => Some(write_pages(folder, &inputs, &results, &failed)?),
+    let mut known = HashMap::new();
+    let journal = match &args.jsonl {
+        Some(path) if args.resume => {
+            known = journal::done(path, &detector.model().info().sha256, &options)?;
+            known.retain(|path, _| inputs.contains(path));
+            eprintln!("{} of {} files are done already", known.len(), inputs.len());
+            Some(Journal::go_on(path, inputs.iter().filter_map(|path| known.get(path)))?)
+        }
+        Some(path) => Some(Journal::create(path)?),
         None => None,
     };
+    let pages = args.html.as_deref().map(|folder| Pages::new(folder, &inputs));
+    let work =
+        Work { detector: &detector, options: &options, journal: journal.as_ref(), pages: pages.as_ref() };
+    let results = work.scan_all(&inputs, &known)?;
+
+    for (path, result) in inputs.iter().zip(&results) {
+        if let Err(error) = result
+            && !interrupt::requested()
+        {
+            eprintln!("error: {}", named(path, error));
+        }
+    }
+    if let Some(target) = &args.json {
+        let document = Document {
+            schema_version: deeptell::SCHEMA_VERSION,
+            reports: results.iter().filter_map(|result| result.as_ref().ok()).collect(),
+            failures: inputs
+                .iter()
+                .zip(&results)
+                .filter_map(|(path, result)| Some(Failure { path, error: result.as_ref().err()? }))
+                .collect(),
+        };
+        output::write_json(&document, target)?;
+    }
+    if let Some(target) = &args.csv {
+        let rows = inputs.iter().zip(&results);
+        let rows = rows.map(|(path, result)| (path.as_path(), result.as_ref().map_err(String::as_str)));
+        output::write_document(target, &table::csv(rows)?)?;
+    }
+    let start = pages.as_ref().map(|pages| pages.start(&inputs, &results)).transpose()?;
     // After the files are written: standard output may be closed at any line.
     if quiet {
         if let Some(start) = start {
@@ -157,29 +183,108 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     if interrupt::requested() {
         return Ok(Outcome::Interrupted);
     }
-    let alarming = |report: &Report| match args.fail_on {
-        Some(FailOn::Fake) => report.verdict == Verdict::LikelyFake,
-        Some(FailOn::Inconclusive) => {
-            matches!(report.verdict, Verdict::LikelyFake | Verdict::Inconclusive)
-        }
-        None => false,
-    };
-    let alarm = results.iter().any(|r| r.as_ref().is_ok_and(alarming));
-    let broken = failed.iter().any(Option::is_some);
-    Ok(if alarm || broken { Outcome::SomeFailed } else { Outcome::Done })
+    let alarming = |report: &Report| args.fail_on.is_some_and(|limit| limit.is_met_by(report.verdict));
+    let failed = results.iter().any(|result| result.as_ref().map_or(true, alarming));
+    Ok(if failed { Outcome::SomeFailed } else { Outcome::Done })
 }
 
-fn chain(error: &deeptell::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text = format!("{text}: {part}");
-        }
-        cause = error.source();
+/// Whether a document goes to standard output, and so nothing else may.
+///
+/// # Errors
+/// When two do.
+fn takes_standard_output(args: &Args) -> anyhow::Result<bool> {
+    let documents = [("--json", &args.json), ("--jsonl", &args.jsonl), ("--csv", &args.csv)];
+    let taken: Vec<&str> = documents
+        .into_iter()
+        .filter(|(_, target)| target.as_deref() == Some(Path::new("-")))
+        .map(|(option, _)| option)
+        .collect();
+    if args.resume && taken.contains(&"--jsonl") {
+        anyhow::bail!("--resume needs --jsonl with a file, which standard output is not");
     }
-    text
+    match taken.as_slice() {
+        [] => Ok(false),
+        [_] => Ok(true),
+        several => anyhow::bail!("only one document fits on standard output, not {}", several.join(" and ")),
+    }
+}
+
+/// All that scanning one file after the other needs.
+struct Work<'a> {
+    detector: &'a Detector,
+    options: &'a ScanOptions,
+    journal: Option<&'a Journal>,
+    pages: Option<&'a Pages<'a>>,
+}
+
+impl Work<'_> {
+    /// One result an input, in their order; what is `known` is taken over.
+    fn scan_all(
+        &self,
+        inputs: &[PathBuf],
+        known: &HashMap<PathBuf, Report>,
+    ) -> anyhow::Result<Vec<Result<Report, String>>> {
+        let to_do = inputs.iter().filter(|path| !known.contains_key(*path)).count();
+        let progress = Progress::new("scanning", to_do * self.options.frames, "frames");
+        let results = inputs
+            .par_iter()
+            .enumerate()
+            .map(|(number, path)| {
+                if let Some(report) = known.get(path) {
+                    if let Some(pages) = self.pages.filter(|pages| !pages.has(number)) {
+                        pages.write(number, report)?;
+                    }
+                    return Ok(Ok(report.clone()));
+                }
+                self.scan(number, path, &progress)
+            })
+            .collect();
+        progress.finish();
+        results
+    }
+
+    /// The report of one file with what is written of it; its pictures are dropped once they are on a page.
+    fn scan(
+        &self,
+        number: usize,
+        path: &Path,
+        progress: &Progress,
+    ) -> anyhow::Result<Result<Report, String>> {
+        let mut counted = 0;
+        let result = self.detector.scan_file_with(path, self.options, |at| {
+            progress.add(at.frames_done - counted, &path.display().to_string());
+            counted = at.frames_done;
+            if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        progress.add(self.options.frames.saturating_sub(counted), "");
+        match result {
+            Ok(mut report) => {
+                if let Some(pages) = self.pages {
+                    pages.write(number, &report)?;
+                }
+                report.pictures = deeptell::Pictures::default();
+                if let Some(journal) = self.journal {
+                    journal.report(&report)?;
+                }
+                Ok(Ok(report))
+            }
+            Err(error) => {
+                let cancelled = matches!(error, deeptell::Error::Cancelled);
+                let error = output::one_line(&error.into());
+                // What was cancelled did not fail.
+                if let Some(journal) = self.journal.filter(|_| !cancelled) {
+                    journal.failure(&Failure { path, error: &error })?;
+                }
+                Ok(Err(error))
+            }
+        }
+    }
+}
+
+/// An error with the path it is about, unless it names it already.
+fn named(path: &Path, error: &str) -> String {
+    let path = path.display().to_string();
+    if error.contains(&path) { error.to_owned() } else { format!("{path}: {error}") }
 }
 
 fn print_verdict(path: &Path, report: &Report) -> anyhow::Result<()> {
@@ -192,106 +297,4 @@ fn print_verdict(path: &Path, report: &Report) -> anyhow::Result<()> {
         say!("  ! {warning}");
     }
     Ok(())
-}
-
-/// The files among `inputs`, and the videos and pictures in folders among them, each once.
-fn files(inputs: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for input in inputs {
-        if !input.is_dir() {
-            found.push(input.clone());
-            continue;
-        }
-        let before = found.len();
-        for entry in walkdir::WalkDir::new(input).follow_links(true).sort_by_file_name() {
-            let entry = entry.with_context(|| format!("cannot list {}", input.display()))?;
-            if entry.file_type().is_file() && Media::of(entry.path()).is_some() {
-                found.push(entry.into_path());
-            }
-        }
-        if found.len() == before {
-            anyhow::bail!("{} holds no video and no picture", input.display());
-        }
-    }
-    let mut seen = HashSet::new();
-    found.retain(|path| seen.insert(path.clone()));
-    Ok(found)
-}
-
-/// One page an input and an index over several; the page to begin with.
-fn write_pages(
-    folder: &Path,
-    inputs: &[PathBuf],
-    results: &[Result<Report, deeptell::Error>],
-    failed: &[Option<String>],
-) -> anyhow::Result<PathBuf> {
-    let mut taken = HashSet::new();
-    let names: Vec<String> = inputs.iter().map(|path| page_name(path, &mut taken)).collect();
-    for (name, result) in names.iter().zip(results) {
-        if let Ok(report) = result {
-            output::write_file(&folder.join(name), html::page(report).as_bytes())?;
-        }
-    }
-    if let ([Ok(_)], [name]) = (results, names.as_slice()) {
-        return Ok(folder.join(name));
-    }
-    let shown: Vec<String> = inputs.iter().map(|p| p.display().to_string()).collect();
-    let entries: Vec<IndexEntry<'_>> = results
-        .iter()
-        .enumerate()
-        .map(|(i, result)| match result {
-            Ok(report) => IndexEntry::Scanned { report, href: &names[i] },
-            Err(_) => IndexEntry::Failed { name: &shown[i], error: failed[i].as_deref().unwrap_or_default() },
-        })
-        .collect();
-    let index = folder.join("index.html");
-    output::write_file(&index, html::index(&entries).as_bytes())?;
-    Ok(index)
-}
-
-/// A file name for the page of `path`: safe on every system, and not taken yet.
-fn page_name(path: &Path, taken: &mut HashSet<String>) -> String {
-    let stem: String = path
-        .file_name()
-        .map(|n| n.to_string_lossy())
-        .unwrap_or_default()
-        .chars()
-        .map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' })
-        .take(80)
-        .collect();
-    let mut name = format!("{stem}.html");
-    let mut number = 1;
-    while name == "index.html" || taken.contains(&name.to_lowercase()) {
-        number += 1;
-        name = format!("{stem}-{number}.html");
-    }
-    taken.insert(name.to_lowercase());
-    name
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_have_safe_names_of_their_own() {
-        let mut taken = HashSet::new();
-        assert_eq!(page_name(Path::new("a/x y.mp4"), &mut taken), "x_y.mp4.html");
-        assert_eq!(page_name(Path::new("b/X y.mp4"), &mut taken), "X_y.mp4-2.html");
-        assert_eq!(page_name(Path::new("index"), &mut taken), "index-2.html");
-        assert_eq!(page_name(Path::new("<b>&.mp4"), &mut taken), "_b__.mp4.html");
-    }
-
-    #[test]
-    fn folders_are_searched_and_nothing_comes_twice() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["b.mp4", "a.PNG", "notes.txt"] {
-            std::fs::write(folder.path().join(name), b"").unwrap();
-        }
-        let twice = [folder.path().to_owned(), folder.path().join("b.mp4")];
-        let found = files(&twice).unwrap();
-        assert_eq!(found, [folder.path().join("a.PNG"), folder.path().join("b.mp4")]);
-        let empty = tempfile::tempdir().unwrap();
-        assert!(files(&[empty.path().to_owned()]).is_err());
-    }
 }

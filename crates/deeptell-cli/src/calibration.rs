@@ -1,0 +1,136 @@
+//! From a trained network to a detector: calibration and thresholds from validation crops.
+
+use anyhow::Context as _;
+use deeptell::{Aggregation, Calibration, Criteria, Measure, Model, ModelCard, View};
+use deeptell_data::Sample;
+use deeptell_image::{FaceCrop, blur_effect};
+use deeptell_metrics::{
+    BinaryReport, EvaluationConfig, PlattScaling, ScoreScale, evaluate, operating_point_at_fpr,
+};
+
+use rayon::prelude::*;
+
+use crate::commands::eval::{labels, per_crop};
+
+/// Faces narrower than this were hardly in the training material.
+const MIN_CROP_WIDTH: f32 = 48.0;
+/// Sampled frames that must show a person before a verdict rests on them.
+const MIN_FRAMES: usize = 3;
+
+/// A card whose scores mean nothing yet: for a network that comes from training.
+pub(crate) fn uncalibrated(name: &str, trained_on: &str, crop: FaceCrop, views: Vec<View>) -> ModelCard {
+    ModelCard {
+        name: name.to_owned(),
+        summary: "MobileNetV3-Small on single face crops: real, or manipulated.".to_owned(),
+        trained_on: trained_on.to_owned(),
+        crop,
+        views,
+        calibration: Calibration::default(),
+        criteria: Criteria {
+            low: 0.25,
+            high: 0.75,
+            aggregation: Aggregation::Mean,
+            min_frames: MIN_FRAMES,
+            min_crop_width: MIN_CROP_WIDTH,
+            max_blur: 1.0,
+        },
+        measures: Vec::new(),
+        limits: [
+            "It judges faces; a generated voice, background or caption passes unseen.",
+            "It knows the manipulations of its training data; others may look real to it.",
+            "Strong compression, blur and small faces hide the traces it looks for.",
+            "Figures on the validation split flatter it: the epoch, the calibration and the thresholds were \
+             chosen there.",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+    }
+}
+
+/// The card of `model` with calibration, thresholds and measures from `validation`, and the figures; `None` when
+/// interrupted.
+pub(crate) fn calibrated(
+    model: &Model,
+    validation: &[&Sample],
+) -> anyhow::Result<Option<(ModelCard, BinaryReport)>> {
+    let seen = per_crop("calibrating", model, validation, |crops| {
+        let blurs = crops.par_iter().map(blur_effect).collect::<Vec<_>>();
+        Ok(model.logits(crops)?.into_iter().zip(blurs).collect())
+    })?;
+    let Some(seen) = seen else { return Ok(None) };
+    let (logits, blurs): (Vec<f64>, Vec<f32>) = seen.into_iter().unzip();
+    let labels = labels(validation);
+    let scaling = PlattScaling::fit(&logits, &labels)
+        .context("validation scores cannot be calibrated; the network has learnt too little")?;
+    let probabilities: Vec<f64> = logits.iter().map(|&logit| scaling.probability(logit)).collect();
+    let sources: Vec<&str> = validation.iter().map(|sample| sample.source.as_str()).collect();
+    let config = EvaluationConfig { scale: ScoreScale::Probability, ..EvaluationConfig::default() };
+    let figures = evaluate(&probabilities, &labels, &sources, &config)?;
+    let [low, high] = figures.auc_ci95.map_or([None, None], |ends| ends.map(Some));
+    let measure = |name: &str, value, low, high| Measure { name: name.to_owned(), value, low, high };
+    let card = ModelCard {
+        calibration: Calibration { slope: scaling.slope, intercept: scaling.intercept },
+        criteria: Criteria { max_blur: blurriest(blurs), ..criteria(&probabilities, &labels)? },
+        measures: vec![
+            measure("AUC-ROC, single crops, validation split", figures.auc, low, high),
+            measure("average precision, validation split", figures.ap, None, None),
+            measure("equal error rate, validation split", figures.eer, None, None),
+        ],
+        ..model.card().clone()
+    };
+    Ok(Some((card, figures)))
+}
+
+/// Likely fake where at most 1% of real validation crops would be; likely real where at most
+/// 10% of fakes would be; both moved apart when they touch.
+fn criteria(probabilities: &[f64], labels: &[bool]) -> anyhow::Result<Criteria> {
+    let high = operating_point_at_fpr(probabilities, labels, 0.01)?.threshold;
+    // The same question with the classes swapped: which score do at most 10% of fakes stay under?
+    let flipped: Vec<f64> = probabilities.iter().map(|p| 1.0 - p).collect();
+    let swapped: Vec<bool> = labels.iter().map(|fake| !fake).collect();
+    let low = 1.0 - operating_point_at_fpr(&flipped, &swapped, 0.10)?.threshold;
+    let high = high.clamp(0.5, 0.999);
+    let low = low.clamp(0.001, 0.5).min(high - 0.001);
+    Ok(Criteria {
+        low,
+        high,
+        aggregation: Aggregation::Mean,
+        min_frames: MIN_FRAMES,
+        min_crop_width: MIN_CROP_WIDTH,
+        max_blur: 1.0,
+    })
+}
+
+/// The blur that 99% of the crops stay under: beyond it, calibration and thresholds rest on nothing.
+fn blurriest(mut blurs: Vec<f32>) -> f32 {
+    blurs.sort_by(f32::total_cmp);
+    let place = (blurs.len() * 99 / 100).min(blurs.len().saturating_sub(1));
+    blurs.get(place).map_or(1.0, |&blur| (blur * 1000.0).ceil() / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_blurriest_crop_of_a_hundred_is_left_out() {
+        let blurs: Vec<f32> = (0..200).rev().map(|i| i as f32 / 200.0).collect();
+        assert_eq!(blurriest(blurs), 0.99);
+        assert_eq!(blurriest(vec![0.25]), 0.25);
+        assert_eq!(blurriest(vec![]), 1.0);
+    }
+
+    #[test]
+    fn thresholds_leave_room_between_them() {
+        let labels: Vec<bool> = (0..200).map(|i| i >= 100).collect();
+        let overlapping: Vec<f64> =
+            (0..200).map(|i| (i % 100) as f64 / 200.0 + f64::from(i >= 100) * 0.3).collect();
+        let c = criteria(&overlapping, &labels).unwrap();
+        let flagged = overlapping.iter().zip(&labels).filter(|(p, fake)| !**fake && **p >= c.high).count();
+        assert!(flagged <= 1, "{flagged} of 100 real crops flagged");
+        assert!(c.low < c.high);
+        let apart: Vec<f64> = labels.iter().map(|&fake| if fake { 0.9 } else { 0.1 }).collect();
+        let c = criteria(&apart, &labels).unwrap();
+        assert!(0.0 < c.low && c.low < c.high && c.high < 1.0);
+    }
+}

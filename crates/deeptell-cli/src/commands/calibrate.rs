@@ -1,0 +1,78 @@
+use std::path::PathBuf;
+
+use deeptell::{Model, ModelCard};
+use deeptell_data::{Sample, Split, read_dataset};
+use deeptell_metrics::BinaryReport;
+use serde::Serialize;
+
+use crate::calibration::calibrated;
+use crate::device::DeviceName;
+use crate::views::Views;
+use crate::{Outcome, output};
+
+/// Fit the calibration and the thresholds of a model again, on the `validation` split of other data
+/// or for another number of views.
+///
+/// The weights stay; a new file is written. `train` does the same at its end. Prints one JSON
+/// document with the figures on that split, which flatter: the calibration was chosen there.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  deeptell calibrate split.jsonl --model runs/first/detector.safetensors --views 4 --out four.safetensors
+  deeptell calibrate ours.jsonl --out detector.safetensors      # the detector that ships, for our videos")]
+pub(crate) struct Args {
+    /// A manifest of crops with splits, or a data set folder that comes with splits.
+    data: PathBuf,
+    /// Model file to start from [default: the detector that ships with deeptell].
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// The model file to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Looks at each crop that a score is averaged over [default: as the model has it].
+    #[arg(long, value_enum)]
+    views: Option<Views>,
+    /// Name for the model card [default: as the model has it].
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// What the model was trained on, for its card [default: as the model has it].
+    #[arg(long, value_name = "TEXT")]
+    trained_on: Option<String>,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    device: DeviceName,
+}
+
+#[derive(Serialize)]
+struct Document {
+    model: String,
+    model_sha256: String,
+    #[serde(flatten)]
+    validation: BinaryReport,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let device = args.device.open()?;
+    let model = Model::load_or_shipped(args.model.as_deref(), &device)?;
+    let samples = read_dataset(&args.data)?;
+    let validation: Vec<&Sample> =
+        samples.iter().filter(|sample| sample.split == Some(Split::Validation)).collect();
+    if validation.is_empty() {
+        anyhow::bail!(
+            "no sample of {} is in the split `validation`: make splits with `deeptell split`",
+            args.data.display()
+        );
+    }
+    let known = model.card().clone();
+    let model = model.with_card(ModelCard {
+        name: args.name.clone().unwrap_or(known.name),
+        trained_on: args.trained_on.clone().unwrap_or(known.trained_on),
+        views: args.views.map_or(known.views, Views::list),
+        ..known
+    })?;
+    let Some((card, figures)) = calibrated(&model, &validation)? else { return Ok(Outcome::Interrupted) };
+    let model_sha256 = Model::write_again(args.model.as_deref(), &card, &args.out)?;
+    let document = Document { model: card.name, model_sha256, validation: figures };
+    output::write_json(&document, "-".as_ref())?;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,98 @@
+//! One HTML page an input.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use deeptell::Report;
+use deeptell::html::{self, IndexEntry};
+
+use crate::output;
+
+/// Where the pages of a scan go.
+pub(super) struct Pages<'a> {
+    folder: &'a Path,
+    /// One file name an input.
+    names: Vec<String>,
+}
+
+impl<'a> Pages<'a> {
+    /// Pages for `inputs` in `folder`; their names hang on the inputs alone, so that the same scan writes the same
+    /// files.
+    pub(super) fn new(folder: &'a Path, inputs: &[PathBuf]) -> Self {
+        let mut taken = HashSet::new();
+        Self { folder, names: inputs.iter().map(|path| page_name(path, &mut taken)).collect() }
+    }
+
+    /// Writes the page of input number `input`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn write(&self, input: usize, report: &Report) -> anyhow::Result<()> {
+        output::write_file(&self.folder.join(&self.names[input]), html::page(report).as_bytes())
+    }
+
+    /// Whether the page of input number `input` is there.
+    pub(super) fn has(&self, input: usize) -> bool {
+        self.folder.join(&self.names[input]).is_file()
+    }
+
+    /// The page to begin with: the only one, or an index over all, which is written now.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn start(
+        &self,
+        inputs: &[PathBuf],
+        results: &[Result<Report, String>],
+    ) -> anyhow::Result<PathBuf> {
+        if let ([Ok(_)], [name]) = (results, self.names.as_slice()) {
+            return Ok(self.folder.join(name));
+        }
+        let shown: Vec<String> = inputs.iter().map(|path| path.display().to_string()).collect();
+        let entries: Vec<IndexEntry<'_>> = results
+            .iter()
+            .enumerate()
+            .map(|(input, result)| match result {
+                Ok(report) => IndexEntry::Scanned { report, href: &self.names[input] },
+                Err(error) => IndexEntry::Failed { name: &shown[input], error },
+            })
+            .collect();
+        let index = self.folder.join("index.html");
+        output::write_file(&index, html::index(&entries).as_bytes())?;
+        Ok(index)
+    }
+}
+
+/// A file name for the page of `path`: safe on every system, and not taken yet.
+fn page_name(path: &Path, taken: &mut HashSet<String>) -> String {
+    let stem: String = path
+        .file_name()
+        .map(|n| n.to_string_lossy())
+        .unwrap_or_default()
+        .chars()
+        .map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' })
+        .take(80)
+        .collect();
+    let mut name = format!("{stem}.html");
+    let mut number = 1;
+    while name == "index.html" || taken.contains(&name.to_lowercase()) {
+        number += 1;
+        name = format!("{stem}-{number}.html");
+    }
+    taken.insert(name.to_lowercase());
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_have_safe_names_of_their_own() {
+        let mut taken = HashSet::new();
+        assert_eq!(page_name(Path::new("a/x y.mp4"), &mut taken), "x_y.mp4.html");
+        assert_eq!(page_name(Path::new("b/X y.mp4"), &mut taken), "X_y.mp4-2.html");
+        assert_eq!(page_name(Path::new("index"), &mut taken), "index-2.html");
+        assert_eq!(page_name(Path::new("<b>&.mp4"), &mut taken), "_b__.mp4.html");
+    }
+}

@@ -1,0 +1,26 @@
+use clap::ValueEnum;
+use deeptell::View;
+
+/// How many looks at a crop a score is averaged over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Views {
+    /// The crop as it is.
+    #[value(name = "1")]
+    One,
+    /// The crop and its mirror image.
+    #[value(name = "2")]
+    Two,
+    /// The crop and its middle, each with its mirror image.
+    #[value(name = "4")]
+    Four,
+}
+
+impl Views {
+    pub(crate) fn list(self) -> Vec<View> {
+        match self {
+            Self::One => vec![View::WHOLE],
+            Self::Two => View::two(),
+            Self::Four => View::four(),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+use deeptell_data::{Sample, Split};
+use deeptell_image::RgbImage;
+use rayon::prelude::*;
+
+use crate::batch::Loader;
+use crate::order::{Plan, order};
+use crate::{TrainConfig, TrainError};
+
+/// The first pictures that a training run shows its network, in rows of those that belong together:
+/// one, or with [`Sampling::Triples`](crate::Sampling::Triples) a real face, its blend and a fake.
+/// Each comes with whether it is a fake. They are the very pictures of the run with this
+/// configuration and these samples.
+///
+/// # Errors
+/// As [`train`](crate::train) for settings, missing classes and unreadable pictures.
+pub fn preview(
+    config: &TrainConfig,
+    samples: &[Sample],
+    rows: usize,
+) -> Result<Vec<Vec<(RgbImage, bool)>>, TrainError> {
+    config.validate()?;
+    let training: Vec<&Sample> = samples.iter().filter(|s| s.split == Some(Split::Train)).collect();
+    let plan = Plan::new(&training, config)?;
+    let loader = Loader { samples: &training, crop: &config.crop, training: Some((config, 1)) };
+    order(&training, config, 1, plan.units)
+        .into_par_iter()
+        .take(rows)
+        .enumerate()
+        .map(|(position, unit)| loader.load(unit, position))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use deeptell_data::Label;
+
+    use super::*;
+
+    #[test]
+    fn rows_are_what_the_seed_shows() {
+        let folder = tempfile::tempdir().unwrap();
+        let samples: Vec<Sample> = (0..6)
+            .map(|i| {
+                let path = folder.path().join(format!("{i}.png"));
+                RgbImage::from_pixel(48, 48, image::Rgb([40 * i as u8, 90, 90])).save(&path).unwrap();
+                let label = if i % 2 == 0 { Label::Real } else { Label::Fake };
+                Sample { split: Some(Split::Train), ..Sample::new(path, label, format!("s{}", i / 2)) }
+            })
+            .collect();
+        let mut config = TrainConfig { sampling: crate::Sampling::Shuffled, ..TrainConfig::default() };
+        config.crop.size = 48;
+        let rows = preview(&config, &samples, 4).unwrap();
+        assert_eq!(rows.len(), 4);
+        assert!(rows.iter().all(|row| row.len() == 1 && row[0].0.dimensions() == (48, 48)));
+        assert_eq!(rows, preview(&config, &samples, 4).unwrap());
+        assert_eq!(preview(&config, &samples, 100).unwrap().len(), 6, "no more than an epoch has");
+        assert!(preview(&config, &samples[..1], 4).is_err(), "one class is no training");
+    }
+}
