@@ -44,7 +44,7 @@ impl ModelCard {
                 "`crop.scale` is not a positive number",
             ),
             (self.views.is_empty(), "`views` is empty"),
-            (!self.views.iter().all(View::is_possible), "`views` has a zoom that is not in 1..=4"),
+            (!self.views.iter().all(|view| view.is_possible()), "`views` has a zoom that is not in 1..=4"),
             (!(slope.is_finite() && slope > 0.0), "`calibration.slope` is not a positive number"),
             (!intercept.is_finite(), "`calibration.intercept` is not a number"),
             (!(0.0 <= low && low < high && high <= 1.0), "`criteria` needs 0 <= low < high <= 1"),

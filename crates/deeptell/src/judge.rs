@@ -352,13 +352,17 @@ mod tests {
     #[test]
     fn blurred_faces_are_inconclusive_however_sure_the_network_is() {
         let mut blurred = track(0, 100.0, &[0.99; 6]);
-        blurred.iter_mut().for_each(|o| o.blur = 0.7);
+        for observation in &mut blurred {
+            observation.blur = 0.7;
+        }
         let judged = CRITERIA.judge(&blurred, 6);
         assert_eq!((judged.verdict, judged.score), (Verdict::Inconclusive, Some(0.99)));
         assert_eq!(judged.reasons[0].code, ReasonCode::BlurredFace);
         assert_eq!(judged.tracks[0].median_blur, 0.7);
         // The median counts here too, and the bound itself is still judged.
-        blurred[..4].iter_mut().for_each(|o| o.blur = 0.6);
+        for observation in &mut blurred[..4] {
+            observation.blur = 0.6;
+        }
         assert_eq!(CRITERIA.judge(&blurred, 6).verdict, Verdict::LikelyFake);
     }
 

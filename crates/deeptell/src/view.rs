@@ -38,7 +38,7 @@ impl View {
     }
 
     /// Whether [`zoom`](Self::zoom) is in its range.
-    pub(crate) fn is_possible(&self) -> bool {
+    pub(crate) fn is_possible(self) -> bool {
         (1.0..=4.0).contains(&self.zoom)
     }
 
@@ -46,7 +46,7 @@ impl View {
     ///
     /// # Panics
     /// When the crop has no pixel.
-    pub fn of(&self, crop: &RgbImage) -> RgbImage {
+    pub fn of(self, crop: &RgbImage) -> RgbImage {
         let (width, height) = crop.dimensions();
         let mut seen = if self.zoom == 1.0 {
             crop.clone()
@@ -95,7 +95,7 @@ mod tests {
         for (views, count) in [(View::two(), 2), (View::four(), 4)] {
             assert_eq!(views.len(), count);
             assert_eq!(views[0], View::WHOLE);
-            assert!(views.iter().all(View::is_possible));
+            assert!(views.iter().all(|view| view.is_possible()));
         }
         assert!(!View { zoom: f32::NAN, mirrored: false }.is_possible());
         assert!(!View { zoom: 0.5, mirrored: false }.is_possible());
