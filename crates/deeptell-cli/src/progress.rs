@@ -53,15 +53,16 @@ impl Progress {
         self.set(done as usize, message);
     }
 
-    /// Sets the number of steps done.
+    /// Sets the number of steps done; more than there are stands for all.
     pub(crate) fn set(&self, done: usize, message: &str) {
+        let done = (done as u64).min(self.total);
         if let Some(bar) = &self.bar {
-            bar.set_position(done as u64);
+            bar.set_position(done);
             bar.set_message(message.to_owned());
             return;
         }
         if let Ok(mut plain) = self.plain.lock() {
-            plain.done = done as u64;
+            plain.done = done;
             if plain.last.elapsed() >= PLAIN_INTERVAL {
                 plain.last = Instant::now();
                 let rate = plain.done as f64 / plain.began.elapsed().as_secs_f64();

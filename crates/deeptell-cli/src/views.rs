@@ -10,9 +10,9 @@ pub(crate) enum Views {
     /// The crop and its mirror image.
     #[value(name = "2")]
     Two,
-    /// The crop and its middle, each with its mirror image.
-    #[value(name = "4")]
-    Four,
+    /// The crop and two sizes of its middle, each with its mirror image.
+    #[value(name = "6")]
+    Six,
 }
 
 impl Views {
@@ -20,7 +20,7 @@ impl Views {
         match self {
             Self::One => vec![View::WHOLE],
             Self::Two => View::two(),
-            Self::Four => View::four(),
+            Self::Six => View::six(),
         }
     }
 }

@@ -21,12 +21,9 @@ impl View {
     /// The crop as it is.
     pub const WHOLE: Self = Self { zoom: 1.0, mirrored: false };
 
-    /// The magnification of the closer views of [`View::four`].
-    const CLOSER: f32 = 1.15;
-
-    /// The crop as it is and closer, each also mirrored: four times the work of one view.
-    pub fn four() -> Vec<Self> {
-        [1.0, Self::CLOSER]
+    /// The crop as it is, closer, and closer still, each also mirrored: six times the work of one view.
+    pub fn six() -> Vec<Self> {
+        [1.0, 1.12, 1.25]
             .into_iter()
             .flat_map(|zoom| [false, true].map(|mirrored| Self { zoom, mirrored }))
             .collect()
@@ -92,7 +89,7 @@ mod tests {
 
     #[test]
     fn sets_of_views_begin_with_the_whole_crop_and_are_all_possible() {
-        for (views, count) in [(View::two(), 2), (View::four(), 4)] {
+        for (views, count) in [(View::two(), 2), (View::six(), 6)] {
             assert_eq!(views.len(), count);
             assert_eq!(views[0], View::WHOLE);
             assert!(views.iter().all(|view| view.is_possible()));

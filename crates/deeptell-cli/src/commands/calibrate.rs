@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use deeptell::{Model, ModelCard};
 use deeptell_data::{Sample, Split, read_dataset};
+use deeptell_image::FaceCrop;
 use deeptell_metrics::BinaryReport;
 use serde::Serialize;
 
@@ -18,7 +19,7 @@ use crate::{Outcome, output};
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  deeptell calibrate split.jsonl --model runs/first/detector.safetensors --views 4 --out four.safetensors
+  deeptell calibrate split.jsonl --model runs/first/detector.safetensors --views 6 --out steady.safetensors
   deeptell calibrate ours.jsonl --out detector.safetensors      # the detector that ships, for our videos")]
 pub(crate) struct Args {
     /// A manifest of crops with splits, or a data set folder that comes with splits.
@@ -32,6 +33,9 @@ pub(crate) struct Args {
     /// Looks at each crop that a score is averaged over [default: as the model has it].
     #[arg(long, value_enum)]
     views: Option<Views>,
+    /// Side of the crop over the longer side of the face box, for faces that are cut out [default: as the model has it].
+    #[arg(long)]
+    scale: Option<f32>,
     /// Name for the model card [default: as the model has it].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -68,6 +72,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         name: args.name.clone().unwrap_or(known.name),
         trained_on: args.trained_on.clone().unwrap_or(known.trained_on),
         views: args.views.map_or(known.views, Views::list),
+        crop: FaceCrop { scale: args.scale.unwrap_or(known.crop.scale), ..known.crop },
         ..known
     })?;
     let Some((card, figures)) = calibrated(&model, &validation)? else { return Ok(Outcome::Interrupted) };

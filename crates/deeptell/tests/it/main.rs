@@ -72,9 +72,13 @@ fn options() -> ScanOptions {
 
 /// Writes a clip of `frames` pictures, 25 a second.
 fn write_clip(path: &Path, frames: usize, picture: impl Fn(usize) -> RgbImage) {
-    let (width, height) = picture(0).dimensions();
     let options = WriterOptions { codec: VideoCodec::Mpeg4, ..WriterOptions::default() };
-    let mut writer = VideoWriter::create(path, width, height, &options).unwrap();
+    write_clip_as(path, &options, frames, picture);
+}
+
+fn write_clip_as(path: &Path, options: &WriterOptions, frames: usize, picture: impl Fn(usize) -> RgbImage) {
+    let (width, height) = picture(0).dimensions();
+    let mut writer = VideoWriter::create(path, width, height, options).unwrap();
     for i in 0..frames {
         writer.write(&picture(i)).unwrap();
     }
@@ -84,13 +88,16 @@ fn write_clip(path: &Path, frames: usize, picture: impl Fn(usize) -> RgbImage) {
 /// The portrait, slowly zoomed and panned: 320 x 240 pixels, 25 frames.
 fn portrait_clip(path: &Path) {
     let portrait = portrait();
-    write_clip(path, 25, |i| {
-        let middle_in_clip = Point::new(160.0, 120.0);
-        let middle_in_portrait = Point::new(225.0 + i as f32, 130.0);
-        let scale = 1.0 - 0.008 * i as f32;
-        let portrait_from_clip = Similarity::about(middle_in_clip, middle_in_portrait, scale, 0.0);
-        warp(&portrait, &portrait_from_clip, 320, 240)
-    });
+    write_clip(path, 25, |i| portrait_at(&portrait, i));
+}
+
+/// The portrait as frame number `i` of its clip shows it.
+fn portrait_at(portrait: &RgbImage, i: usize) -> RgbImage {
+    let middle_in_clip = Point::new(160.0, 120.0);
+    let middle_in_portrait = Point::new(225.0 + i as f32, 130.0);
+    let scale = 1.0 - 0.008 * i as f32;
+    let portrait_from_clip = Similarity::about(middle_in_clip, middle_in_portrait, scale, 0.0);
+    warp(portrait, &portrait_from_clip, 320, 240)
 }
 
 /// A sky over a field that moves: no face anywhere.
