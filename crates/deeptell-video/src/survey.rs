@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use ffmpeg_next as ff;
 
 use crate::demuxer::{Demuxer, StreamFacts, is_shown};
+use crate::packets::Keep;
 use crate::{VideoError, Warning};
 
 /// Frame rate assumed of a stream that gives neither times nor a rate.
@@ -45,8 +46,12 @@ impl Survey {
         }
     }
 
-    /// Reads every packet, decodes none.
-    pub(crate) fn of(demuxer: &mut Demuxer, facts: &StreamFacts) -> Result<Self, VideoError> {
+    /// Reads every packet, decodes none; those that fit are kept.
+    pub(crate) fn of(
+        demuxer: &mut Demuxer,
+        facts: &StreamFacts,
+        keep: &mut Keep,
+    ) -> Result<Self, VideoError> {
         let mut order = PacketOrder::default();
         let mut times = BTreeSet::new();
         let mut packets = 0;
@@ -58,6 +63,7 @@ impl Survey {
                 frames += 1;
                 times.extend(packet.pts().or(packet.dts()));
             }
+            keep.add(packet);
         }
         let nominal = nominal_frame_ticks(facts);
         let (start, frame_ticks, span) = match (times.first(), times.last()) {
