@@ -38,7 +38,8 @@ pub(crate) struct Decoder {
     /// Skipping pictures that no other picture refers to leaves all others as they were.
     can_skip: bool,
     guard: Guard,
-    /// Packets that the decoder could not make sense of.
+    /// Packets that the decoder could not make sense of, or not of all: pictures decoded later may rest
+    /// on them.
     pub(crate) damaged: u64,
 }
 
@@ -97,6 +98,7 @@ impl Decoder {
             match self.video.receive_frame(&mut frame) {
                 Ok(()) => {
                     let pts = frame.pts().or_else(|| frame.timestamp());
+                    self.damaged += u64::from(frame.has_decode_errors());
                     ready.push_back(Picture { frame, pts });
                     errors = 0;
                 }

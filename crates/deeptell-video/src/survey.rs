@@ -56,12 +56,20 @@ impl Survey {
         let mut times = BTreeSet::new();
         let mut packets = 0;
         let mut frames = 0;
+        // A damaged packet, which counts once another follows: the end of a file may cut the last one.
+        let mut held = None;
         while let Some(packet) = demuxer.next_packet()? {
             packets += 1;
             order.accept(&packet);
-            if is_shown(&packet) {
+            let shown = is_shown(&packet).then_some(packet.pts().or(packet.dts()));
+            let counted = if packet.is_corrupt() && frames > 0 {
+                std::mem::replace(&mut held, shown).into_iter().chain(None)
+            } else {
+                held.take().into_iter().chain(shown)
+            };
+            for time in counted {
                 frames += 1;
-                times.extend(packet.pts().or(packet.dts()));
+                times.extend(time);
             }
             keep.add(packet);
         }
