@@ -311,14 +311,16 @@ def cpu_ms():
 
 
 def keyframe_interval(clip):
+    """The largest distance between keyframes; one that no second keyframe ends does not count."""
     with av.open(clip) as container:
-        keys = [packet.is_keyframe for packet in container.demux(video=0) if packet.size]
-    return len(keys) / max(sum(keys), 1)
+        packets = [packet.is_keyframe for packet in container.demux(video=0) if packet.size]
+    keys = [number for number, is_key in enumerate(packets) if is_key]
+    return max((b - a for a, b in zip(keys, keys[1:])), default=len(packets))
 
 
 def describe(clip):
     height, width, _ = shape_of(clip)
-    return f"{width}x{height}, a keyframe every {keyframe_interval(clip):.0f} frames"
+    return f"{width}x{height}, a keyframe every {keyframe_interval(clip)} frames"
 
 
 def measure(clip, ours, rounds):

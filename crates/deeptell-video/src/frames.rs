@@ -550,10 +550,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let planned = Tuning::default();
         let in_order = Tuning { in_order: true, ..planned };
+        // Files too large to be kept are read again.
+        let read_again = Tuning { keep_bytes: 1000, ..planned };
         for path in clips(folder.path()) {
-            for count in [9, 12, 37, 101] {
+            for (count, tuning) in
+                [(9, planned), (12, planned), (12, read_again), (37, planned), (101, planned)]
+            {
                 let sampling = Sampling::Uniform(count);
-                let (frames, by_plan) = sample(&path, planned, sampling);
+                let (frames, by_plan) = sample(&path, tuning, sampling);
                 let (truth, _) = sample(&path, in_order, sampling);
                 assert!(by_plan, "{}: the plan was given up", path.display());
                 assert_eq!(frames.len(), count);

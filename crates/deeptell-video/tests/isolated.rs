@@ -89,6 +89,20 @@ fn another_process_gives_the_same_and_opens_nothing_else() {
 }
 
 #[test]
+fn every_kind_of_clip_decodes_there() {
+    let clips = Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/clips");
+    let decoder = strict();
+    let mut decoded = 0;
+    for clip in fs::read_dir(clips).unwrap() {
+        let path = clip.unwrap().path();
+        let here = outcome(&path, None);
+        decoded += usize::from(here.0.is_ok());
+        assert!(outcome(&path, Some(&decoder)) == here, "{}", path.display());
+    }
+    assert!(decoded >= 30, "{decoded} clips");
+}
+
+#[test]
 fn a_list_of_other_files_opens_none_of_them() {
     let folder = tempfile::tempdir().unwrap();
     let real = folder.path().join("real.ts");
