@@ -1,5 +1,5 @@
-//! Clips of every usual kind against the frames that FFmpeg's own program, PyAV and OpenCV make of
-//! them, byte for byte: `goldens/make.py` made both.
+//! Clips of every usual kind against the frames that FFmpeg's own program, `PyAV` and `OpenCV` make
+//! of them, byte for byte: `goldens/make.py` made both.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
@@ -38,7 +38,7 @@ fn sample(options: VideoOptions, name: &str, sampling: Sampling) -> Vec<Frame> {
 }
 
 fn sha256(frame: &Frame) -> String {
-    Sha256::digest(frame.image.as_raw()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(frame.image.as_raw()).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn check(name: &str, golden: &Golden, frame: &Frame) {
@@ -60,7 +60,9 @@ fn every_frame_is_the_one_that_everybody_shows() {
         let shown: Vec<_> = frames.iter().filter(|frame| !frame.repeats_previous).collect();
         let indices: Vec<_> = shown.iter().map(|frame| frame.index.unwrap()).collect();
         assert_eq!(indices, (0..count as u64).collect::<Vec<_>>(), "{name}");
-        shown.into_iter().for_each(|frame| check(&name, &golden, frame));
+        for frame in shown {
+            check(&name, &golden, frame);
+        }
     }
 }
 
@@ -69,7 +71,9 @@ fn the_plan_gives_what_a_full_decode_gives() {
     for (name, golden) in goldens() {
         for count in [9, 12, 37, 101] {
             let planned = sample(VideoReader::options(), &name, Sampling::Uniform(count));
-            planned.iter().for_each(|frame| check(&name, &golden, frame));
+            for frame in &planned {
+                check(&name, &golden, frame);
+            }
             let truth = sample(VideoReader::options().every_frame(), &name, Sampling::Uniform(count));
             assert!(planned == truth, "{name}, {count} frames");
             let indices = planned.iter().map(|frame| frame.index);
@@ -84,7 +88,9 @@ fn keyframes_are_frames_of_the_clip() {
     for (name, golden) in goldens() {
         let keys = sample(VideoReader::options(), &name, Sampling::Keyframes(7));
         assert_eq!(keys.len(), 7, "{name}");
-        keys.iter().for_each(|frame| check(&name, &golden, frame));
+        for frame in &keys {
+            check(&name, &golden, frame);
+        }
     }
 }
 

@@ -96,8 +96,8 @@ fn boxes(bytes: &[u8]) -> Vec<(&[u8], usize, usize)> {
 }
 
 /// Where the content of the box `name` starts.
-fn content(bytes: &[u8], name: &[u8; 4]) -> usize {
-    bytes.windows(4).position(|window| window == name).unwrap() + 4
+fn content(bytes: &[u8], name: &[u8]) -> usize {
+    bytes.windows(name.len()).position(|window| window == name).unwrap() + name.len()
 }
 
 fn number(bytes: &[u8], at: usize) -> u32 {
