@@ -13,6 +13,8 @@ use crate::process::{NotReady, cargo, output_of};
 pub(crate) enum Program {
     /// The command line.
     Deeptell,
+    /// An example of a package.
+    Example { package: &'static str, name: &'static str },
 }
 
 /// The root of the checkout; every command runs there.
@@ -44,6 +46,10 @@ impl Workspace {
             Program::Deeptell => {
                 build.arg("deeptell-cli");
                 ("release", "deeptell")
+            }
+            Program::Example { package, name } => {
+                build.args([package, "--example", name]);
+                ("release/examples", name)
             }
         };
         crate::process::run_step("build", &mut build)?;

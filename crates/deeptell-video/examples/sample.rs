@@ -5,17 +5,23 @@
 //! ```
 //!
 //! Options after the path and the number of frames: `--keyframes`, `--every-frame` (no planning),
-//! `--untrusted`, `--max-side N`, `--isolated PROGRAM` (decode in processes of the program, which is
-//! `deeptell-decoder`), `--rounds N` (report the CPU time of each of N runs), and
+//! `--untrusted`, `--max-side N`, `--isolated` (decode each time in a process of its own),
+//! `--rounds N` (report the CPU time of each of N runs; the time of other processes is not in it), and
 //! `--rgb FILE` (write the pixels of all frames, one after the other).
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
+#[cfg(unix)]
+use deeptell_video::DecoderProcess;
 use deeptell_video::{Frame, Limits, Sampling, VideoError, VideoInfo, VideoOptions, VideoReader, Warning};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
+
+/// The word with which this program starts itself to decode in a process of its own.
+#[cfg(unix)]
+const DECODE_FOR_PARENT: &str = "decode-for-parent";
 
 struct Request {
     path: PathBuf,
@@ -39,7 +45,10 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Request> {
         request.options = match word.as_str() {
             "--every-frame" => request.options.every_frame(),
             #[cfg(unix)]
-            "--isolated" => request.options.isolated_by(&deeptell_video::DecoderProcess::new(words.next()?)),
+            "--isolated" => {
+                let this_program = DecoderProcess::new(std::env::current_exe().ok()?).arg(DECODE_FOR_PARENT);
+                request.options.isolated_by(&this_program)
+            }
             "--untrusted" => request.options.limits(Limits::untrusted()),
             "--max-side" => request.options.max_side(words.next()?.parse().ok()?),
             other => {
@@ -76,6 +85,12 @@ fn cpu_ms() -> f64 {
 
 #[expect(clippy::print_stdout, reason = "an example shows something")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    #[cfg(unix)]
+    if std::env::args().nth(1).as_deref() == Some(DECODE_FOR_PARENT) {
+        // Its end is seen on the channel; the exit code tells nobody anything.
+        let _ = deeptell_video::serve_decoding();
+        return Ok(());
+    }
     let request = parse(std::env::args().skip(1)).ok_or("usage: sample VIDEO FRAMES [OPTIONS]")?;
     let mut times = Vec::new();
     let mut last = None;

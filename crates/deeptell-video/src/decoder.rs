@@ -19,13 +19,27 @@ pub(crate) struct Picture {
     pub(crate) pts: Option<i64>,
 }
 
+/// Opens the usual decoders once, so that the tables they share are there when this process splits.
+#[cfg(unix)]
+pub(crate) fn warm_up() {
+    for name in ["h264", "hevc", "mpeg4", "mjpeg", "vp8", "vp9"] {
+        if let Some(codec) = codec::decoder::find_by_name(name) {
+            let mut context = codec::Context::new_with_codec(codec);
+            context.set_threading(threading::Config::count(1));
+            // One that does not open without a stream is none the worse for it.
+            let _ = context.decoder().open_as(codec);
+        }
+    }
+}
+
 /// The decoder of one stream.
 pub(crate) struct Decoder {
     video: codec::decoder::Video,
     /// Skipping pictures that no other picture refers to leaves all others as they were.
     can_skip: bool,
     guard: Guard,
-    /// Packets that the decoder could not make sense of.
+    /// Packets that the decoder could not make sense of, or not of all: pictures decoded later may rest
+    /// on them.
     pub(crate) damaged: u64,
 }
 
@@ -84,6 +98,7 @@ impl Decoder {
             match self.video.receive_frame(&mut frame) {
                 Ok(()) => {
                     let pts = frame.pts().or_else(|| frame.timestamp());
+                    self.damaged += u64::from(frame.has_decode_errors());
                     ready.push_back(Picture { frame, pts });
                     errors = 0;
                 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::iter::FusedIterator;
 
 use crate::decoder::Picture;
-use crate::demuxer::{Demuxer, is_shown};
+use crate::demuxer::is_shown;
 use crate::local::LocalReader;
 use crate::sampling::Moments;
 use crate::survey::PacketOrder;
@@ -144,7 +144,7 @@ impl<'a> LocalFrames<'a> {
     /// Starts over at the beginning of the file.
     fn rewind(&mut self) -> Result<(), VideoError> {
         let reader = &mut *self.reader;
-        reader.demuxer = Demuxer::open(&reader.file, &reader.guard, &reader.limits)?;
+        reader.packets.rewind(&reader.file, &reader.guard, &reader.limits)?;
         reader.decoder.damaged = 0;
         self.forget_position();
         self.lost_in_drain = false;
@@ -244,7 +244,7 @@ impl<'a> LocalFrames<'a> {
         if self.at_end {
             return Ok(false);
         }
-        let Some(packet) = self.reader.demuxer.next_packet()? else {
+        let Some(packet) = self.reader.packets.next()? else {
             self.at_end = true;
             return Ok(false);
         };
@@ -333,7 +333,7 @@ impl<'a> LocalFrames<'a> {
     fn jump(&mut self, moment: i64) -> Result<bool, VideoError> {
         for margin in JUMP_MARGINS_SECONDS {
             let target = moment.saturating_sub((margin / self.reader.facts.tick_seconds) as i64);
-            if !self.reader.demuxer.seek(target) {
+            if !self.reader.packets.seek(target) {
                 return Ok(false);
             }
             self.forget_position();
@@ -419,9 +419,11 @@ impl<'a> LocalFrames<'a> {
         if u64::from(width) * u64::from(height) > max_pixels {
             return Err(VideoError::TooLarge { path: self.reader.guard.path(), width, height, max_pixels });
         }
-        let upright = self.reader.to_rgb.convert(picture).map_err(|error| VideoError::Decoder {
-            path: self.reader.guard.path(),
-            detail: format!("cannot convert a picture of {width} x {height} to RGB: {error}"),
+        let upright = self.reader.to_rgb.convert(picture).map_err(|error| {
+            self.reader.guard.explain(error, |path, detail| VideoError::Decoder {
+                path,
+                detail: format!("cannot convert a picture of {width} x {height} to RGB: {detail}"),
+            })
         })?;
         let repeats_previous = self.given.replace(shown.pts) == Some(shown.pts);
         let image = self.reader.facts.orientation.apply(upright);
@@ -431,7 +433,7 @@ impl<'a> LocalFrames<'a> {
     /// Keeps the count of unreadable packets among the warnings up to date.
     fn note_damage(&mut self) {
         let reader = &mut *self.reader;
-        let count = reader.survey.damaged.max(reader.demuxer.damaged) + reader.decoder.damaged;
+        let count = reader.survey.damaged.max(reader.packets.damaged()) + reader.decoder.damaged;
         let known = reader.warnings.iter_mut().find_map(|warning| match warning {
             Warning::CorruptPackets { count } => Some(count),
             _ => None,
@@ -548,10 +550,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let planned = Tuning::default();
         let in_order = Tuning { in_order: true, ..planned };
+        // Files too large to be kept are read again.
+        let read_again = Tuning { keep_bytes: 1000, ..planned };
         for path in clips(folder.path()) {
-            for count in [9, 12, 37, 101] {
+            for (count, tuning) in
+                [(9, planned), (12, planned), (12, read_again), (37, planned), (101, planned)]
+            {
                 let sampling = Sampling::Uniform(count);
-                let (frames, by_plan) = sample(&path, planned, sampling);
+                let (frames, by_plan) = sample(&path, tuning, sampling);
                 let (truth, _) = sample(&path, in_order, sampling);
                 assert!(by_plan, "{}: the plan was given up", path.display());
                 assert_eq!(frames.len(), count);
@@ -571,7 +577,7 @@ mod tests {
     #[test]
     fn jumping_gives_what_a_full_decode_gives() {
         let folder = tempfile::tempdir().unwrap();
-        let jumping = Tuning { survey_bytes: 0, jump_bytes: 20_000, in_order: false };
+        let jumping = Tuning { survey_bytes: 0, jump_bytes: 20_000, ..Tuning::default() };
         let in_order = Tuning { in_order: true, ..jumping };
         for path in clips(folder.path()) {
             for count in [3, 9, 37] {

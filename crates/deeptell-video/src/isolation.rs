@@ -18,9 +18,15 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use crate::launcher::{self, Answer, HELLO, REAP, START};
 use crate::local::Job;
 use crate::sampling::Moments;
+use crate::shared_pixels::{SharedPixels, TAKEN};
 use crate::wire::{self, Reply};
 use crate::{Frame, Sampling, VideoError, VideoInfo, Warning};
 
+/// Has glibc take memory in large pieces and keep it: each process begins with none, and would else
+/// ask the kernel for it page by page, at the cost of decoding a picture or two. Other C libraries pay
+/// no heed.
+const MEMORY_TUNING: &str = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=67108864:\
+                             glibc.malloc.trim_threshold=134217728:glibc.malloc.top_pad=16777216";
 /// How long the launcher, which never touches a video, may take for an answer.
 const LAUNCHER_PATIENCE: Duration = Duration::from_secs(30);
 /// How much longer than the deadline a decoding process may stay silent.
@@ -101,6 +107,7 @@ impl DecoderProcess {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
+            .env("GLIBC_TUNABLES", MEMORY_TUNING)
             // An interrupt from the terminal is for the parent, which decides what becomes of us.
             .process_group(0)
             .spawn()?;
@@ -111,8 +118,8 @@ impl DecoderProcess {
         }
     }
 
-    /// A process that has `file` open and waits for its job on the stream.
-    fn start(&self, file: &File) -> io::Result<(i32, UnixStream)> {
+    /// A process that has `file` and `pixels` open and waits for its job on the stream.
+    fn start(&self, file: &File, pixels: Option<&SharedPixels>) -> io::Result<(i32, UnixStream)> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let (ours, theirs) = UnixStream::pair()?;
         let is_new = running.is_none();
@@ -121,11 +128,11 @@ impl DecoderProcess {
         }
         let mut started = running
             .as_mut()
-            .map_or(Err(io::ErrorKind::NotFound.into()), |launcher| launcher.ask_with(START, file, &theirs));
+            .map_or(Err(io::ErrorKind::NotFound.into()), |launcher| launcher.start(file, &theirs, pixels));
         if started.is_err() && !is_new {
             // Somebody killed the launcher: a new one may do.
             *running = None;
-            started = running.insert(self.launch()?).ask_with(START, file, &theirs);
+            started = running.insert(self.launch()?).start(file, &theirs, pixels);
         }
         let Answer(process, problem) = started?;
         if process <= 0 { Err(io::Error::from_raw_os_error(problem)) } else { Ok((process, ours)) }
@@ -155,15 +162,21 @@ impl Running {
         self.answer()
     }
 
-    /// Asks and hands over two descriptors.
-    fn ask_with(&mut self, what: u8, file: &File, channel: &UnixStream) -> io::Result<Answer> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    /// Asks for a process and hands over its descriptors.
+    fn start(
+        &mut self,
+        file: &File,
+        channel: &UnixStream,
+        pixels: Option<&SharedPixels>,
+    ) -> io::Result<Answer> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(launcher::MAX_DESCRIPTORS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        let descriptors = [file.as_fd(), channel.as_fd()];
+        let descriptors: Vec<_> =
+            [file.as_fd(), channel.as_fd()].into_iter().chain(pixels.map(AsFd::as_fd)).collect();
         if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let request = launcher::request(what, 0);
+        let request = launcher::request(START, 0);
         let sent = sendmsg(self.control()?, &[IoSlice::new(&request)], &mut control, SendFlags::empty())?;
         if sent == request.len() { self.answer() } else { Err(io::ErrorKind::WriteZero.into()) }
     }
@@ -173,6 +186,7 @@ impl Running {
 struct Worker {
     process: i32,
     channel: UnixStream,
+    pixels: Option<SharedPixels>,
     decoder: DecoderProcess,
 }
 
@@ -204,8 +218,23 @@ enum Ending {
 
 /// A reader's end of a channel, which gives up when the time has come.
 struct Watched<'a> {
-    channel: &'a UnixStream,
+    worker: &'a Worker,
     until: Instant,
+}
+
+impl Watched<'_> {
+    /// The pixels of a frame whose head has come.
+    fn pixels(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        if let Some(shared) = &self.worker.pixels {
+            let bytes = shared.take(length)?;
+            // A process that is gone will be noticed where the next answer fails to come.
+            let _ = (&self.worker.channel).write_all(&[TAKEN]);
+            return Ok(bytes);
+        }
+        let mut bytes = Vec::with_capacity(length);
+        self.take(length as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
 }
 
 impl Read for Watched<'_> {
@@ -214,8 +243,9 @@ impl Read for Watched<'_> {
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        self.channel.set_read_timeout(Some(left))?;
-        self.channel.read(buffer)
+        let mut channel = &self.worker.channel;
+        channel.set_read_timeout(Some(left))?;
+        channel.read(buffer)
     }
 }
 
@@ -279,7 +309,7 @@ fn watch<T>(
     let left = job.limits.deadline.saturating_add(GRACE).saturating_sub(*waited);
     // A deadline beyond the clock's end is none.
     let until = start.checked_add(left).unwrap_or_else(|| start + Duration::from_hours(24));
-    let received = read(&mut Watched { channel: &worker.channel, until });
+    let received = read(&mut Watched { worker, until });
     *waited += start.elapsed();
     received
 }
@@ -315,12 +345,14 @@ fn begin(
     decoder: &DecoderProcess,
     waited: &mut Duration,
 ) -> Result<(Worker, VideoInfo, Vec<Warning>), VideoError> {
-    let (process, channel) = decoder.start(file).map_err(|source| VideoError::NoDecoderProcess {
+    let no_process = |source| VideoError::NoDecoderProcess {
         path: path.to_owned(),
         program: decoder.program.clone(),
         source,
-    })?;
-    let mut worker = Worker { process, channel, decoder: decoder.clone() };
+    };
+    let pixels = SharedPixels::new().map_err(no_process)?;
+    let (process, channel) = decoder.start(file, pixels.as_ref()).map_err(no_process)?;
+    let mut worker = Worker { process, channel, pixels, decoder: decoder.clone() };
     let opened = wire::send(&mut worker.channel, job)
         .and_then(|()| watch(&worker, job, waited, |channel| wire::receive(channel)));
     match opened {
@@ -381,11 +413,7 @@ impl<'a> RemoteFrames<'a> {
                     if pixels > self.reader.job.limits.max_pixels || !head.pts_seconds.is_finite() {
                         return self.reader.receive(|_| Err(io::ErrorKind::InvalidData.into()));
                     }
-                    let bytes = self.reader.receive(|channel| {
-                        let mut bytes = Vec::with_capacity(pixels as usize * 3);
-                        channel.take(pixels * 3).read_to_end(&mut bytes)?;
-                        Ok(bytes)
-                    })?;
+                    let bytes = self.reader.receive(|from| from.pixels(pixels as usize * 3))?;
                     let Some(image) = RgbImage::from_raw(width, height, bytes) else {
                         return self.reader.receive(|_| Err(io::ErrorKind::UnexpectedEof.into()));
                     };

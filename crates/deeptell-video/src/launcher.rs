@@ -14,13 +14,15 @@ use std::process::ExitCode;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
+use crate::decoder;
 use crate::frames::LocalFrames;
 use crate::local::{Job, LocalReader, prepare_ffmpeg};
 use crate::sandbox::{self, Baseline, OnForbidden};
+use crate::shared_pixels::{SharedPixels, TAKEN};
 use crate::wire::{self, FrameHead, Reply};
-use crate::{Sampling, VideoError};
+use crate::{Frame, Sampling, VideoError};
 
-/// Fork a worker; its file and its channel come along. The answer is its number, or 0 and an error.
+/// Fork a worker; its file, its channel and, on Linux, memory for its pixels come along. The answer is its number, or 0 and an error.
 pub(crate) const START: u8 = b'S';
 /// End a worker. The answer is [`EXITED`] and its code, or [`SIGNALLED`] and the signal.
 pub(crate) const REAP: u8 = b'R';
@@ -29,6 +31,8 @@ pub(crate) const SIGNALLED: i32 = 1;
 /// What a launcher says first.
 pub(crate) const HELLO: Answer = Answer(0x7E11, 1);
 
+/// Most descriptors that come with a request.
+pub(crate) const MAX_DESCRIPTORS: usize = 3;
 const REQUEST_BYTES: usize = 5;
 pub(crate) const ANSWER_BYTES: usize = 8;
 
@@ -83,15 +87,16 @@ fn try_to_serve(on_forbidden: OnForbidden) -> io::Result<()> {
     prepare_ffmpeg();
     load_character_sets();
     load_time_zone();
+    decoder::warm_up();
     let baseline = Baseline::measure()?;
     let mut workers: Vec<Pid> = Vec::new();
     let served = loop {
         match receive(&mut control) {
-            Ok(Some((START, _, Some((file, channel))))) => {
+            Ok(Some((START, _, Some(descriptors)))) => {
                 let answer = match fork() {
                     Ok(None) => {
                         drop(control);
-                        leave(work(file, channel, baseline, on_forbidden));
+                        leave(work(descriptors, baseline, on_forbidden));
                     }
                     Ok(Some(worker)) => {
                         workers.push(worker);
@@ -99,7 +104,7 @@ fn try_to_serve(on_forbidden: OnForbidden) -> io::Result<()> {
                     }
                     Err(error) => Answer(0, error.raw_os_error().unwrap_or_default()),
                 };
-                drop((file, channel));
+                drop(descriptors);
                 if let Err(error) = control.write_all(&answer.to_bytes()) {
                     break Err(error);
                 }
@@ -151,12 +156,19 @@ fn load_time_zone() {
     }
 }
 
-type Request = (u8, i32, Option<(OwnedFd, OwnedFd)>);
+/// What a worker gets.
+struct Descriptors {
+    file: OwnedFd,
+    channel: OwnedFd,
+    pixels: Option<OwnedFd>,
+}
+
+type Request = (u8, i32, Option<Descriptors>);
 
 /// The parent's next request, or `None` when there is no parent any more.
 fn receive(control: &mut UnixStream) -> io::Result<Option<Request>> {
     let mut bytes = [0; REQUEST_BYTES];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let received =
         recvmsg(&*control, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::empty())?.bytes;
@@ -172,8 +184,9 @@ fn receive(control: &mut UnixStream) -> io::Result<Option<Request>> {
         })
         .flatten();
     let pair = descriptors.next().zip(descriptors.next());
+    let descriptors = pair.map(|(file, channel)| Descriptors { file, channel, pixels: descriptors.next() });
     let [what, a, b, c, d] = bytes;
-    Ok(Some((what, i32::from_le_bytes([a, b, c, d]), pair)))
+    Ok(Some((what, i32::from_le_bytes([a, b, c, d]), descriptors)))
 }
 
 /// Splits this process; `None` in the new one.
@@ -207,11 +220,11 @@ fn end(worker: Pid) -> Answer {
 }
 
 /// A worker's life; its exit code.
-fn work(file: OwnedFd, channel: OwnedFd, baseline: Baseline, on_forbidden: OnForbidden) -> i32 {
+fn work(descriptors: Descriptors, baseline: Baseline, on_forbidden: OnForbidden) -> i32 {
     // A worker whose launcher was killed has nobody to end it.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    let worked = std::panic::catch_unwind(|| answer(file.into(), channel.into(), baseline, on_forbidden));
+    let worked = std::panic::catch_unwind(|| answer(descriptors, baseline, on_forbidden));
     match worked {
         Ok(Ok(())) => 0,
         Ok(Err(_)) => 1,
@@ -219,7 +232,10 @@ fn work(file: OwnedFd, channel: OwnedFd, baseline: Baseline, on_forbidden: OnFor
     }
 }
 
-fn answer(file: File, mut channel: File, baseline: Baseline, on_forbidden: OnForbidden) -> io::Result<()> {
+fn answer(descriptors: Descriptors, baseline: Baseline, on_forbidden: OnForbidden) -> io::Result<()> {
+    let file = File::from(descriptors.file);
+    let mut channel = File::from(descriptors.channel);
+    let mut pixels = Pixels { shared: descriptors.pixels.map(SharedPixels::from), is_full: false };
     let job: Job = wire::receive(&mut channel)?;
     if let Err(error) = sandbox::enter(&job.limits, baseline, on_forbidden) {
         let detail = format!("the decoding process cannot lock itself in: {error}");
@@ -245,14 +261,46 @@ fn answer(file: File, mut channel: File, baseline: Baseline, on_forbidden: OnFor
             report(&mut channel, &frames, &mut reported)?;
             match frame {
                 Ok(frame) => {
-                    wire::send(&mut channel, &Reply::Frame(FrameHead::from(&frame)))?;
-                    channel.write_all(&frame.image)?;
+                    pixels.send(&mut channel, &frame)?;
                 }
                 Err(error) => ending = Reply::Failed(error.into()),
             }
         }
         report(&mut channel, &frames, &mut reported)?;
         wire::send(&mut channel, &ending)?;
+        pixels.wait_until_taken(&mut channel)?;
+    }
+}
+
+/// The way of pixels to the parent: shared memory, or else the channel.
+struct Pixels {
+    shared: Option<SharedPixels>,
+    /// The parent has not yet taken the last frame out of the shared memory.
+    is_full: bool,
+}
+
+impl Pixels {
+    fn send(&mut self, channel: &mut File, frame: &Frame) -> io::Result<()> {
+        let head = Reply::Frame(FrameHead::from(frame));
+        self.wait_until_taken(channel)?;
+        let Some(shared) = &self.shared else {
+            wire::send(channel, &head)?;
+            return channel.write_all(&frame.image);
+        };
+        shared.put(&frame.image)?;
+        self.is_full = true;
+        wire::send(channel, &head)
+    }
+
+    fn wait_until_taken(&mut self, channel: &mut File) -> io::Result<()> {
+        if std::mem::take(&mut self.is_full) {
+            let mut answer = [0];
+            channel.read_exact(&mut answer)?;
+            if answer != [TAKEN] {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
+        Ok(())
     }
 }
 

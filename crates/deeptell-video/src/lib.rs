@@ -52,11 +52,14 @@ mod launcher;
 mod limits;
 mod local;
 mod orientation;
+mod packets;
 mod pixels;
 mod reader;
 mod sampling;
 #[cfg(unix)]
 mod sandbox;
+#[cfg(unix)]
+mod shared_pixels;
 mod survey;
 mod timeline;
 #[cfg(unix)]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::decoder::Decoder;
 use crate::demuxer::{Demuxer, StreamFacts};
 use crate::guard::Guard;
+use crate::packets::{Keep, Packets};
 use crate::pixels::ToRgb;
 use crate::survey::Survey;
 use crate::{Limits, VideoError, VideoInfo, Warning};
@@ -18,6 +19,8 @@ use crate::{Limits, VideoError, VideoInfo, Warning};
 pub(crate) struct Tuning {
     /// Files up to this size are surveyed packet by packet before sampling.
     pub(crate) survey_bytes: u64,
+    /// Of those, packets up to this many bytes are kept rather than read again.
+    pub(crate) keep_bytes: u64,
     /// In larger ones, stretches longer than this are jumped over rather than read.
     pub(crate) jump_bytes: u64,
     /// Decode every frame in order and skip none: the yardstick of the plan.
@@ -26,7 +29,7 @@ pub(crate) struct Tuning {
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { survey_bytes: 64 << 20, jump_bytes: 16 << 20, in_order: false }
+        Self { survey_bytes: 64 << 20, keep_bytes: 32 << 20, jump_bytes: 16 << 20, in_order: false }
     }
 }
 
@@ -38,7 +41,7 @@ pub(crate) struct Job {
     pub(crate) tuning: Tuning,
 }
 
-/// A file, its demuxer and its decoder.
+/// A file, its packets and its decoder.
 pub(crate) struct LocalReader {
     pub(crate) file: File,
     pub(crate) file_bytes: u64,
@@ -47,7 +50,7 @@ pub(crate) struct LocalReader {
     pub(crate) tuning: Tuning,
     /// Nothing has been read yet: sampling can start where the file is.
     pub(crate) fresh: bool,
-    pub(crate) demuxer: Demuxer,
+    pub(crate) packets: Packets,
     pub(crate) decoder: Decoder,
     pub(crate) to_rgb: ToRgb,
     pub(crate) facts: StreamFacts,
@@ -70,13 +73,15 @@ impl LocalReader {
         let facts = demuxer.facts();
         let decoder = Decoder::open(&demuxer, &guard, &job.limits)?;
         let is_small = metadata.len() <= job.tuning.survey_bytes;
-        let (survey, warnings) = if is_small || facts.span.is_none() {
-            let survey = Survey::of(&mut demuxer, &facts)?;
-            let warnings = survey.warnings(&facts).into_iter().collect();
-            (survey, warnings)
+        let (survey, packets) = if is_small || facts.span.is_none() {
+            let mut keep = Keep::up_to(job.tuning.keep_bytes);
+            let survey = Survey::of(&mut demuxer, &facts, &mut keep)?;
+            (survey, Packets::seen(demuxer, keep))
         } else {
-            (Survey::declared(&facts), Vec::new())
+            (Survey::declared(&facts), Packets::fresh(demuxer))
         };
+        let warnings =
+            if survey.is_counted { survey.warnings(&facts).into_iter().collect() } else { Vec::new() };
         if survey.is_counted && survey.packets == 0 {
             let detail = "no packet of the video stream is there".to_owned();
             return Err(VideoError::Truncated { path: path.to_owned(), detail });
@@ -90,7 +95,7 @@ impl LocalReader {
             limits: job.limits.clone(),
             tuning: job.tuning,
             fresh: !survey.is_counted,
-            demuxer,
+            packets,
             decoder,
             to_rgb: ToRgb::new(job.max_side),
             facts,

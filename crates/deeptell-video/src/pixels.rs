@@ -1,5 +1,7 @@
 //! Between coded pictures and RGB, by FFmpeg's software scaler.
 
+use std::ptr;
+
 use ff::ffi;
 use ff::format::Pixel;
 use ff::frame;
@@ -26,12 +28,19 @@ struct Fit {
     is_full_range: bool,
 }
 
-/// Turns decoded pictures into RGB, keeping the prepared scaler and its output from one picture to the
-/// next: fresh megabytes cost more than filling them.
+/// Turns decoded pictures into RGB, keeping the prepared scalers from one picture to the next.
 pub(crate) struct ToRgb {
     /// Longest side of the result in pixels; larger pictures shrink to it.
     max_side: Option<u32>,
-    scaler: Option<(Fit, scaling::Context, frame::Video)>,
+    prepared: Option<Prepared>,
+}
+
+/// Scalers for pictures that all have the same fit.
+struct Prepared {
+    fit: Fit,
+    /// Shrinks planes before their colours are converted, into the picture beside it.
+    shrink: Option<(scaling::Context, frame::Video)>,
+    to_rgb: scaling::Context,
 }
 
 // SAFETY: a scaler is heap memory of its own, tied to no thread, and used through `&mut` only.
@@ -40,7 +49,7 @@ unsafe impl Send for ToRgb {}
 
 impl ToRgb {
     pub(crate) fn new(max_side: Option<u32>) -> Self {
-        Self { max_side, scaler: None }
+        Self { max_side, prepared: None }
     }
 
     /// Converts one picture with the matrix and range it is tagged with.
@@ -57,26 +66,106 @@ impl ToRgb {
             matrix,
             is_full_range: range == FULL_RANGE || is_full_range_format(picture.format()),
         };
-        let (width, height) = fit.target;
-        if self.scaler.as_ref().is_none_or(|(prepared, ..)| *prepared != fit) {
-            // FFmpeg allocates rows with slack: into tight rows of a width that is no multiple of 8
-            // the scaler would leave the last columns unwritten.
-            let rgb = frame::Video::new(Pixel::RGB24, width, height);
-            if rgb.width() != width {
+        let prepared = match self.prepared.take() {
+            Some(prepared) if prepared.fit == fit => self.prepared.insert(prepared),
+            _ => self.prepared.insert(Prepared::new(fit)?),
+        };
+        let planes = match &mut prepared.shrink {
+            Some((scaler, small)) => {
+                scaler.run(picture, small)?;
+                &*small
+            }
+            None => picture,
+        };
+        let pixels = to_packed_rgb(&mut prepared.to_rgb, planes, fit.target)?;
+        RgbImage::from_raw(fit.target.0, fit.target.1, pixels).ok_or(ff::Error::Bug)
+    }
+}
+
+impl Prepared {
+    fn new(fit: Fit) -> Result<Self, ff::Error> {
+        let Fit { format, source, target, .. } = fit;
+        if source.0 == 0 || source.1 == 0 {
+            return Err(ff::Error::InvalidData);
+        }
+        let scaler = |from: (u32, u32), to_format, flags| {
+            scaling::Context::get(format, from.0, from.1, to_format, target.0, target.1, flags)
+        };
+        // Planes shrink four times as fast as the scaler shrinks and converts at once.
+        let shrink = if source != target && is_planar(format) {
+            let small = frame::Video::new(format, target.0, target.1);
+            if small.width() != target.0 || small.planes() == 0 {
                 return Err(ff::Error::Other { errno: ff::error::ENOMEM });
             }
-            self.scaler = Some((fit, prepare(fit)?, rgb));
-        }
-        let Some((_, scaler, rgb)) = &mut self.scaler else { return Err(ff::Error::Bug) };
-        scaler.run(picture, rgb)?;
-        let stride = rgb.stride(0);
-        let row = width as usize * 3;
-        let mut pixels = Vec::with_capacity(row * height as usize);
-        for padded in rgb.data(0).chunks(stride).take(height as usize) {
-            pixels.extend_from_slice(&padded[..row]);
-        }
-        RgbImage::from_raw(width, height, pixels).ok_or(ff::Error::Bug)
+            Some((scaler(source, format, Flags::AREA)?, small))
+        } else {
+            None
+        };
+        let from = if shrink.is_some() { target } else { source };
+        let flags = if from == target { Flags::BICUBIC } else { Flags::AREA };
+        let mut to_rgb = scaler(from, Pixel::RGB24, flags)?;
+        let matrix = if fit.matrix == UNSPECIFIED { ITU_601 } else { fit.matrix };
+        set_colours(&mut to_rgb, matrix, fit.is_full_range, true);
+        Ok(Self { fit, shrink, to_rgb })
     }
+}
+
+/// Bytes beyond the last row that the scaler may scribble on.
+const SLACK: usize = 256;
+
+/// Scales into fresh rows of RGB without gaps.
+#[expect(
+    unsafe_code,
+    reason = "the wrapper scales into frames of FFmpeg only, which would have to be copied"
+)]
+fn to_packed_rgb(
+    scaler: &mut scaling::Context,
+    picture: &frame::Video,
+    (width, height): (u32, u32),
+) -> Result<Vec<u8>, ff::Error> {
+    let (width, height) = (width as usize, height as usize);
+    let row = width * 3;
+    // The scaler works in blocks of columns: into tight rows of a width that is no multiple of 8 it leaves
+    // the last columns unwritten. Such rows get room first and move together afterwards.
+    let stride =
+        if width.is_multiple_of(32) { row } else { (width.next_multiple_of(32) * 3).next_multiple_of(64) };
+    let mut pixels = Vec::new();
+    pixels
+        .try_reserve_exact(stride * height + SLACK)
+        .map_err(|_| ff::Error::Other { errno: ff::error::ENOMEM })?;
+    let room = pixels.spare_capacity_mut();
+    let planes = [room.as_mut_ptr().cast::<u8>(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut()];
+    let strides = [i32::try_from(stride).map_err(|_| ff::Error::InvalidData)?, 0, 0, 0];
+    // SAFETY: the picture has the format and size the scaler was prepared for (part of the fit), and the
+    // room holds as many rows of the stride as the scaler writes.
+    let rows = unsafe {
+        let from = picture.as_ptr();
+        ffi::sws_scale(
+            scaler.as_mut_ptr(),
+            (&raw const (*from).data).cast(),
+            (&raw const (*from).linesize).cast(),
+            0,
+            picture.height() as i32,
+            planes.as_ptr(),
+            strides.as_ptr(),
+        )
+    };
+    if usize::try_from(rows) != Ok(height) {
+        return Err(ff::Error::InvalidData);
+    }
+    if stride != row {
+        for y in 1..height {
+            room.copy_within(y * stride..y * stride + row, y * row);
+        }
+    }
+    // SAFETY: the scaler has written `row` bytes at the start of each of its rows, which now lie side by side.
+    unsafe { pixels.set_len(row * height) };
+    Ok(pixels)
+}
+
+/// Whether pictures of this format can shrink plane by plane without losing anything.
+fn is_planar(format: Pixel) -> bool {
+    matches!(format, Pixel::YUV420P | Pixel::YUV422P | Pixel::YUV444P) || is_full_range_format(format)
 }
 
 /// The codes of the YUV matrix and of the range.
@@ -111,19 +200,6 @@ fn fit_inside((width, height): (u32, u32), max_side: Option<u32>) -> (u32, u32) 
 /// The deprecated formats whose name alone says that they use the full range.
 fn is_full_range_format(format: Pixel) -> bool {
     matches!(format, Pixel::YUVJ420P | Pixel::YUVJ422P | Pixel::YUVJ444P | Pixel::YUVJ440P | Pixel::YUVJ411P)
-}
-
-fn prepare(fit: Fit) -> Result<scaling::Context, ff::Error> {
-    let flags = if fit.source == fit.target { Flags::BICUBIC } else { Flags::AREA };
-    let ((width, height), (to_width, to_height)) = (fit.source, fit.target);
-    if width == 0 || height == 0 {
-        return Err(ff::Error::InvalidData);
-    }
-    let mut scaler =
-        scaling::Context::get(fit.format, width, height, Pixel::RGB24, to_width, to_height, flags)?;
-    let matrix = if fit.matrix == UNSPECIFIED { ITU_601 } else { fit.matrix };
-    set_colours(&mut scaler, matrix, fit.is_full_range, true);
-    Ok(scaler)
 }
 
 /// Sets the YUV matrix and the ranges on both sides (`true`: 0 to 255).

@@ -188,6 +188,14 @@ impl VideoReader {
         Self::options().open(path)
     }
 
+    /// Reads a file that is open already with the default [`Limits`], at full size.
+    ///
+    /// # Errors
+    /// As [`VideoReader::open`].
+    pub fn from_file(file: File) -> Result<Self, VideoError> {
+        Self::options().from_file(file)
+    }
+
     /// Starts from the default settings.
     pub fn options() -> VideoOptions {
         VideoOptions::default()

@@ -38,7 +38,8 @@ impl Baseline {
     }
 }
 
-/// Descriptors: the three standard ones, the file, its copies, the channel, and a few to spare.
+/// Descriptors: the three standard ones, the file, its copies, the channel, the shared memory, and a few
+/// to spare.
 const MAX_DESCRIPTORS: u64 = 16;
 
 /// Bounds this process for good.
@@ -48,7 +49,8 @@ const MAX_DESCRIPTORS: u64 = 16;
 pub(crate) fn enter(limits: &Limits, baseline: Baseline, on_forbidden: OnForbidden) -> io::Result<()> {
     let bound = |resource, value| setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) });
     bound(Resource::Core, 0)?;
-    bound(Resource::Fsize, 0)?;
+    // No file is open for writing but the shared memory: room for one frame.
+    bound(Resource::Fsize, limits.max_pixels.saturating_mul(3))?;
     bound(Resource::Nofile, MAX_DESCRIPTORS)?;
     // The deadline counts waiting, too, and comes first; this one is for a process that no longer listens.
     let seconds = limits.deadline.as_secs().saturating_add(2);
@@ -93,6 +95,7 @@ mod linux {
         libc::SYS_pread64,
         libc::SYS_write,
         libc::SYS_writev,
+        libc::SYS_pwrite64,
         libc::SYS_lseek,
         libc::SYS_close,
         libc::SYS_fstat,

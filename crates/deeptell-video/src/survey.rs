@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use ffmpeg_next as ff;
 
 use crate::demuxer::{Demuxer, StreamFacts, is_shown};
+use crate::packets::Keep;
 use crate::{VideoError, Warning};
 
 /// Frame rate assumed of a stream that gives neither times nor a rate.
@@ -45,19 +46,32 @@ impl Survey {
         }
     }
 
-    /// Reads every packet, decodes none.
-    pub(crate) fn of(demuxer: &mut Demuxer, facts: &StreamFacts) -> Result<Self, VideoError> {
+    /// Reads every packet, decodes none; those that fit are kept.
+    pub(crate) fn of(
+        demuxer: &mut Demuxer,
+        facts: &StreamFacts,
+        keep: &mut Keep,
+    ) -> Result<Self, VideoError> {
         let mut order = PacketOrder::default();
         let mut times = BTreeSet::new();
         let mut packets = 0;
         let mut frames = 0;
+        // A damaged packet, which counts once another follows: the end of a file may cut the last one.
+        let mut held = None;
         while let Some(packet) = demuxer.next_packet()? {
             packets += 1;
             order.accept(&packet);
-            if is_shown(&packet) {
+            let shown = is_shown(&packet).then_some(packet.pts().or(packet.dts()));
+            let counted = if packet.is_corrupt() && frames > 0 {
+                std::mem::replace(&mut held, shown).into_iter().chain(None)
+            } else {
+                held.take().into_iter().chain(shown)
+            };
+            for time in counted {
                 frames += 1;
-                times.extend(packet.pts().or(packet.dts()));
+                times.extend(time);
             }
+            keep.add(packet);
         }
         let nominal = nominal_frame_ticks(facts);
         let (start, frame_ticks, span) = match (times.first(), times.last()) {

@@ -220,7 +220,7 @@ fn a_bare_stream_without_times_gives_distinct_frames() {
 #[test]
 fn an_open_file_reads_like_a_path() {
     let (folder, path) = clip("clip.mp4", 30, &h264(12));
-    let mut reader = VideoReader::options().from_file(File::open(&path).unwrap()).unwrap();
+    let mut reader = VideoReader::from_file(File::open(&path).unwrap()).unwrap();
     let by_file = take(&mut reader, Sampling::Uniform(5));
     assert_eq!(by_file, take(&mut VideoReader::open(&path).unwrap(), Sampling::Uniform(5)));
     let folder = File::open(folder.path()).unwrap();
