@@ -31,8 +31,14 @@ pub(crate) struct Comparison {
 }
 
 /// Everything that is measured.
-pub(crate) const COMPARISONS: &[Comparison] =
-    &[Comparison { name: "scan", program: Program::Deeptell, inputs: &[SAMPLE] }];
+pub(crate) const COMPARISONS: &[Comparison] = &[
+    Comparison { name: "scan", program: Program::Deeptell, inputs: &[SAMPLE] },
+    Comparison {
+        name: "faces",
+        program: Program::Example { package: "deeptell-mtcnn", name: "measure" },
+        inputs: &[],
+    },
+];
 
 /// What to measure, on what, and where the figures go.
 #[derive(Debug, PartialEq, Eq)]

@@ -13,6 +13,13 @@ use crate::process::{NotReady, cargo, output_of};
 pub(crate) enum Program {
     /// The command line.
     Deeptell,
+    /// An example of one of our packages.
+    Example {
+        /// The package.
+        package: &'static str,
+        /// The example.
+        name: &'static str,
+    },
 }
 
 /// The root of the checkout; every command runs there.
@@ -44,6 +51,10 @@ impl Workspace {
             Program::Deeptell => {
                 build.arg("deeptell-cli");
                 ("release", "deeptell")
+            }
+            Program::Example { package, name } => {
+                build.args([package, "--example", name]);
+                ("release/examples", name)
             }
         };
         crate::process::run_step("build", &mut build)?;
