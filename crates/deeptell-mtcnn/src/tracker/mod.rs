@@ -89,7 +89,8 @@ pub enum KeyFrame {
     SceneCut,
     /// It was its turn.
     Interval,
-    /// A face was not found where it was.
+    /// A face was not found where it was. One that was found in a single frame only was none, and
+    /// no reason to search.
     Lost,
     /// The frames are too far apart for anything else: faces are linked by overlap and landmarks
     /// alone ([`Pace::Sparse`]).
@@ -106,11 +107,13 @@ struct Track {
     smoother: Smoother,
     /// Frames since the face was last found.
     missed: usize,
+    /// Whether it was found in more than one frame.
+    is_confirmed: bool,
 }
 
 impl Track {
     fn new(number: u64, face: Face) -> Self {
-        Self { number, face, smooth: face, smoother: Smoother::new(&face), missed: 0 }
+        Self { number, face, smooth: face, smoother: Smoother::new(&face), missed: 0, is_confirmed: false }
     }
 
     fn found(&mut self, face: Face) {
@@ -119,7 +122,7 @@ impl Track {
             self.smoother = Smoother::new(&face);
         }
         self.smooth = self.smoother.add(&face);
-        (self.face, self.missed) = (face, 0);
+        (self.face, self.missed, self.is_confirmed) = (face, 0, true);
     }
 }
 
@@ -204,28 +207,27 @@ impl Tracker {
 
     /// Looks for each face where it was; searches the frame when one of them is not there.
     fn look_again(&mut self, frame: &RgbImage) -> Result<Look, MtcnnError> {
-        let places = self.tracks.iter().filter(|track| track.missed == 0).map(|track| Candidate {
+        let followed: Vec<&Track> = self.tracks.iter().filter(|track| track.missed == 0).collect();
+        let places = followed.iter().map(|track| Candidate {
             bbox: track.face.bbox.to_square(),
             probability: track.face.probability,
         });
-        let found = self.mtcnn.inspect(frame, places.collect())?;
-        let faces: Vec<Face> = found
-            .iter()
-            .flatten()
-            .filter(|face| face.probability >= self.config.min_probability && face.bbox.is_finite())
-            .copied()
-            .collect();
-        if faces.len() < found.len() || are_two_on_one_face(&faces) {
+        let mut found = self.mtcnn.inspect(frame, places.collect())?;
+        let is_there = |face: &Face| face.probability >= self.config.min_probability && face.bbox.is_finite();
+        found.iter_mut().for_each(|face| *face = face.filter(is_there));
+        let is_lost = found.iter().zip(&followed).any(|(face, track)| face.is_none() && track.is_confirmed);
+        let faces: Vec<Face> = found.iter().flatten().copied().collect();
+        if is_lost || are_two_on_one_face(&faces) {
             self.search(frame, KeyFrame::Lost)?;
             return Ok(Look::Cascade(KeyFrame::Lost));
         }
         self.since_key += 1;
-        let mut faces = faces.into_iter();
+        let mut found = found.into_iter();
         for track in &mut self.tracks {
-            if track.missed > 0 {
-                track.missed += 1;
-            } else if let Some(face) = faces.next() {
-                track.found(face);
+            let face = if track.missed == 0 { found.next().flatten() } else { None };
+            match face {
+                Some(face) => track.found(face),
+                None => track.missed += 1,
             }
         }
         self.tracks.retain(|track| track.missed <= self.config.max_missed);

@@ -46,7 +46,9 @@ fn two_faces_that_move_keep_their_tracks_between_searches() {
 fn a_face_that_vanishes_is_searched_at_once_and_found_again_as_itself() {
     let mut tracker = tracker(TrackerConfig { scene_cut: 0.9, ..TrackerConfig::default() });
     let (both, one) = ([(20, 20, 1.0), (300, 100, 0.6)], [(20, 20, 1.0)]);
-    assert_eq!(tracks(&tracker.follow(&frame(&both)).unwrap()), [0, 1]);
+    for _ in 0..2 {
+        assert_eq!(tracks(&tracker.follow(&frame(&both)).unwrap()), [0, 1]);
+    }
     let without = tracker.follow(&frame(&one)).unwrap();
     assert_eq!((without.look, tracks(&without)), (Look::Cascade(KeyFrame::Lost), vec![0]));
     // What is lost already is no reason to search again.
