@@ -38,6 +38,11 @@ pub(crate) const COMPARISONS: &[Comparison] = &[
         program: Program::Example { package: "deeptell-video", name: "sample" },
         inputs: &[],
     },
+    Comparison {
+        name: "faces",
+        program: Program::Example { package: "deeptell-mtcnn", name: "measure" },
+        inputs: &[],
+    },
 ];
 
 /// What to measure, on what, and where the figures go.

@@ -13,8 +13,13 @@ use crate::process::{NotReady, cargo, output_of};
 pub(crate) enum Program {
     /// The command line.
     Deeptell,
-    /// An example of a package.
-    Example { package: &'static str, name: &'static str },
+    /// An example of one of our packages.
+    Example {
+        /// The package.
+        package: &'static str,
+        /// The example.
+        name: &'static str,
+    },
 }
 
 /// The root of the checkout; every command runs there.

@@ -35,7 +35,7 @@ impl FaceFinder {
         min_probability: f32,
         device: &Device,
     ) -> Result<Self, MtcnnError> {
-        let mtcnn = MtcnnConfig { min_face, ..MtcnnConfig::default() }.init(device)?;
+        let mtcnn = MtcnnConfig { min_face: min_face.into(), ..MtcnnConfig::default() }.init(device)?;
         Ok(Self { mtcnn, which, min_probability })
     }
 

@@ -1,4 +1,4 @@
-//! The `deeptell` command: scan, extract, split, preview, train, calibrate, eval, weights.
+//! The `deeptell` command: scan, extract, split, preview, train, calibrate, eval, faces, weights.
 
 #![expect(clippy::print_stderr, reason = "a command speaks to its user")]
 
@@ -38,6 +38,7 @@ Examples:
   deeptell extract dataset/ --out crops && deeptell split crops/manifest.jsonl --out split.jsonl
   deeptell train split.jsonl --init imagenet --out runs/first
   deeptell eval --manifest split.jsonl --model runs/first/detector.safetensors
+  deeptell faces group.jpg --draw marked/
 
 Exit codes:
   0  everything asked for was done
@@ -54,6 +55,7 @@ enum Command {
     Train(commands::train::Args),
     Calibrate(commands::calibrate::Args),
     Eval(commands::eval::Args),
+    Faces(commands::faces::Args),
     Weights(commands::weights::Args),
 }
 
@@ -96,6 +98,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Train(args) => commands::train::run(&args),
         Command::Calibrate(args) => commands::calibrate::run(&args),
         Command::Eval(args) => commands::eval::run(&args),
+        Command::Faces(args) => commands::faces::run(&args),
         Command::Weights(args) => commands::weights::run(&args),
     }
 }

@@ -62,6 +62,7 @@ mod vector;
 pub use activation::Activation;
 pub use buffers::release_buffers;
 pub use network::{ConvStack, StackLayer};
+pub use stack::RowSource;
 
 use burn::backend::Dispatch;
 use burn::tensor::activation::{hard_swish, relu};

@@ -6,7 +6,7 @@ use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Tensor};
 
 use crate::extension::InferenceKernels;
-use crate::stack::{LayerSource, Stack};
+use crate::stack::{LayerSource, RowSource, Stack};
 use crate::{check_channels, check_tensor};
 
 /// A layer of a [`ConvStack`]: an unpadded convolution of stride 1, a `PReLU`, a max pool.
@@ -122,6 +122,46 @@ impl ConvStack {
             self.stack.inputs()
         );
         Tensor::from_dispatch(Dispatch::conv_stack(x.into_dispatch(), Arc::clone(&self.stack)))
+    }
+
+    /// Runs the network on images of `height` rows and `width` columns that are made row by row,
+    /// so that neither they nor any feature map exist as a whole.
+    ///
+    /// The result is `[images, rows, columns, channels_out]`, sizes as [`output`](Self::output)
+    /// says.
+    ///
+    /// # Panics
+    ///
+    /// If such an image is too small.
+    pub fn forward_rows<R: RowSource>(&self, images: &[R], height: usize, width: usize) -> Vec<f32> {
+        self.check_size(height, width);
+        let images: Vec<_> = images.iter().map(|image| image as &dyn RowSource).collect();
+        self.stack.forward_rows(&images, [height, width])
+    }
+
+    /// [`forward_rows`](Self::forward_rows) for one image, on the calling thread. Not even the
+    /// result exists as a whole: `sink` gets each of its rows, `[columns, channels_out]`, with its
+    /// number.
+    ///
+    /// # Panics
+    ///
+    /// If the image is too small.
+    pub fn stream_rows<R: RowSource>(
+        &self,
+        image: &R,
+        height: usize,
+        width: usize,
+        mut sink: impl FnMut(usize, &[f32]),
+    ) {
+        self.check_size(height, width);
+        self.stack.stream_rows(image, [height, width], &mut sink);
+    }
+
+    fn check_size(&self, height: usize, width: usize) {
+        assert!(
+            self.output(height, width).is_some(),
+            "ConvStack: every window must fit into an image, and one does not fit into {height}x{width} cells"
+        );
     }
 }
 

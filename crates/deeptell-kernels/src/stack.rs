@@ -21,6 +21,24 @@ use crate::buffers;
 /// Output channels that share a block of the weights; a multiple of every vector's lanes.
 const PANEL: usize = 16;
 
+/// An image whose rows are made when the network asks for them.
+///
+/// Each row is asked for once, from the first to the last, so what a row is made from, like the
+/// pixels of a larger image that it averages, passes through the caches once.
+pub trait RowSource: Sync {
+    /// Writes row `row` to `target`: columns times channels floats, channels last.
+    fn write_row(&self, row: usize, target: &mut [f32]);
+}
+
+/// An image that lies in memory as a whole.
+struct Stored<'a>(&'a [f32]);
+
+impl RowSource for Stored<'_> {
+    fn write_row(&self, row: usize, target: &mut [f32]) {
+        target.copy_from_slice(&self.0[row * target.len()..][..target.len()]);
+    }
+}
+
 /// Images whose dense layers run together, so that each weight is read once for all of them.
 const BATCH: usize = 8;
 
@@ -178,22 +196,53 @@ impl Stack {
     /// # Panics
     /// When an image is too small, or `input` has another length.
     pub(crate) fn forward(&self, input: &[f32], images: usize, size: [usize; 2]) -> Vec<f32> {
-        let plan = Plan::new(&self.layers, size);
         let input_len = size[0] * size[1] * self.inputs();
-        let last = &plan.places[plan.places.len() - 1];
-        let output_len = last.pooled[0] * last.pooled[1] * self.layers[self.layers.len() - 1].outputs;
         assert_eq!(input.len(), images * input_len, "size of the images");
-        let mut output = buffers::take(images * output_len);
+        let images: Vec<_> = input.chunks_exact(input_len).map(Stored).collect();
+        let images: Vec<_> = images.iter().map(|image| image as &dyn RowSource).collect();
+        self.forward_rows(&images, size)
+    }
+
+    /// The network on images of `size` (rows, columns) that are made row by row.
+    ///
+    /// # Panics
+    /// When an image is too small.
+    pub(crate) fn forward_rows(&self, images: &[&dyn RowSource], size: [usize; 2]) -> Vec<f32> {
+        let plan = Plan::new(&self.layers, size);
+        let (rows, row_len) = (plan.places[plan.places.len() - 1].pooled[0], plan.output_row_len());
+        let output_len = rows * row_len;
+        let mut output = buffers::take(images.len() * output_len);
         let arch = Arch::new();
-        let batch = images.div_ceil(rayon::current_num_threads()).clamp(1, BATCH);
-        output.par_chunks_mut(batch * output_len).zip(input.par_chunks(batch * input_len)).for_each(
-            |(output, input)| {
-                with_scratch(plan.scratch_len(batch), |scratch| {
-                    arch.dispatch(Run { plan: &plan, input, input_len, output, output_len, scratch });
+        let batch = images.len().div_ceil(rayon::current_num_threads()).clamp(1, BATCH);
+        output.par_chunks_mut(batch * output_len).zip(images.par_chunks(batch)).for_each(
+            |(output, images)| {
+                let mut sink = |image: usize, row: usize, values: &[f32]| {
+                    output[image * output_len + row * row_len..][..row_len].copy_from_slice(values);
+                };
+                with_scratch(plan.scratch_len(images.len()), |scratch| {
+                    arch.dispatch(Run { plan: &plan, images, scratch, sink: &mut sink });
                 });
             },
         );
         output
+    }
+
+    /// The network on one image of `size`, on this thread: `sink` gets each row of the result as
+    /// soon as it is complete.
+    ///
+    /// # Panics
+    /// When the image is too small.
+    pub(crate) fn stream_rows(
+        &self,
+        image: &dyn RowSource,
+        size: [usize; 2],
+        sink: &mut dyn FnMut(usize, &[f32]),
+    ) {
+        let plan = Plan::new(&self.layers, size);
+        let mut sink = |_: usize, row: usize, values: &[f32]| sink(row, values);
+        with_scratch(plan.scratch_len(1), |scratch| {
+            Arch::new().dispatch(Run { plan: &plan, images: &[image], scratch, sink: &mut sink });
+        });
     }
 }
 
@@ -249,22 +298,42 @@ impl<'a> Plan<'a> {
         self.ring_lens(self.dense_from - 1)[1]
     }
 
+    /// Floats of one row of the image.
+    fn input_row_len(&self) -> usize {
+        self.input[1] * self.layers[0].inputs
+    }
+
+    /// Floats of the rows of the image that the first layer's window sees.
+    fn input_ring_len(&self) -> usize {
+        self.layers[0].kernel[0] * self.input_row_len()
+    }
+
+    /// Floats of one row of the result, its channels without a gap.
+    fn output_row_len(&self) -> usize {
+        let last = self.layers.len() - 1;
+        self.places[last].pooled[1] * self.layers[last].outputs
+    }
+
     fn scratch_len(&self, batch: usize) -> usize {
         let rings: usize = (0..self.dense_from).flat_map(|index| self.ring_lens(index)).sum();
         let dense: usize =
             self.layers[self.dense_from..].iter().map(|layer| batch * cell_stride(layer.outputs)).sum();
-        rings + batch * self.features_len() + dense
+        self.input_ring_len() + rings + batch * self.features_len() + dense + self.output_row_len()
     }
 }
 
+/// Takes the number of an image, the number of a row of its result, and that row.
+type Sink<'a> = dyn FnMut(usize, usize, &[f32]) + 'a;
+
 /// Some images through the network, on this thread.
+///
+/// Without a type parameter, so that it is compiled with this crate and its optimisation and not
+/// with that of whoever has the images.
 struct Run<'a> {
     plan: &'a Plan<'a>,
-    input: &'a [f32],
-    input_len: usize,
-    output: &'a mut [f32],
-    output_len: usize,
+    images: &'a [&'a dyn RowSource],
     scratch: &'a mut [f32],
+    sink: &'a mut Sink<'a>,
 }
 
 impl WithSimd for Run<'_> {
@@ -272,11 +341,12 @@ impl WithSimd for Run<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { plan, input, input_len, output, output_len, scratch } = self;
-        let images = input.len() / input_len;
+        let Self { plan, images, scratch, sink } = self;
         let streamed = plan.dense_from;
         let has_dense = streamed < plan.layers.len();
-        let (features, mut rest) = scratch.split_at_mut(images * plan.features_len());
+        let (features, rest) = scratch.split_at_mut(images.len() * plan.features_len());
+        let (input, rest) = rest.split_at_mut(plan.input_ring_len());
+        let (output, mut rest) = rest.split_at_mut(plan.output_row_len());
         let mut rings = Vec::with_capacity(streamed);
         for index in 0..streamed {
             let [convolved, pooled] = plan.ring_lens(index);
@@ -285,27 +355,29 @@ impl WithSimd for Run<'_> {
             rest = after;
             rings.push(Ring { convolved, pooled, convolved_done: 0, pooled_done: 0 });
         }
-        for image in 0..images {
-            let mut stream =
-                Stream { plan, input: &input[image * input_len..][..input_len], rings: &mut rings };
-            stream.reset();
+        for (number, &image) in images.iter().enumerate() {
+            for ring in &mut rings {
+                (ring.convolved_done, ring.pooled_done) = (0, 0);
+            }
+            let mut stream = Stream { plan, image, input, input_done: 0, rings: &mut rings };
             let last = streamed - 1;
             let rows = plan.places[last].pooled[0];
             if has_dense {
                 // The last ring holds all rows: the first dense layer's window covers them.
                 stream.advance(simd, last, rows);
                 let len = plan.features_len();
-                features[image * len..][..len].copy_from_slice(stream.rings[last].pooled);
+                features[number * len..][..len].copy_from_slice(stream.rings[last].pooled);
                 continue;
             }
             let layer = &plan.layers[last];
-            let output = &mut output[image * output_len..][..output_len];
-            for (row, output) in output.chunks_exact_mut(output_len / rows).enumerate() {
+            let stride = cell_stride(layer.outputs);
+            for row in 0..rows {
                 stream.advance(simd, last, row + 1);
-                let cells = stream.rings[last].pooled.chunks_exact(cell_stride(layer.outputs));
+                let cells = stream.rings[last].pooled.chunks_exact(stride);
                 for (output, cell) in zip(output.chunks_exact_mut(layer.outputs), cells) {
                     output.copy_from_slice(&cell[..layer.outputs]);
                 }
+                sink(number, row, output);
             }
         }
         if !has_dense {
@@ -315,7 +387,7 @@ impl WithSimd for Run<'_> {
         let mut source_stride = cell_stride(plan.layers[streamed - 1].outputs);
         for layer in &plan.layers[streamed..] {
             let stride = cell_stride(layer.outputs);
-            let (target, after) = rest.split_at_mut(images * stride);
+            let (target, after) = rest.split_at_mut(images.len() * stride);
             rest = after;
             let cells = (0..layer.kernel[0] * layer.kernel[1]).map(|cell| cell * source_stride);
             let runs = Runs::new(layer, cells, source_stride);
@@ -325,7 +397,7 @@ impl WithSimd for Run<'_> {
                 source,
                 source_len,
                 &runs,
-                images,
+                images.len(),
                 layer.slope.as_deref(),
                 target,
                 stride,
@@ -333,8 +405,8 @@ impl WithSimd for Run<'_> {
             (source, source_len, source_stride) = (&*target, stride, stride);
         }
         let outputs = plan.layers[plan.layers.len() - 1].outputs;
-        for (output, cell) in zip(output.chunks_exact_mut(outputs), source.chunks_exact(source_len)) {
-            output.copy_from_slice(&cell[..outputs]);
+        for (number, cell) in source.chunks_exact(source_len).take(images.len()).enumerate() {
+            sink(number, 0, &cell[..outputs]);
         }
     }
 }
@@ -351,14 +423,22 @@ struct Ring<'a> {
 /// One image on its way through the streamed layers.
 struct Stream<'a, 'b> {
     plan: &'a Plan<'a>,
-    input: &'a [f32],
+    image: &'a dyn RowSource,
+    /// The rows of the image that are still needed; row `r` lies in slot `r % slots`.
+    input: &'a mut [f32],
+    /// Rows of the image made so far.
+    input_done: usize,
     rings: &'a mut [Ring<'b>],
 }
 
 impl Stream<'_, '_> {
-    fn reset(&mut self) {
-        for ring in &mut *self.rings {
-            (ring.convolved_done, ring.pooled_done) = (0, 0);
+    /// Makes the rows of the image up to `rows`.
+    fn advance_input(&mut self, rows: usize) {
+        let (slots, len) = (self.plan.layers[0].kernel[0], self.plan.input_row_len());
+        while self.input_done < rows {
+            let slot = self.input_done % slots;
+            self.image.write_row(self.input_done, &mut self.input[slot * len..][..len]);
+            self.input_done += 1;
         }
     }
 
@@ -373,8 +453,9 @@ impl Stream<'_, '_> {
             };
             while self.rings[index].convolved_done < seen {
                 let convolved = self.rings[index].convolved_done;
-                if index > 0 {
-                    self.advance(simd, index - 1, convolved + layer.kernel[0]);
+                match index.checked_sub(1) {
+                    Some(before) => self.advance(simd, before, convolved + layer.kernel[0]),
+                    None => self.advance_input(convolved + layer.kernel[0]),
                 }
                 simd.vectorize(ConvolveRow { stream: self, index, row: convolved });
                 self.rings[index].convolved_done += 1;
@@ -405,7 +486,7 @@ impl WithSimd for ConvolveRow<'_, '_, '_> {
         let (before, after) = stream.rings.split_at_mut(index);
         let ring = &mut after[0];
         let (source, stride, slots, row_len) = match before.last() {
-            None => (stream.input, layer.inputs, plan.input[0], plan.input[1] * layer.inputs),
+            None => (&*stream.input, layer.inputs, layer.kernel[0], plan.input_row_len()),
             Some(ring) => {
                 let before = &plan.places[index - 1];
                 let stride = cell_stride(layer.inputs);

@@ -6,8 +6,8 @@ use burn::nn::pool::MaxPool2dConfig;
 use burn::tensor::activation::{hard_swish, relu};
 use burn::tensor::{Device, Tensor, TensorData, module, ops::ConvOptions};
 use deeptell_kernels::{
-    Activation, ConvGeometry, ConvStack, StackLayer, batch_norm_activation, conv2d, conv2d_bias_activation,
-    supports,
+    Activation, ConvGeometry, ConvStack, RowSource, StackLayer, batch_norm_activation, conv2d,
+    conv2d_bias_activation, supports,
 };
 use proptest::prelude::*;
 
@@ -501,4 +501,55 @@ fn layers_of_a_stack_must_fit() {
     let mut layers = stack_layers(3, &[(4, [3; 2], None)], 1, &device);
     layers.push(layers[0].clone());
     let _ = ConvStack::new(&layers);
+}
+
+/// An image that is made row by row, and insists on each row once and in order.
+struct Made<'a> {
+    pixels: &'a [f32],
+    next: std::sync::atomic::AtomicUsize,
+}
+
+impl RowSource for Made<'_> {
+    fn write_row(&self, row: usize, target: &mut [f32]) {
+        assert_eq!(self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed), row);
+        target.copy_from_slice(&self.pixels[row * target.len()..][..target.len()]);
+    }
+}
+
+#[test]
+fn images_made_row_by_row_give_the_same_bits() {
+    let device = Device::flex();
+    let streamed: &[Row] = &[(10, [3; 2], Some(2)), (16, [3; 2], None), (5, [1; 2], None)];
+    let dense: &[Row] =
+        &[(28, [3; 2], Some(3)), (48, [3; 2], Some(3)), (64, [2; 2], None), (5, [3; 2], None)];
+    for (rows, images, [height, width]) in [(streamed, 3, [37, 50]), (dense, 19, [24, 24])] {
+        let stack = ConvStack::new(&stack_layers(3, rows, 5, &device));
+        let x = random(6, [images, height, width, 3], &device);
+        let expected = values(stack.forward(x.clone()));
+        let pixels = values(x);
+        let made: Vec<_> =
+            pixels.chunks_exact(height * width * 3).map(|pixels| Made { pixels, next: 0.into() }).collect();
+        assert_eq!(stack.forward_rows(&made, height, width), expected);
+
+        let [rows, columns, channels] = stack.output(height, width).unwrap();
+        for (image, expected) in made.iter().zip(expected.chunks_exact(rows * columns * channels)) {
+            image.next.store(0, std::sync::atomic::Ordering::Relaxed);
+            let mut found = Vec::new();
+            stack.stream_rows(image, height, width, |row, values| {
+                assert_eq!(row * columns * channels, found.len());
+                found.extend_from_slice(values);
+            });
+            assert_eq!(found, expected);
+        }
+    }
+    let nothing: [Made<'_>; 0] = [];
+    let stack = ConvStack::new(&stack_layers(3, streamed, 5, &device));
+    assert!(stack.forward_rows(&nothing, 12, 12).is_empty());
+}
+
+#[test]
+#[should_panic(expected = "one does not fit into 11x4 cells")]
+fn an_image_smaller_than_a_window_is_refused() {
+    let stack = ConvStack::new(&stack_layers(3, &[(4, [5; 2], None)], 1, &Device::flex()));
+    stack.stream_rows(&Made { pixels: &[], next: 0.into() }, 11, 4, |_, _| ());
 }

@@ -9,9 +9,10 @@
 use std::error::Error;
 
 use burn::tensor::Device;
-use deeptell_image::{Point, Rect, RgbImage};
-use deeptell_mtcnn::MtcnnConfig;
+use deeptell_image::{Rect, RgbImage};
+use deeptell_mtcnn::{MinFace, MtcnnConfig};
 use image::Rgb;
+use imageproc::drawing::{draw_filled_circle_mut, draw_hollow_rect_mut};
 
 const BOX: Rgb<u8> = Rgb([255, 200, 0]);
 const LANDMARK: Rgb<u8> = Rgb([0, 255, 120]);
@@ -26,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut config = MtcnnConfig::default();
     if let Some(min_face) = min_face {
-        config.min_face = min_face;
+        config.min_face = MinFace::Pixels(min_face);
     }
     let mut image = image::open(input)?.into_rgb8();
     let faces = config.init(&Device::flex())?.detect(&image)?;
@@ -34,33 +35,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{}", serde_json::to_string(face)?);
         draw_box(&mut image, &face.bbox);
         for point in face.landmarks.points() {
-            draw_point(&mut image, point);
+            draw_filled_circle_mut(&mut image, (point.x as i32, point.y as i32), 2, LANDMARK);
         }
     }
     image.save(output)?;
     Ok(())
 }
 
-/// Lines two pixels thick along the edges of `bbox`.
+/// Two lines along each edge of `bbox`; what lies beyond the image is left out.
 fn draw_box(image: &mut RgbImage, bbox: &Rect) {
-    let Rect { x1, y1, x2, y2 } = *bbox;
-    for (x1, y1, x2, y2) in [(x1, y1, x2, y1), (x1, y2, x2, y2), (x1, y1, x1, y2), (x2, y1, x2, y2)] {
-        fill(image, &Rect::new(x1 - 1.0, y1 - 1.0, x2 + 1.0, y2 + 1.0), BOX);
-    }
-}
-
-/// A square of three pixels around `point`.
-fn draw_point(image: &mut RgbImage, point: Point) {
-    let area = Rect::new(point.x - 1.5, point.y - 1.5, point.x + 1.5, point.y + 1.5);
-    fill(image, &area, LANDMARK);
-}
-
-/// Colours the pixels of `area` that the image has.
-fn fill(image: &mut RgbImage, area: &Rect, colour: Rgb<u8>) {
-    let Some(area) = area.clamped(image.width(), image.height()) else { return };
-    for y in area.y1 as u32..area.y2 as u32 {
-        for x in area.x1 as u32..area.x2 as u32 {
-            image.put_pixel(x, y, colour);
+    for inset in [0, 1] {
+        let (x, y) = (bbox.x1.round() as i32 + inset, bbox.y1.round() as i32 + inset);
+        let (width, height) = (bbox.x2.round() as i32 - inset - x, bbox.y2.round() as i32 - inset - y);
+        if width > 0 && height > 0 {
+            let edge = imageproc::rect::Rect::at(x, y).of_size(width as u32, height as u32);
+            draw_hollow_rect_mut(image, edge, BOX);
         }
     }
 }

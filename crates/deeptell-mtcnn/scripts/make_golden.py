@@ -100,8 +100,11 @@ def stages(image):
         },
         "proposed": rows(entries[0][0][0].numpy()),
         "rnet_probability": numbers(np.concatenate([out[1][:, 1].numpy() for _, out in rnet])),
+        "rnet_regression": rows(np.concatenate([out[0].numpy() for _, out in rnet])),
         "refined": rows(entries[1][0][0].numpy()),
         "onet_probability": numbers(np.concatenate([out[2][:, 1].numpy() for _, out in onet])),
+        "onet_regression": rows(np.concatenate([out[0].numpy() for _, out in onet])),
+        "onet_landmarks": rows(np.concatenate([out[1].numpy() for _, out in onet])),
     }
 
 

@@ -2,19 +2,26 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::network::{EMBEDDED, Networks, PNet};
-use crate::{Mtcnn, MtcnnError};
+use crate::{MinFace, Mtcnn, MtcnnError};
 
 /// Settings of [`Mtcnn`]. The defaults are those of facenet-pytorch 2.6.0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MtcnnConfig {
-    /// Side of the smallest face looked for, in pixels; at least 12. The time of a frame falls
-    /// with its square.
-    pub min_face: f32,
+    /// The smallest face looked for. The time of a frame falls with the square of its side.
+    pub min_face: MinFace,
+    /// Images whose longer side is over this many pixels are shrunk to it before anything else;
+    /// at least 64, or `None` to look at every image as it is. Boxes and landmarks are in pixels
+    /// of the image as given all the same, and so is [`min_face`](Self::min_face), which ends at
+    /// 12 pixels of the shrunk image.
+    pub max_side: Option<u32>,
     /// Probabilities, in `0..=1`, a box must reach in P-Net and exceed in R-Net and O-Net.
     pub thresholds: [f32; 3],
     /// Size of a pyramid level relative to the one before; above 0 and at most 0.95.
     pub scale_factor: f64,
+    /// Look again at an image without a face turned by 90, -90 and 180 degrees; of these the way
+    /// with the surest face counts. An image without any face then takes four times as long.
+    pub retry_turned: bool,
     /// Bounds on the work an image may cause.
     pub limits: CandidateLimits,
 }
@@ -44,15 +51,20 @@ impl Default for CandidateLimits {
 impl Default for MtcnnConfig {
     fn default() -> Self {
         Self {
-            min_face: 20.0,
+            min_face: MinFace::Pixels(20.0),
+            max_side: None,
             thresholds: [0.6, 0.7, 0.7],
             scale_factor: 0.709,
+            retry_turned: false,
             limits: CandidateLimits::default(),
         }
     }
 }
 
 impl MtcnnConfig {
+    /// The smallest [`max_side`](Self::max_side).
+    const MIN_MAX_SIDE: u32 = 64;
+
     /// A detector on `device` with the embedded weights.
     ///
     /// # Errors
@@ -78,13 +90,24 @@ impl MtcnnConfig {
         let [pnet, rnet, onet] = self.thresholds;
         let probability = |value: f32| (0.0..=1.0).contains(&value);
         let count = |setting, value: usize| (setting, value as f64, "at least 1", value >= 1);
-        let checks = [
-            (
+        let min_face = match self.min_face {
+            MinFace::Pixels(pixels) => (
                 "min_face",
-                f64::from(self.min_face),
+                f64::from(pixels),
                 "a finite number of pixels, at least 12",
-                self.min_face.is_finite() && self.min_face >= window,
+                pixels.is_finite() && pixels >= window,
             ),
+            MinFace::Fraction(fraction) => (
+                "min_face",
+                f64::from(fraction),
+                "a fraction of the image's shorter side, above 0 and at most 1",
+                fraction > 0.0 && fraction <= 1.0,
+            ),
+        };
+        let max_side = self.max_side.unwrap_or(u32::MAX);
+        let checks = [
+            min_face,
+            ("max_side", f64::from(max_side), "at least 64 pixels", max_side >= Self::MIN_MAX_SIDE),
             ("thresholds[0]", f64::from(pnet), "between 0 and 1", probability(pnet)),
             ("thresholds[1]", f64::from(rnet), "between 0 and 1", probability(rnet)),
             ("thresholds[2]", f64::from(onet), "between 0 and 1", probability(onet)),
@@ -114,9 +137,13 @@ mod tests {
         let default = MtcnnConfig::default();
         assert!(default.validate().is_ok());
         let faults = [
-            ("min_face", MtcnnConfig { min_face: f32::NAN, ..default.clone() }),
-            ("min_face", MtcnnConfig { min_face: f32::INFINITY, ..default.clone() }),
-            ("min_face", MtcnnConfig { min_face: 11.9, ..default.clone() }),
+            ("min_face", MtcnnConfig { min_face: f32::NAN.into(), ..default.clone() }),
+            ("min_face", MtcnnConfig { min_face: f32::INFINITY.into(), ..default.clone() }),
+            ("min_face", MtcnnConfig { min_face: 11.9.into(), ..default.clone() }),
+            ("min_face", MtcnnConfig { min_face: MinFace::Fraction(0.0), ..default.clone() }),
+            ("min_face", MtcnnConfig { min_face: MinFace::Fraction(1.1), ..default.clone() }),
+            ("min_face", MtcnnConfig { min_face: MinFace::Fraction(f32::NAN), ..default.clone() }),
+            ("max_side", MtcnnConfig { max_side: Some(63), ..default.clone() }),
             ("thresholds[0]", MtcnnConfig { thresholds: [-0.1, 0.7, 0.7], ..default.clone() }),
             ("thresholds[1]", MtcnnConfig { thresholds: [0.6, f32::NAN, 0.7], ..default.clone() }),
             ("thresholds[2]", MtcnnConfig { thresholds: [0.6, 0.7, 1.1], ..default.clone() }),
@@ -137,7 +164,7 @@ mod tests {
 
     #[test]
     fn settings_survive_a_file() {
-        let config = MtcnnConfig { min_face: 40.0, ..MtcnnConfig::default() };
+        let config = MtcnnConfig { min_face: MinFace::Fraction(0.25), ..MtcnnConfig::default() };
         let text = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<MtcnnConfig>(&text).unwrap(), config);
         assert_eq!(serde_json::from_str::<MtcnnConfig>("{}").unwrap(), MtcnnConfig::default());

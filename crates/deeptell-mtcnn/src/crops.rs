@@ -2,14 +2,18 @@
 
 use burn::tensor::{Tensor, TensorData};
 use deeptell_image::RgbImage;
+use deeptell_kernels::{ConvStack, RowSource as _};
 use rayon::prelude::*;
 
-use crate::resample::resample_part;
+use crate::network::sigmoid;
+use crate::resample::Resampled;
 use crate::{Candidate, Mtcnn, MtcnnError};
 
 /// What a network says of one candidate's crop.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Verdict<const VALUES: usize> {
+    /// Number of the candidate among those of its image.
+    pub(crate) number: usize,
     pub(crate) candidate: Candidate,
     pub(crate) values: [f32; VALUES],
 }
@@ -25,54 +29,72 @@ pub(crate) struct Batches {
 }
 
 impl Mtcnn {
-    /// Crops every candidate out of its image, whatever the image, and runs `network` over all
-    /// of them. A candidate without a pixel inside its image is left out.
+    /// Crops every candidate out of its image, whatever the image, and shows all of them to a
+    /// network: to `fused` where there is one, and otherwise to `network` in batches that are
+    /// read back together. A candidate without a pixel inside its image is left out.
     ///
     /// # Shapes
-    /// `network` takes `[batch, 3, side, side]` in `-1..=1` and gives `[batch, VALUES]`.
+    /// Crops are `[batch, 3, side, side]` in `-1..=1`. The answer is `[batch, VALUES]`, a
+    /// probability first; that of `fused` begins with the logit instead.
     pub(crate) fn judge<const VALUES: usize>(
         &self,
-        images: &[RgbImage],
+        images: &[&RgbImage],
         candidates: &[Vec<Candidate>],
         batches: &Batches,
+        fused: Option<&ConvStack>,
         network: impl Fn(Tensor<4>) -> Tensor<2>,
     ) -> Result<Vec<Vec<Verdict<VALUES>>>, MtcnnError> {
         assert_eq!(images.len(), candidates.len(), "one list of candidates an image");
-        let crops: Vec<_> = images
+        let windows: Vec<_> = images
             .iter()
             .zip(candidates)
             .enumerate()
             .flat_map(|(index, (image, candidates))| {
-                candidates.iter().filter_map(move |&candidate| {
+                candidates.iter().enumerate().filter_map(move |(number, &candidate)| {
                     let window = candidate.window(image.width(), image.height())?;
-                    Some((index, candidate, window))
+                    Some((index, number, candidate, window))
                 })
             })
             .collect();
         let mut verdicts = vec![Vec::new(); images.len()];
-        if crops.is_empty() {
+        if windows.is_empty() {
             return Ok(verdicts);
         }
         let side = batches.side;
-        let outputs = crops
-            .chunks(batches.size)
-            .map(|chunk| {
-                let mut pixels = vec![0.0; chunk.len() * 3 * side * side];
-                pixels.par_chunks_mut(3 * side * side).zip(chunk).for_each(
-                    |(planes, &(index, _, window))| {
-                        resample_part(&images[index], window, [side, side], 0..side, 0..side, planes);
-                    },
-                );
-                let shape = [chunk.len(), 3, side, side];
-                network(Tensor::from_data(TensorData::new(pixels, shape), &self.device))
-            })
+        let crops: Vec<Resampled<'_>> = windows
+            .iter()
+            .map(|&(index, _, _, window)| Resampled::whole(images[index], window, [side, side]))
             .collect();
-        let values = Tensor::cat(outputs, 0)
-            .try_into_vec_as::<f32>()
-            .map_err(|source| MtcnnError::Device { network: batches.network, source })?;
-        for (&(index, candidate, _), values) in crops.iter().zip(values.as_chunks().0) {
-            verdicts[index].push(Verdict { candidate, values: *values });
+        let values = match fused {
+            Some(fused) => {
+                let mut values = fused.forward_rows(&crops, side, side);
+                for logit in values.iter_mut().step_by(VALUES) {
+                    *logit = sigmoid(*logit);
+                }
+                values
+            }
+            None => {
+                let answers = crops.chunks(batches.size).map(|crops| network(self.batch(crops, side)));
+                Tensor::cat(answers.collect(), 0)
+                    .try_into_vec_as::<f32>()
+                    .map_err(|source| MtcnnError::Device { network: batches.network, source })?
+            }
+        };
+        for (&(index, number, candidate, _), values) in windows.iter().zip(values.as_chunks().0) {
+            verdicts[index].push(Verdict { number, candidate, values: *values });
         }
         Ok(verdicts)
+    }
+
+    /// `crops` as a tensor, `[crops, 3, side, side]`.
+    fn batch(&self, crops: &[Resampled<'_>], side: usize) -> Tensor<4> {
+        let mut pixels = vec![0.0; crops.len() * side * side * 3];
+        pixels.par_chunks_mut(side * side * 3).zip(crops).for_each(|(pixels, crop)| {
+            for (row, target) in pixels.chunks_exact_mut(3 * side).enumerate() {
+                crop.write_row(row, target);
+            }
+        });
+        let shape = [crops.len(), side, side, 3];
+        Tensor::<4>::from_data(TensorData::new(pixels, shape), &self.device).permute([0, 3, 1, 2])
     }
 }

@@ -1,10 +1,15 @@
+use std::borrow::Borrow;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use deeptell_image::{Landmarks, Overlap, Point, Rect, RgbImage};
+use rayon::prelude::*;
 
 use crate::candidate::{regressed, suppress};
 use crate::crops::{Batches, Verdict};
-use crate::network::{Fused, Networks, ONet, RNet, answers};
+use crate::network::{Fused, Networks, ONet, PNet, RNet};
+use crate::resample::shrunk;
+use crate::turn::Turn;
 use crate::{Candidate, Face, MtcnnConfig, MtcnnError};
 
 /// Batch sizes bound the activations of a forward pass to some 15 MB.
@@ -17,7 +22,7 @@ const OUTPUT_OVERLAP: f32 = 0.7;
 
 /// The face detector: P-Net proposes, R-Net refines, O-Net decides and places the landmarks.
 ///
-/// Made by [`MtcnnConfig::init`], or with all defaults by [`Mtcnn::new`]. [`detect`](Self::detect)
+/// Made by [`MtcnnConfig::init`], or with all defaults by [`Mtcnn::pretrained`]. [`detect`](Self::detect)
 /// and [`detect_batch`](Self::detect_batch) run the whole cascade; each stage can be called alone.
 #[derive(Debug, Clone)]
 pub struct Mtcnn {
@@ -33,7 +38,7 @@ impl Mtcnn {
     ///
     /// # Errors
     /// None with the weights this crate ships; see [`MtcnnConfig::init`].
-    pub fn new(device: &Device) -> Result<Self, MtcnnError> {
+    pub fn pretrained(device: &Device) -> Result<Self, MtcnnError> {
         MtcnnConfig::default().init(device)
     }
 
@@ -59,7 +64,7 @@ impl Mtcnn {
     /// # Errors
     /// [`MtcnnError::Device`] when the device fails.
     pub fn detect(&self, image: &RgbImage) -> Result<Vec<Face>, MtcnnError> {
-        let faces = self.detect_batch(std::slice::from_ref(image))?;
+        let faces = self.detect_batch(&[image])?;
         Ok(faces.into_iter().flatten().collect())
     }
 
@@ -68,16 +73,69 @@ impl Mtcnn {
     ///
     /// # Errors
     /// [`MtcnnError::Device`] when the device fails.
-    pub fn detect_batch(&self, images: &[RgbImage]) -> Result<Vec<Vec<Face>>, MtcnnError> {
+    pub fn detect_batch<I: Borrow<RgbImage>>(&self, images: &[I]) -> Result<Vec<Vec<Face>>, MtcnnError> {
+        let images = borrowed(images);
         // On a worker of the pool, where the many short parallel loops need no wake-up each.
         let mut faces = Ok(Vec::new());
-        rayon::scope(|_| {
-            faces = self.propose(images).and_then(|proposed| {
-                let refined = self.refine(images, &proposed)?;
-                self.conclude(images, &refined)
-            });
-        });
+        rayon::scope(|_| faces = self.search(&images));
         faces
+    }
+
+    /// The cascade over `images` in the size and with the turns that the settings ask for.
+    fn search(&self, images: &[&RgbImage]) -> Result<Vec<Vec<Face>>, MtcnnError> {
+        let shrink = |image: &RgbImage| shrunk(image, self.config.max_side?);
+        let small: Vec<Option<RgbImage>> = images.par_iter().map(|image| shrink(image)).collect();
+        let seen: Vec<&RgbImage> =
+            small.iter().zip(images).map(|(small, image)| small.as_ref().unwrap_or(image)).collect();
+        let min_face = |(seen, image): (&&RgbImage, &&RgbImage)| {
+            let scale = seen.width().max(seen.height()) as f32 / image.width().max(image.height()) as f32;
+            let pixels = self.config.min_face.in_pixels(image.width(), image.height());
+            if scale < 1.0 { (pixels * scale).max(PNet::WINDOW as f32) } else { pixels }
+        };
+        let min_faces: Vec<f32> = seen.iter().zip(images).map(min_face).collect();
+        let mut found = self.cascade(&seen, &min_faces)?;
+        if self.config.retry_turned {
+            self.search_turned(&seen, &min_faces, &mut found)?;
+        }
+        for ((faces, seen), image) in found.iter_mut().zip(&seen).zip(images) {
+            if seen.dimensions() != image.dimensions() {
+                let scale = |pixels: u32, seen: u32| pixels as f32 / seen as f32;
+                let (x, y) = (scale(image.width(), seen.width()), scale(image.height(), seen.height()));
+                faces.iter_mut().for_each(|face| *face = face.stretched(x, y));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The three stages in turn.
+    fn cascade(&self, images: &[&RgbImage], min_faces: &[f32]) -> Result<Vec<Vec<Face>>, MtcnnError> {
+        let proposed = self.propose_from(images, min_faces)?;
+        let refined = self.refine(images, &proposed)?;
+        self.conclude(images, &refined)
+    }
+
+    /// Looks again at those of `images` where nothing was `found`, turned each way. Of the ways
+    /// with faces that with the surest one counts.
+    fn search_turned(
+        &self,
+        images: &[&RgbImage],
+        min_faces: &[f32],
+        found: &mut [Vec<Face>],
+    ) -> Result<(), MtcnnError> {
+        let empty: Vec<usize> = (0..images.len()).filter(|&image| found[image].is_empty()).collect();
+        // One way after the other: the copies of a batch need not be in memory together.
+        for turn in Turn::ALL {
+            let turned: Vec<RgbImage> = empty.par_iter().map(|&image| turn.image(images[image])).collect();
+            let sizes: Vec<f32> = empty.iter().map(|&image| min_faces[image]).collect();
+            for (&image, faces) in empty.iter().zip(self.cascade(&borrowed(&turned), &sizes)?) {
+                let (width, height) = images[image].dimensions();
+                let faces: Vec<Face> = faces.iter().map(|face| turn.face_back(face, width, height)).collect();
+                if surest(&faces) > surest(&found[image]) {
+                    found[image] = faces;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The second stage alone: what R-Net leaves of `candidates`, one list an image, as corrected
@@ -90,13 +148,12 @@ impl Mtcnn {
     /// When there is not one list of candidates an image.
     pub fn refine(
         &self,
-        images: &[RgbImage],
+        images: &[impl Borrow<RgbImage>],
         candidates: &[Vec<Candidate>],
     ) -> Result<Vec<Vec<Candidate>>, MtcnnError> {
-        let verdicts = self.judge(images, candidates, &REFINEMENT, |crops| {
-            if let Some(fused) = &self.fused {
-                return answers(&fused.rnet, crops);
-            }
+        let images = &borrowed(images);
+        let fused = self.fused.as_ref().map(|fused| &fused.rnet);
+        let verdicts = self.judge(images, candidates, &REFINEMENT, fused, |crops| {
             let output = self.networks.rnet.forward(crops);
             Tensor::cat(vec![output.probability, output.regression], 1)
         })?;
@@ -106,7 +163,7 @@ impl Mtcnn {
             suppress(&likely, REFINEMENT_OVERLAP, Overlap::Union, |v| (v.candidate.bbox, v.values[0]))
                 .into_iter()
                 .take(self.config.limits.output)
-                .map(|Verdict { candidate, values: [probability, correction @ ..] }| Candidate {
+                .map(|Verdict { candidate, values: [probability, correction @ ..], .. }| Candidate {
                     bbox: regressed(candidate.bbox, correction, 1.0).to_square(),
                     probability,
                 })
@@ -125,16 +182,10 @@ impl Mtcnn {
     /// When there is not one list of candidates an image.
     pub fn conclude(
         &self,
-        images: &[RgbImage],
+        images: &[impl Borrow<RgbImage>],
         candidates: &[Vec<Candidate>],
     ) -> Result<Vec<Vec<Face>>, MtcnnError> {
-        let verdicts = self.judge(images, candidates, &OUTPUT, |crops| {
-            if let Some(fused) = &self.fused {
-                return answers(&fused.onet, crops);
-            }
-            let output = self.networks.onet.forward(crops);
-            Tensor::cat(vec![output.probability, output.regression, output.landmarks], 1)
-        })?;
+        let images = &borrowed(images);
         let conclude = |verdicts: Vec<Verdict<15>>| {
             let faces: Vec<Face> = verdicts
                 .iter()
@@ -149,13 +200,52 @@ impl Mtcnn {
             faces.sort_by(|a, b| b.bbox.area().total_cmp(&a.bbox.area()));
             faces
         };
-        Ok(verdicts.into_iter().map(conclude).collect())
+        Ok(self.ask_output_network(images, candidates)?.into_iter().map(conclude).collect())
     }
+
+    /// O-Net alone, without a threshold or a suppression: what it sees in each of `candidates`,
+    /// in their order; `None` for one without a pixel inside the image.
+    pub(crate) fn inspect(
+        &self,
+        image: &RgbImage,
+        candidates: Vec<Candidate>,
+    ) -> Result<Vec<Option<Face>>, MtcnnError> {
+        let mut faces = vec![None; candidates.len()];
+        let mut verdicts = Ok(Vec::new());
+        rayon::scope(|_| verdicts = self.ask_output_network(&[image], &[candidates]));
+        let verdicts = verdicts?;
+        for verdict in verdicts.iter().flatten() {
+            faces[verdict.number] = Some(face(verdict));
+        }
+        Ok(faces)
+    }
+
+    fn ask_output_network(
+        &self,
+        images: &[&RgbImage],
+        candidates: &[Vec<Candidate>],
+    ) -> Result<Vec<Vec<Verdict<15>>>, MtcnnError> {
+        let fused = self.fused.as_ref().map(|fused| &fused.onet);
+        self.judge(images, candidates, &OUTPUT, fused, |crops| {
+            let output = self.networks.onet.forward(crops);
+            Tensor::cat(vec![output.probability, output.regression, output.landmarks], 1)
+        })
+    }
+}
+
+/// The images themselves, however they are held.
+pub(crate) fn borrowed(images: &[impl Borrow<RgbImage>]) -> Vec<&RgbImage> {
+    images.iter().map(Borrow::borrow).collect()
+}
+
+/// The highest probability among `faces`, or 0 without any.
+fn surest(faces: &[Face]) -> f32 {
+    faces.iter().map(|face| face.probability).fold(0.0, f32::max)
 }
 
 /// The face O-Net describes. Landmarks are fractions of the box it was shown, before its own
 /// correction, and counted from one: hence the pixel taken off.
-fn face(Verdict { candidate, values }: &Verdict<15>) -> Face {
+fn face(Verdict { candidate, values, .. }: &Verdict<15>) -> Face {
     let bbox = candidate.bbox;
     let [probability, dx1, dy1, dx2, dy2, fractions @ ..] = *values;
     let (width, height) = (bbox.width() + 1.0, bbox.height() + 1.0);

@@ -4,7 +4,8 @@ use burn::tensor::TensorReadError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MtcnnError {
-    /// A setting of [`MtcnnConfig`](crate::MtcnnConfig) is out of its range: correct it.
+    /// A setting of [`MtcnnConfig`](crate::MtcnnConfig) or [`TrackerConfig`](crate::TrackerConfig)
+    /// is out of its range: correct it.
     #[error("{setting} is {value}, but must be {expected}")]
     Setting {
         /// The field, with its index where it has several values.

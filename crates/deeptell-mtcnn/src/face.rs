@@ -1,4 +1,4 @@
-use deeptell_image::{Landmarks, Rect};
+use deeptell_image::{Landmarks, Point, Rect};
 use serde::{Deserialize, Serialize};
 
 /// A face found in an image.
@@ -10,6 +10,18 @@ pub struct Face {
     pub probability: f32,
     /// Eyes, nose and mouth corners, in pixels; may lie beyond the image.
     pub landmarks: Landmarks,
+}
+
+impl Face {
+    /// The face in an image stretched by `x` and `y`.
+    pub(crate) fn stretched(&self, x: f32, y: f32) -> Self {
+        let Rect { x1, y1, x2, y2 } = self.bbox;
+        Self {
+            bbox: Rect::new(x * x1, y * y1, x * x2, y * y2),
+            probability: self.probability,
+            landmarks: self.landmarks.map(|point| Point::new(x * point.x, y * point.y)),
+        }
+    }
 }
 
 /// Which face of an image is meant when only one is wanted.
@@ -60,8 +72,6 @@ impl Selection {
 
 #[cfg(test)]
 mod tests {
-    use deeptell_image::Point;
-
     use super::*;
 
     fn face(x: f32, y: f32, side: f32, probability: f32) -> Face {

@@ -10,9 +10,9 @@
 //! ```
 //! use burn::tensor::Device;
 //! use deeptell_image::RgbImage;
-//! use deeptell_mtcnn::{MtcnnConfig, Selection};
+//! use deeptell_mtcnn::{Mtcnn, Selection};
 //!
-//! let mtcnn = MtcnnConfig { min_face: 40.0, ..MtcnnConfig::default() }.init(&Device::flex())?;
+//! let mtcnn = Mtcnn::pretrained(&Device::flex())?;
 //! let frame = RgbImage::from_pixel(96, 64, image::Rgb([90, 120, 150]));
 //! let faces = mtcnn.detect(&frame)?;
 //! assert!(faces.is_empty()); // plain blue: nobody there
@@ -23,9 +23,18 @@
 //! # Ok::<(), deeptell_mtcnn::MtcnnError>(())
 //! ```
 //!
-//! [`Mtcnn::detect_batch`] takes frames of any sizes at once. [`Mtcnn::propose`],
-//! [`Mtcnn::refine`] and [`Mtcnn::conclude`] are the three stages for themselves, [`pyramid`] and
-//! [`resample`] what the networks in [`network`] are shown.
+//! [`Mtcnn::detect_batch`] takes frames of any sizes at once, and a [`Tracker`] follows faces
+//! through a video at a quarter of the cost. [`MtcnnConfig`] sets the smallest face, in pixels or
+//! as a part of the frame, shrinks large frames first, and looks for turned faces.
+//! [`Mtcnn::propose`], [`Mtcnn::refine`] and [`Mtcnn::conclude`] are the three stages for
+//! themselves, [`pyramid`] and [`resample`] what the networks in [`network`] are shown.
+//!
+//! # Speed
+//! On the CPU the networks run in the fused kernels of `deeptell-kernels`: rows of a pyramid level
+//! are averaged, normalised and sent through all layers of P-Net while they are in the cache, and
+//! neither a level nor a feature map ever exists as a whole. Tiles of all levels of all frames
+//! share the rayon pool, and so do the crops of R-Net and O-Net. On any other device the whole
+//! pyramid is one picture, and each stage is read back once.
 //!
 //! # Differences from facenet-pytorch
 //! - Frames of a batch may differ in size and may be without a face.
@@ -34,22 +43,29 @@
 //!   step.
 //! - Memory and time are bounded: P-Net works in tiles, R-Net and O-Net in batches, and
 //!   [`CandidateLimits`] caps what a picture of nothing but face-like texture can ask for.
+//! - Turned faces are looked for on demand ([`MtcnnConfig::retry_turned`]).
 
 mod candidate;
+mod canvas;
 mod config;
 mod crops;
 mod detector;
 mod error;
 mod face;
+mod min_face;
 pub mod network;
 mod proposal;
 mod pyramid;
 mod resample;
+mod tracker;
+mod turn;
 
 pub use candidate::Candidate;
 pub use config::{CandidateLimits, MtcnnConfig};
 pub use detector::Mtcnn;
 pub use error::MtcnnError;
 pub use face::{Face, Selection};
+pub use min_face::MinFace;
 pub use pyramid::{Level, pyramid};
 pub use resample::{Window, resample};
+pub use tracker::{KeyFrame, Look, Pace, TrackedFace, TrackedFrame, Tracker, TrackerConfig};

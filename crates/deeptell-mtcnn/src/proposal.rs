@@ -1,20 +1,23 @@
 //! The first stage: P-Net over every tile of every pyramid level.
 
-use burn::tensor::{Tensor, TensorData};
+use std::borrow::Borrow;
+
+use burn::tensor::Tensor;
 use deeptell_image::{Overlap, Rect, RgbImage};
+use deeptell_kernels::ConvStack;
+use rayon::prelude::*;
 
 use crate::candidate::{regressed, suppress};
-use crate::network::{PNet, answers};
+use crate::canvas::Canvas;
+use crate::detector::borrowed;
+use crate::network::{PNet, sigmoid};
 use crate::pyramid::{Level, Tile, pyramid};
-use crate::resample::resample_part;
+use crate::resample::Resampled;
 use crate::{Candidate, Mtcnn, MtcnnError, Window};
 
 /// Overlap above which a box falls to a better one of its level, and of its image.
 const LEVEL_OVERLAP: f32 = 0.5;
 const IMAGE_OVERLAP: f32 = 0.7;
-
-/// Cells whose answers may wait on the device before they are read back (20 MB).
-const MAX_PENDING_CELLS: usize = 1 << 20;
 
 /// A cell in which P-Net sees a face.
 #[derive(Debug, Clone, Copy)]
@@ -24,94 +27,134 @@ struct Proposal {
     regression: [f32; 4],
 }
 
-/// P-Net's answers for one tile, still on the device: `[5, cells]`.
-struct Pending {
-    image: usize,
+/// A tile of a level of an image.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) image: usize,
     level: usize,
+    pub(crate) size: [usize; 2],
     scale: f64,
-    tile: Tile,
-    answers: Tensor<2>,
+    pub(crate) tile: Tile,
+}
+
+impl Place {
+    /// The pixels of the tile.
+    pub(crate) fn pixels<'a>(&self, images: &[&'a RgbImage]) -> Resampled<'a> {
+        let image = images[self.image];
+        let (columns, rows) = (self.tile.pixel_columns.clone(), self.tile.pixel_rows.clone());
+        Resampled::part(image, Window::whole(image), self.size, columns, rows)
+    }
+
+    /// What P-Net says in the cell in `row` and `column` of the tile.
+    fn proposal(&self, row: usize, column: usize, probability: f32, regression: [f32; 4]) -> Proposal {
+        let (row, column) = (self.tile.cell_rows.start + row, self.tile.cell_columns.start + column);
+        Proposal { bbox: cell_box(row, column, self.scale), probability, regression }
+    }
 }
 
 impl Mtcnn {
     /// The first stage alone: squares that may hold a face, for each image the most probable
-    /// first.
+    /// first. [`MtcnnConfig::max_side`](crate::MtcnnConfig::max_side) does not count here.
     ///
     /// # Errors
     /// [`MtcnnError::Device`] when the device fails.
-    pub fn propose(&self, images: &[RgbImage]) -> Result<Vec<Vec<Candidate>>, MtcnnError> {
-        let pyramids: Vec<Vec<Level>> = images
-            .iter()
-            .map(|image| {
-                pyramid(image.width(), image.height(), self.config.min_face, self.config.scale_factor)
-            })
-            .collect();
+    pub fn propose(&self, images: &[impl Borrow<RgbImage>]) -> Result<Vec<Vec<Candidate>>, MtcnnError> {
+        let images = borrowed(images);
+        let smallest = |image: &&RgbImage| self.config.min_face.in_pixels(image.width(), image.height());
+        self.propose_from(&images, &images.iter().map(smallest).collect::<Vec<_>>())
+    }
+
+    /// The same with the smallest face of each image in pixels.
+    pub(crate) fn propose_from(
+        &self,
+        images: &[&RgbImage],
+        min_faces: &[f32],
+    ) -> Result<Vec<Vec<Candidate>>, MtcnnError> {
+        let levels = |(image, &min_face): (&&RgbImage, &f32)| {
+            pyramid(image.width(), image.height(), min_face, self.config.scale_factor)
+        };
+        let pyramids: Vec<Vec<Level>> = images.iter().zip(min_faces).map(levels).collect();
+        let mut places = Vec::new();
+        for (image, levels) in pyramids.iter().enumerate() {
+            for (level, &Level { scale, width, height }) in levels.iter().enumerate() {
+                let place = |tile| Place { image, level, size: [width, height], scale, tile };
+                places.extend(levels[level].tiles().map(place));
+            }
+        }
+        let found = match &self.fused {
+            Some(fused) => places
+                .par_iter()
+                .with_max_len(1)
+                .map(|place| self.propose_in_tile(&fused.pnet, images, place))
+                .collect(),
+            None => self.propose_on_canvases(images, &places)?,
+        };
         let mut proposals: Vec<Vec<Vec<Proposal>>> =
             pyramids.iter().map(|levels| vec![Vec::new(); levels.len()]).collect();
-        let (mut pending, mut pending_cells) = (Vec::new(), 0);
-        for (index, (image, levels)) in images.iter().zip(&pyramids).enumerate() {
-            for (level_index, level) in levels.iter().enumerate() {
-                for tile in level.tiles() {
-                    pending_cells += tile.cells();
-                    let answers = self.answer(image, level, &tile);
-                    let (image, level, scale) = (index, level_index, level.scale);
-                    pending.push(Pending { image, level, scale, tile, answers });
-                    if pending_cells >= MAX_PENDING_CELLS {
-                        self.read(std::mem::take(&mut pending), &mut proposals)?;
-                        pending_cells = 0;
-                    }
+        for (place, mut found) in places.iter().zip(found) {
+            proposals[place.image][place.level].append(&mut found);
+        }
+        Ok(proposals.into_par_iter().map(|levels| self.merge(levels)).collect())
+    }
+
+    /// P-Net on one tile, on this thread; neither its pixels nor its answers exist as a whole.
+    fn propose_in_tile(&self, pnet: &ConvStack, images: &[&RgbImage], place: &Place) -> Vec<Proposal> {
+        let threshold = self.config.thresholds[0];
+        // Most cells are far below the threshold: their logit says so without an exponential.
+        let promising = (threshold / (1.0 - threshold)).ln().min(15.0) - 1e-3;
+        let mut found = Vec::new();
+        let (rows, columns) = (place.tile.pixel_rows.len(), place.tile.pixel_columns.len());
+        pnet.stream_rows(&place.pixels(images), rows, columns, |row, cells| {
+            for (column, &[logit, regression @ ..]) in cells.as_chunks::<5>().0.iter().enumerate() {
+                if logit < promising {
+                    continue;
+                }
+                let probability = sigmoid(logit);
+                if probability >= threshold {
+                    found.push(place.proposal(row, column, probability, regression));
                 }
             }
-        }
-        self.read(pending, &mut proposals)?;
-        Ok(proposals.into_iter().map(|levels| self.merge(levels)).collect())
+        });
+        // What the limit of the level would drop anyway need not wait for its other tiles.
+        keep_most_probable(&mut found, self.config.limits.level);
+        found
     }
 
-    /// P-Net on one tile: `[5, cells]`, the probability and the four corrections.
-    fn answer(&self, image: &RgbImage, level: &Level, tile: &Tile) -> Tensor<2> {
-        let (rows, columns) = (tile.pixel_rows.clone(), tile.pixel_columns.clone());
-        let shape = [1, 3, rows.len(), columns.len()];
-        let mut planes = vec![0.0; shape.iter().product()];
-        let size = [level.width, level.height];
-        resample_part(image, Window::whole(image), size, columns, rows, &mut planes);
-        let pixels = Tensor::from_data(TensorData::new(planes, shape), &self.device);
-        if let Some(fused) = &self.fused {
-            return answers(&fused.pnet, pixels).swap_dims(0, 1);
+    /// P-Net on all tiles at once on a device of its own, read back once.
+    fn propose_on_canvases(
+        &self,
+        images: &[&RgbImage],
+        places: &[Place],
+    ) -> Result<Vec<Vec<Proposal>>, MtcnnError> {
+        let tiles: Vec<&Tile> = places.iter().map(|place| &place.tile).collect();
+        let canvases = Canvas::pack(&tiles);
+        let answers = canvases.iter().map(|canvas| {
+            let pixels = canvas.paint(|tile| places[tile].pixels(images), &self.device);
+            let output = self.networks.pnet.forward_masked(pixels, canvas.mask(&self.device));
+            Tensor::cat(vec![output.probability, output.regression], 1).flatten::<1>(0, 3)
+        });
+        let answers: Vec<_> = answers.collect();
+        if answers.is_empty() {
+            return Ok(Vec::new());
         }
-        let output = self.networks.pnet.forward(pixels);
-        Tensor::cat(vec![output.probability, output.regression], 1).reshape([5, tile.cells()])
-    }
-
-    /// Brings the answers to the host, all at once, and keeps the cells over the threshold.
-    fn read(&self, pending: Vec<Pending>, proposals: &mut [Vec<Vec<Proposal>>]) -> Result<(), MtcnnError> {
-        if pending.is_empty() {
-            return Ok(());
-        }
-        let cells: usize = pending.iter().map(|p| p.tile.cells()).sum();
-        let (places, answers): (Vec<_>, Vec<_>) =
-            pending.into_iter().map(|p| ((p.image, p.level, p.scale, p.tile), p.answers)).unzip();
-        let answers = Tensor::cat(answers, 1)
+        let answers = Tensor::cat(answers, 0)
             .try_into_vec_as::<f32>()
             .map_err(|source| MtcnnError::Device { network: "P-Net", source })?;
-        let [probabilities, corrections @ ..] = [0, 1, 2, 3, 4].map(|row| &answers[row * cells..][..cells]);
-        let mut first = 0;
-        for (image, level, scale, tile) in places {
-            let found = &mut proposals[image][level];
-            for (cell, &probability) in probabilities[first..first + tile.cells()].iter().enumerate() {
+        let mut found: Vec<Vec<Proposal>> = places.iter().map(|_| Vec::new()).collect();
+        let mut rest = answers.as_slice();
+        for canvas in &canvases {
+            let (maps, after) = rest.split_at(5 * canvas.cells());
+            rest = after;
+            canvas.for_each_cell(maps, |tile, row, column, [probability, regression @ ..]| {
                 if probability >= self.config.thresholds[0] {
-                    let row = tile.cell_rows.start + cell / tile.cell_columns.len();
-                    let column = tile.cell_columns.start + cell % tile.cell_columns.len();
-                    let regression = corrections.map(|values| values[first + cell]);
-                    found.push(Proposal { bbox: cell_box(row, column, scale), probability, regression });
+                    found[tile].push(places[tile].proposal(row, column, probability, regression));
                 }
-            }
-            first += tile.cells();
-            // What the limit would drop anyway need not be kept until the level is complete.
-            if found.len() > 2 * self.config.limits.level {
-                keep_most_probable(found, self.config.limits.level);
-            }
+            });
         }
-        Ok(())
+        for found in &mut found {
+            keep_most_probable(found, self.config.limits.level);
+        }
+        Ok(found)
     }
 
     /// Non-maximum suppression of each level, then of the image; the boxes corrected and squared.

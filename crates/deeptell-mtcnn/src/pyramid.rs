@@ -48,10 +48,6 @@ impl Tile {
     /// Bounds the activations of one forward pass to some 15 MB.
     const MAX_ROWS: usize = 64;
     const MAX_COLUMNS: usize = 512;
-
-    pub(crate) fn cells(&self) -> usize {
-        self.cell_rows.len() * self.cell_columns.len()
-    }
 }
 
 impl Level {
@@ -115,7 +111,7 @@ mod tests {
                 prop_assert_eq!(PNet::cells(tile.pixel_rows.len()), tile.cell_rows.len());
                 prop_assert_eq!(PNet::cells(tile.pixel_columns.len()), tile.cell_columns.len());
                 prop_assert!(tile.pixel_rows.end <= height && tile.pixel_columns.end <= width);
-                prop_assert!(tile.cells() <= Tile::MAX_ROWS * Tile::MAX_COLUMNS);
+                prop_assert!(tile.cell_rows.len() <= Tile::MAX_ROWS && tile.cell_columns.len() <= Tile::MAX_COLUMNS);
                 for row in tile.cell_rows.clone() {
                     for column in tile.cell_columns.clone() {
                         seen[row * columns + column] += 1;

@@ -289,7 +289,7 @@ impl Detector {
 
     /// The face detector for these options: our own, unless they look for another size.
     pub(crate) fn face_detector(&self, options: &ScanOptions) -> Result<Cow<'_, Mtcnn>, Error> {
-        if self.faces.config().min_face == options.min_face {
+        if self.faces.config().min_face == options.min_face.into() {
             Ok(Cow::Borrowed(&self.faces))
         } else {
             Ok(Cow::Owned(face_detector(options.min_face, &self.device)?))
@@ -298,7 +298,7 @@ impl Detector {
 }
 
 fn face_detector(min_face: f32, device: &Device) -> Result<Mtcnn, Error> {
-    Ok(MtcnnConfig { min_face, ..MtcnnConfig::default() }.init(device)?)
+    Ok(MtcnnConfig { min_face: min_face.into(), ..MtcnnConfig::default() }.init(device)?)
 }
 
 /// [`Detector::detect`] with a face detector that is at hand.

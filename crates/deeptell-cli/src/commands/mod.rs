@@ -3,6 +3,7 @@
 pub(crate) mod calibrate;
 pub(crate) mod eval;
 pub(crate) mod extract;
+pub(crate) mod faces;
 pub(crate) mod preview;
 pub(crate) mod scan;
 pub(crate) mod split;

@@ -1,7 +1,7 @@
 use burn::module::Param;
 use burn::nn::conv::Conv2d;
 use burn::nn::{Linear, PRelu};
-use burn::tensor::{Device, Tensor, activation::sigmoid};
+use burn::tensor::{Device, Tensor};
 use deeptell_kernels::{ConvStack, StackLayer, supports};
 
 use super::Networks;
@@ -28,17 +28,9 @@ impl Fused {
     }
 }
 
-/// What a network says, with the logit of a face made a probability.
-///
-/// # Shapes
-/// - images: `[batch, 3, height, width]`, in `-1..=1`
-/// - output: `[batch * rows * columns, values]`, the probability first
-pub(crate) fn answers(network: &ConvStack, images: Tensor<4>) -> Tensor<2> {
-    let output = network.forward(images.permute([0, 2, 3, 1]));
-    let [batch, rows, columns, values] = output.dims();
-    let output = output.reshape([batch * rows * columns, values]);
-    let probability = sigmoid(output.clone().narrow(1, 0, 1));
-    Tensor::cat(vec![probability, output.narrow(1, 1, values - 1)], 1)
+/// The probability of a face whose logit is `logit`.
+pub(crate) fn sigmoid(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
 }
 
 /// A convolution and its activation.

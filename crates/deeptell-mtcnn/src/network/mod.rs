@@ -11,14 +11,14 @@ mod rnet;
 mod trunk;
 mod weights;
 
-pub(crate) use fused::{Fused, answers};
+pub(crate) use fused::{Fused, sigmoid};
 pub use onet::{ONet, ONetOutput};
 pub use pnet::{PNet, PNetOutput};
 pub use rnet::{RNet, RNetOutput};
 pub(crate) use weights::EMBEDDED;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, activation::sigmoid};
+use burn::tensor::{Device, Tensor, activation};
 
 /// The cascade's networks, under the names their weights have in the weights file.
 #[derive(Module, Debug)]
@@ -41,5 +41,5 @@ impl Networks {
 /// Softmax over the two classes not-face, face in dimension 1, of which only the second is kept:
 /// `e^f / (e^n + e^f) = sigmoid(f - n)`.
 fn face_probability<const D: usize>(logits: Tensor<D>) -> Tensor<D> {
-    sigmoid(logits.clone().narrow(1, 1, 1) - logits.narrow(1, 0, 1))
+    activation::sigmoid(logits.clone().narrow(1, 1, 1) - logits.narrow(1, 0, 1))
 }

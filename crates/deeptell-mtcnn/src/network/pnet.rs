@@ -1,6 +1,6 @@
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Bool, Device, Tensor};
 use deeptell_kernels::StackLayer;
 
 use super::trunk::{Row, Trunk, row};
@@ -58,7 +58,19 @@ impl PNet {
     /// - input: `[batch, 3, height, width]`, in `-1..=1`, both sides at least 11
     /// - output: maps of [`cells`](Self::cells)`(height)` rows and `cells(width)` columns
     pub fn forward(&self, images: Tensor<4>) -> PNetOutput {
-        let features = self.trunk.forward(images);
+        self.conclude(self.trunk.forward(images))
+    }
+
+    /// [`forward`](Self::forward) without what `mask` covers of the values before the pool: it
+    /// never is the maximum of a window that holds anything else.
+    ///
+    /// # Shapes
+    /// - mask: `[1, 1, height - 2, width - 2]`, true where a value is covered
+    pub(crate) fn forward_masked(&self, images: Tensor<4>, mask: Tensor<4, Bool>) -> PNetOutput {
+        self.conclude(self.trunk.forward_masked(images, mask))
+    }
+
+    fn conclude(&self, features: Tensor<4>) -> PNetOutput {
         PNetOutput {
             probability: face_probability(self.face.forward(features.clone())),
             regression: self.regression.forward(features),

@@ -2,7 +2,7 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{PRelu, PReluConfig};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Bool, Device, Tensor};
 use deeptell_kernels::StackLayer;
 
 use super::fused;
@@ -34,6 +34,23 @@ struct Block {
     pool: Option<MaxPool2d>,
 }
 
+/// Below every value of a feature map, and so far from the end of f32 that what the following
+/// layers make of it (for cells nobody reads) stays finite.
+const COVERED: f32 = -1e20;
+
+impl Block {
+    fn convolved(&self, x: Tensor<4>) -> Tensor<4> {
+        self.activation.forward(self.convolution.forward(x))
+    }
+
+    fn pooled(&self, x: Tensor<4>) -> Tensor<4> {
+        match &self.pool {
+            Some(pool) => pool.forward(x),
+            None => x,
+        }
+    }
+}
+
 impl Trunk {
     /// The trunk of `rows`, for RGB input.
     pub(super) fn new(rows: &[Row], device: &Device) -> Self {
@@ -59,12 +76,26 @@ impl Trunk {
     /// - input: `[batch, 3, height, width]`
     /// - output: `[batch, channels of the last row, smaller height, smaller width]`
     pub(super) fn forward(&self, images: Tensor<4>) -> Tensor<4> {
+        self.blocks.iter().fold(images, |x, block| block.pooled(block.convolved(x)))
+    }
+
+    /// [`forward`](Self::forward) with the values that `mask` covers taken out of the first
+    /// block before it pools.
+    ///
+    /// # Shapes
+    /// - mask: `[1, 1, height, width]` of the first convolution's result
+    pub(super) fn forward_masked(&self, images: Tensor<4>, mask: Tensor<4, Bool>) -> Tensor<4> {
+        let mut mask = Some(mask);
         self.blocks.iter().fold(images, |x, block| {
-            let x = block.activation.forward(block.convolution.forward(x));
-            match &block.pool {
-                Some(pool) => pool.forward(x),
+            let x = block.convolved(x);
+            let x = match mask.take() {
+                Some(mask) => {
+                    let shape = x.dims();
+                    x.mask_fill(mask.expand(shape), COVERED)
+                }
                 None => x,
-            }
+            };
+            block.pooled(x)
         })
     }
 

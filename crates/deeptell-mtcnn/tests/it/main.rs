@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
+mod settings;
+mod tracker;
+
 use std::sync::LazyLock;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -35,8 +38,11 @@ struct Stages {
     pnet: PNetMaps,
     proposed: Vec<[f32; 5]>,
     rnet_probability: Vec<f32>,
+    rnet_regression: Vec<[f32; 4]>,
     refined: Vec<[f32; 5]>,
     onet_probability: Vec<f32>,
+    onet_regression: Vec<[f32; 4]>,
+    onet_landmarks: Vec<[f32; 10]>,
 }
 
 #[derive(Deserialize)]
@@ -59,10 +65,10 @@ struct PNetMaps {
 }
 
 static GOLDEN: LazyLock<Golden> =
-    LazyLock::new(|| serde_json::from_str(include_str!("data/golden.json")).unwrap());
+    LazyLock::new(|| serde_json::from_str(include_str!("../data/golden.json")).unwrap());
 static ASTRONAUT: LazyLock<RgbImage> =
-    LazyLock::new(|| image::load_from_memory(include_bytes!("data/astronaut.png")).unwrap().into_rgb8());
-static MTCNN: LazyLock<Mtcnn> = LazyLock::new(|| Mtcnn::new(&Device::flex()).unwrap());
+    LazyLock::new(|| image::load_from_memory(include_bytes!("../data/astronaut.png")).unwrap().into_rgb8());
+static MTCNN: LazyLock<Mtcnn> = LazyLock::new(|| Mtcnn::pretrained(&Device::flex()).unwrap());
 
 fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
     assert_eq!(found.len(), expected.len(), "{what}: count");
@@ -148,9 +154,12 @@ fn pnet_matches_the_reference_cell_by_cell() {
 fn rnet_and_onet_match_the_reference_crop_by_crop() {
     let golden = &GOLDEN.stages;
     let rnet = MTCNN.networks().rnet.forward(crops(&golden.proposed, 24));
-    assert_close("R-Net", &to_vec(rnet.probability), &golden.rnet_probability, 1e-4);
+    assert_close("R-Net probability", &to_vec(rnet.probability), &golden.rnet_probability, 1e-4);
+    assert_close("R-Net regression", &to_vec(rnet.regression), golden.rnet_regression.as_flattened(), 1e-4);
     let onet = MTCNN.networks().onet.forward(crops(&golden.refined, 48));
-    assert_close("O-Net", &to_vec(onet.probability), &golden.onet_probability, 1e-4);
+    assert_close("O-Net probability", &to_vec(onet.probability), &golden.onet_probability, 1e-4);
+    assert_close("O-Net regression", &to_vec(onet.regression), golden.onet_regression.as_flattened(), 1e-4);
+    assert_close("O-Net landmarks", &to_vec(onet.landmarks), golden.onet_landmarks.as_flattened(), 1e-4);
 }
 
 #[test]
@@ -167,7 +176,7 @@ fn each_stage_matches_the_reference() {
 #[test]
 fn the_cascade_finds_the_faces_of_the_reference() {
     assert_faces(&MTCNN.detect(&ASTRONAUT).unwrap(), &GOLDEN.min_face_20);
-    let config = MtcnnConfig { min_face: 40.0, ..MtcnnConfig::default() };
+    let config = MtcnnConfig { min_face: 40.0.into(), ..MtcnnConfig::default() };
     let faces = config.init(&Device::flex()).unwrap().detect(&ASTRONAUT).unwrap();
     assert_faces(&faces, &GOLDEN.min_face_40);
 }
@@ -250,7 +259,7 @@ fn a_batch_finds_what_single_images_do() {
             assert!(a.bbox.iou(&b.bbox) > 0.9999 && (a.probability - b.probability).abs() < 1e-5);
         }
     }
-    assert_eq!(MTCNN.detect_batch(&[]).unwrap(), Vec::<Vec<Face>>::new());
+    assert_eq!(MTCNN.detect_batch::<RgbImage>(&[]).unwrap(), Vec::<Vec<Face>>::new());
 }
 
 #[test]
@@ -293,7 +302,7 @@ fn candidates_without_pixels_do_not_displace_others() {
 
 /// The shipped weights with one tensor changed: `edit` gets its name, shape and bytes.
 fn edited_weights(edit: impl Fn(&str, Vec<usize>) -> Option<(String, Vec<usize>)>) -> Vec<u8> {
-    let bytes = include_bytes!("../weights/mtcnn.safetensors");
+    let bytes = include_bytes!("../../weights/mtcnn.safetensors");
     let tensors = SafeTensors::deserialize(bytes).unwrap();
     let edited: Vec<_> = tensors
         .iter()
@@ -327,7 +336,7 @@ fn weights_that_do_not_fit_are_named() {
         assert!(matches!(error, MtcnnError::Weights { .. }));
         assert!(error.to_string().contains(tensor), "{error}");
     }
-    let whole = include_bytes!("../weights/mtcnn.safetensors");
+    let whole = include_bytes!("../../weights/mtcnn.safetensors");
     for broken in [&whole[..0], &whole[..100], &whole[..whole.len() / 2], b"not a safetensors file"] {
         assert!(matches!(load(broken.to_vec()), Err(MtcnnError::Weights { .. })));
     }

@@ -1,0 +1,307 @@
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use deeptell_data::Media;
+use deeptell_image::{Point, Rect, RgbImage};
+use deeptell_mtcnn::{Face, MinFace, Mtcnn, MtcnnConfig, Pace, Tracker, TrackerConfig};
+use deeptell_video::{Limits, Sampling, VideoReader};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder as _, ImageReader, Rgb};
+use imageproc::drawing::{draw_filled_circle_mut, draw_hollow_rect_mut};
+use serde::Serialize;
+
+use crate::device::DeviceName;
+use crate::output::say;
+use crate::{Outcome, interrupt, output};
+
+/// Find the faces in pictures and videos: boxes, scores and five landmarks each.
+///
+/// Of a video some frames are looked at, spread evenly over it, and faces that go on from frame
+/// to frame have the same track number. A file that cannot be read is reported and the others go
+/// on.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  deeptell faces group.jpg
+  deeptell faces *.jpg --json - | jq '.[] | {file, faces: .faces | length}'
+  deeptell faces crowd.png --min-face 12 --draw marked/
+  deeptell faces snapshots/*.jpg --min-face-part 0.1 --max-side 960   # only large faces, quickly
+  deeptell faces interview.mp4 --every-frame --json tracks.json
+
+JSON: a list with one object a file, the largest face first, all in pixels:
+  {\"file\": \"a.jpg\", \"faces\": [{\"box\": [x1, y1, x2, y2], \"score\": 0.99, \"landmarks\": [[x, y], ...]}]}
+Of a video: {\"file\": \"a.mp4\", \"frames\": [{\"seconds\": 0.5, \"faces\": [{\"track\": 0, \"box\": ...}]}]}
+Of a file that failed: {\"file\": \"b.jpg\", \"error\": \"...\"}")]
+pub(crate) struct Args {
+    /// Pictures and videos.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Smallest face to look for, in pixels of the picture.
+    #[arg(long, default_value_t = 20.0, value_name = "PIXELS")]
+    min_face: f32,
+    /// Smallest face as a part of the picture's shorter side, in place of --min-face.
+    #[arg(long, value_name = "0..1", conflicts_with = "min_face")]
+    min_face_part: Option<f32>,
+    /// Shrink larger pictures to this longer side before looking; boxes are in pixels of the
+    /// original all the same.
+    #[arg(long, value_name = "PIXELS")]
+    max_side: Option<u32>,
+    /// Look again at pictures without a face turned by 90, -90 and 180 degrees.
+    #[arg(long)]
+    turned: bool,
+    /// Frames of a video to look at, spread evenly over it.
+    #[arg(long, default_value_t = 12)]
+    frames: usize,
+    /// Look at every frame of a video, following faces from frame to frame.
+    #[arg(long, conflicts_with = "frames")]
+    every_frame: bool,
+    /// Write the faces as JSON to a file, or to standard output with `-`.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the pictures and frames with boxes and landmarks drawn into this folder, as PNG.
+    #[arg(long, value_name = "DIR")]
+    draw: Option<PathBuf>,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    device: DeviceName,
+}
+
+/// What was found in one file.
+#[derive(Debug, Serialize)]
+struct Entry<'a> {
+    file: &'a Path,
+    #[serde(flatten)]
+    content: Content,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Content {
+    Faces(Vec<FaceFound>),
+    Frames(Vec<FrameSeen>),
+    Error(String),
+}
+
+#[derive(Debug, Serialize)]
+struct FrameSeen {
+    seconds: f64,
+    faces: Vec<FaceFound>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct FaceFound {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    track: Option<u64>,
+    #[serde(rename = "box")]
+    bbox: [f32; 4],
+    score: f32,
+    landmarks: [[f32; 2]; 5],
+}
+
+impl FaceFound {
+    fn new(face: &Face, track: Option<u64>) -> Self {
+        let Rect { x1, y1, x2, y2 } = face.bbox;
+        let landmarks = face.landmarks.points().map(|Point { x, y }| [x, y]);
+        Self { track, bbox: [x1, y1, x2, y2], score: face.probability, landmarks }
+    }
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let config = MtcnnConfig {
+        min_face: args.min_face_part.map_or(MinFace::Pixels(args.min_face), MinFace::Fraction),
+        max_side: args.max_side,
+        retry_turned: args.turned,
+        ..MtcnnConfig::default()
+    };
+    if args.frames == 0 {
+        anyhow::bail!("--frames must be 1 or more");
+    }
+    let mtcnn = config.init(&args.device.open()?)?;
+    let mut entries = Vec::new();
+    for file in &args.files {
+        if interrupt::requested() {
+            return Ok(Outcome::Interrupted);
+        }
+        let found = match Media::of(file) {
+            Some(Media::Video) => video(args, &mtcnn, file),
+            Some(Media::Image) | None => picture(args, &mtcnn, file),
+        };
+        let content = found.unwrap_or_else(|error| {
+            let error = output::one_line(&error);
+            eprintln!("error: {}: {error}", file.display());
+            Content::Error(error)
+        });
+        entries.push(Entry { file, content });
+    }
+    if let Some(target) = &args.json {
+        output::write_json(&entries, target)?;
+    }
+    if args.json.as_deref() != Some(Path::new("-")) {
+        for entry in &entries {
+            print(entry)?;
+        }
+    }
+    let has_failed = entries.iter().any(|entry| matches!(entry.content, Content::Error(_)));
+    Ok(if has_failed { Outcome::SomeFailed } else { Outcome::Done })
+}
+
+fn picture(args: &Args, mtcnn: &Mtcnn, file: &Path) -> anyhow::Result<Content> {
+    let image = read_picture(file)?;
+    let faces = mtcnn.detect(&image)?;
+    if let Some(folder) = &args.draw {
+        let name = format!("{}.png", name_of(file));
+        write_drawing(image, &faces, &folder.join(name))?;
+    }
+    Ok(Content::Faces(faces.iter().map(|face| FaceFound::new(face, None)).collect()))
+}
+
+/// The pixels of a picture, upright as its EXIF data says.
+fn read_picture(file: &Path) -> anyhow::Result<RgbImage> {
+    let mut decoder = ImageReader::open(file)?.with_guessed_format()?.into_decoder()?;
+    // A picture with damaged EXIF data is a picture all the same.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut image = DynamicImage::from_decoder(decoder)?;
+    image.apply_orientation(orientation);
+    Ok(image.into_rgb8())
+}
+
+fn video(args: &Args, mtcnn: &Mtcnn, file: &Path) -> anyhow::Result<Content> {
+    let options = VideoReader::options().limits(Limits::untrusted());
+    #[cfg(unix)]
+    let options = options.isolated_by(&crate::isolation::decoder()?);
+    let mut reader = options.open(file)?;
+    let (sampling, pace) = match (args.every_frame, reader.info().frames_per_second) {
+        // Twice as often as there are frames: none slips through where times are rounded.
+        (true, Some(rate)) if rate > 0.0 => (Sampling::EverySeconds(0.5 / rate), Pace::Continuous),
+        (true, _) => {
+            anyhow::bail!("it does not say how many frames a second it has: leave --every-frame out")
+        }
+        (false, _) => (Sampling::Uniform(args.frames), Pace::Sparse),
+    };
+    let mut tracker = Tracker::new(mtcnn.clone(), TrackerConfig { pace, ..TrackerConfig::default() })?;
+    let mut frames = Vec::new();
+    for frame in reader.sample(sampling) {
+        if interrupt::requested() {
+            break;
+        }
+        let frame = frame?;
+        if frame.repeats_previous {
+            continue;
+        }
+        let tracked = tracker.follow(&frame.image)?.faces;
+        let faces = tracked.iter().map(|face| FaceFound::new(&face.face, Some(face.track))).collect();
+        if let Some(folder) = &args.draw {
+            let name = format!("{}-{:05}.png", name_of(file), frames.len());
+            let faces: Vec<Face> = tracked.iter().map(|tracked| tracked.face).collect();
+            write_drawing(frame.image, &faces, &folder.join(name))?;
+        }
+        frames.push(FrameSeen { seconds: frame.pts_seconds, faces });
+    }
+    Ok(Content::Frames(frames))
+}
+
+/// The whole file name: `a.jpg` and `a.png` must not overwrite each other's drawing.
+fn name_of(file: &Path) -> String {
+    file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Draws boxes and landmarks and writes a PNG.
+fn write_drawing(mut image: RgbImage, faces: &[Face], target: &Path) -> anyhow::Result<()> {
+    const BOX: Rgb<u8> = Rgb([255, 200, 0]);
+    const LANDMARK: Rgb<u8> = Rgb([0, 255, 120]);
+    let thickness = (image.width().max(image.height()) / 500).max(1) as i32;
+    for face in faces {
+        for inset in 0..thickness {
+            let at = |value: f32| value.round() as i32;
+            let Rect { x1, y1, x2, y2 } = face.bbox;
+            let (x, y) = (at(x1) + inset, at(y1) + inset);
+            let (width, height) = (at(x2) - inset - x, at(y2) - inset - y);
+            if width > 0 && height > 0 {
+                let edge = imageproc::rect::Rect::at(x, y).of_size(width as u32, height as u32);
+                draw_hollow_rect_mut(&mut image, edge, BOX);
+            }
+        }
+        for point in face.landmarks.points() {
+            draw_filled_circle_mut(&mut image, (point.x as i32, point.y as i32), thickness + 1, LANDMARK);
+        }
+    }
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image.write_to(&mut bytes, image::ImageFormat::Png).context("cannot encode the drawing")?;
+    output::write_file(target, bytes.get_ref())
+}
+
+/// One line a file or frame, and one a face.
+fn print(entry: &Entry<'_>) -> anyhow::Result<()> {
+    let file = entry.file.display();
+    match &entry.content {
+        Content::Error(_) => {}
+        Content::Faces(faces) => {
+            say!("{file}: {}", count(faces.len()));
+            print_faces(faces)?;
+        }
+        Content::Frames(frames) => {
+            say!("{file}: {} frames", frames.len());
+            for frame in frames {
+                say!("  {:.2} s: {}", frame.seconds, count(frame.faces.len()));
+                print_faces(&frame.faces)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn print_faces(faces: &[FaceFound]) -> anyhow::Result<()> {
+    for face in faces {
+        let [x1, y1, x2, y2] = face.bbox;
+        let track = face.track.map_or_else(String::new, |track| format!("  track {track}"));
+        say!("  - {x1:.0},{y1:.0} to {x2:.0},{y2:.0}  score {:.3}{track}", face.score);
+    }
+    Ok(())
+}
+
+fn count(faces: usize) -> String {
+    match faces {
+        0 => "no face".to_owned(),
+        1 => "1 face".to_owned(),
+        faces => format!("{faces} faces"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use deeptell_image::Landmarks;
+
+    use super::*;
+
+    #[test]
+    fn json_has_the_promised_form() {
+        let face = Face {
+            bbox: Rect::new(1.0, 2.0, 3.0, 4.0),
+            probability: 0.5,
+            landmarks: Landmarks::from_points([Point::new(1.5, 2.5); 5]),
+        };
+        let entry = |content| Entry { file: Path::new("a.jpg"), content };
+        let faces = serde_json::json!(entry(Content::Faces(vec![FaceFound::new(&face, None)])));
+        let points = [[1.5, 2.5]; 5];
+        let expected = serde_json::json!({"box": [1.0, 2.0, 3.0, 4.0], "score": 0.5, "landmarks": points});
+        assert_eq!(faces, serde_json::json!({"file": "a.jpg", "faces": [expected]}));
+        let error = serde_json::json!(entry(Content::Error("broken".to_owned())));
+        assert_eq!(error, serde_json::json!({"file": "a.jpg", "error": "broken"}));
+    }
+
+    #[test]
+    fn faces_beyond_the_edge_can_be_drawn() {
+        let folder = tempfile::tempdir().unwrap();
+        let face = |x1, y1, x2, y2| Face {
+            bbox: Rect::new(x1, y1, x2, y2),
+            probability: 1.0,
+            landmarks: Landmarks::from_points([Point::new(x1, y2); 5]),
+        };
+        let faces = [face(-30.0, -20.0, 25.0, 90.0), face(500.0, 0.0, 560.0, 70.0), face(9.0, 9.0, 9.0, 9.0)];
+        let target = folder.path().join("new/drawn.png");
+        write_drawing(RgbImage::new(64, 48), &faces, &target).unwrap();
+        let drawn = image::open(target).unwrap().into_rgb8();
+        assert_eq!(drawn.dimensions(), (64, 48));
+        assert_eq!(drawn.get_pixel(24, 10), &Rgb([255, 200, 0]));
+    }
+}

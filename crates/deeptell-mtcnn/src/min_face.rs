@@ -1,0 +1,49 @@
+use serde::{Deserialize, Serialize};
+
+use crate::network::PNet;
+
+/// The smallest face looked for.
+///
+/// ```
+/// use deeptell_mtcnn::MinFace;
+///
+/// assert_eq!(MinFace::from(40.0), MinFace::Pixels(40.0));
+/// assert_eq!(MinFace::Fraction(0.1).in_pixels(1920, 1080), 108.0);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MinFace {
+    /// Side in pixels of the image; at least 12.
+    Pixels(f32),
+    /// Side as a fraction of the image's shorter side, above 0 and at most 1. Where that is below
+    /// 12 pixels, faces of 12 pixels are looked for.
+    Fraction(f32),
+}
+
+impl MinFace {
+    /// The side in pixels of an image of `width x height` pixels, at least 12.
+    pub fn in_pixels(self, width: u32, height: u32) -> f32 {
+        match self {
+            Self::Pixels(pixels) => pixels,
+            Self::Fraction(fraction) => (fraction * width.min(height) as f32).max(PNet::WINDOW as f32),
+        }
+    }
+}
+
+impl From<f32> for MinFace {
+    fn from(pixels: f32) -> Self {
+        Self::Pixels(pixels)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractions_are_of_the_shorter_side() {
+        assert_eq!(MinFace::Fraction(0.1).in_pixels(1080, 1920), 108.0);
+        assert_eq!(MinFace::Fraction(0.1).in_pixels(100, 60), 12.0);
+        assert_eq!(MinFace::Pixels(20.0).in_pixels(100, 60), 20.0);
+    }
+}

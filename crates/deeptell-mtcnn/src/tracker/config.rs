@@ -1,0 +1,91 @@
+use serde::{Deserialize, Serialize};
+
+use crate::MtcnnError;
+
+/// How the frames given to a [`Tracker`](crate::Tracker) follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pace {
+    /// Every frame of a video, or every second one: faces move by a fraction of their size from
+    /// one to the next.
+    #[default]
+    Continuous,
+    /// Frames some time apart, like twelve over a clip. Nothing is carried from frame to frame:
+    /// each is searched by the whole cascade, its faces are linked to those before by the overlap
+    /// of the boxes and the distance of the landmarks alone, and nothing is smoothed.
+    Sparse,
+}
+
+/// Settings of a [`Tracker`](crate::Tracker).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrackerConfig {
+    /// How the frames follow each other.
+    pub pace: Pace,
+    /// Frames from one search of the whole frame to the next; at least 1. New faces appear with
+    /// a search. Without meaning at a sparse pace, where every frame is searched.
+    pub key_interval: usize,
+    /// Probability, in `0..=1`, below which a face counts as lost and the whole frame is searched
+    /// at once.
+    pub min_probability: f32,
+    /// Frames that a track without a face waits for its face to come back.
+    pub max_missed: usize,
+    /// Mean change of brightness from one frame to the next, in `0..=1`, from which on the second
+    /// begins another scene, in which no track goes on; above 0.
+    pub scene_cut: f32,
+    /// Smooth boxes and landmarks over time.
+    pub smooth: bool,
+}
+
+impl Default for TrackerConfig {
+    fn default() -> Self {
+        Self {
+            pace: Pace::Continuous,
+            key_interval: 5,
+            min_probability: 0.4,
+            max_missed: 25,
+            scene_cut: 0.12,
+            smooth: true,
+        }
+    }
+}
+
+impl TrackerConfig {
+    /// # Errors
+    /// [`MtcnnError::Setting`] names the first setting that is out of its range.
+    pub(super) fn validate(&self) -> Result<(), MtcnnError> {
+        let fail = |setting, value, expected| Err(MtcnnError::Setting { setting, value, expected });
+        if self.key_interval == 0 {
+            return fail("key_interval", 0.0, "at least 1 frame");
+        }
+        if !(0.0..=1.0).contains(&self.min_probability) {
+            return fail("min_probability", f64::from(self.min_probability), "between 0 and 1");
+        }
+        if !(self.scene_cut > 0.0 && self.scene_cut <= 1.0) {
+            return fail("scene_cut", f64::from(self.scene_cut), "above 0 and at most 1");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_setting_at_fault_is_named() {
+        let default = TrackerConfig::default();
+        assert!(default.validate().is_ok());
+        let faults = [
+            ("key_interval", TrackerConfig { key_interval: 0, ..default }),
+            ("min_probability", TrackerConfig { min_probability: f32::NAN, ..default }),
+            ("min_probability", TrackerConfig { min_probability: 1.5, ..default }),
+            ("scene_cut", TrackerConfig { scene_cut: 0.0, ..default }),
+            ("scene_cut", TrackerConfig { scene_cut: f32::NAN, ..default }),
+        ];
+        for (name, config) in faults {
+            let error = config.validate().unwrap_err();
+            assert!(matches!(error, MtcnnError::Setting { setting, .. } if setting == name), "{error}");
+        }
+    }
+}

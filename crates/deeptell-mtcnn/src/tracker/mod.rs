@@ -1,0 +1,257 @@
+//! Following faces through a video.
+
+mod config;
+mod link;
+mod scene;
+mod smooth;
+
+use deeptell_image::{Overlap, RgbImage, non_maximum_suppression};
+use serde::{Deserialize, Serialize};
+
+pub use config::{Pace, TrackerConfig};
+use link::link;
+use scene::Thumbnail;
+use smooth::Smoother;
+
+use crate::{Candidate, Face, Mtcnn, MtcnnError};
+
+/// Overlap, over the smaller box, above which two tracks are on the same face.
+const SAME_FACE: f32 = 0.7;
+
+/// Follows faces through the frames of a video, at a fraction of what searching each frame costs.
+///
+/// The whole cascade searches key frames only: the first, every
+/// [`key_interval`](TrackerConfig::key_interval)-th, the first of another scene, and at once any
+/// frame in which a face is lost. Between them O-Net alone looks where each face was in the frame
+/// before, which corrects the box and finds the landmarks again. Each face has the number of its
+/// track, which it keeps when it is missed for a while and comes back.
+///
+/// ```
+/// use burn::tensor::Device;
+/// use deeptell_image::RgbImage;
+/// use deeptell_mtcnn::{Look, KeyFrame, Mtcnn, Tracker, TrackerConfig};
+///
+/// let mtcnn = Mtcnn::pretrained(&Device::flex())?;
+/// let mut tracker = Tracker::new(mtcnn, TrackerConfig::default())?;
+/// let frame = RgbImage::from_pixel(96, 64, image::Rgb([90, 120, 150]));
+/// assert_eq!(tracker.follow(&frame)?.look, Look::Cascade(KeyFrame::First));
+/// assert_eq!(tracker.follow(&frame)?.look, Look::OutputNetwork);
+/// # Ok::<(), deeptell_mtcnn::MtcnnError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Tracker {
+    mtcnn: Mtcnn,
+    config: TrackerConfig,
+    tracks: Vec<Track>,
+    tracks_so_far: u64,
+    /// Frames since the last key frame.
+    since_key: usize,
+    last_frame: Option<Thumbnail>,
+}
+
+/// What a [`Tracker`] says of one frame.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrackedFrame {
+    /// The faces, the largest first.
+    pub faces: Vec<TrackedFace>,
+    /// How they were found.
+    pub look: Look,
+}
+
+/// A face of a [`TrackedFrame`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TrackedFace {
+    /// Number of the face's track, from 0 in order of first appearance.
+    pub track: u64,
+    /// Box and landmarks, smoothed over time if the settings say so, in pixels.
+    pub face: Face,
+    /// Box and landmarks as the network gave them for this frame alone.
+    pub unsmoothed: Face,
+}
+
+/// How the faces of a frame were found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Look {
+    /// The whole frame was searched.
+    Cascade(KeyFrame),
+    /// Each face was looked for where it was in the frame before.
+    OutputNetwork,
+}
+
+/// Why a frame was searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyFrame {
+    /// It is the first one.
+    First,
+    /// It is another scene than the one before: no track goes on.
+    SceneCut,
+    /// It was its turn.
+    Interval,
+    /// A face was not found where it was. One that was found in a single frame only was none, and
+    /// no reason to search.
+    Lost,
+    /// The frames are too far apart for anything else: faces are linked by overlap and landmarks
+    /// alone ([`Pace::Sparse`]).
+    Sparse,
+}
+
+/// One face through time.
+#[derive(Debug, Clone)]
+struct Track {
+    number: u64,
+    /// As last found.
+    face: Face,
+    smooth: Face,
+    smoother: Smoother,
+    /// Frames since the face was last found.
+    missed: usize,
+    /// Whether it was found in more than one frame.
+    is_confirmed: bool,
+}
+
+impl Track {
+    fn new(number: u64, face: Face) -> Self {
+        Self { number, face, smooth: face, smoother: Smoother::new(&face), missed: 0, is_confirmed: false }
+    }
+
+    fn found(&mut self, face: Face) {
+        if self.missed > 0 {
+            // Where it was before says nothing about how it moves now.
+            self.smoother = Smoother::new(&face);
+        }
+        self.smooth = self.smoother.add(&face);
+        (self.face, self.missed, self.is_confirmed) = (face, 0, true);
+    }
+}
+
+impl Tracker {
+    /// A tracker without a frame yet.
+    ///
+    /// # Errors
+    /// [`MtcnnError::Setting`] names the first setting that is out of its range.
+    pub fn new(mtcnn: Mtcnn, config: TrackerConfig) -> Result<Self, MtcnnError> {
+        config.validate()?;
+        Ok(Self { mtcnn, config, tracks: Vec::new(), tracks_so_far: 0, since_key: 0, last_frame: None })
+    }
+
+    /// The settings the tracker was made with.
+    pub fn config(&self) -> &TrackerConfig {
+        &self.config
+    }
+
+    /// Takes the next frame.
+    ///
+    /// # Errors
+    /// [`MtcnnError::Device`] when the device fails; the frame then counts as not seen.
+    pub fn follow(&mut self, frame: &RgbImage) -> Result<TrackedFrame, MtcnnError> {
+        let thumbnail = Thumbnail::of(frame);
+        let change = self.last_frame.as_ref().map(|last| last.change(&thumbnail));
+        let is_sparse = self.config.pace == Pace::Sparse;
+        let reason = match change {
+            None => Some(KeyFrame::First),
+            // Far apart in time, a change of light says nothing.
+            Some(_) if is_sparse => Some(KeyFrame::Sparse),
+            Some(change) if change >= self.config.scene_cut => Some(KeyFrame::SceneCut),
+            Some(_) if self.since_key + 1 >= self.config.key_interval => Some(KeyFrame::Interval),
+            Some(_) => None,
+        };
+        let look = match reason {
+            Some(reason) => {
+                self.search(frame, reason)?;
+                Look::Cascade(reason)
+            }
+            None => self.look_again(frame)?,
+        };
+        self.last_frame = Some(thumbnail);
+        let smooth = self.config.smooth && !is_sparse;
+        let mut faces: Vec<TrackedFace> = self
+            .tracks
+            .iter()
+            .filter(|track| track.missed == 0)
+            .map(|track| TrackedFace {
+                track: track.number,
+                face: if smooth { track.smooth } else { track.face },
+                unsmoothed: track.face,
+            })
+            .collect();
+        faces.sort_by(|a, b| b.face.bbox.area().total_cmp(&a.face.bbox.area()));
+        Ok(TrackedFrame { faces, look })
+    }
+
+    /// Searches the whole frame and links what is there to the tracks.
+    fn search(&mut self, frame: &RgbImage, reason: KeyFrame) -> Result<(), MtcnnError> {
+        let faces = self.mtcnn.detect(frame)?;
+        self.since_key = 0;
+        if reason == KeyFrame::SceneCut {
+            self.tracks.clear();
+        }
+        let lasts: Vec<Face> = self.tracks.iter().map(|track| track.face).collect();
+        let links = link(&lasts, &faces);
+        for (track, number) in self.tracks.iter_mut().zip(0..) {
+            match links.iter().position(|link| *link == Some(number)) {
+                Some(face) => track.found(faces[face]),
+                None => track.missed += 1,
+            }
+        }
+        self.tracks.retain(|track| track.missed <= self.config.max_missed);
+        for (face, link) in faces.into_iter().zip(links) {
+            if link.is_none() {
+                self.tracks.push(Track::new(self.tracks_so_far, face));
+                self.tracks_so_far += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for each face where it was; searches the frame when one of them is not there.
+    fn look_again(&mut self, frame: &RgbImage) -> Result<Look, MtcnnError> {
+        let followed: Vec<&Track> = self.tracks.iter().filter(|track| track.missed == 0).collect();
+        let places = followed.iter().map(|track| Candidate {
+            bbox: track.face.bbox.to_square(),
+            probability: track.face.probability,
+        });
+        let mut found = self.mtcnn.inspect(frame, places.collect())?;
+        let is_there = |face: &Face| face.probability >= self.config.min_probability && face.bbox.is_finite();
+        found.iter_mut().for_each(|face| *face = face.filter(is_there));
+        let is_lost = found.iter().zip(&followed).any(|(face, track)| face.is_none() && track.is_confirmed);
+        let faces: Vec<Face> = found.iter().flatten().copied().collect();
+        if is_lost || are_two_on_one_face(&faces) {
+            self.search(frame, KeyFrame::Lost)?;
+            return Ok(Look::Cascade(KeyFrame::Lost));
+        }
+        self.since_key += 1;
+        let mut found = found.into_iter();
+        for track in &mut self.tracks {
+            let face = if track.missed == 0 { found.next().flatten() } else { None };
+            match face {
+                Some(face) => track.found(face),
+                None => track.missed += 1,
+            }
+        }
+        self.tracks.retain(|track| track.missed <= self.config.max_missed);
+        Ok(Look::OutputNetwork)
+    }
+}
+
+/// Whether two tracks have come to the same face.
+fn are_two_on_one_face(faces: &[Face]) -> bool {
+    let (boxes, scores): (Vec<_>, Vec<_>) = faces.iter().map(|face| (face.bbox, face.probability)).unzip();
+    non_maximum_suppression(&boxes, &scores, SAME_FACE, Overlap::Minimum).len() < faces.len()
+}
+
+impl Mtcnn {
+    /// Follows the faces through `frames`, all frames of a video in their order, with the default
+    /// settings of a [`Tracker`].
+    ///
+    /// # Errors
+    /// [`MtcnnError::Device`] when the device fails.
+    pub fn track<'a>(
+        &self,
+        frames: impl IntoIterator<Item = &'a RgbImage>,
+    ) -> Result<Vec<TrackedFrame>, MtcnnError> {
+        let mut tracker = Tracker::new(self.clone(), TrackerConfig::default())?;
+        frames.into_iter().map(|frame| tracker.follow(frame)).collect()
+    }
+}
