@@ -81,10 +81,23 @@ pub(crate) fn calibrated(
     Ok(Some((card, figures)))
 }
 
-/// Likely fake where at most 1% of real validation crops would be; likely real where at most
-/// 10% of fakes would be; both moved apart when they touch.
+/// Likely fake where, with 95% confidence, at most 1% of real crops like those of validation would be; likely real
+/// where at most 10% of the fakes of validation would be; both moved apart when they touch.
 fn criteria(probabilities: &[f64], labels: &[bool]) -> anyhow::Result<Criteria> {
-    let high = operating_point_at_fpr(probabilities, labels, 0.01)?.threshold;
+    let reals = labels.iter().filter(|fake| !**fake).count();
+    let high = match false_alarms_allowed(reals, 0.01, 0.05) {
+        // Half an alarm more: the rate must not be lost to rounding.
+        Some(alarms) => {
+            operating_point_at_fpr(probabilities, labels, (alarms as f64 + 0.5) / reals as f64)?.threshold
+        }
+        // Too few to be that sure of anything: over all of them.
+        None => probabilities
+            .iter()
+            .zip(labels)
+            .filter(|(_, fake)| !**fake)
+            .map(|(p, _)| p.next_up())
+            .fold(0.5, f64::max),
+    };
     // The same question with the classes swapped: which score do at most 10% of fakes stay under?
     let flipped: Vec<f64> = probabilities.iter().map(|p| 1.0 - p).collect();
     let swapped: Vec<bool> = labels.iter().map(|fake| !fake).collect();
@@ -99,6 +112,23 @@ fn criteria(probabilities: &[f64], labels: &[bool]) -> anyhow::Result<Criteria> 
         min_crop_width: MIN_CROP_WIDTH,
         max_blur: 1.0,
     })
+}
+
+/// The largest number of false alarms among `reals` after which a true rate over `rate` is still less likely than
+/// `doubt` (the exact upper limit of Clopper and Pearson 1934); `None` when not even 0 is that convincing.
+fn false_alarms_allowed(reals: usize, rate: f64, doubt: f64) -> Option<usize> {
+    let mut of_exactly = (1.0 - rate).powi(reals as i32);
+    let mut of_at_most = of_exactly;
+    let mut allowed = None;
+    for alarms in 0..reals {
+        if of_at_most > doubt {
+            break;
+        }
+        allowed = Some(alarms);
+        of_exactly *= (reals - alarms) as f64 / (alarms + 1) as f64 * rate / (1.0 - rate);
+        of_at_most += of_exactly;
+    }
+    allowed
 }
 
 /// The blur that 99% of the crops stay under: beyond it, calibration and thresholds rest on nothing.
@@ -118,6 +148,16 @@ mod tests {
         assert_eq!(blurriest(blurs), 0.99);
         assert_eq!(blurriest(vec![0.25]), 0.25);
         assert_eq!(blurriest(vec![]), 1.0);
+    }
+
+    #[test]
+    fn few_reals_prove_no_low_rate() {
+        // The rule of three: without any alarm, 3 / n is the limit.
+        assert_eq!(false_alarms_allowed(298, 0.01, 0.05), None);
+        assert_eq!(false_alarms_allowed(299, 0.01, 0.05), Some(0));
+        // Tables of the exact limit: 7 of 1412 are at most 0.93%, 8 of 1412 1.02%.
+        assert_eq!(false_alarms_allowed(1412, 0.01, 0.05), Some(7));
+        assert_eq!(false_alarms_allowed(0, 0.01, 0.05), None);
     }
 
     #[test]

@@ -16,6 +16,7 @@
 //! given too.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::error::Error;
 use std::io::{BufRead as _, Write as _};
 use std::time::Instant;
@@ -63,14 +64,17 @@ fn main() -> Result<(), Box<dyn Error>> {
                 images.insert(path.clone(), image::open(path)?.into_rgb8());
             }
         }
-        if !pools.contains_key(&request.threads) {
-            pools.insert(request.threads, ThreadPoolBuilder::new().num_threads(request.threads).build()?);
-        }
+        let pool = match pools.entry(request.threads) {
+            Entry::Occupied(pool) => pool.into_mut(),
+            Entry::Vacant(place) => {
+                place.insert(ThreadPoolBuilder::new().num_threads(request.threads).build()?)
+            }
+        };
         let frames: Vec<&RgbImage> = request.images.iter().map(|path| &images[path]).collect();
         let config =
             MtcnnConfig { min_face: request.min_face, max_side: request.max_side, ..MtcnnConfig::default() };
         let mtcnn = config.init(&Device::flex())?;
-        let answer = pools[&request.threads].install(|| measured(&mtcnn, &frames, &request))?;
+        let answer = pool.install(|| measured(&mtcnn, &frames, &request))?;
         writeln!(output, "{}", serde_json::to_string(&answer)?)?;
         output.flush()?;
     }

@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
     use crate::network::Networks;
-    use crate::pyramid::pyramid;
+    use crate::pyramid::{Level, pyramid};
     use crate::{MtcnnConfig, Window, resample};
 
     fn texture(width: u32, height: u32) -> RgbImage {
@@ -185,7 +185,7 @@ mod tests {
         for (width, height) in [(149, 97), (120, 121), (21, 64)] {
             let image = texture(width, height);
             let levels = pyramid(width, height, 20.0, 0.709);
-            let tiles: Vec<Tile> = levels.iter().flat_map(|level| level.tiles()).collect();
+            let tiles: Vec<Tile> = levels.iter().flat_map(Level::tiles).collect();
             let canvases = Canvas::pack(&tiles.iter().collect::<Vec<_>>());
             let [canvas] = canvases.as_slice() else { panic!("one canvas is enough") };
             let pixels_of = |tile: usize| {

@@ -65,20 +65,17 @@ impl Mtcnn {
             .iter()
             .map(|&(index, _, _, window)| Resampled::whole(images[index], window, [side, side]))
             .collect();
-        let values = match fused {
-            Some(fused) => {
-                let mut values = fused.forward_rows(&crops, side, side);
-                for logit in values.iter_mut().step_by(VALUES) {
-                    *logit = sigmoid(*logit);
-                }
-                values
+        let values = if let Some(fused) = fused {
+            let mut values = fused.forward_rows(&crops, side, side);
+            for logit in values.iter_mut().step_by(VALUES) {
+                *logit = sigmoid(*logit);
             }
-            None => {
-                let answers = crops.chunks(batches.size).map(|crops| network(self.batch(crops, side)));
-                Tensor::cat(answers.collect(), 0)
-                    .try_into_vec_as::<f32>()
-                    .map_err(|source| MtcnnError::Device { network: batches.network, source })?
-            }
+            values
+        } else {
+            let answers = crops.chunks(batches.size).map(|crops| network(self.batch(crops, side)));
+            Tensor::cat(answers.collect(), 0)
+                .try_into_vec_as::<f32>()
+                .map_err(|source| MtcnnError::Device { network: batches.network, source })?
         };
         for (&(index, number, candidate, _), values) in windows.iter().zip(values.as_chunks().0) {
             verdicts[index].push(Verdict { number, candidate, values: *values });

@@ -101,7 +101,9 @@ impl Mtcnn {
             if seen.dimensions() != image.dimensions() {
                 let scale = |pixels: u32, seen: u32| pixels as f32 / seen as f32;
                 let (x, y) = (scale(image.width(), seen.width()), scale(image.height(), seen.height()));
-                faces.iter_mut().for_each(|face| *face = face.stretched(x, y));
+                for face in faces.iter_mut() {
+                    *face = face.stretched(x, y);
+                }
             }
         }
         Ok(found)

@@ -214,7 +214,9 @@ impl Tracker {
         });
         let mut found = self.mtcnn.inspect(frame, places.collect())?;
         let is_there = |face: &Face| face.probability >= self.config.min_probability && face.bbox.is_finite();
-        found.iter_mut().for_each(|face| *face = face.filter(is_there));
+        for face in &mut found {
+            *face = face.filter(is_there);
+        }
         let is_lost = found.iter().zip(&followed).any(|(face, track)| face.is_none() && track.is_confirmed);
         let faces: Vec<Face> = found.iter().flatten().copied().collect();
         if is_lost || are_two_on_one_face(&faces) {

@@ -5,9 +5,12 @@ use image::imageops;
 
 use super::*;
 
-fn detector(config: MtcnnConfig) -> Mtcnn {
+fn detector(config: &MtcnnConfig) -> Mtcnn {
     config.init(&Device::flex()).unwrap()
 }
+
+/// From a point to a point.
+type Move = fn(f32, f32) -> (f32, f32);
 
 /// Where facenet-pytorch finds the astronaut's face.
 fn astronauts_face() -> Rect {
@@ -20,7 +23,7 @@ fn the_smallest_face_may_be_a_part_of_the_frame() {
     // A tenth of 512 pixels.
     let config = MtcnnConfig { min_face: MinFace::Fraction(0.1), ..MtcnnConfig::default() };
     let pixels = MtcnnConfig { min_face: MinFace::Pixels(51.2), ..MtcnnConfig::default() };
-    assert_eq!(detector(config).detect(&ASTRONAUT).unwrap(), detector(pixels).detect(&ASTRONAUT).unwrap());
+    assert_eq!(detector(&config).detect(&ASTRONAUT).unwrap(), detector(&pixels).detect(&ASTRONAUT).unwrap());
 }
 
 #[test]
@@ -28,7 +31,7 @@ fn a_shrunk_image_has_its_faces_where_they_were() {
     let (canvas, expected) = collage(1280, 720, &[(100, 60, 2.4), (820, 200, 1.6)]);
     let config =
         MtcnnConfig { max_side: Some(640), min_face: MinFace::Fraction(0.1), ..MtcnnConfig::default() };
-    let mtcnn = detector(config);
+    let mtcnn = detector(&config);
     let faces = mtcnn.detect(&canvas).unwrap();
     assert_eq!(faces.len(), 2, "{faces:?}");
     let whole = MTCNN.detect(&canvas).unwrap();
@@ -49,19 +52,18 @@ fn a_smallest_face_below_the_window_of_the_shrunk_image_is_as_small_as_it_gets()
     // 20 pixels of 1280 are 5 of 320: looked for from 12 on, the window of P-Net.
     let (canvas, _) = collage(1280, 720, &[(100, 60, 2.4)]);
     let config = MtcnnConfig { max_side: Some(320), ..MtcnnConfig::default() };
-    assert_eq!(detector(config).detect(&canvas).unwrap().len(), 1);
+    assert_eq!(detector(&config).detect(&canvas).unwrap().len(), 1);
 }
 
 #[test]
 fn turned_faces_are_found_on_demand() {
     let upright = MTCNN.detect(&ASTRONAUT).unwrap()[0];
     let config = MtcnnConfig { retry_turned: true, min_face: 40.0.into(), ..MtcnnConfig::default() };
-    let mtcnn = detector(config);
+    let mtcnn = detector(&config);
     let turned =
         [imageops::rotate90(&*ASTRONAUT), imageops::rotate180(&*ASTRONAUT), imageops::rotate270(&*ASTRONAUT)];
     // Where the portrait's points go, clockwise by a quarter, a half and three quarters.
-    let moves: [fn(f32, f32) -> (f32, f32); 3] =
-        [|x, y| (512.0 - y, x), |x, y| (512.0 - x, 512.0 - y), |x, y| (y, 512.0 - x)];
+    let moves: [Move; 3] = [|x, y| (512.0 - y, x), |x, y| (512.0 - x, 512.0 - y), |x, y| (y, 512.0 - x)];
     for (image, (found, place)) in turned.iter().zip(mtcnn.detect_batch(&turned).unwrap().iter().zip(moves)) {
         assert_eq!(found.len(), 1, "{found:?}");
         for (point, expected) in found[0].landmarks.points().iter().zip(upright.landmarks.points()) {
@@ -74,7 +76,7 @@ fn turned_faces_are_found_on_demand() {
     // Nobody there stays nobody there, and an upright face needs no second look.
     assert_eq!(mtcnn.detect(&RgbImage::new(200, 150)).unwrap(), []);
     let plain = MtcnnConfig { min_face: 40.0.into(), ..MtcnnConfig::default() };
-    assert_eq!(mtcnn.detect(&ASTRONAUT).unwrap(), detector(plain).detect(&ASTRONAUT).unwrap());
+    assert_eq!(mtcnn.detect(&ASTRONAUT).unwrap(), detector(&plain).detect(&ASTRONAUT).unwrap());
 }
 
 #[test]
@@ -83,7 +85,7 @@ fn a_huge_image_is_safe() {
     let mut image = RgbImage::from_pixel(8000, 6000, image::Rgb([110, 115, 120]));
     let portrait = imageops::resize(&*ASTRONAUT, 1024, 1024, FilterType::Triangle);
     imageops::replace(&mut image, &portrait, 6900, 4900);
-    let mtcnn = detector(MtcnnConfig { min_face: 100.0.into(), ..MtcnnConfig::default() });
+    let mtcnn = detector(&MtcnnConfig { min_face: 100.0.into(), ..MtcnnConfig::default() });
     let faces = mtcnn.detect(&image).unwrap();
     assert_eq!(faces.len(), 1, "{faces:?}");
     let expected = astronauts_face();
