@@ -5,6 +5,7 @@ pub(crate) mod eval;
 pub(crate) mod extract;
 pub(crate) mod preview;
 pub(crate) mod scan;
+pub(crate) mod serve;
 pub(crate) mod split;
 pub(crate) mod train;
 pub(crate) mod weights;
