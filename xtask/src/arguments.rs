@@ -15,7 +15,8 @@ Tasks:
            elsewhere print the command that does it
   demo     Build, then extract, train, evaluate and scan the sample in
            datasets/sample; ends with the path of an HTML report
-  test     Every test of the workspace: unit, integration and documentation
+  test     Every test of the workspace: unit, integration and documentation;
+           installs Chromium first, for the tests of the web page
   check    Formatting, lints, documentation, architecture, licences, spelling
   peers    Measure us against the tools people use today, in the same run
              cargo xtask peers scan [--input PATH]... [--json FILE]

@@ -57,6 +57,9 @@ fn perform(task: &Task) -> anyhow::Result<()> {
         Task::Setup => {
             setup::ensure()?;
             println!("The system has all that the build needs.");
+            if setup::browser().is_none() {
+                println!("The tests of the web page need Chromium besides; `cargo xtask test` installs it.");
+            }
             Ok(())
         }
         Task::Demo => demo::run(&workspace),

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fmt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -60,8 +61,14 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
 
 /// Whether `program` is a file in one of the folders of `PATH`.
 pub(crate) fn is_installed(program: &str) -> bool {
+    installed(program).is_some()
+}
+
+/// Where `program` lies in the folders of `PATH`.
+pub(crate) fn installed(program: &str) -> Option<PathBuf> {
     let file = format!("{program}{}", env::consts::EXE_SUFFIX);
-    env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(&file).is_file()))
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|folder| folder.join(&file)).find(|path| path.is_file())
 }
 
 /// The cargo that started xtask.

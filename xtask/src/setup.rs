@@ -1,7 +1,8 @@
-//! `cargo xtask setup`: the system packages that the build needs.
+//! `cargo xtask setup`: the system packages that the build needs, and those of the tests.
 //!
 //! FFmpeg's libraries do the decoding, libclang reads their headers while the bindings are built, and pkg-config
-//! tells where the libraries lie. All else comes from the package registry.
+//! tells where the libraries lie. The tests of the web page need Chromium besides, which is large: it is installed
+//! for `cargo xtask test` alone. All else comes from the package registry.
 
 use std::env;
 use std::fs;
@@ -11,19 +12,21 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::{NotReady, display, is_installed, succeeds};
+use crate::process::{NotReady, display, installed, is_installed, succeeds};
 
-/// Something the build needs, and the Debian packages that bring it.
+/// Something the build or the tests need, and the Debian packages that bring it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
     Compiler,
     PkgConfig,
     FfmpegLibraries,
     Libclang,
+    Browser,
 }
 
 impl Need {
-    const ALL: [Self; 4] = [Self::Compiler, Self::PkgConfig, Self::FfmpegLibraries, Self::Libclang];
+    const BUILD: [Self; 4] = [Self::Compiler, Self::PkgConfig, Self::FfmpegLibraries, Self::Libclang];
+    const TESTS: [Self; 1] = [Self::Browser];
 
     fn name(self) -> &'static str {
         match self {
@@ -31,6 +34,7 @@ impl Need {
             Self::PkgConfig => "pkg-config",
             Self::FfmpegLibraries => "the development files of FFmpeg",
             Self::Libclang => "libclang",
+            Self::Browser => "Chromium",
         }
     }
 
@@ -42,6 +46,8 @@ impl Need {
                 &["libavcodec-dev", "libavformat-dev", "libavutil-dev", "libswscale-dev"]
             }
             Self::Libclang => &["libclang-dev"],
+            // Letters to draw come with it only as a recommendation.
+            Self::Browser => &["chromium", "fonts-dejavu-core"],
         }
     }
 
@@ -60,15 +66,20 @@ impl Need {
             // The library alone is not enough: it needs its own headers, which only the -dev package pulls in.
             Self::Libclang if debian => has_debian_libclang(),
             Self::Libclang => libclang_folders().iter().any(|folder| holds_libclang(folder)),
+            Self::Browser => browser().is_some(),
         }
     }
 }
 
-/// What to type where we do not install by ourselves: system, command.
-const BY_HAND: [(&str, &str); 3] = [
-    ("Fedora", "sudo dnf install gcc pkgconf-pkg-config clang-devel ffmpeg-free-devel"),
-    ("Arch", "sudo pacman -S --needed gcc pkgconf clang ffmpeg"),
-    ("macOS with Homebrew", "brew install pkgconf llvm ffmpeg"),
+/// What to type where we do not install by ourselves: system, command for the build, command for the browser.
+const BY_HAND: [(&str, &str, &str); 3] = [
+    (
+        "Fedora",
+        "sudo dnf install gcc pkgconf-pkg-config clang-devel ffmpeg-free-devel",
+        "sudo dnf install chromium",
+    ),
+    ("Arch", "sudo pacman -S --needed gcc pkgconf clang ffmpeg", "sudo pacman -S --needed chromium"),
+    ("macOS with Homebrew", "brew install pkgconf llvm ffmpeg", "brew install --cask chromium"),
 ];
 
 /// Makes sure that the build has what it needs; silent and quick when it has.
@@ -76,34 +87,66 @@ const BY_HAND: [(&str, &str); 3] = [
 /// # Errors
 /// [`NotReady`] where only the user can install the missing packages; another error when apt fails.
 pub(crate) fn ensure() -> Result<()> {
+    ensure_all(&Need::BUILD)
+}
+
+/// Makes sure that the tests have what they need: what the build needs, and a browser.
+///
+/// # Errors
+/// As [`ensure`].
+pub(crate) fn ensure_for_tests() -> Result<()> {
+    ensure_all(&[Need::BUILD.as_slice(), &Need::TESTS].concat())
+}
+
+/// The browser that the tests of the web page drive: the one that `DEEPTELL_BROWSER` names, else an installed one.
+pub(crate) fn browser() -> Option<PathBuf> {
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    let applications = [
+        "/Applications/Chromium.app/Contents/MacOS/Chromium",
+        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    ];
+    let named = env::var_os("DEEPTELL_BROWSER").map(PathBuf::from);
+    named
+        .or_else(|| names.iter().find_map(|name| installed(name)))
+        .or_else(|| applications.iter().map(PathBuf::from).find(|path| path.is_file()))
+}
+
+fn ensure_all(needs: &[Need]) -> Result<()> {
     let debian = is_debian(&fs::read_to_string("/etc/os-release").unwrap_or_default());
-    let missing = missing_needs(debian);
+    let missing = missing(needs, debian);
     if missing.is_empty() {
         return Ok(());
     }
     let names = missing.iter().map(|need| need.name()).collect::<Vec<_>>().join(", ");
     if !debian {
-        return Err(NotReady(advice(&names)).into());
+        return Err(NotReady(advice(&names, &missing)).into());
     }
     eprintln!("Missing on this machine: {names}");
     install_with_apt(&missing)?;
-    let still = missing_needs(debian);
+    let still = self::missing(needs, debian);
     if let Some(need) = still.first() {
         bail!("apt is done, but {} still cannot be found", need.name());
     }
     Ok(())
 }
 
-fn missing_needs(debian: bool) -> Vec<Need> {
-    Need::ALL.into_iter().filter(|need| !need.is_met(debian)).collect()
+fn missing(needs: &[Need], debian: bool) -> Vec<Need> {
+    needs.iter().copied().filter(|need| !need.is_met(debian)).collect()
 }
 
-fn advice(names: &str) -> String {
-    let width = BY_HAND.iter().map(|(system, _)| system.len()).max().unwrap_or(0);
-    let commands = BY_HAND.map(|(system, command)| format!("  {system:width$}  {command}")).join("\n");
+fn advice(names: &str, missing: &[Need]) -> String {
+    let width = BY_HAND.iter().map(|(system, ..)| system.len()).max().unwrap_or(0);
+    let lacks = |needs: &[Need]| missing.iter().any(|need| needs.contains(need));
+    let commands = BY_HAND.map(|(system, build, browser)| {
+        let build = lacks(&Need::BUILD).then_some(build);
+        let browser = lacks(&Need::TESTS).then_some(browser);
+        let commands: Vec<&str> = build.into_iter().chain(browser).collect();
+        format!("  {system:width$}  {}", commands.join(" && "))
+    });
     format!(
-        "this machine lacks {names}. Install, then run the same command again:\n{commands}\n\
-         On another system: FFmpeg 5.1 or newer with headers, libclang and pkg-config."
+        "this machine lacks {names}. Install, then run the same command again:\n{}\n\
+         On another system: FFmpeg 5.1 or newer with headers, libclang and pkg-config; for the tests, Chromium.",
+        commands.join("\n")
     )
 }
 
@@ -248,10 +291,13 @@ mod tests {
         assert!(!is_debian("NAME=\"Fedora Linux\"\nID=fedora\nVARIANT_ID=debian-like\n"));
         assert!(!is_debian("ID=arch\n"));
         assert!(!is_debian(""));
-        let advice = advice("libclang");
-        for word in ["libclang", "dnf install", "pacman -S", "brew install"] {
-            assert!(advice.contains(word), "{word}");
+        let build = advice("libclang", &[Need::Libclang]);
+        for word in ["libclang", "dnf install gcc", "pacman -S", "brew install"] {
+            assert!(build.contains(word), "{word}");
         }
+        assert!(!build.contains("chromium"), "{build}");
+        let browser = advice("Chromium", &[Need::Browser]);
+        assert!(browser.contains("dnf install chromium") && !browser.contains("gcc"), "{browser}");
     }
 
     #[test]
@@ -269,7 +315,7 @@ mod tests {
 
     #[test]
     fn every_need_brings_packages() {
-        for need in Need::ALL {
+        for need in Need::BUILD.into_iter().chain(Need::TESTS) {
             assert!(!need.debian_packages().is_empty(), "{}", need.name());
         }
     }

@@ -1,4 +1,4 @@
-//! The `deeptell` command: scan, extract, split, preview, train, calibrate, eval, faces, weights.
+//! The `deeptell` command: scan, serve, faces, extract, split, preview, train, calibrate, eval, weights.
 
 #![expect(clippy::print_stderr, reason = "a command speaks to its user")]
 
@@ -35,6 +35,7 @@ const EXAMPLES: &str = "\
 Examples:
   deeptell scan interview.mp4
   deeptell scan clips/ --html report --json report.json
+  deeptell serve
   deeptell extract dataset/ --out crops && deeptell split crops/manifest.jsonl --out split.jsonl
   deeptell train split.jsonl --init imagenet --out runs/first
   deeptell eval --manifest split.jsonl --model runs/first/detector.safetensors
@@ -49,6 +50,7 @@ Exit codes:
 #[derive(Subcommand)]
 enum Command {
     Scan(commands::scan::Args),
+    Serve(commands::serve::Args),
     Extract(commands::extract::Args),
     Split(commands::split::Args),
     Preview(commands::preview::Args),
@@ -92,6 +94,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
     interrupt::listen()?;
     match cli.command {
         Command::Scan(args) => commands::scan::run(&args),
+        Command::Serve(args) => commands::serve::run(&args),
         Command::Extract(args) => commands::extract::run(&args),
         Command::Split(args) => commands::split::run(&args),
         Command::Preview(args) => commands::preview::run(&args),

@@ -6,6 +6,7 @@ pub(crate) mod extract;
 pub(crate) mod faces;
 pub(crate) mod preview;
 pub(crate) mod scan;
+pub(crate) mod serve;
 pub(crate) mod split;
 pub(crate) mod train;
 pub(crate) mod weights;

@@ -1,0 +1,93 @@
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use deeptell::{Detector, ScanOptions};
+use deeptell_serve::Settings;
+
+use crate::device::DeviceName;
+use crate::output::say;
+use crate::{Outcome, interrupt};
+
+/// Judge videos and pictures on a web page, for this machine alone.
+///
+/// Open the printed address in a browser and drop a file. Nothing leaves this machine, and each
+/// file is deleted as soon as it was analysed. Ctrl-C ends the server.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  deeptell serve
+  deeptell serve --port 9000 --max-upload 2000
+  curl --data-binary @clip.mp4 -H 'X-Deeptell: 1' 'http://127.0.0.1:8765/api/scans?name=clip.mp4'
+
+There is no password. With an --address that others can reach, everybody who reaches it may use
+it; put a reverse proxy with a password and TLS before it, and name it with --allow-host.
+Other programs: http://127.0.0.1:8765/api/openapi.json describes the interface.")]
+pub(crate) struct Args {
+    /// Address to listen on; others than loopback ones open the page to the network.
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "IP")]
+    address: IpAddr,
+    /// Port to listen on; 0 takes any that is free.
+    #[arg(long, default_value_t = 8765)]
+    port: u16,
+    /// A further host name by which browsers may name this server; can be given several times.
+    #[arg(long, value_name = "NAME")]
+    allow_host: Vec<String>,
+    /// Largest file to take, in megabytes.
+    #[arg(long, default_value_t = 500, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    max_upload: u64,
+    /// Files analysed at the same time; each one already uses every core.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    workers: usize,
+    /// Files that may upload or wait besides; more are told to come back later.
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    waiting: usize,
+    /// Results that are remembered, in memory.
+    #[arg(long, default_value_t = 32, value_name = "N")]
+    history: usize,
+    /// Frames to look at, spread evenly over a video.
+    #[arg(long, default_value_t = ScanOptions::default().frames)]
+    frames: usize,
+    /// Smallest face to look for, in pixels of the frame.
+    #[arg(long, default_value_t = ScanOptions::default().min_face, value_name = "PIXELS")]
+    min_face: f32,
+    /// Model file [default: the detector that ships with deeptell].
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    device: DeviceName,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let settings = Settings {
+        allowed_hosts: args.allow_host.clone(),
+        workers: args.workers,
+        waiting: args.waiting,
+        history: args.history,
+        max_upload_bytes: args.max_upload * 1_000_000,
+        scan: ScanOptions { frames: args.frames, min_face: args.min_face, ..ScanOptions::default() },
+        ..Settings::new(std::env::temp_dir())
+    };
+    settings.check()?;
+    let device = args.device.open()?;
+    let detector = match &args.model {
+        Some(path) => Detector::load(path, &device)?,
+        None => Detector::shipped(&device)?,
+    };
+    #[cfg(unix)]
+    let detector = detector.isolated_by(&crate::isolation::decoder()?);
+
+    let wanted = SocketAddr::new(args.address, args.port);
+    let listener = TcpListener::bind(wanted)
+        .with_context(|| format!("cannot listen on {wanted}: choose another --port, or 0 for any"))?;
+    let address = listener.local_addr().context("cannot tell which port was given")?;
+    if !address.ip().is_loopback() {
+        eprintln!(
+            "warning: whoever reaches {address} can use this page; there is no password and no encryption"
+        );
+    }
+    say!("deeptell is at http://{address}/ (Ctrl-C ends it)");
+    deeptell_serve::serve(listener, detector, settings, interrupt::flag(), |event| eprintln!("{event}"))?;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,124 @@
+// The people of a report: verdict, timeline and faces of each.
+
+import { clock, count, make, tone } from "./elements.js";
+import { makeTimeline } from "./timeline.js";
+import { picturePath } from "./transfer.js";
+import { TONES, WORDS } from "./verdict.js";
+
+/** At most this many pictures of one person. */
+const MOST_PICTURES = 36;
+
+/** All of a short list, else `MOST_PICTURES` evenly spread over it. */
+function thinned(all) {
+  const kept = Math.min(all.length, MOST_PICTURES);
+  return Array.from({ length: kept }, (_, i) => all[Math.floor((i * all.length) / kept)]);
+}
+
+const isMoving = (report) => report.frames.length > 1;
+
+function seenIn(report, track) {
+  const width = `about ${Math.round(track.median_crop_width)} px wide`;
+  if (!isMoving(report)) return `score ${track.score.toFixed(2)} · ${width}`;
+  const [from, to] = [clock(track.first_pts_seconds), clock(track.last_pts_seconds)];
+  const when = from === to ? `at ${from}` : `${from} to ${to}`;
+  return `score ${track.score.toFixed(2)} · in ${track.frames} of ${count(report.frames.length, "frame", "frames")} · ${when} · ${width}`;
+}
+
+/** The people of `item.report`; `onSeek` is called with seconds. Returns `{elements, moveTo}`. */
+export function makePeople(item, onSeek) {
+  const { report } = item;
+  const first = (track) => (track.id === report.decisive_track ? 1 : 0);
+  const tracks = [...report.tracks].sort(
+    (a, b) => first(b) - first(a) || Number(b.judgeable) - Number(a.judgeable) || b.score - a.score,
+  );
+  const people = tracks.map((track) => makePerson(item, track, onSeek));
+  return {
+    elements: [
+      make("h2", { id: "people-title" }, count(report.tracks.length, "person", "people")),
+      hasHeat(item) ? heatSwitch() : null,
+      people.map((person) => person.element),
+    ].flat(),
+    moveTo: (seconds) => people.forEach((person) => person.moveTo(seconds)),
+  };
+}
+
+const hasHeat = (item) => (item.document?.pictures?.heat ?? 0) > 0;
+
+/** What shows and hides the heat maps; a style rule does the work. */
+function heatSwitch() {
+  return make(
+    "div",
+    { class: "heat-switch" },
+    make("input", { type: "checkbox", id: "heat", class: "switch", "aria-describedby": "heat-key" }),
+    make("label", { for: "heat" }, "Show where the evidence for manipulation lies"),
+    make(
+      "p",
+      { class: "soft small", id: "heat-key" },
+      "Grad-CAM, one scale for all pictures: the redder, the stronger. It tells where the network looked, not what is wrong there.",
+    ),
+  );
+}
+
+function makePerson(item, track, onSeek) {
+  const { report } = item;
+  const number = track.id + 1;
+  const label = `Score of person ${number} over time`;
+  const timeline = isMoving(report) ? makeTimeline(report, track, label, onSeek) : null;
+  const strip = makeStrip(item, track, onSeek);
+  const isDecisive = track.id === report.decisive_track;
+  const element = make(
+    "section",
+    { class: "person", "aria-labelledby": `person-${number}` },
+    make(
+      "div",
+      { class: "head" },
+      make("h3", { id: `person-${number}` }, `Person ${number}`),
+      make("span", { class: `pill tone-${TONES[track.verdict]}` }, WORDS[track.verdict]),
+      make("span", { class: "soft" }, seenIn(report, track)),
+    ),
+    // The panel has the reasons of the decisive one.
+    isDecisive ? null : make("ul", { class: "reasons soft" }, track.reasons.map((reason) => make("li", {}, reason.text))),
+    timeline?.element,
+    strip.element,
+  );
+  const moveTo = (seconds) => {
+    timeline?.moveTo(seconds);
+    strip.moveTo(seconds);
+  };
+  moveTo(0);
+  return { element, moveTo };
+}
+
+/** The person's face in every frame; each goes to its moment. */
+function makeStrip(item, track, onSeek) {
+  const { report, id } = item;
+  const { criteria } = report.model.card;
+  const seen = report.observations.map((observation, number) => ({ ...observation, number })).filter((o) => o.track === track.id);
+  const faces = thinned(seen).map((o) => {
+    const [at, p] = [clock(o.pts_seconds), o.fake_probability.toFixed(2)];
+    const picture = make("img", { src: picturePath(id, "faces", o.number), alt: "", width: "144", height: "144" });
+    const heat = hasHeat(item) ? make("img", { class: "heat", src: picturePath(id, "heat", o.number), alt: "", width: "28", height: "28" }) : null;
+    const button = make(
+      "button",
+      {
+        class: `face tone-${tone(criteria, o.fake_probability)}`,
+        type: "button",
+        "aria-label": isMoving(report) ? `Face at ${at}, score ${p}: go there` : `Face, score ${p}`,
+        onclick: () => onSeek(o.pts_seconds),
+      },
+      make("span", { class: "crop" }, picture, heat),
+      make("span", { class: "caption" }, make("span", {}, isMoving(report) ? at : ""), make("b", {}, p)),
+    );
+    return { ...o, button };
+  });
+  return {
+    element: make("ul", { class: "strip" }, faces.map((face) => make("li", {}, face.button))),
+    moveTo(seconds) {
+      const near = faces.reduce((best, face) => (Math.abs(face.pts_seconds - seconds) < Math.abs(best.pts_seconds - seconds) ? face : best), faces[0]);
+      for (const face of faces) {
+        if (face === near) face.button.setAttribute("aria-current", "true");
+        else face.button.removeAttribute("aria-current");
+      }
+    },
+  };
+}

@@ -1,0 +1,174 @@
+//! Files in line for their analysis, and the workers that take them.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use deeptell::{Error, Report};
+use tempfile::TempPath;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::event::Event;
+use crate::failure::{Failure, in_full};
+use crate::routes::App;
+use crate::scans::Scan;
+use crate::state::State;
+
+/// A file in line. Dropping it deletes the file first and then gives its place away.
+pub(crate) struct Job {
+    pub(crate) scan: Arc<Scan>,
+    pub(crate) file: TempPath,
+    pub(crate) place: OwnedSemaphorePermit,
+}
+
+/// The line.
+#[derive(Default)]
+pub(crate) struct Queue {
+    line: Mutex<Line>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Line {
+    jobs: VecDeque<Job>,
+    closed: bool,
+}
+
+impl Line {
+    /// Tells those who wait how many come before them.
+    fn renumber(&self) {
+        for (ahead, job) in self.jobs.iter().enumerate() {
+            job.scan.set(State::Waiting { ahead });
+        }
+    }
+}
+
+impl Queue {
+    /// Puts a file at the end of the line; gives it back once the line is closed.
+    pub(crate) fn push(&self, job: Job) -> Result<(), Job> {
+        let mut line = self.lock();
+        if line.closed {
+            return Err(job);
+        }
+        line.jobs.push_back(job);
+        line.renumber();
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Waits for the next file; `None` once the line is closed.
+    fn take(&self) -> Option<Job> {
+        let mut line = self.lock();
+        loop {
+            if line.closed {
+                return None;
+            }
+            if let Some(job) = line.jobs.pop_front() {
+                job.scan.set(State::STARTED);
+                line.renumber();
+                return Some(job);
+            }
+            line = self.changed.wait(line).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Takes a scan's file out of the line, if it is still there.
+    pub(crate) fn remove(&self, id: &str) {
+        let mut line = self.lock();
+        line.jobs.retain(|job| job.scan.id != id);
+        line.renumber();
+    }
+
+    /// Closes the line and sends everybody home; how many there were.
+    pub(crate) fn close(&self) -> usize {
+        let mut line = self.lock();
+        line.closed = true;
+        self.changed.notify_all();
+        let jobs = std::mem::take(&mut line.jobs);
+        for job in &jobs {
+            job.scan.set(State::Failed { error: Failure::stopped() });
+        }
+        jobs.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Analyses one file after the other until the line is closed.
+pub(crate) fn work(app: &App) {
+    while let Some(Job { scan, file, place }) = app.queue.take() {
+        let began = Instant::now();
+        let outcome = analyse(app, &scan, &file, began);
+        // The file is gone, and its place free, before anybody is told.
+        if let Err(error) = file.close() {
+            app.tell(Event::Failed { detail: format!("cannot delete an upload: {error}") });
+        }
+        drop(place);
+        match outcome {
+            Ok(report) => {
+                let (bytes, verdict, took) = (scan.bytes, report.verdict, began.elapsed());
+                app.tell(Event::Analysed { bytes, verdict, took });
+                scan.complete(report);
+            }
+            Err(Ended::Cancelled) if app.is_stopping() => {
+                scan.set(State::Failed { error: Failure::stopped() });
+            }
+            Err(Ended::Cancelled) => scan.set(State::Cancelled),
+            Err(Ended::Failed(error)) => {
+                app.tell(Event::Refused { bytes: scan.bytes, code: error.code });
+                scan.set(State::Failed { error });
+            }
+        }
+        app.scans.note_finished(&scan);
+    }
+}
+
+/// Why there is no report.
+enum Ended {
+    Cancelled,
+    Failed(Failure),
+}
+
+fn analyse(app: &App, scan: &Scan, file: &TempPath, began: Instant) -> Result<Report, Ended> {
+    let limit = app.settings.analysis_time;
+    let is_over = || scan.is_cancelled() || app.is_stopping() || began.elapsed() > limit;
+    let mut on_progress = |progress: deeptell::Progress| {
+        if is_over() {
+            return ControlFlow::Break(());
+        }
+        scan.set(progress.into());
+        ControlFlow::Continue(())
+    };
+    let options = app.settings.scan_options();
+    let judge = || app.analyser.analyse(file, &options, &mut on_progress);
+    match catch_unwind(AssertUnwindSafe(judge)) {
+        Ok(Ok(mut report)) => {
+            // The report speaks of the sender's file, not of its copy here.
+            report.input.name.clone_from(&scan.name);
+            report.input.path = None;
+            Ok(report)
+        }
+        Ok(Err(Error::Cancelled)) if scan.is_cancelled() || app.is_stopping() => Err(Ended::Cancelled),
+        Ok(Err(Error::Cancelled)) => Err(Ended::Failed(Failure::too_slow(limit))),
+        Ok(Err(error)) => {
+            let failure = Failure::of(&error);
+            if failure.code == Failure::INTERNAL {
+                app.tell(Event::Failed { detail: in_full(&error) });
+            }
+            Err(Ended::Failed(failure))
+        }
+        Err(panic) => {
+            let reason = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("no reason given");
+            app.tell(Event::Failed { detail: format!("an analysis panicked: {reason}") });
+            Err(Ended::Failed(Failure::internal()))
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What can be asked for: one table.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, delete, get, post};
+use tempfile::TempDir;
+use tokio::sync::{Semaphore, watch};
+
+use crate::queue::Queue;
+use crate::refusal::Refusal;
+use crate::scans::Scans;
+use crate::{Analyse, Event, Settings, answers, guard, page, upload};
+
+/// What all requests and workers share.
+pub(crate) struct App {
+    pub(crate) settings: Settings,
+    pub(crate) address: SocketAddr,
+    pub(crate) analyser: Box<dyn Analyse>,
+    pub(crate) queue: Queue,
+    pub(crate) scans: Scans,
+    /// One permit for each upload or scan that may be unfinished.
+    pub(crate) places: Arc<Semaphore>,
+    /// Where uploads lie; nobody else may look into it.
+    pub(crate) folder: TempDir,
+    pub(crate) stopping: watch::Sender<bool>,
+    pub(crate) on_event: Box<dyn Fn(Event) + Send + Sync>,
+}
+
+impl App {
+    pub(crate) fn tell(&self, event: Event) {
+        (self.on_event)(event);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Waits until the server stops.
+    pub(crate) async fn stopped(&self) {
+        let mut stopping = self.stopping.subscribe();
+        // The sender lives as long as `self`.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+}
+
+/// One thing that can be asked for.
+struct Route {
+    #[cfg_attr(not(test), expect(dead_code, reason = "a test compares it with what is described"))]
+    method: &'static str,
+    path: &'static str,
+    handler: MethodRouter<Arc<App>>,
+}
+
+/// The interface. `/api/openapi.json` describes it, which a test holds against this table.
+fn interface() -> [Route; 9] {
+    let route = |method, path, handler| Route { method, path, handler };
+    [
+        route("get", "/api/about", get(answers::about)),
+        route("get", "/api/openapi.json", get(|| async { page::openapi() })),
+        route("post", "/api/scans", post(upload::receive)),
+        route("get", "/api/scans/{id}", get(answers::state)),
+        route("delete", "/api/scans/{id}", delete(answers::forget)),
+        route("get", "/api/scans/{id}/events", get(answers::events)),
+        route("get", "/api/scans/{id}/report.json", get(answers::report_json)),
+        route("get", "/api/scans/{id}/report.html", get(answers::report_html)),
+        route("get", "/api/scans/{id}/pictures/{kind}/{number}", get(answers::picture)),
+    ]
+}
+
+/// Page and interface behind the guard.
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    let mut router = Router::new();
+    for (path, asset) in page::ASSETS {
+        router = router.route(path, get(move || async move { asset.answer() }));
+    }
+    for Route { path, handler, .. } in interface() {
+        router = router.route(path, handler);
+    }
+    router
+        .fallback(|| async { Refusal::NO_SUCH_PAGE })
+        .method_not_allowed_fallback(|| async { Refusal::NOT_ALLOWED })
+        .layer(from_fn_with_state(Arc::clone(app), guard::guard))
+        .with_state(Arc::clone(app))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn every_route_is_described_and_nothing_else() {
+        let document: Value = serde_json::from_str(page::OPENAPI).unwrap();
+        let described: BTreeSet<(String, String)> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, item)| {
+                let methods = item.as_object().unwrap().keys().filter(|key| *key != "parameters");
+                methods.map(|method| (method.clone(), path.clone()))
+            })
+            .collect();
+        let there: BTreeSet<(String, String)> =
+            interface().iter().map(|route| (route.method.to_owned(), route.path.to_owned())).collect();
+        assert_eq!(described, there);
+        assert_eq!(there.len(), interface().len(), "a route is there twice");
+        // A handler of another method than the table says would answer 405 to what is described;
+        // the tests that ask for each path over a socket see that.
+    }
+}

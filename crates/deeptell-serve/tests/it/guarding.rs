@@ -1,0 +1,122 @@
+//! Who may ask, and what comes with every answer.
+
+use crate::Server;
+use crate::client::{Answer, Request};
+
+fn with(server: &Server, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    Request { method, path, headers, body: if method == "POST" { b"break" } else { b"" } }.ask(server.address)
+}
+
+#[test]
+fn every_answer_binds_the_browser() {
+    let server = Server::start(|_| {});
+    let answers = [
+        server.get("/"),
+        server.get("/app.js"),
+        server.get("/app.css"),
+        server.get("/api/about"),
+        server.get("/nothing"),
+        with(&server, "PUT", "/api/scans", &[("X-Deeptell", "1")]),
+        with(&server, "GET", "/", &[("Host", "evil.example")]),
+    ];
+    let statuses = answers.each_ref().map(|answer| answer.status);
+    assert_eq!(statuses, [200, 200, 200, 200, 404, 405, 421]);
+    for answer in &answers {
+        let policy = answer.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{policy}");
+        assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "no-referrer"),
+            ("cross-origin-opener-policy", "same-origin"),
+            ("cross-origin-resource-policy", "same-origin"),
+        ] {
+            assert_eq!(answer.header(name), Some(value), "{name}");
+        }
+        assert_eq!(answer.header("access-control-allow-origin"), None);
+    }
+}
+
+#[test]
+fn a_page_has_nothing_that_its_policy_forbids() {
+    let server = Server::start(|_| {});
+    let page = String::from_utf8(server.get("/").body).unwrap();
+    for forbidden in ["<style", "style=", "onclick", "onload", "javascript:", "http://", "https://", "//cdn"]
+    {
+        assert!(!page.contains(forbidden), "{forbidden}");
+    }
+    assert_eq!(page.matches("<script").count(), 1);
+    // All that it names is there.
+    for (attribute, least) in [("src=\"", 1), ("href=\"/", 3)] {
+        let named: Vec<&str> =
+            page.split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+        assert!(named.len() >= least, "{named:?}");
+        for path in named {
+            let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+            assert_eq!(server.get(&path).status, 200, "{path}");
+        }
+    }
+}
+
+#[test]
+fn another_name_for_this_machine_is_refused() {
+    let server = Server::start(|settings| settings.allowed_hosts = vec!["scans.example".to_owned()]);
+    let port = server.address.port();
+    let status = |host: &str| with(&server, "GET", "/api/about", &[("Host", host)]).status;
+    for host in [&format!("127.0.0.1:{port}"), &format!("localhost:{port}"), "scans.example"] {
+        assert_eq!(status(host), 200, "{host}");
+    }
+    for host in [&format!("evil.example:{port}"), "", "127.0.0.1.evil.example", "192.0.2.1"] {
+        assert_eq!(status(host), 421, "{host}");
+    }
+    // Nor can the line of the request say something else.
+    let answer = with(&server, "GET", "http://evil.example/api/about", &[]);
+    assert_eq!((answer.status, answer.code().as_str()), (421, "wrong_host"));
+}
+
+#[test]
+fn other_sites_cannot_write() {
+    let server = Server::start(|_| {});
+    let own = format!("http://{}", server.address);
+    let ours = ("X-Deeptell", "1");
+    let post = |headers: &[(&str, &str)]| {
+        let answer = with(&server, "POST", "/api/scans", headers);
+        (answer.status, answer.json()["error"]["code"].as_str().unwrap_or("taken").to_owned())
+    };
+    let refused = |code: &str| (403, code.to_owned());
+    assert_eq!(post(&[]), refused("no_header"));
+    assert_eq!(post(&[("Origin", &own)]), refused("no_header"));
+    for origin in ["http://evil.example", "null", "http://127.0.0.1:1"] {
+        assert_eq!(post(&[ours, ("Origin", origin)]), refused("cross_origin"), "{origin}");
+    }
+    for site in ["cross-site", "same-site", "nonsense"] {
+        assert_eq!(
+            post(&[ours, ("Origin", &own), ("Sec-Fetch-Site", site)]),
+            refused("cross_origin"),
+            "{site}"
+        );
+    }
+    assert_eq!(post(&[ours, ("Origin", &own), ("Sec-Fetch-Site", "same-origin")]).0, 202);
+    assert_eq!(post(&[ours]).0, 202, "a program that is no browser");
+
+    let path = server.tell(b"wait");
+    assert_eq!(with(&server, "DELETE", &path, &[]).status, 403);
+    assert_eq!(server.get(&path).status, 200);
+    // Nobody is told that they may ask.
+    let preflight = [("Origin", "http://evil.example"), ("Access-Control-Request-Method", "POST")];
+    let answer = with(&server, "OPTIONS", "/api/scans", &preflight);
+    assert_eq!((answer.status, answer.header("access-control-allow-methods")), (403, None));
+}
+
+#[test]
+fn other_sites_cannot_read() {
+    let server = Server::start(|_| {});
+    let status = |path: &str, site: &str| with(&server, "GET", path, &[("Sec-Fetch-Site", site)]).status;
+    assert_eq!(status("/api/about", "cross-site"), 403);
+    assert_eq!(status("/api/about", "same-site"), 403);
+    assert_eq!(status("/api/about", "same-origin"), 200);
+    assert_eq!(status("/api/about", "none"), 200);
+    // A link elsewhere may lead to the page.
+    assert_eq!(status("/", "cross-site"), 200);
+}

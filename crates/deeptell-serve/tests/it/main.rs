@@ -1,0 +1,137 @@
+//! A whole server on a loopback address, with an analysis that does what its file says.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
+
+mod client;
+mod guarding;
+mod palette;
+mod scans;
+mod stopping;
+mod uploads;
+
+use std::net::{SocketAddr, TcpListener};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, sleep};
+use std::time::{Duration, Instant};
+
+use deeptell::{Error, InputError, Progress, Report, ScanOptions};
+use deeptell_serve::{Analyse, Event, ServeError, Settings, serve};
+use tempfile::TempDir;
+
+use client::Request;
+
+/// Does what the file says; what it did is written down.
+#[derive(Clone, Default)]
+struct Obedient {
+    seen: Arc<Mutex<Vec<(PathBuf, ScanOptions)>>>,
+}
+
+impl Analyse for Obedient {
+    fn analyse(
+        &self,
+        file: &Path,
+        options: &ScanOptions,
+        on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Report, Error> {
+        self.seen.lock().unwrap().push((file.to_owned(), options.clone()));
+        let told = std::fs::read(file).unwrap();
+        let failed = |source: InputError| Err(Error::Input { name: file.display().to_string(), source });
+        match told.as_slice() {
+            b"break" => failed(InputError::NoFrames),
+            b"read" => failed(InputError::Read(std::io::Error::other("the disk is on fire"))),
+            b"panic" => panic!("as told"),
+            b"wait" => loop {
+                if on_progress(Progress { frames_done: 1, frames_total: Some(12), faces: 2 }).is_break() {
+                    return Err(Error::Cancelled);
+                }
+                sleep(Duration::from_millis(5));
+            },
+            other => panic!("told {} bytes", other.len()),
+        }
+    }
+}
+
+/// A server and all that can be seen of it.
+struct Server {
+    address: SocketAddr,
+    uploads: TempDir,
+    analysed: Obedient,
+    events: Arc<Mutex<Vec<Event>>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Result<(), ServeError>>>,
+}
+
+impl Server {
+    fn start(change: impl FnOnce(&mut Settings)) -> Self {
+        let uploads = TempDir::new().unwrap();
+        let mut settings = Settings::new(uploads.path());
+        change(&mut settings);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (analysed, events, stop) =
+            (Obedient::default(), Arc::default(), Arc::new(AtomicBool::new(false)));
+        let thread = std::thread::spawn({
+            let (analysed, stop) = (analysed.clone(), Arc::clone(&stop));
+            let log: Arc<Mutex<Vec<Event>>> = Arc::clone(&events);
+            move || serve(listener, analysed, settings, &stop, move |event| log.lock().unwrap().push(event))
+        });
+        Self { address, uploads, analysed, events, stop, thread: Some(thread) }
+    }
+
+    /// Sends a file that says what to do; the scan's path. A place that is about to become free is
+    /// waited for.
+    fn tell(&self, what: &[u8]) -> String {
+        let order = Request::ours("POST", "/api/scans?name=order.mp4", what);
+        let began = Instant::now();
+        loop {
+            let answer = order.ask(self.address);
+            if answer.status == 429 && began.elapsed() < Duration::from_secs(5) {
+                continue;
+            }
+            assert_eq!(answer.status, 202, "{answer:?}");
+            return answer.header("location").unwrap().to_owned();
+        }
+    }
+
+    fn get(&self, path: &str) -> client::Answer {
+        Request::get(path).ask(self.address)
+    }
+
+    /// Waits until the scan at `path` is in `state`.
+    fn wait_for(&self, path: &str, state: &str) {
+        eventually(state, || self.get(path).json()["state"] == state);
+    }
+
+    /// The files that are stored now, in the private folder.
+    fn stored(&self) -> Vec<PathBuf> {
+        let folders = std::fs::read_dir(self.uploads.path()).unwrap();
+        let files = folders.flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap());
+        files.map(|file| file.unwrap().path()).collect()
+    }
+
+    /// Stops it and waits for its end.
+    fn stop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.stop();
+        }
+    }
+}
+
+/// Waits until `holds`; what never comes is a failure.
+fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(20), "it never came to this: {what}");
+        sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,75 @@
+//! Colours that people can read, and the same ones as in the HTML report.
+
+use std::collections::BTreeMap;
+
+use crate::Server;
+
+/// The variables of a `:root` block: name to `#rrggbb`.
+fn palette(block: &str) -> BTreeMap<String, String> {
+    let body = block.split('}').next().unwrap();
+    let variables =
+        body.split([';', '{']).filter_map(|line| line.trim().strip_prefix("--")?.split_once(": "));
+    variables.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect()
+}
+
+/// The light palette of a style sheet, and the dark one.
+fn palettes(style: &str) -> [BTreeMap<String, String>; 2] {
+    let mut blocks = style.split(":root {").skip(1);
+    [(); 2].map(|()| palette(blocks.next().unwrap()))
+}
+
+/// Relative luminance: WCAG 2.2, "relative luminance".
+fn luminance(colour: &str) -> f64 {
+    let digits = colour.strip_prefix('#').unwrap();
+    assert_eq!(digits.len(), 6, "{colour}");
+    let channel = |i: usize| {
+        let value = f64::from(u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).unwrap()) / 255.0;
+        if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+    };
+    0.2126 * channel(0) + 0.7152 * channel(1) + 0.0722 * channel(2)
+}
+
+/// Contrast ratio: WCAG 2.2, "contrast ratio".
+fn contrast(a: &str, b: &str) -> f64 {
+    let (a, b) = (luminance(a), luminance(b));
+    (a.max(b) + 0.05) / (a.min(b) + 0.05)
+}
+
+#[test]
+fn the_formula_by_hand() {
+    assert!((contrast("#000000", "#ffffff") - 21.0).abs() < 1e-9);
+    assert!((contrast("#777777", "#777777") - 1.0).abs() < 1e-9);
+    // The grey that is known to fall just short on white.
+    assert!((4.47..4.5).contains(&contrast("#ffffff", "#777777")));
+}
+
+#[test]
+fn every_text_can_be_read_on_every_ground_it_stands_on() {
+    let style = String::from_utf8(Server::start(|_| {}).get("/app.css").body).unwrap();
+    for (scheme, palette) in ["light", "dark"].into_iter().zip(palettes(&style)) {
+        let mut pairs =
+            vec![("soft", "page"), ("soft", "card"), ("ink", "page"), ("ink", "card"), ("card", "ink")];
+        for (tone, tint) in
+            [("real", "real-tint"), ("fake", "fake-tint"), ("unsure", "unsure-tint"), ("none", "none-tint")]
+        {
+            pairs.extend([(tone, tint), (tone, "card"), ("ink", tint)]);
+        }
+        // `.axis` of a timeline stands beside its zones, on the card.
+        for (text, ground) in pairs {
+            let ratio = contrast(&palette[text], &palette[ground]);
+            assert!(ratio >= 4.5, "{scheme}: {text} on {ground} has {ratio:.2} (AA asks for 4.5)");
+        }
+        for (shape, ground) in
+            [("focus", "card"), ("focus", "page"), ("focus", "fake-tint"), ("real", "page")]
+        {
+            let ratio = contrast(&palette[shape], &palette[ground]);
+            assert!(ratio >= 3.0, "{scheme}: {shape} on {ground} has {ratio:.2} (AA asks shapes for 3)");
+        }
+    }
+}
+
+#[test]
+fn page_and_report_have_the_same_colours() {
+    let style = String::from_utf8(Server::start(|_| {}).get("/app.css").body).unwrap();
+    assert_eq!(palettes(&style), palettes(&deeptell::html::index(&[])));
+}

@@ -1,0 +1,159 @@
+//! Taking files in: bounds, and what is left of an upload that ends badly.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use deeptell_serve::Event;
+
+use crate::client::{Answer, Request};
+use crate::{Server, eventually};
+
+const SCANS: &str = "/api/scans?name=order.mp4";
+
+#[test]
+fn sizes_are_bounded_whatever_the_head_says() {
+    let server = Server::start(|settings| settings.max_upload_bytes = 1000);
+    let large = vec![b'x'; 1001];
+    let declared = Request::ours("POST", SCANS, &large).ask(server.address);
+    assert_eq!((declared.status, declared.code().as_str()), (413, "too_large"));
+
+    // Without a length, it is the bytes that count.
+    let headers = [("X-Deeptell", "1"), ("Transfer-Encoding", "chunked")];
+    let chunks = format!("3E9\r\n{}\r\n0\r\n\r\n", "x".repeat(1001));
+    let counted = Request { method: "POST", path: SCANS, headers: &headers, body: chunks.as_bytes() };
+    let counted = counted.ask(server.address);
+    assert_eq!((counted.status, counted.code().as_str()), (413, "too_large"));
+
+    let fits = Request::ours("POST", SCANS, &large[..1000]).ask(server.address);
+    assert_eq!(fits.status, 202);
+    let empty = Request::ours("POST", SCANS, b"").ask(server.address);
+    assert_eq!((empty.status, empty.code().as_str()), (400, "empty"));
+    eventually("no file is left", || server.stored().is_empty());
+}
+
+#[test]
+fn a_form_is_not_the_file() {
+    let server = Server::start(|_| {});
+    for kind in ["multipart/form-data; boundary=x", "application/x-www-form-urlencoded"] {
+        let headers = [("X-Deeptell", "1"), ("Content-Type", kind)];
+        let answer =
+            Request { method: "POST", path: SCANS, headers: &headers, body: b"file=x" }.ask(server.address);
+        assert_eq!((answer.status, answer.code().as_str()), (415, "not_the_file"));
+    }
+}
+
+#[test]
+fn a_full_queue_says_when_to_come_back() {
+    let server = Server::start(|settings| (settings.workers, settings.waiting) = (1, 2));
+    // One at work, one in line, one on its way: all three count.
+    let working = server.tell(b"wait");
+    server.wait_for(&working, "running");
+    let waiting = server.tell(b"wait");
+    assert_eq!(server.get(&waiting).json()["ahead"], 0);
+    let uploading = Request::ours("POST", SCANS, b"wait").begin(server.address, 2);
+    eventually("the upload has begun", || server.stored().len() == 3);
+
+    let answer = Request::ours("POST", SCANS, &vec![b'x'; 3_000_000]).ask(server.address);
+    assert_eq!((answer.status, answer.code().as_str()), (429, "queue_full"));
+    assert_eq!(answer.header("retry-after"), Some("2"));
+    assert_eq!(server.stored().len(), 3, "nothing of the refused one is stored");
+
+    // A place that becomes free is given again.
+    drop(uploading);
+    eventually("the cut upload is gone", || server.stored().len() == 2);
+    let next = server.tell(b"wait");
+    assert_eq!(server.get(&next).json()["ahead"], 1);
+}
+
+#[test]
+fn an_upload_that_breaks_off_leaves_nothing() {
+    let server = Server::start(|settings| (settings.workers, settings.waiting) = (1, 0));
+    for round in 0..5 {
+        let stream = Request::ours("POST", SCANS, &vec![b'x'; 100_000]).begin(server.address, 20_000 * round);
+        eventually("the upload has begun", || server.stored().len() == 1);
+        drop(stream);
+        eventually("the file is gone", || server.stored().is_empty());
+    }
+    // The one who can still listen learns why.
+    let mut stream = Request::ours("POST", SCANS, b"break").begin(server.address, 2);
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.is_empty() || answer.contains("incomplete"), "{answer}");
+    server.wait_for(&server.tell(b"break"), "failed");
+    assert_eq!(server.analysed.seen.lock().unwrap().len(), 1, "nothing incomplete is analysed");
+}
+
+#[test]
+fn an_upload_that_stalls_is_ended() {
+    let server = Server::start(|settings| settings.idle_time = Duration::from_millis(150));
+    let stream = Request::ours("POST", SCANS, b"break").begin(server.address, 2);
+    let answer = Answer::read(stream);
+    assert_eq!((answer.status, answer.code().as_str()), (408, "too_slow"));
+    eventually("the file is gone", || server.stored().is_empty());
+}
+
+#[test]
+fn an_upload_that_trickles_is_ended() {
+    let server = Server::start(|settings| settings.upload_time = Duration::from_millis(400));
+    let mut stream = Request::ours("POST", SCANS, &vec![b'x'; 1_000_000]).begin(server.address, 1);
+    let mut writer = stream.try_clone().unwrap();
+    let trickle = std::thread::spawn(move || {
+        while writer.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
+    stream.shutdown(std::net::Shutdown::Both).unwrap();
+    trickle.join().unwrap();
+    eventually("the file is gone", || server.stored().is_empty());
+}
+
+#[test]
+fn a_head_that_never_ends_does_not_hold_a_connection() {
+    let server = Server::start(|settings| settings.idle_time = Duration::from_millis(150));
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: ").unwrap();
+    let mut rest = Vec::new();
+    // An end, with or without an answer; the time limit of the socket would be an error.
+    stream.read_to_end(&mut rest).unwrap();
+    let mut endless = TcpStream::connect(server.address).unwrap();
+    let line = format!("X-Long: {}\r\n", "x".repeat(100_000));
+    // The server may have ended it before all is written.
+    let _ = endless.write_all(format!("GET / HTTP/1.1\r\n{line}\r\n").as_bytes());
+    let mut answer = Vec::new();
+    let _ = endless.read_to_end(&mut answer);
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_stored_is_private_and_has_no_name_of_its_own() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let server = Server::start(|_| {});
+    let path = server.tell(b"wait");
+    server.wait_for(&path, "running");
+    let (file, options) = server.analysed.seen.lock().unwrap()[0].clone();
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(file.parent().unwrap()), mode(&file)), (0o700, 0o600));
+    let name = file.file_name().unwrap().to_str().unwrap();
+    assert!(name.len() >= 24 && !name.contains("order") && !name.contains('.'), "{name}");
+    assert!(options.untrusted && options.pictures);
+    assert_eq!(server.get(&path).json()["name"], "order.mp4");
+}
+
+#[test]
+fn a_folder_that_is_gone_is_an_answer() {
+    let server = Server::start(|_| {});
+    assert_eq!(server.get("/").status, 200, "it has started, and made its folder");
+    let folder = std::fs::read_dir(server.uploads.path()).unwrap().next().unwrap().unwrap().path();
+    std::fs::remove_dir(&folder).unwrap();
+    let answer = Request::ours("POST", SCANS, b"break").ask(server.address);
+    assert_eq!((answer.status, answer.code().as_str()), (507, "not_stored"));
+    let told = server.events.lock().unwrap();
+    assert!(matches!(&told[..], [Event::Failed { detail }] if detail.contains("store")), "{told:?}");
+}
