@@ -242,8 +242,8 @@ fn faults_come_in_plain_words(browser: &Path) {
         path
     };
     let mut damaged = std::fs::read(clip("real/orl-s01.mp4")).unwrap();
-    let moov = damaged.windows(4).position(|four| four == b"moov").unwrap();
-    damaged[moov + 8..].fill(0xa5);
+    // As a download that broke off leaves it: the index at its end is missing.
+    damaged.truncate(damaged.len() / 2);
     let sky = folder.path().join("sky.png");
     deeptell_image::RgbImage::from_fn(320, 240, |x, y| {
         image::Rgb([90, 140 + (x / 8) as u8, 200 - (y / 4) as u8])

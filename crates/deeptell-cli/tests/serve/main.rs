@@ -111,8 +111,8 @@ fn what_has_no_verdict_says_why() {
     let mut headless = video.clone();
     headless[..64].fill(0);
     let mut damaged = video.clone();
-    let moov = damaged.windows(4).position(|four| four == b"moov").unwrap();
-    damaged[moov + 8..].fill(0xa5);
+    // As a download that broke off leaves it: the index at its end is missing.
+    damaged.truncate(damaged.len() / 2);
     for (name, content, code) in [
         ("notes.mp4", &b"This is no video at all, only words."[..], "unsupported"),
         ("headless.mp4", &headless, "unsupported"),

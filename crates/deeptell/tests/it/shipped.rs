@@ -33,7 +33,7 @@ fn blurred_compressed_and_small_faces_are_inconclusive() {
         let path = folder.path().join(format!("{name}.mp4"));
         let writing = WriterOptions { quality: Some(quality), ..WriterOptions::default() };
         write_clip_as(&path, &writing, 25, |i| change(portrait_at(&portrait, i)));
-        let options = deeptell::ScanOptions { min_face: 30.0, ..options() };
+        let options = deeptell::ScanOptions { min_face: 20.0, ..options() };
         detector.scan_video(&path, &options).unwrap()
     };
     let good = scan("good", 18, &|frame| frame);
@@ -42,7 +42,7 @@ fn blurred_compressed_and_small_faces_are_inconclusive() {
 
     let blurred = scan("blurred", 18, &|frame| image::imageops::blur(&frame, 4.0));
     let compressed = scan("compressed", 47, &|frame| frame);
-    let small = scan("small", 18, &|frame| image::imageops::thumbnail(&frame, 120, 90));
+    let small = scan("small", 18, &|frame| image::imageops::thumbnail(&frame, 88, 66));
     for (report, code) in [
         (&blurred, ReasonCode::BlurredFace),
         (&compressed, ReasonCode::BlurredFace),
