@@ -149,7 +149,17 @@ fn ctrl_c_ends_it_in_good_order() {
     let paths = [(); 3].map(|()| send(server.address, "clip.mp4", &clip));
     let listening =
         paths.each_ref().map(|path| Request::get(&format!("{path}/events")).begin(server.address, 0));
+    let before = server.left();
     let cut = Request::ours("POST", "/api/scans", &clip).begin(server.address, 1000);
+    // All of them are under way: a connection that has asked for nothing yet is owed no answer.
+    for stream in &listening {
+        assert_eq!(stream.peek(&mut [0]).unwrap(), 1);
+    }
+    let began = Instant::now();
+    while server.left().iter().all(|path| before.contains(path)) {
+        assert!(began.elapsed() < Duration::from_secs(10), "the upload does not arrive");
+        std::thread::sleep(Duration::from_millis(2));
+    }
     let (status, took) = interrupt(&mut server);
     assert_eq!(status.code(), Some(0), "{status}");
     assert!(took < Duration::from_secs(10), "{took:?}");
