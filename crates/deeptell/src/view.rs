@@ -1,6 +1,6 @@
 //! Several looks at one crop.
 
-use deeptell_image::{Point, RgbImage, Similarity, warp};
+use deeptell_image::RgbImage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -44,22 +44,62 @@ impl View {
     /// # Panics
     /// When the crop has no pixel.
     pub fn of(self, crop: &RgbImage) -> RgbImage {
-        let (width, height) = crop.dimensions();
-        let mut seen = if self.zoom == 1.0 {
-            crop.clone()
-        } else {
-            let centre = Point::new(0.5 * width as f32, 0.5 * height as f32);
-            warp(crop, &Similarity::about(centre, centre, self.zoom.recip(), 0.0), width, height)
-        };
-        if self.mirrored {
-            image::imageops::flip_horizontal_in_place(&mut seen);
+        assert!(crop.width() > 0 && crop.height() > 0, "a crop without pixels shows nothing");
+        let columns = Axis::new(crop.width(), self.zoom, self.mirrored);
+        let rows = Axis::new(crop.height(), self.zoom, false);
+        let stride = 3 * crop.width() as usize;
+        let mut seen = RgbImage::new(crop.width(), crop.height());
+        for (row, out) in rows.places.iter().zip(seen.chunks_exact_mut(stride)) {
+            let [upper, lower] = [row.first, row.second].map(|y| &crop.as_raw()[y * stride..][..stride]);
+            for (column, out) in columns.places.iter().zip(out.as_chunks_mut::<3>().0) {
+                let (left, right) = (3 * column.first, 3 * column.second);
+                for (channel, out) in out.iter_mut().enumerate() {
+                    let [above, below] = [upper, lower].map(|line| {
+                        let (a, b) = (f32::from(line[left + channel]), f32::from(line[right + channel]));
+                        a + column.share * (b - a)
+                    });
+                    *out = (above + row.share * (below - above) + 0.5) as u8;
+                }
+            }
         }
         seen
     }
 }
 
+/// Where the pixels along one axis of a view come from.
+struct Axis {
+    places: Vec<Place>,
+}
+
+/// Between two neighbouring pixels of the crop.
+struct Place {
+    first: usize,
+    second: usize,
+    /// Of the second one, in `0..1`.
+    share: f32,
+}
+
+impl Axis {
+    /// `length` pixels, magnified `zoom` times about their middle (bilinear).
+    fn new(length: u32, zoom: f32, reversed: bool) -> Self {
+        let middle = 0.5 * length as f32;
+        let last = length as usize - 1;
+        let place = |pixel: u32| {
+            let at = (middle + (pixel as f32 + 0.5 - middle) / zoom - 0.5).clamp(0.0, last as f32);
+            let first = at as usize;
+            Place { first, second: (first + 1).min(last), share: at - first as f32 }
+        };
+        let mut places: Vec<Place> = (0..length).map(place).collect();
+        if reversed {
+            places.reverse();
+        }
+        Self { places }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use deeptell_image::{Point, Similarity, warp};
     use image::Rgb;
 
     use super::*;
@@ -85,6 +125,17 @@ mod tests {
         assert_eq!(seen.get_pixel(0, 0), &Rgb([16, 16, 0]));
         assert_eq!(seen.get_pixel(63, 0), &Rgb([47, 16, 0]));
         assert_eq!(seen.dimensions(), (64, 64));
+    }
+
+    #[test]
+    fn a_closer_view_is_what_the_general_resampling_gives() {
+        let crop = RgbImage::from_fn(61, 47, |x, y| Rgb([(x * 71 + y * 131) as u8, (x * y) as u8, 7]));
+        let centre = Point::new(30.5, 23.5);
+        let expected = warp(&crop, &Similarity::about(centre, centre, 1.12f32.recip(), 0.0), 61, 47);
+        let seen = View { zoom: 1.12, mirrored: false }.of(&crop);
+        assert!(seen.iter().zip(expected.iter()).all(|(a, b)| a.abs_diff(*b) <= 1));
+        let mirrored = View { zoom: 1.12, mirrored: true }.of(&crop);
+        assert_eq!(mirrored, image::imageops::flip_horizontal(&seen));
     }
 
     #[test]
