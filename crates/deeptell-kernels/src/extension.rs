@@ -2,6 +2,7 @@
 
 use crate::activation::Activation;
 use crate::direct::{Direct, Gradients};
+use crate::inverted::{Network, Output};
 use crate::normalize::{Maps, Parameters};
 use crate::planes::PlaneLayout;
 use crate::pointwise::Pointwise;
@@ -52,6 +53,9 @@ pub(crate) trait InferenceKernels: Backend {
 
     /// A whole network on `[n, h, w, c]`.
     fn conv_stack(x: FloatTensor<Self>, stack: Arc<Stack>) -> FloatTensor<Self>;
+
+    /// A whole network on `[n, c, h, w]`.
+    fn inverted_residuals(x: FloatTensor<Self>, network: Arc<Network>, output: Output) -> FloatTensor<Self>;
 }
 
 /// The tensor with its cells in order and nothing else in its buffer.
@@ -158,6 +162,19 @@ impl InferenceKernels for Flex {
         let output = stack.forward(x.storage(), images, [height, width]);
         recycle(x);
         tensor(output, Shape::from([images, rows, columns, channels]))
+    }
+
+    fn inverted_residuals(x: FlexTensor, network: Arc<Network>, output: Output) -> FlexTensor {
+        let x = contiguous(x);
+        let [images, _, height, width] = x.layout().shape().dims();
+        let result = network.forward(x.storage(), images, [height, width], output);
+        recycle(x);
+        let [channels, rows, columns] = network.output([height, width]);
+        let shape = match output {
+            Output::Features => Shape::from([images, channels, rows, columns]),
+            Output::Means => Shape::from([images, channels]),
+        };
+        tensor(result, shape)
     }
 }
 

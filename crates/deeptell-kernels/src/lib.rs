@@ -6,7 +6,8 @@
 //! backward, to Burn's Flex backend through its extension mechanism. They are functions on
 //! [`Tensor`] like any other: [`conv2d`], [`batch_norm_activation`] for training, and
 //! [`conv2d_bias_activation`] for inference. [`ConvStack`] runs a whole network of small dense
-//! convolutions with `PReLU` and max pooling in one pass.
+//! convolutions with `PReLU` and max pooling in one pass, [`InvertedResidualStack`] a whole
+//! mobile network.
 //!
 //! [`supports`] says whether a device runs them. Elsewhere use Burn's own operations, which
 //! compute the same:
@@ -50,11 +51,14 @@ mod activation;
 mod buffers;
 mod direct;
 mod extension;
+mod inverted;
 mod matrix;
 mod network;
 mod normalize;
 mod planes;
 mod pointwise;
+mod residual;
+mod scratch;
 mod split;
 mod stack;
 mod vector;
@@ -62,6 +66,7 @@ mod vector;
 pub use activation::Activation;
 pub use buffers::release_buffers;
 pub use network::{ConvStack, StackLayer};
+pub use residual::{FoldedConv, InvertedResidual, InvertedResidualStack};
 pub use stack::RowSource;
 
 use burn::backend::Dispatch;
@@ -141,6 +146,13 @@ fn check_tensor<const D: usize>(operation: &str, name: &str, tensor: &Tensor<D>)
         "{operation}: {name} holds {:?}, and the kernels take F32 only",
         tensor.dtype()
     );
+}
+
+/// The cells of a tensor on the CPU.
+fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
+    assert!(tensor.dtype() == DType::F32 && tensor.device() == Device::flex());
+    #[expect(clippy::expect_used, reason = "memory of this process cannot fail to be read")]
+    tensor.clone().into_data().try_into_vec().expect("a tensor of f32 on the CPU")
 }
 
 /// Panics unless `tensor` has one value a channel.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use burn::backend::Dispatch;
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::Tensor;
 
 use crate::extension::InferenceKernels;
 use crate::stack::{LayerSource, RowSource, Stack};
-use crate::{check_channels, check_tensor};
+use crate::{check_channels, check_tensor, values};
 
 /// A layer of a [`ConvStack`]: an unpadded convolution of stride 1, a `PReLU`, a max pool.
 ///
@@ -163,11 +163,4 @@ impl ConvStack {
             "ConvStack: every window must fit into an image, and one does not fit into {height}x{width} cells"
         );
     }
-}
-
-/// The cells of a tensor on the CPU.
-fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
-    assert!(tensor.dtype() == DType::F32 && tensor.device() == Device::flex());
-    #[expect(clippy::expect_used, reason = "memory of this process cannot fail to be read")]
-    tensor.clone().into_data().try_into_vec().expect("a tensor of f32 on the CPU")
 }

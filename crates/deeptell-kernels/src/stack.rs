@@ -13,10 +13,10 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::array;
-use std::cell::Cell;
 use std::iter::zip;
 
 use crate::buffers;
+use crate::scratch::with_scratch;
 
 /// Output channels that share a block of the weights; a multiple of every vector's lanes.
 const PANEL: usize = 16;
@@ -244,21 +244,6 @@ impl Stack {
             Arch::new().dispatch(Run { plan: &plan, images: &[image], scratch, sink: &mut sink });
         });
     }
-}
-
-thread_local! {
-    static SCRATCH: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
-}
-
-/// Lends a piece of memory that stays with the thread; its content is left over from earlier use.
-fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    let mut memory = SCRATCH.take();
-    if memory.len() < len {
-        memory.resize(len, 0.0);
-    }
-    let result = work(&mut memory[..len]);
-    SCRATCH.set(memory);
-    result
 }
 
 impl<'a> Plan<'a> {

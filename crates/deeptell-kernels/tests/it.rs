@@ -3,11 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
 use burn::nn::pool::MaxPool2dConfig;
-use burn::tensor::activation::{hard_swish, relu};
+use burn::tensor::activation::{hard_sigmoid, hard_swish, relu};
 use burn::tensor::{Device, Tensor, TensorData, module, ops::ConvOptions};
 use deeptell_kernels::{
-    Activation, ConvGeometry, ConvStack, RowSource, StackLayer, batch_norm_activation, conv2d,
-    conv2d_bias_activation, supports,
+    Activation, ConvGeometry, ConvStack, FoldedConv, InvertedResidual, InvertedResidualStack, RowSource,
+    StackLayer, batch_norm_activation, conv2d, conv2d_bias_activation, supports,
 };
 use proptest::prelude::*;
 
@@ -552,4 +552,174 @@ fn images_made_row_by_row_give_the_same_bits() {
 fn an_image_smaller_than_a_window_is_refused() {
     let stack = ConvStack::new(&stack_layers(3, &[(4, [5; 2], None)], 1, &Device::flex()));
     stack.stream_rows(&Made { pixels: &[], next: 0.into() }, 11, 4, |_, _| ());
+}
+
+/// Channels inside, channels out, window, stride, gate.
+type BlockRow = (usize, usize, usize, usize, bool);
+
+/// A small mobile network with random weights.
+#[derive(Debug)]
+struct Mobile {
+    stem: FoldedConv,
+    blocks: Vec<InvertedResidual>,
+    last: FoldedConv,
+}
+
+impl Mobile {
+    fn new(inputs: usize, stem: [usize; 3], rows: &[BlockRow], outputs: usize, seed: u64) -> Self {
+        let device = Device::flex();
+        let mut count = seed;
+        let mut conv = |shape: [usize; 4], stride, activation| {
+            count += 10;
+            let scale = (shape[1..].iter().product::<usize>() as f32).sqrt().recip() * 1.5;
+            FoldedConv {
+                weight: random(count, shape, &device) * scale,
+                bias: random(count + 1, [shape[0]], &device),
+                stride,
+                activation,
+            }
+        };
+        let [mut channels, kernel, stride] = stem;
+        let stem = conv([channels, inputs, kernel, kernel], stride, Activation::HardSwish);
+        let blocks = rows
+            .iter()
+            .enumerate()
+            .map(|(index, &(inside, output, kernel, stride, gated))| {
+                let input = std::mem::replace(&mut channels, output);
+                // The first block takes the channels of the stem as they are.
+                let inside = if index == 0 { input } else { inside };
+                let activation = ACTIVATIONS[1 + index % 2];
+                let squeezed = inside / 3 + 1;
+                InvertedResidual {
+                    expand: (index > 0).then(|| conv([inside, input, 1, 1], 1, activation)),
+                    depthwise: conv([inside, 1, kernel, kernel], stride, activation),
+                    gate: gated.then(|| {
+                        [
+                            conv([squeezed, inside, 1, 1], 1, Activation::Relu),
+                            conv([inside, squeezed, 1, 1], 1, Activation::Identity),
+                        ]
+                    }),
+                    project: conv([output, inside, 1, 1], 1, Activation::Identity),
+                    residual: index > 0 && stride == 1 && output == input,
+                }
+            })
+            .collect();
+        let last = conv([outputs, channels, 1, 1], 1, Activation::HardSwish);
+        Self { stem, blocks, last }
+    }
+
+    fn stack(&self) -> InvertedResidualStack {
+        InvertedResidualStack::new(&self.stem, &self.blocks, &self.last)
+    }
+
+    /// The same by Burn's own operations.
+    fn burn(&self, x: Tensor<4>) -> Tensor<4> {
+        let conv = |x: Tensor<4>, conv: &FoldedConv| {
+            let [outputs, _, kernel, _] = conv.weight.dims();
+            let groups = x.dims()[1] / conv.weight.dims()[1];
+            let options = ConvOptions::new([conv.stride; 2], [kernel / 2; 2], [1; 2], groups);
+            let y = module::conv2d(x, conv.weight.clone(), None, options);
+            activate(y + conv.bias.clone().reshape([1, outputs, 1, 1]), conv.activation)
+        };
+        let x = conv(x, &self.stem);
+        let x = self.blocks.iter().fold(x, |x, block| {
+            let wide = block.expand.as_ref().map_or(x.clone(), |expand| conv(x.clone(), expand));
+            let y = conv(wide, &block.depthwise);
+            let y = match &block.gate {
+                Some([squeeze, excite]) => {
+                    let logits = conv(conv(y.clone().mean_dims(&[2, 3]), squeeze), excite);
+                    y * hard_sigmoid(logits, 1.0 / 6.0, 0.5)
+                }
+                None => y,
+            };
+            let y = conv(y, &block.project);
+            if block.residual { y + x } else { y }
+        });
+        conv(x, &self.last)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_mobile_network_agrees_with_burn(
+        (inputs, outputs) in (1..5_usize, 1..70_usize),
+        (channels, kernel, stride) in (1..40_usize, prop::sample::select(vec![3, 5_usize]), 1..3_usize),
+        rows in prop::collection::vec(
+            (1..90_usize, 1..60_usize, prop::sample::select(vec![3, 5_usize]), 1..3_usize, any::<bool>()),
+            1..5,
+        ),
+        (images, height, width) in (1..7_usize, 1..70_usize, 1..70_usize),
+        seed in 1..1000_u64,
+    ) {
+        let mobile = Mobile::new(inputs, [channels, kernel, stride], &rows, outputs, seed);
+        let stack = mobile.stack();
+        let x = random(seed, [images, inputs, height, width], &Device::flex());
+        let expected = mobile.burn(x.clone());
+        let features = stack.features(x.clone());
+        let apart = difference(features, expected.clone());
+        prop_assert!(apart < 1e-4, "features differ by {apart}");
+        let means: Tensor<4> = expected.mean_dims(&[2, 3]);
+        let apart = difference(stack.embed(x), means.flatten(1, 3));
+        prop_assert!(apart < 1e-4, "means differ by {apart}");
+    }
+}
+
+/// Shortcuts, wide maps whose expansion goes panel by panel, and every stride.
+fn wide_mobile() -> Mobile {
+    let rows = [(0, 16, 3, 2, true), (72, 24, 3, 1, false), (88, 24, 5, 1, true), (120, 40, 5, 2, true)];
+    Mobile::new(3, [16, 3, 2], &rows, 96, 7)
+}
+
+#[test]
+fn a_mobile_network_takes_large_images() {
+    let mobile = wide_mobile();
+    assert!(mobile.blocks[2].residual && !mobile.blocks[1].residual);
+    let x = random(1, [2, 3, 230, 310], &Device::flex());
+    assert!(difference(mobile.stack().features(x.clone()), mobile.burn(x)) < 1e-4);
+}
+
+#[test]
+fn an_image_has_the_same_bits_alone_and_among_others_and_on_any_number_of_threads() {
+    let (stack, device) = (wide_mobile().stack(), Device::flex());
+    let x = random(1, [9, 3, 61, 47], &device);
+    let run = |threads: usize, x: Tensor<4>| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| values(stack.features(x)))
+    };
+    let together = run(1, x.clone());
+    assert_eq!(together, run(2, x.clone()));
+    assert_eq!(together, run(3, x.clone()));
+    let alone: Vec<f32> = (0..9).flat_map(|image| run(1, x.clone().narrow(0, image, 1))).collect();
+    assert_eq!(together, alone);
+}
+
+#[test]
+fn nan_passes_through_a_mobile_network() {
+    let stack = wide_mobile().stack();
+    let device = Device::flex();
+    let mut data = noise(1, 3 * 40 * 40);
+    data[40 * 20 + 20] = f32::NAN;
+    let y = values(stack.embed(Tensor::from_data(TensorData::new(data, [1, 3, 40, 40]), &device)));
+    assert!(y.iter().all(|v| v.is_nan()), "the gates spread it over all cells");
+}
+
+#[test]
+#[should_panic(expected = "block 1: its layers do not fit")]
+fn a_block_for_other_channels_is_refused() {
+    let mut mobile = wide_mobile();
+    mobile.blocks.remove(0);
+    let mut first = wide_mobile().blocks.remove(0);
+    first.project = mobile.last.clone();
+    first.project.weight = random(1, [17, 16, 1, 1], &Device::flex());
+    first.project.bias = random(1, [17], &Device::flex());
+    mobile.blocks.insert(0, first);
+    mobile.stack();
+}
+
+#[test]
+#[should_panic(expected = "3 channels are needed")]
+fn a_mobile_network_refuses_other_images() {
+    wide_mobile().stack().embed(random(1, [1, 4, 32, 32], &Device::flex()));
 }

@@ -6,7 +6,7 @@ use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, Linea
 use burn::tensor::activation::{hard_sigmoid, hard_swish, relu};
 use burn::tensor::{Device, Tensor};
 use deeptell_kernels as kernels;
-use deeptell_kernels::{Activation, ConvGeometry};
+use deeptell_kernels::{Activation, ConvGeometry, FoldedConv, InvertedResidualStack};
 
 use crate::architecture::{BLOCKS, BlockSpec, EMBEDDING_CHANNELS, HIDDEN_CHANNELS, STEM_CHANNELS, squeezed};
 
@@ -52,6 +52,7 @@ impl MobileNetV3SmallConfig {
             hidden: linear(EMBEDDING_CHANNELS, HIDDEN_CHANNELS),
             dropout: DropoutConfig::new(self.dropout).init(),
             classifier: linear(HIDDEN_CHANNELS, self.classes),
+            stack: None,
         }
     }
 }
@@ -67,6 +68,9 @@ pub struct MobileNetV3Small {
     hidden: Linear,
     dropout: Dropout,
     classifier: Linear,
+    /// Everything before the pooling as the kernels run it, once folded on a device that has them.
+    #[module(skip)]
+    stack: Option<InvertedResidualStack>,
 }
 
 impl MobileNetV3Small {
@@ -85,6 +89,9 @@ impl MobileNetV3Small {
     /// - input: `[N, 3, H, W]`
     /// - result: `[N, 576]`
     pub fn embed(&self, input: Tensor<4>) -> Tensor<2> {
+        if let Some(stack) = self.stack_for(&input) {
+            return stack.embed(input);
+        }
         pool(self.features(input)).flatten(1, 3)
     }
 
@@ -94,9 +101,17 @@ impl MobileNetV3Small {
     /// - input: `[N, 3, H, W]`
     /// - result: `[N, 576, H/32, W/32]`, rounded up
     pub fn features(&self, input: Tensor<4>) -> Tensor<4> {
+        if let Some(stack) = self.stack_for(&input) {
+            return stack.features(input);
+        }
         let stem = self.stem.forward(input);
         let trunk = self.blocks.iter().fold(stem, |x, block| block.forward(x));
         self.last.forward(trunk)
+    }
+
+    fn stack_for(&self, input: &Tensor<4>) -> Option<&InvertedResidualStack> {
+        let device = input.device();
+        self.stack.as_ref().filter(|_| kernels::supports(&device) && !device.is_autodiff())
     }
 
     /// The output of every stage, torchvision's `features.0` to `features.12`, for comparing
@@ -179,12 +194,15 @@ impl MobileNetV3Small {
     /// to adapt and cannot be [stored](crate::Weights) for training.
     #[must_use]
     pub fn folded(self) -> Self {
-        Self {
-            stem: self.stem.folded(),
-            blocks: self.blocks.into_iter().map(InvertedResidual::folded).collect(),
-            last: self.last.folded(),
-            ..self
-        }
+        let stem = self.stem.folded();
+        let blocks: Vec<_> = self.blocks.into_iter().map(InvertedResidual::folded).collect();
+        let last = self.last.folded();
+        let device = stem.convolution.weight.device();
+        let stack = (kernels::supports(&device) && !device.is_autodiff()).then(|| {
+            let blocks: Vec<_> = blocks.iter().map(InvertedResidual::for_kernels).collect();
+            InvertedResidualStack::new(&stem.for_kernels(), &blocks, &last.for_kernels())
+        });
+        Self { stem, blocks, last, stack, ..self }
     }
 
     /// Number of trainable values. (`num_params` counts running statistics as well.)
@@ -297,6 +315,17 @@ impl ConvNormActivation {
         }
     }
 
+    /// A layer that is folded.
+    fn for_kernels(&self) -> FoldedConv {
+        let convolution = &self.convolution;
+        FoldedConv {
+            weight: convolution.weight.val(),
+            bias: self.folded_bias(),
+            stride: convolution.stride[0],
+            activation: self.activation,
+        }
+    }
+
     fn folded(self) -> Self {
         let Some(norm) = &self.norm else { return self };
         let (weight, bias) = folded(&self.convolution, norm);
@@ -346,6 +375,17 @@ impl SqueezeExcite {
         let squeezed = relu(self.fc1.forward(pool(x.clone())));
         x * hard_sigmoid(self.fc2.forward(squeezed), GATE_SLOPE, 0.5)
     }
+
+    fn for_kernels(&self) -> [FoldedConv; 2] {
+        [(&self.fc1, Activation::Relu), (&self.fc2, Activation::Identity)].map(|(layer, activation)| {
+            let weight = layer.weight.val();
+            let bias = match &layer.bias {
+                Some(bias) => bias.val(),
+                None => Tensor::zeros([weight.dims()[0]], &weight.device()),
+            };
+            FoldedConv { weight, bias, stride: 1, activation }
+        })
+    }
 }
 
 /// One row of [`BLOCKS`]: expand, filter each channel, gate, project, add the input where
@@ -392,6 +432,17 @@ impl InvertedResidual {
         match shortcut {
             Some(shortcut) => x + shortcut,
             None => x,
+        }
+    }
+
+    /// A block that is folded.
+    fn for_kernels(&self) -> kernels::InvertedResidual {
+        kernels::InvertedResidual {
+            expand: self.expand.as_ref().map(ConvNormActivation::for_kernels),
+            depthwise: self.depthwise.for_kernels(),
+            gate: self.squeeze_excite.as_ref().map(SqueezeExcite::for_kernels),
+            project: self.project.for_kernels(),
+            residual: self.residual,
         }
     }
 
