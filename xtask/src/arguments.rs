@@ -22,6 +22,7 @@ Tasks:
              cargo xtask peers scan [--input PATH]... [--json FILE]
              cargo xtask peers decode [--input PATH]... [--json FILE]
              cargo xtask peers faces [--input PATH]... [--json FILE]
+             cargo xtask peers network [--json FILE]
            --input  a file or a folder to measure on; without it the table in
                     BENCHMARKS.md is made again, on what ships
            --json   append the comparisons to FILE, one JSON line each

@@ -43,6 +43,11 @@ pub(crate) const COMPARISONS: &[Comparison] = &[
         program: Program::Example { package: "deeptell-mtcnn", name: "measure" },
         inputs: &[],
     },
+    Comparison {
+        name: "network",
+        program: Program::Example { package: "deeptell-mobilenet", name: "measure_network" },
+        inputs: &[],
+    },
 ];
 
 /// What to measure, on what, and where the figures go.
