@@ -5,12 +5,13 @@ use deeptell::{Aggregation, Calibration, Criteria, Measure, Model, ModelCard, Vi
 use deeptell_data::Sample;
 use deeptell_image::{FaceCrop, blur_effect};
 use deeptell_metrics::{
-    BinaryReport, EvaluationConfig, PlattScaling, ScoreScale, evaluate, operating_point_at_fpr,
+    BinaryReport, EvaluationConfig, PlattScaling, ScoreScale, evaluate, operating_point_at_fpr, roc_auc,
 };
 
 use rayon::prelude::*;
 
 use crate::commands::eval::{labels, per_crop};
+use crate::distortion::Distortion;
 
 /// Faces narrower than this were hardly in the training material.
 const MIN_CROP_WIDTH: f32 = 48.0;
@@ -49,6 +50,9 @@ pub(crate) fn uncalibrated(name: &str, trained_on: &str, crop: FaceCrop, views: 
 
 /// The card of `model` with calibration, thresholds and measures from `validation`, and the figures; `None` when
 /// interrupted.
+///
+/// The threshold of likely fake holds for the crops as they are and under each of the usual distortions: a genuine face
+/// must not become a fake because somebody sent it on.
 pub(crate) fn calibrated(
     model: &Model,
     validation: &[&Sample],
@@ -59,6 +63,15 @@ pub(crate) fn calibrated(
     })?;
     let Some(seen) = seen else { return Ok(None) };
     let (logits, blurs): (Vec<f64>, Vec<f32>) = seen.into_iter().unzip();
+    let mut distorted = Vec::new();
+    for distortion in Distortion::USUAL {
+        let logits = per_crop("calibrating, distorted", model, validation, |crops| {
+            let crops: Result<Vec<_>, _> = crops.par_iter().map(|crop| distortion.apply(crop)).collect();
+            anyhow::Ok(model.logits(&crops?)?)
+        })?;
+        let Some(logits) = logits else { return Ok(None) };
+        distorted.push((distortion, logits));
+    }
     let labels = labels(validation);
     let scaling = PlattScaling::fit(&logits, &labels)
         .context("validation scores cannot be calibrated; the network has learnt too little")?;
@@ -66,16 +79,28 @@ pub(crate) fn calibrated(
     let sources: Vec<&str> = validation.iter().map(|sample| sample.source.as_str()).collect();
     let config = EvaluationConfig { scale: ScoreScale::Probability, ..EvaluationConfig::default() };
     let figures = evaluate(&probabilities, &labels, &sources, &config)?;
-    let [low, high] = figures.auc_ci95.map_or([None, None], |ends| ends.map(Some));
+    let mut criteria = Criteria { max_blur: blurriest(blurs), ..criteria(&probabilities, &labels)? };
     let measure = |name: &str, value, low, high| Measure { name: name.to_owned(), value, low, high };
+    let mut under = Vec::new();
+    for (distortion, logits) in &distorted {
+        let probabilities: Vec<f64> = logits.iter().map(|&logit| scaling.probability(logit)).collect();
+        criteria.high = criteria.high.max(upper_threshold(&probabilities, &labels)?);
+        let auc = roc_auc(&probabilities, &labels)?;
+        under.push(measure(&format!("AUC-ROC, validation split, {distortion}"), auc, None, None));
+    }
+    let [low, high] = figures.auc_ci95.map_or([None, None], |ends| ends.map(Some));
     let card = ModelCard {
         calibration: Calibration { slope: scaling.slope, intercept: scaling.intercept },
-        criteria: Criteria { max_blur: blurriest(blurs), ..criteria(&probabilities, &labels)? },
-        measures: vec![
-            measure("AUC-ROC, single crops, validation split", figures.auc, low, high),
-            measure("average precision, validation split", figures.ap, None, None),
-            measure("equal error rate, validation split", figures.eer, None, None),
-        ],
+        criteria,
+        measures: [
+            vec![
+                measure("AUC-ROC, single crops, validation split", figures.auc, low, high),
+                measure("average precision, validation split", figures.ap, None, None),
+                measure("equal error rate, validation split", figures.eer, None, None),
+            ],
+            under,
+        ]
+        .concat(),
         ..model.card().clone()
     };
     Ok(Some((card, figures)))
@@ -84,6 +109,24 @@ pub(crate) fn calibrated(
 /// Likely fake where, with 95% confidence, at most 1% of real crops like those of validation would be; likely real
 /// where at most 10% of the fakes of validation would be; both moved apart when they touch.
 fn criteria(probabilities: &[f64], labels: &[bool]) -> anyhow::Result<Criteria> {
+    let high = upper_threshold(probabilities, labels)?;
+    // The same question with the classes swapped: which score do at most 10% of fakes stay under?
+    let flipped: Vec<f64> = probabilities.iter().map(|p| 1.0 - p).collect();
+    let swapped: Vec<bool> = labels.iter().map(|fake| !fake).collect();
+    let low = 1.0 - operating_point_at_fpr(&flipped, &swapped, 0.10)?.threshold;
+    let low = low.clamp(0.001, 0.5).min(high - 0.001);
+    Ok(Criteria {
+        low,
+        high,
+        aggregation: Aggregation::Mean,
+        min_frames: MIN_FRAMES,
+        min_crop_width: MIN_CROP_WIDTH,
+        max_blur: 1.0,
+    })
+}
+
+/// Where, with 95% confidence, at most 1% of reals like these would be.
+fn upper_threshold(probabilities: &[f64], labels: &[bool]) -> anyhow::Result<f64> {
     let reals = labels.iter().filter(|fake| !**fake).count();
     let high = match false_alarms_allowed(reals, 0.01, 0.05) {
         // Half an alarm more: the rate must not be lost to rounding.
@@ -98,20 +141,7 @@ fn criteria(probabilities: &[f64], labels: &[bool]) -> anyhow::Result<Criteria> 
             .map(|(p, _)| p.next_up())
             .fold(0.5, f64::max),
     };
-    // The same question with the classes swapped: which score do at most 10% of fakes stay under?
-    let flipped: Vec<f64> = probabilities.iter().map(|p| 1.0 - p).collect();
-    let swapped: Vec<bool> = labels.iter().map(|fake| !fake).collect();
-    let low = 1.0 - operating_point_at_fpr(&flipped, &swapped, 0.10)?.threshold;
-    let high = high.clamp(0.5, 0.999);
-    let low = low.clamp(0.001, 0.5).min(high - 0.001);
-    Ok(Criteria {
-        low,
-        high,
-        aggregation: Aggregation::Mean,
-        min_frames: MIN_FRAMES,
-        min_crop_width: MIN_CROP_WIDTH,
-        max_blur: 1.0,
-    })
+    Ok(high.clamp(0.5, 0.999))
 }
 
 /// The largest number of false alarms among `reals` after which a true rate over `rate` is still less likely than

@@ -5,6 +5,7 @@
 mod calibration;
 mod commands;
 mod device;
+mod distortion;
 mod face_finder;
 mod interrupt;
 mod isolation;

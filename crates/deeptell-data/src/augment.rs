@@ -61,6 +61,8 @@ pub struct Augmentation {
     pub saturation: f32,
     /// Largest turn of the hue to either side, in degrees.
     pub hue_degrees: f32,
+    /// How often the picture loses its colours altogether.
+    pub grey_probability: f64,
     /// How often the picture is blurred.
     pub blur_probability: f64,
     /// Smallest and largest standard deviation of the Gaussian blur, in pixels.
@@ -95,6 +97,7 @@ impl Default for Augmentation {
             contrast: 0.2,
             saturation: 0.2,
             hue_degrees: 8.0,
+            grey_probability: 0.0,
             blur_probability: 0.1,
             blur_sigma: [0.4, 1.3],
             rescale_probability: 0.25,
@@ -116,6 +119,7 @@ impl Augmentation {
             rotation_probability: 0.0,
             framing_probability: 0.0,
             color_probability: 0.0,
+            grey_probability: 0.0,
             blur_probability: 0.0,
             rescale_probability: 0.0,
             noise_probability: 0.0,
@@ -136,6 +140,7 @@ impl Augmentation {
             ("rotation_probability", self.rotation_probability),
             ("framing_probability", self.framing_probability),
             ("color_probability", self.color_probability),
+            ("grey_probability", self.grey_probability),
             ("blur_probability", self.blur_probability),
             ("rescale_probability", self.rescale_probability),
             ("noise_probability", self.noise_probability),
@@ -221,6 +226,7 @@ impl Augmentation {
                 .then(|| (within(rng, self.noise_sigma), rng.next_u64())),
             jpeg_quality: happens(rng, self.jpeg_probability)
                 .then(|| within(rng, self.jpeg_quality.map(f32::from)).round() as u8),
+            is_grey: happens(rng, self.grey_probability),
         }
     }
 }
@@ -239,6 +245,7 @@ pub struct AugmentationDraw {
     /// Standard deviation and seed.
     noise: Option<(f32, u64)>,
     jpeg_quality: Option<u8>,
+    is_grey: bool,
 }
 
 impl AugmentationDraw {
@@ -251,6 +258,9 @@ impl AugmentationDraw {
         let mut image = self.reframe(image);
         if let Some(color) = &self.color {
             color.apply(&mut image);
+        }
+        if self.is_grey {
+            ColorTransform::IDENTITY.saturation(0.0).apply(&mut image);
         }
         if let Some(sigma) = self.blur_sigma {
             image = blur(&image, sigma);
@@ -321,6 +331,7 @@ mod tests {
             "rotation" => one.rotation_probability = 1.0,
             "framing" => one.framing_probability = 1.0,
             "color" => one.color_probability = 1.0,
+            "grey" => one.grey_probability = 1.0,
             "blur" => one.blur_probability = 1.0,
             "rescale" => one.rescale_probability = 1.0,
             "noise" => one.noise_probability = 1.0,
@@ -333,8 +344,8 @@ mod tests {
         one
     }
 
-    const CHANGES: [&str; 9] =
-        ["flip", "rotation", "framing", "stretch", "color", "blur", "rescale", "noise", "jpeg"];
+    const CHANGES: [&str; 10] =
+        ["flip", "rotation", "framing", "stretch", "color", "grey", "blur", "rescale", "noise", "jpeg"];
 
     #[test]
     fn none_changes_nothing() {
@@ -375,6 +386,12 @@ mod tests {
         let image = picture(40, 30);
         let flipped = only("flip").apply(&image, &mut rng(0));
         assert_eq!(flipped, imageops::flip_horizontal(&image));
+    }
+
+    #[test]
+    fn grey_has_no_colour() {
+        let grey = only("grey").apply(&picture(40, 30), &mut rng(0));
+        assert!(grey.pixels().all(|p| p.0.iter().all(|v| v.abs_diff(p.0[0]) <= 1)));
     }
 
     #[test]

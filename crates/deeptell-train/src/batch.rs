@@ -6,6 +6,7 @@ use std::thread::Scope;
 
 use deeptell_data::{Blend, Sample};
 use deeptell_image::{FaceCrop, Landmarks, Rect, RgbImage, Similarity};
+use deeptell_video::{VideoCodec, recompress};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -178,6 +179,13 @@ impl<'a> Loader<'a> {
         for (image, _) in &mut pictures {
             *image = changes.apply(image);
         }
+        let mut codec = rng("codec");
+        if codec.random_bool(config.codec_probability) {
+            let crf = codec.random_range(config.codec_crf[0]..=config.codec_crf[1]);
+            for (image, _) in &mut pictures {
+                *image = recompress(image, VideoCodec::H264, crf)?;
+            }
+        }
         Ok(pictures)
     }
 }
@@ -202,6 +210,29 @@ mod tests {
         assert_eq!(load_crop(&boxed, &crop).unwrap().get_pixel(0, 0).0, [40, 20, 0]);
         let missing = load_crop(&Sample::new(folder.path().join("no.png"), Label::Real, "a"), &crop);
         assert!(matches!(missing, Err(TrainError::Picture { .. })));
+    }
+
+    #[test]
+    fn the_codec_comes_last_and_is_the_same_for_all_of_a_unit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("face.png");
+        let picture = RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * y) as u8, (x * 4) as u8, 90]));
+        picture.save(&path).unwrap();
+        let real = Sample::new(path, Label::Real, "a");
+        let crop = FaceCrop { size: 64, ..FaceCrop::default() };
+        let config = TrainConfig {
+            augmentation: Augmentation::none(),
+            codec_probability: 1.0,
+            codec_crf: [40, 40],
+            crop,
+            ..TrainConfig::default()
+        };
+        let load = |config: &TrainConfig| {
+            let loader = Loader { samples: &[&real], crop: &crop, training: Some((config, 1)) };
+            loader.load(Unit::Single(0), 0).unwrap().remove(0).0
+        };
+        assert_eq!(load(&config), recompress(&picture, VideoCodec::H264, 40).unwrap());
+        assert_eq!(load(&TrainConfig { codec_probability: 0.0, ..config }), picture);
     }
 
     #[test]

@@ -63,6 +63,11 @@ pub struct TrainConfig {
     pub crop: FaceCrop,
     /// What training pictures go through.
     pub augmentation: Augmentation,
+    /// How often the pictures of a unit end as a keyframe of H.264 and are decoded again, after all
+    /// of the augmentation; 0 to 1. It takes an FFmpeg with libx264.
+    pub codec_probability: f64,
+    /// Lowest and highest constant rate factor of that compression, 0 to 51; lower is better.
+    pub codec_crf: [u8; 2],
     /// How blends are made, for [`Sampling::Triples`].
     pub blend: SelfBlend,
     /// How often the blend of a triple shows another real face, swapped onto the first, and not a
@@ -93,6 +98,8 @@ impl Default for TrainConfig {
             dropout: 0.2,
             crop: FaceCrop::default(),
             augmentation: Augmentation::default(),
+            codec_probability: 0.0,
+            codec_crf: [18, 35],
             blend: SelfBlend::default(),
             swap_probability: 0.0,
             disguise_probability: 0.5,
@@ -153,6 +160,12 @@ impl TrainConfig {
             ("dropout", unit(self.dropout), "at least 0 and below 1"),
             ("swap_probability", (0.0..=1.0).contains(&self.swap_probability), "0 to 1"),
             ("disguise_probability", (0.0..=1.0).contains(&self.disguise_probability), "0 to 1"),
+            ("codec_probability", (0.0..=1.0).contains(&self.codec_probability), "0 to 1"),
+            (
+                "codec_crf",
+                self.codec_crf[0] <= self.codec_crf[1] && self.codec_crf[1] <= 51,
+                "two rising numbers from 0 to 51",
+            ),
             ("crop.size", (32..=1024).contains(&self.crop.size), "32 to 1024 pixels"),
             ("crop.scale", positive(self.crop.scale.into()), "a positive number"),
         ];
@@ -186,6 +199,8 @@ mod tests {
         std::fs::write(&path, "batch_size = 1\n").unwrap();
         let error = TrainConfig::read(&path).unwrap_err();
         assert!(matches!(error, TrainError::Setting { setting: "batch_size", .. }));
+        let codec = TrainConfig { codec_crf: [30, 20], ..TrainConfig::default() };
+        assert!(matches!(codec.validate(), Err(TrainError::Setting { setting: "codec_crf", .. })));
         let nan = TrainConfig { learning_rate: f64::NAN, ..TrainConfig::default() };
         assert!(matches!(nan.validate(), Err(TrainError::Setting { setting: "learning_rate", .. })));
     }

@@ -4,6 +4,7 @@ use deeptell_data::DataError;
 use deeptell_image::CropError;
 use deeptell_metrics::MetricsError;
 use deeptell_mobilenet::{PreprocessError, WeightsError};
+use deeptell_video::VideoError;
 use thiserror::Error;
 
 /// Why training or prediction stopped.
@@ -45,6 +46,13 @@ pub enum TrainError {
         path: PathBuf,
         /// What the decoder said.
         source: image::ImageError,
+    },
+    /// A picture could not be compressed as video.
+    #[error("the video codec of `codec_probability` failed: {source}")]
+    Codec {
+        /// Why.
+        #[from]
+        source: VideoError,
     },
     /// A face could not be cut out of its picture.
     #[error("cannot cut the face of {path}: {source}")]

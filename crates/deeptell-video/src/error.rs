@@ -143,6 +143,12 @@ pub enum VideoError {
         /// FFmpeg's name of the encoder.
         encoder: &'static str,
     },
+    /// A picture could not be compressed and decoded again.
+    #[error("cannot compress the picture as video: {detail}")]
+    Recompress {
+        /// What is wrong, and what would be accepted.
+        detail: String,
+    },
     /// The encoder or the muxer failed.
     #[error("cannot write {path}: FFmpeg failed: {detail}")]
     Encoder {

@@ -55,6 +55,7 @@ mod orientation;
 mod packets;
 mod pixels;
 mod reader;
+mod recompress;
 mod sampling;
 #[cfg(unix)]
 mod sandbox;
@@ -74,5 +75,6 @@ pub use isolation::DecoderProcess;
 pub use launcher::{serve_decoding, serve_decoding_strictly};
 pub use limits::Limits;
 pub use reader::{Frame, Frames, VideoInfo, VideoOptions, VideoReader};
+pub use recompress::recompress;
 pub use sampling::Sampling;
 pub use writer::{VideoCodec, VideoWriter, WriterOptions};

@@ -170,47 +170,9 @@ impl VideoWriter {
         let mut muxer = ff::format::output_to_stream(io, None, Some(container)).map_err(failed)?;
         let wants_global_header = muxer.format().flags().contains(FormatFlags::GLOBAL_HEADER);
 
-        let mut context = codec::Context::new_with_codec(codec);
-        context.set_threading(threading::Config::count(1));
-        let mut flags = CodecFlags::BITEXACT;
-        flags.set(CodecFlags::GLOBAL_HEADER, wants_global_header);
-        flags.set(CodecFlags::CLOSED_GOP, options.closed_gop);
-        flags.set(CodecFlags::QSCALE, options.codec == VideoCodec::Mpeg4);
-        context.set_flags(flags);
-        let frame_time = Rational(1, options.frames_per_second as i32);
-        context.set_time_base(frame_time);
-        context.set_frame_rate(Some(frame_time.invert()));
-        let mut encoder = context.encoder().video().map_err(failed)?;
-        let is_odd = width % 2 == 1 || height % 2 == 1;
-        let format =
-            if is_odd && options.codec == VideoCodec::H264 { Pixel::YUV444P } else { Pixel::YUV420P };
-        encoder.set_width(width);
-        encoder.set_height(height);
-        encoder.set_format(format);
-        encoder.set_colorspace(Space::SMPTE170M);
-        encoder.set_color_range(Range::MPEG);
-        encoder.set_gop(options.keyframe_interval);
-        encoder.set_max_b_frames(if options.b_frames { 2 } else { 0 });
-        let quality = options.quality.unwrap_or(options.codec.quality_range().1);
-        let mut settings = Dictionary::new();
-        let mut quantiser = None;
-        match options.codec {
-            VideoCodec::H264 => {
-                settings.set("crf", &quality.to_string());
-                // With B-frames libx264's macroblock tree reads beyond its arrays (as valgrind shows),
-                // so that the bytes of the file depend on what the memory held before.
-                settings.set("mbtree", "0");
-            }
-            VideoCodec::Mpeg4 => {
-                quantiser = Some(i32::from(quality) * ff::ffi::FF_QP2LAMBDA);
-                if options.closed_gop {
-                    // This encoder cannot close groups and begin them at scene changes: it refuses
-                    // unless the threshold is out of reach.
-                    settings.set("sc_threshold", "1000000000");
-                }
-            }
-        }
-        let encoder = encoder.open_as_with(codec, settings).map_err(failed)?;
+        let Opened { encoder, format, quantiser } =
+            open_encoder(codec, width, height, options, wants_global_header).map_err(failed)?;
+        let frame_time = frame_time(options);
 
         let mut stream = muxer.add_stream_with(&encoder.0).map_err(failed)?;
         stream.set_time_base(frame_time);
@@ -296,8 +258,76 @@ impl VideoWriter {
     }
 }
 
+/// An encoder that is ready for pictures.
+pub(crate) struct Opened {
+    pub(crate) encoder: encoder::video::Encoder,
+    /// What its pictures are made of.
+    pub(crate) format: Pixel,
+    /// Quality of every frame in FFmpeg's units, where the encoder takes it frame by frame.
+    pub(crate) quantiser: Option<i32>,
+}
+
+fn frame_time(options: &WriterOptions) -> Rational {
+    Rational(1, options.frames_per_second as i32)
+}
+
+/// Opens an encoder for settings that [`check`] accepts.
+pub(crate) fn open_encoder(
+    codec: ff::Codec,
+    width: u32,
+    height: u32,
+    options: &WriterOptions,
+    wants_global_header: bool,
+) -> Result<Opened, ff::Error> {
+    let mut context = codec::Context::new_with_codec(codec);
+    context.set_threading(threading::Config::count(1));
+    let mut flags = CodecFlags::BITEXACT;
+    flags.set(CodecFlags::GLOBAL_HEADER, wants_global_header);
+    flags.set(CodecFlags::CLOSED_GOP, options.closed_gop);
+    flags.set(CodecFlags::QSCALE, options.codec == VideoCodec::Mpeg4);
+    context.set_flags(flags);
+    let frame_time = frame_time(options);
+    context.set_time_base(frame_time);
+    context.set_frame_rate(Some(frame_time.invert()));
+    let mut encoder = context.encoder().video()?;
+    let is_odd = width % 2 == 1 || height % 2 == 1;
+    let format = if is_odd && options.codec == VideoCodec::H264 { Pixel::YUV444P } else { Pixel::YUV420P };
+    encoder.set_width(width);
+    encoder.set_height(height);
+    encoder.set_format(format);
+    encoder.set_colorspace(Space::SMPTE170M);
+    encoder.set_color_range(Range::MPEG);
+    encoder.set_gop(options.keyframe_interval);
+    encoder.set_max_b_frames(if options.b_frames { 2 } else { 0 });
+    let quality = options.quality.unwrap_or(options.codec.quality_range().1);
+    let mut settings = Dictionary::new();
+    let mut quantiser = None;
+    match options.codec {
+        VideoCodec::H264 => {
+            settings.set("crf", &quality.to_string());
+            // With B-frames libx264's macroblock tree reads beyond its arrays (as valgrind shows),
+            // so that the bytes of the file depend on what the memory held before.
+            settings.set("mbtree", "0");
+            if options.keyframe_interval == 1 {
+                // Keyframes look ahead to nothing; making ready for it takes longer than a picture.
+                settings.set("rc-lookahead", "0");
+            }
+        }
+        VideoCodec::Mpeg4 => {
+            quantiser = Some(i32::from(quality) * ff::ffi::FF_QP2LAMBDA);
+            if options.closed_gop {
+                // This encoder cannot close groups and begin them at scene changes: it refuses
+                // unless the threshold is out of reach.
+                settings.set("sc_threshold", "1000000000");
+            }
+        }
+    }
+    let encoder = encoder.open_as_with(codec, settings)?;
+    Ok(Opened { encoder, format, quantiser })
+}
+
 #[expect(unsafe_code, reason = "the wrapper does not expose the setting")]
-fn set_quality(picture: &mut frame::Video, quality: i32) {
+pub(crate) fn set_quality(picture: &mut frame::Video, quality: i32) {
     // SAFETY: the frame is ours alone; the field is a plain number.
     unsafe { (*picture.as_mut_ptr()).quality = quality };
 }
@@ -312,20 +342,26 @@ fn check(path: &Path, width: u32, height: u32, options: &WriterOptions) -> Resul
     if *container == "h264" && options.codec != VideoCodec::H264 {
         return Err("a bare .h264 stream holds H.264 only; use .mp4 or .mkv".to_owned());
     }
-    if !(2..=16384).contains(&width) || !(2..=16384).contains(&height) {
-        return Err(format!("{width} x {height} pixels; each side must be 2 to 16384"));
-    }
+    check_picture(width, height, options)?;
     if !(1..=1000).contains(&options.frames_per_second) {
         return Err(format!("{} frames per second; use 1 to 1000", options.frames_per_second));
     }
     if !(1..=100_000).contains(&options.keyframe_interval) {
         return Err(format!("a keyframe interval of {}; use 1 to 100000 frames", options.keyframe_interval));
     }
+    Ok(container)
+}
+
+/// What is wrong with the size or the quality.
+pub(crate) fn check_picture(width: u32, height: u32, options: &WriterOptions) -> Result<(), String> {
+    if !(2..=16384).contains(&width) || !(2..=16384).contains(&height) {
+        return Err(format!("{width} x {height} pixels; each side must be 2 to 16384"));
+    }
     let (range, _) = options.codec.quality_range();
     match options.quality {
         Some(quality) if !range.contains(&quality) => {
             Err(format!("quality {quality}; use {} to {}", range.start(), range.end()))
         }
-        _ => Ok(container),
+        _ => Ok(()),
     }
 }

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::device::DeviceName;
+use crate::distortion::Distortion;
 use crate::face_finder::{FaceFinder, Which};
 use crate::progress::Progress;
 use crate::views::Views;
@@ -32,6 +33,7 @@ Examples:
   deeptell eval --crops faces/                       # faces/real and faces/fake
   deeptell eval --manifest split.jsonl --split test --model runs/first/detector.safetensors
   deeptell eval --crops loose/ --detect              # finds the face again in wide crops
+  deeptell eval --crops faces/ --distort h264:28     # as a video of that quality shows them
   deeptell eval --crops faces/ --scores scores.csv | jq .auc")]
 #[command(group = clap::ArgGroup::new("data").required(true))]
 pub(crate) struct Args {
@@ -48,6 +50,9 @@ pub(crate) struct Args {
     /// the whole picture. Pictures without a face found are taken whole, and counted.
     #[arg(long)]
     detect: bool,
+    /// Measure what a loss of quality costs: h264:CRF, jpeg:QUALITY, shrink:FACTOR, noise:LEVELS or grey.
+    #[arg(long, value_name = "KIND")]
+    distort: Option<Distortion>,
     /// Model file [default: the detector that ships with deeptell].
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
@@ -94,6 +99,9 @@ struct Document {
     model: String,
     model_sha256: String,
     data: PathBuf,
+    /// What the crops went through first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distortion: Option<String>,
     /// Pictures that were taken whole because no face was found, with `--detect`.
     #[serde(skip_serializing_if = "Option::is_none")]
     faces_not_found: Option<usize>,
@@ -131,7 +139,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let faces_not_found = if args.detect { Some(detect(&mut samples, &device)?) } else { None };
     let samples: Vec<&Sample> = samples.iter().collect();
 
-    let probabilities = per_crop("scoring", &model, &samples, |crops| model.probabilities(crops))?;
+    let probabilities = per_crop("scoring", &model, &samples, |crops| {
+        let Some(distortion) = args.distort else { return Ok(model.probabilities(crops)?) };
+        let crops: Result<Vec<_>, _> = crops.par_iter().map(|crop| distortion.apply(crop)).collect();
+        Ok(model.probabilities(&crops?)?)
+    })?;
     let Some(probabilities) = probabilities else { return Ok(Outcome::Interrupted) };
     if let Some(path) = &args.scores {
         write_scores(path, &samples, &probabilities)?;
@@ -141,6 +153,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         model: model.card().name.clone(),
         model_sha256: model.info().sha256.clone(),
         data: data.clone(),
+        distortion: args.distort.map(|distortion| distortion.to_string()),
         faces_not_found,
         crops: figures(&samples, &probabilities, &config)?,
         videos: video_figures(&samples, &probabilities, &config)?,
@@ -174,7 +187,7 @@ pub(crate) fn per_crop<T>(
     task: &'static str,
     model: &Model,
     samples: &[&Sample],
-    judge: impl Fn(&[RgbImage]) -> Result<Vec<T>, deeptell::Error>,
+    judge: impl Fn(&[RgbImage]) -> anyhow::Result<Vec<T>>,
 ) -> anyhow::Result<Option<Vec<T>>> {
     let progress = Progress::new(task, samples.len(), "crops");
     let mut values = Vec::with_capacity(samples.len());

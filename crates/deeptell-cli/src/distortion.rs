@@ -1,0 +1,103 @@
+//! What happens to pictures on their way through the world, one thing at a time, to measure what it costs.
+
+use std::fmt;
+use std::str::FromStr;
+
+use deeptell_data::Augmentation;
+use deeptell_image::RgbImage;
+use deeptell_video::{VideoCodec, VideoError, recompress};
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+
+/// One loss of quality at a fixed strength.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Distortion {
+    /// A keyframe of H.264 at this constant rate factor.
+    H264(u8),
+    /// JPEG of this quality.
+    Jpeg(u8),
+    /// Scaled down by this factor and up again.
+    Shrink(f32),
+    /// Gaussian noise of this standard deviation, in levels of 255.
+    Noise(f32),
+    /// No colours.
+    Grey,
+}
+
+impl Distortion {
+    /// What a detector has to bear: common on the web, and none destroys a face.
+    pub(crate) const USUAL: [Self; 6] =
+        [Self::H264(28), Self::Jpeg(50), Self::Shrink(2.0), Self::Shrink(3.0), Self::Noise(5.0), Self::Grey];
+
+    /// The distorted picture, of the same size.
+    ///
+    /// # Errors
+    /// When FFmpeg cannot compress it.
+    pub(crate) fn apply(self, image: &RgbImage) -> Result<RgbImage, VideoError> {
+        let none = Augmentation::none();
+        let change = match self {
+            Self::H264(crf) => return recompress(image, VideoCodec::H264, crf),
+            Self::Jpeg(quality) => Augmentation { jpeg_probability: 1.0, jpeg_quality: [quality; 2], ..none },
+            Self::Shrink(factor) => Augmentation { rescale_probability: 1.0, rescale: [factor; 2], ..none },
+            Self::Noise(sigma) => Augmentation { noise_probability: 1.0, noise_sigma: [sigma; 2], ..none },
+            Self::Grey => Augmentation { grey_probability: 1.0, ..none },
+        };
+        Ok(change.apply(image, &mut ChaCha8Rng::seed_from_u64(0)))
+    }
+}
+
+impl fmt::Display for Distortion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::H264(crf) => write!(formatter, "h264:{crf}"),
+            Self::Jpeg(quality) => write!(formatter, "jpeg:{quality}"),
+            Self::Shrink(factor) => write!(formatter, "shrink:{factor}"),
+            Self::Noise(sigma) => write!(formatter, "noise:{sigma}"),
+            Self::Grey => formatter.write_str("grey"),
+        }
+    }
+}
+
+impl FromStr for Distortion {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) = text.split_once(':').unwrap_or((text, ""));
+        let in_range = |least: f32, most: f32| {
+            let value = value.parse::<f32>().ok().filter(|value| (least..=most).contains(value));
+            value.ok_or_else(|| format!("{name} needs a number from {least} to {most}: {name}:{most}"))
+        };
+        match name {
+            "h264" => in_range(0.0, 51.0).map(|crf| Self::H264(crf as u8)),
+            "jpeg" => in_range(1.0, 100.0).map(|quality| Self::Jpeg(quality as u8)),
+            "shrink" => in_range(1.0, 16.0).map(Self::Shrink),
+            "noise" => in_range(0.0, 128.0).map(Self::Noise),
+            "grey" if value.is_empty() => Ok(Self::Grey),
+            _ => Err("it is none of h264:CRF, jpeg:QUALITY, shrink:FACTOR, noise:LEVELS, grey".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_read_as_it_is_written_and_changes_a_picture() {
+        let picture = RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * y) as u8, (x * 4) as u8, 90]));
+        for distortion in Distortion::USUAL {
+            assert_eq!(distortion.to_string().parse(), Ok(distortion));
+            let distorted = distortion.apply(&picture).unwrap();
+            assert_eq!(distorted.dimensions(), (64, 64));
+            assert_ne!(distorted, picture, "{distortion}");
+            assert_eq!(distorted, distortion.apply(&picture).unwrap(), "{distortion}");
+        }
+    }
+
+    #[test]
+    fn what_is_none_is_refused_with_what_would_be_one() {
+        for text in ["", "h264", "h264:99", "jpeg:x", "shrink:0", "blur:2", "grey:1"] {
+            assert!(text.parse::<Distortion>().unwrap_err().len() > 10, "{text}");
+        }
+    }
+}
