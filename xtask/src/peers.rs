@@ -33,21 +33,9 @@ pub(crate) struct Comparison {
 /// Everything that is measured.
 pub(crate) const COMPARISONS: &[Comparison] = &[
     Comparison { name: "scan", program: Program::Deeptell, inputs: &[SAMPLE] },
-    Comparison {
-        name: "decode",
-        program: Program::Example { package: "deeptell-video", name: "sample" },
-        inputs: &[],
-    },
-    Comparison {
-        name: "faces",
-        program: Program::Example { package: "deeptell-mtcnn", name: "measure" },
-        inputs: &[],
-    },
-    Comparison {
-        name: "network",
-        program: Program::Example { package: "deeptell-mobilenet", name: "measure_network" },
-        inputs: &[],
-    },
+    Comparison { name: "decode", program: Program::Example { name: "sample" }, inputs: &[] },
+    Comparison { name: "faces", program: Program::Example { name: "measure" }, inputs: &[] },
+    Comparison { name: "network", program: Program::Example { name: "measure_network" }, inputs: &[] },
 ];
 
 /// What to measure, on what, and where the figures go.

@@ -13,10 +13,8 @@ use crate::process::{NotReady, cargo, output_of};
 pub(crate) enum Program {
     /// The command line.
     Deeptell,
-    /// An example of one of our packages.
+    /// An example of one of our packages; their names differ.
     Example {
-        /// The package.
-        package: &'static str,
         /// The example.
         name: &'static str,
     },
@@ -46,14 +44,15 @@ impl Workspace {
     /// When the build fails.
     pub(crate) fn build(&self, program: Program) -> Result<PathBuf> {
         let mut build = cargo();
-        build.args(["build", "--release", "--package"]);
+        build.args(["build", "--release"]);
         let (folder, name) = match program {
             Program::Deeptell => {
-                build.arg("deeptell-cli");
+                build.args(["--package", "deeptell-cli"]);
                 ("release", "deeptell")
             }
-            Program::Example { package, name } => {
-                build.args([package, "--example", name]);
+            Program::Example { name } => {
+                // All members at once: alone, each would want the dependencies built with features of its own.
+                build.args(["--workspace", "--example", name]);
                 ("release/examples", name)
             }
         };
