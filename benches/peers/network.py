@@ -28,6 +28,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.models import mobilenet_v3_small
@@ -71,7 +72,7 @@ class Ours:
         self.folder = folder
         self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def measure(self, work, batch, threads=1, repeat=3):
+    def measure(self, work, batch, threads=1, repeat=3, **settings):
         request = {
             "work": work,
             "weights": str(self.folder / "network.pt"),
@@ -80,6 +81,7 @@ class Ours:
             "batch": batch,
             "threads": threads,
             "repeat": repeat,
+            **settings,
         }
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
@@ -132,21 +134,12 @@ class Torch:
 
 
 class Onnx:
-    def __init__(self, folder, images):
-        import onnxruntime
+    """ONNX Runtime on the file that our program writes: its logits are compared like all others."""
 
+    def __init__(self, folder, images, ours):
         self.images = images.numpy()
         path = folder / "network.onnx"
-        torch.onnx.export(
-            load(folder, channels_last=False).eval(),
-            (torch.from_numpy(self.images[:2]),),
-            path,
-            input_names=["images"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+        ours.measure("inference", 1, repeat=1, onnx=str(path))
         self.sessions = {}
         for threads in (1, 2):
             options = onnxruntime.SessionOptions()
@@ -286,7 +279,7 @@ def main():
         images = write_network(folder)
         ours = Ours(arguments.ours, folder)
         eager, last = (Torch(folder, images, channels_last) for channels_last in (False, True))
-        sides = [(EAGER, eager), (CHANNELS_LAST, last), (ONNX, Onnx(folder, images))]
+        sides = [(EAGER, eager), (CHANNELS_LAST, last), (ONNX, Onnx(folder, images, ours))]
         kept = inference(ours, sides, arguments.rounds)
         kept &= training(ours, sides[:2], arguments.rounds)
         kept &= against_ourselves(ours, arguments.rounds)

@@ -1,4 +1,5 @@
-//! The `deeptell` command: scan, serve, faces, extract, split, preview, train, calibrate, eval, weights.
+//! The `deeptell` command: scan, serve, faces, extract, split, preview, train, calibrate, eval,
+//! export, weights.
 
 #![expect(clippy::print_stderr, reason = "a command speaks to its user")]
 
@@ -58,6 +59,7 @@ enum Command {
     Train(commands::train::Args),
     Calibrate(commands::calibrate::Args),
     Eval(commands::eval::Args),
+    Export(commands::export::Args),
     Faces(commands::faces::Args),
     Weights(commands::weights::Args),
 }
@@ -102,6 +104,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Train(args) => commands::train::run(&args),
         Command::Calibrate(args) => commands::calibrate::run(&args),
         Command::Eval(args) => commands::eval::run(&args),
+        Command::Export(args) => commands::export::run(&args),
         Command::Faces(args) => commands::faces::run(&args),
         Command::Weights(args) => commands::weights::run(&args),
     }

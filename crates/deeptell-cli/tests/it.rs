@@ -305,3 +305,36 @@ fn what_cannot_be_done_says_what_to_do() {
         assert!(!messages.contains("panicked"), "{messages}");
     }
 }
+
+#[test]
+fn an_exported_detector_is_the_same_detector() {
+    let folder = tempfile::tempdir().unwrap();
+    let (onnx, whole) = (folder.path().join("a.onnx"), folder.path().join("b.safetensors"));
+    succeeds(&["export", "--format", "onnx", "--out", path(&onnx)]);
+    // The notes are text in the file, and say what people need.
+    let bytes = fs::read(&onnx).unwrap();
+    let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds("preprocessing") && holds("centred on the face box") && holds("deeptell_card"));
+
+    succeeds(&["export", "--format", "safetensors", "--precision", "full", "--out", path(&whole)]);
+    assert!(fs::metadata(&whole).unwrap().len() > 6_000_000);
+    let scan = |model: &[&str]| {
+        let picture = clip("real/nasa-collins.mp4");
+        let report = ["scan", path(&picture), "--frames", "3", "--json", "-"];
+        let report: Value = serde_json::from_str(&succeeds(&[&report[..], model].concat())).unwrap();
+        report["reports"][0]["score"].as_f64().unwrap()
+    };
+    assert!((scan(&["--model", path(&whole)]) - scan(&[])).abs() < 1e-9);
+    fails(
+        2,
+        &[
+            "export",
+            "--format",
+            "onnx",
+            "--model",
+            path(&clip("real/nasa-collins.mp4")),
+            "--out",
+            path(&onnx),
+        ],
+    );
+}

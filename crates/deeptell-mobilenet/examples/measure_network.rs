@@ -15,7 +15,8 @@
 //! `batch` images are taken. Times are for the whole batch, the median over the repetitions after
 //! two that warm up; CPU time counts all threads, user and system. `values` are the logits of an
 //! `inference`, and the loss of each step, the first ones included, of `training`: forward,
-//! binary cross-entropy of the alternating labels 0 and 1, backward, `AdamW`.
+//! binary cross-entropy of the alternating labels 0 and 1, backward, `AdamW`. With `"onnx": "net.onnx"`
+//! the network is written there first, for other runtimes.
 
 use std::error::Error;
 use std::io::{BufRead as _, Write as _};
@@ -24,7 +25,7 @@ use std::time::Instant;
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::activation::log_sigmoid;
 use burn::tensor::{Device, Tensor, TensorData};
-use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, Weights};
+use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, OnnxOptions, Weights};
 use rayon::ThreadPoolBuilder;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,8 @@ struct Request {
     /// Probability that a hidden unit is dropped in training; 0 makes the losses comparable.
     #[serde(default)]
     dropout: f64,
+    #[serde(default)]
+    onnx: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -69,6 +72,9 @@ fn main() -> Result<(), Failure> {
         let request: Request = serde_json::from_str(&line?)?;
         if request.repeat == 0 || request.batch == 0 || request.threads == 0 {
             return Err("a request needs an image, a thread and a repetition".into());
+        }
+        if let Some(path) = &request.onnx {
+            std::fs::write(path, Weights::read(&request.weights)?.to_onnx(&OnnxOptions::default())?)?;
         }
         let images = read(&request)?;
         let pool = ThreadPoolBuilder::new().num_threads(request.threads).build()?;

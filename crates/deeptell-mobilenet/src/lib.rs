@@ -30,4 +30,4 @@ mod weights;
 pub use architecture::{BLOCKS, BlockSpec};
 pub use model::{MobileNetV3Small, MobileNetV3SmallConfig};
 pub use preprocess::{IMAGENET_MEAN, IMAGENET_STD, PreprocessError, normalize};
-pub use weights::{KNOWN_FILES, KnownFile, NamedTensor, StoredPrecision, Weights, WeightsError};
+pub use weights::{KNOWN_FILES, KnownFile, NamedTensor, OnnxOptions, StoredPrecision, Weights, WeightsError};

@@ -11,7 +11,7 @@ use deeptell_kernels::{Activation, ConvGeometry, FoldedConv, InvertedResidualSta
 use crate::architecture::{BLOCKS, BlockSpec, EMBEDDING_CHANNELS, HIDDEN_CHANNELS, STEM_CHANNELS, squeezed};
 
 /// torchvision's `BatchNorm2d` settings in MobileNetV3; Burn's defaults differ.
-const BATCH_NORM_EPSILON: f64 = 1e-3;
+pub(crate) const BATCH_NORM_EPSILON: f64 = 1e-3;
 const BATCH_NORM_MOMENTUM: f64 = 0.01;
 /// Slope of the hard sigmoid in the squeeze-and-excite gate: `clamp(x / 6 + 0.5, 0, 1)`.
 const GATE_SLOPE: f64 = 1.0 / 6.0;

@@ -3,8 +3,11 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use deeptell_image::RgbImage;
-use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, StoredPrecision, Weights, normalize};
+use deeptell_image::{FaceCrop, RgbImage};
+use deeptell_mobilenet::{
+    IMAGENET_MEAN, IMAGENET_STD, MobileNetV3Small, MobileNetV3SmallConfig, OnnxOptions, StoredPrecision,
+    Weights, normalize,
+};
 
 use crate::hash::sha256;
 use crate::{Error, HeatMap, Manifest, ModelCard, ModelError, ModelInfo, View};
@@ -119,14 +122,90 @@ impl Model {
         card: &ModelCard,
         out: impl AsRef<Path>,
     ) -> Result<String, Error> {
+        let weights = Self::weights(path)?;
+        write_file(out.as_ref(), weights, card, StoredPrecision::Half)
+    }
+
+    /// The weights in the model file `path`, or in the detector that ships when there is none, and
+    /// their card among the notes.
+    fn weights(path: Option<&Path>) -> Result<Weights, Error> {
         let shipped = deeptell_models::DEEPTELL_MNV3S;
         let name = path.map_or_else(|| shipped.file.to_owned(), |path| path.display().to_string());
         let weights = match path {
             Some(path) => Weights::read(path),
             None => Weights::from_bytes(shipped.bytes, shipped.file),
         };
-        let weights = weights.map_err(|e| Error::model(&name, e))?;
-        write_file(out.as_ref(), weights, card, StoredPrecision::Half)
+        weights.map_err(|e| Error::model(&name, e))
+    }
+
+    /// The model file `path`, or the detector that ships when there is none, as a safetensors file
+    /// at another precision. Returns the SHA-256 of the new file.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the file is no model file or `out` cannot be written.
+    pub fn export_safetensors(
+        path: Option<&Path>,
+        out: impl AsRef<Path>,
+        precision: StoredPrecision,
+    ) -> Result<String, Error> {
+        let card = Self::load_or_shipped(path, &Device::flex())?.info.card;
+        write_file(out.as_ref(), Self::weights(path)?, &card, precision)
+    }
+
+    /// The bytes of the model file `path`, or of the detector that ships when there is none, as an
+    /// ONNX file for other runtimes.
+    ///
+    /// Its input `images` is `[batch, 3, size, size]`, its outputs `logits` and `probabilities`
+    /// are `[batch, 1]`. The notes in the file (`metadata_props`) say how a face becomes an image
+    /// and hold the whole card; averaging over the card's views is left to the caller.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the file is no model file.
+    pub fn export_onnx(path: Option<&Path>) -> Result<Vec<u8>, Error> {
+        let card = Self::load_or_shipped(path, &Device::flex())?.info.card;
+        let FaceCrop { size, scale, align } = card.crop;
+        let (mean, deviation) = (IMAGENET_MEAN, IMAGENET_STD);
+        let cut = if align {
+            format!("turned so that its five landmarks lie upright, {scale} times the height of the face")
+        } else {
+            format!("centred on the face box of MTCNN, {scale} times its longer side")
+        };
+        let views: Vec<String> = card
+            .views
+            .iter()
+            .map(|view| {
+                format!("magnified {}{}", view.zoom, if view.mirrored { " and mirrored" } else { "" })
+            })
+            .collect();
+        let json = serde_json::to_string(&card).map_err(|e| Error::model(&card.name, ModelError::Card(e)))?;
+        let metadata = [
+            ("crop", format!("a square {cut}, resized to {size}x{size}")),
+            (
+                "preprocessing",
+                format!(
+                    "RGB values of 0 to 255, channels first: (value / 255 - mean) / deviation, with mean {mean:?} \
+                     and deviation {deviation:?} of the three channels"
+                ),
+            ),
+            (
+                "views",
+                format!(
+                    "the score of a face is the mean logit of these looks at its crop: {}",
+                    views.join("; ")
+                ),
+            ),
+            (
+                "output",
+                "the higher, the more like a manipulated face; `probabilities` is calibrated".to_owned(),
+            ),
+            (Self::CARD_KEY, json),
+        ];
+        let options = OnnxOptions {
+            name: card.name.clone(),
+            calibration: Some([card.calibration.slope, card.calibration.intercept]),
+            metadata: metadata.map(|(key, text)| (key.to_owned(), text)).to_vec(),
+        };
+        Self::weights(path)?.to_onnx(&options).map_err(|e| Error::model(&card.name, e))
     }
 
     /// The card and the file's SHA-256.

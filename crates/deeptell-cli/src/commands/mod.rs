@@ -2,6 +2,7 @@
 
 pub(crate) mod calibrate;
 pub(crate) mod eval;
+pub(crate) mod export;
 pub(crate) mod extract;
 pub(crate) mod faces;
 pub(crate) mod preview;

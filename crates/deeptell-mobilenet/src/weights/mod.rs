@@ -4,6 +4,7 @@
 mod error;
 mod known;
 mod onnx;
+mod onnx_export;
 mod pytorch;
 mod stored;
 
@@ -14,6 +15,7 @@ use burn::tensor::TensorData;
 use burn_store::{BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, bridge};
 pub use error::WeightsError;
 pub use known::{KNOWN_FILES, KnownFile};
+pub use onnx_export::OnnxOptions;
 pub use stored::StoredPrecision;
 
 use crate::MobileNetV3Small;

@@ -3,7 +3,9 @@ use std::io::Write as _;
 use std::path::Path;
 
 use burn::tensor::Device;
-use deeptell_mobilenet::{MobileNetV3SmallConfig, NamedTensor, StoredPrecision, Weights, WeightsError};
+use deeptell_mobilenet::{
+    MobileNetV3SmallConfig, NamedTensor, OnnxOptions, StoredPrecision, Weights, WeightsError,
+};
 use onnx_ir::{GraphProto, Message as _, ModelProto, NodeProto, TensorProto};
 
 use crate::{generated, input, relative_error, values};
@@ -254,4 +256,60 @@ fn numbers_that_are_none_are_refused_by_name() {
 fn a_folded_network_cannot_be_stored_for_training() {
     let folded = generated(1, &Device::flex()).folded();
     assert!(matches!(Weights::of(&folded), Err(WeightsError::Folded { .. })));
+}
+
+#[test]
+fn an_exported_onnx_file_holds_the_whole_network() {
+    let device = Device::flex();
+    let network = generated(1, &device);
+    let weights = Weights::of(&network).unwrap();
+    let options = OnnxOptions {
+        name: "test".into(),
+        calibration: Some([2.0, -0.5]),
+        metadata: vec![("preprocessing".into(), "as ImageNet".into())],
+    };
+    let bytes = weights.to_onnx(&options).unwrap();
+
+    // Our own reader finds every tensor again, and the network they make is the same.
+    let read = Weights::from_bytes(&bytes, "exported.onnx").unwrap();
+    let mut again = MobileNetV3SmallConfig::new(1).init(&device);
+    read.load_into(&mut again).unwrap();
+    let x = input([2, 3, 64, 64], &device);
+    assert_eq!(values(again.forward(x.clone())), values(network.forward(x)));
+
+    // The graph is whole: every input of a node is made before it is used.
+    let model = ModelProto::parse_from_bytes(&bytes).unwrap();
+    assert_eq!((model.ir_version, model.opset_import[0].version), (8, 17));
+    assert_eq!(model.metadata_props[0].value, "as ImageNet");
+    let graph = model.graph.unwrap();
+    let mut known: std::collections::HashSet<&str> =
+        graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    assert!(known.insert(&graph.input[0].name));
+    for node in &graph.node {
+        for input in &node.input {
+            assert!(known.contains(input.as_str()), "{} reads {input}, which nobody makes", node.name);
+        }
+        assert!(known.insert(&node.output[0]), "{} is made twice", node.output[0]);
+    }
+    let outputs: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
+    assert_eq!(outputs, ["logits", "probabilities"]);
+    assert!(outputs.iter().all(|output| known.contains(output)));
+    // 34 convolutions with a normalisation, and two in each of nine gates.
+    let count = |operator: &str| graph.node.iter().filter(|node| node.op_type == operator).count();
+    assert_eq!((count("Conv"), count("BatchNormalization"), count("HardSigmoid")), (34 + 18, 34, 9));
+}
+
+#[test]
+fn what_is_no_whole_network_is_not_exported() {
+    let mut weights = Weights::of(&generated(1, &Device::flex())).unwrap();
+    let extra = NamedTensor { name: "extra".into(), shape: vec![1], values: vec![0.0] };
+    weights.tensors.push(extra);
+    let refused = weights.to_onnx(&OnnxOptions::default());
+    assert!(matches!(refused, Err(WeightsError::UnknownTensor { name }) if name == "extra"));
+    weights.tensors.pop();
+    let gone = weights.tensors.pop().unwrap();
+    let refused = weights.to_onnx(&OnnxOptions::default());
+    assert!(matches!(refused, Err(WeightsError::MissingTensor { name }) if name == gone.name));
+    weights.tensors.push(NamedTensor { shape: vec![gone.values.len(), 1, 1, 1, 1], ..gone });
+    assert!(matches!(weights.to_onnx(&OnnxOptions::default()), Err(WeightsError::Shape { .. })));
 }
