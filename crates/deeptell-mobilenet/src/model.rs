@@ -1,5 +1,5 @@
 use burn::config::Config;
-use burn::module::{Module, Param};
+use burn::module::{Module, Param, ParamId, list_param_ids};
 use burn::nn::Initializer;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig, PaddingConfig2d};
@@ -53,6 +53,7 @@ impl MobileNetV3SmallConfig {
             dropout: DropoutConfig::new(self.dropout).init(),
             classifier: linear(HIDDEN_CHANNELS, self.classes),
             stack: None,
+            use_kernels: true,
         }
     }
 }
@@ -71,6 +72,9 @@ pub struct MobileNetV3Small {
     /// Everything before the pooling as the kernels run it, once folded on a device that has them.
     #[module(skip)]
     stack: Option<InvertedResidualStack>,
+    /// Whether the kernels run where the device has them.
+    #[module(skip)]
+    use_kernels: bool,
 }
 
 impl MobileNetV3Small {
@@ -104,14 +108,18 @@ impl MobileNetV3Small {
         if let Some(stack) = self.stack_for(&input) {
             return stack.features(input);
         }
-        let stem = self.stem.forward(input);
-        let trunk = self.blocks.iter().fold(stem, |x, block| block.forward(x));
-        self.last.forward(trunk)
+        let fused = self.runs_kernels(&input);
+        let stem = self.stem.forward(input, fused);
+        let trunk = self.blocks.iter().fold(stem, |x, block| block.forward(x, fused));
+        self.last.forward(trunk, fused)
     }
 
     fn stack_for(&self, input: &Tensor<4>) -> Option<&InvertedResidualStack> {
-        let device = input.device();
-        self.stack.as_ref().filter(|_| kernels::supports(&device) && !device.is_autodiff())
+        self.stack.as_ref().filter(|_| self.runs_kernels(input) && !input.device().is_autodiff())
+    }
+
+    fn runs_kernels(&self, input: &Tensor<4>) -> bool {
+        self.use_kernels && kernels::supports(&input.device())
     }
 
     /// The output of every stage, torchvision's `features.0` to `features.12`, for comparing
@@ -121,11 +129,12 @@ impl MobileNetV3Small {
     /// - input: `[N, 3, H, W]`
     /// - result: 13 tensors `[N, C, h, w]`
     pub fn stages(&self, input: Tensor<4>) -> Vec<Tensor<4>> {
-        let mut stages = vec![self.stem.forward(input)];
+        let fused = self.runs_kernels(&input);
+        let mut stages = vec![self.stem.forward(input, fused)];
         for block in &self.blocks {
-            stages.push(block.forward(stages[stages.len() - 1].clone()));
+            stages.push(block.forward(stages[stages.len() - 1].clone(), fused));
         }
-        stages.push(self.last.forward(stages[stages.len() - 1].clone()));
+        stages.push(self.last.forward(stages[stages.len() - 1].clone(), fused));
         stages
     }
 
@@ -205,6 +214,26 @@ impl MobileNetV3Small {
         Self { stem, blocks, last, stack, ..self }
     }
 
+    /// The same network by Burn's own operations on every device: slower on the CPU, and what the
+    /// kernels are compared with.
+    #[must_use]
+    pub fn without_kernels(self) -> Self {
+        Self { use_kernels: false, ..self }
+    }
+
+    /// The parameters of each layer or block, from the input to the output: the stem, the
+    /// [blocks](BLOCKS), the last convolution, the two linear layers.
+    pub fn layers(&self) -> Vec<Vec<ParamId>> {
+        let mut layers = vec![list_param_ids(&self.stem)];
+        layers.extend(self.blocks.iter().map(list_param_ids));
+        layers.extend([
+            list_param_ids(&self.last),
+            list_param_ids(&self.hidden),
+            list_param_ids(&self.classifier),
+        ]);
+        layers
+    }
+
     /// Number of trainable values. (`num_params` counts running statistics as well.)
     pub fn parameter_count(&self) -> usize {
         let statistics =
@@ -261,8 +290,8 @@ impl ConvNormActivation {
 
     /// - x: `[N, input, H, W]`
     /// - result: `[N, output, H/stride, W/stride]`, rounded up
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        if kernels::supports(&x.device()) { self.forward_fused(x) } else { self.forward_plain(x) }
+    fn forward(&self, x: Tensor<4>, fused: bool) -> Tensor<4> {
+        if fused { self.forward_fused(x) } else { self.forward_plain(x) }
     }
 
     fn forward_plain(&self, x: Tensor<4>) -> Tensor<4> {
@@ -417,18 +446,18 @@ impl InvertedResidual {
 
     /// - x: `[N, input, H, W]`
     /// - result: `[N, output, H/stride, W/stride]`, rounded up
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    fn forward(&self, x: Tensor<4>, fused: bool) -> Tensor<4> {
         let shortcut = self.residual.then(|| x.clone());
         let x = match &self.expand {
-            Some(expand) => expand.forward(x),
+            Some(expand) => expand.forward(x, fused),
             None => x,
         };
-        let x = self.depthwise.forward(x);
+        let x = self.depthwise.forward(x, fused);
         let x = match &self.squeeze_excite {
             Some(gate) => gate.forward(x),
             None => x,
         };
-        let x = self.project.forward(x);
+        let x = self.project.forward(x, fused);
         match shortcut {
             Some(shortcut) => x + shortcut,
             None => x,
