@@ -1,10 +1,11 @@
 //! The `deeptell` command: scan, serve, faces, extract, split, preview, train, calibrate, eval,
-//! export, weights.
+//! compare, export, weights.
 
 #![expect(clippy::print_stderr, reason = "a command speaks to its user")]
 
 mod calibration;
 mod commands;
+mod detector;
 mod device;
 mod distortion;
 mod face_finder;
@@ -59,6 +60,7 @@ enum Command {
     Train(commands::train::Args),
     Calibrate(commands::calibrate::Args),
     Eval(commands::eval::Args),
+    Compare(commands::compare::Args),
     Export(commands::export::Args),
     Faces(commands::faces::Args),
     Weights(commands::weights::Args),
@@ -104,6 +106,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Train(args) => commands::train::run(&args),
         Command::Calibrate(args) => commands::calibrate::run(&args),
         Command::Eval(args) => commands::eval::run(&args),
+        Command::Compare(args) => commands::compare::run(&args),
         Command::Export(args) => commands::export::run(&args),
         Command::Faces(args) => commands::faces::run(&args),
         Command::Weights(args) => commands::weights::run(&args),

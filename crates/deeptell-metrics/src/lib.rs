@@ -38,6 +38,7 @@ mod error;
 mod groups;
 mod input;
 mod operating_point;
+mod paired;
 mod precision_recall;
 mod probability;
 mod ranking;
@@ -53,6 +54,7 @@ pub use groups::{GroupMeans, mean_by_group};
 pub use operating_point::{
     EqualErrorRate, OperatingPoint, equal_error_rate, operating_point_at_fpr, tpr_at_fpr,
 };
+pub use paired::{AucComparison, compare_auc};
 pub use precision_recall::average_precision;
 pub use probability::{brier_score, log_loss};
 pub use reliability::{ReliabilityBin, expected_calibration_error, reliability_bins};

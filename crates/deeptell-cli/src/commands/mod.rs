@@ -1,6 +1,7 @@
 //! One module a command: its arguments and what it does.
 
 pub(crate) mod calibrate;
+pub(crate) mod compare;
 pub(crate) mod eval;
 pub(crate) mod export;
 pub(crate) mod extract;

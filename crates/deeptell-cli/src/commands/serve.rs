@@ -1,11 +1,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
 
 use anyhow::Context as _;
-use deeptell::{Detector, ScanOptions};
 use deeptell_serve::Settings;
 
-use crate::device::DeviceName;
+use crate::detector::DetectorArgs;
 use crate::output::say;
 use crate::{Outcome, interrupt};
 
@@ -45,18 +43,8 @@ pub(crate) struct Args {
     /// Results that are remembered, in memory.
     #[arg(long, default_value_t = 32, value_name = "N")]
     history: usize,
-    /// Frames to look at, spread evenly over a video.
-    #[arg(long, default_value_t = ScanOptions::default().frames)]
-    frames: usize,
-    /// Smallest face to look for, in pixels of the frame.
-    #[arg(long, default_value_t = ScanOptions::default().min_face, value_name = "PIXELS")]
-    min_face: f32,
-    /// Model file [default: the detector that ships with deeptell].
-    #[arg(long, value_name = "FILE")]
-    model: Option<PathBuf>,
-    /// Where to compute.
-    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
-    device: DeviceName,
+    #[command(flatten)]
+    detector: DetectorArgs,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
@@ -66,17 +54,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         waiting: args.waiting,
         history: args.history,
         max_upload_bytes: args.max_upload * 1_000_000,
-        scan: ScanOptions { frames: args.frames, min_face: args.min_face, ..ScanOptions::default() },
+        scan: args.detector.options(),
         ..Settings::new(std::env::temp_dir())
     };
     settings.check()?;
-    let device = args.device.open()?;
-    let detector = match &args.model {
-        Some(path) => Detector::load(path, &device)?,
-        None => Detector::shipped(&device)?,
-    };
-    #[cfg(unix)]
-    let detector = detector.isolated_by(&crate::isolation::decoder()?);
+    let detector = args.detector.open(false)?;
 
     let wanted = SocketAddr::new(args.address, args.port);
     let listener = TcpListener::bind(wanted)

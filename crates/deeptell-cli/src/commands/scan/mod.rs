@@ -10,11 +10,11 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use deeptell::{Detector, Model, Report, ScanOptions, Verdict};
+use deeptell::{Detector, Report, ScanOptions, Verdict};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::device::DeviceName;
+use crate::detector::DetectorArgs;
 use crate::output::say;
 use crate::progress::Progress;
 use crate::{Outcome, interrupt, output};
@@ -54,18 +54,8 @@ pub(crate) struct Args {
     /// Write a self-contained HTML page for each input, and an index, into this folder.
     #[arg(long, value_name = "DIR")]
     html: Option<PathBuf>,
-    /// Frames to look at, spread evenly over a video.
-    #[arg(long, default_value_t = ScanOptions::default().frames)]
-    frames: usize,
-    /// Smallest face to look for, in pixels of the frame.
-    #[arg(long, default_value_t = ScanOptions::default().min_face, value_name = "PIXELS")]
-    min_face: f32,
-    /// Model file [default: the detector that ships with deeptell].
-    #[arg(long, value_name = "FILE")]
-    model: Option<PathBuf>,
-    /// Where to compute.
-    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
-    device: DeviceName,
+    #[command(flatten)]
+    detector: DetectorArgs,
     /// Lift what protects from hostile files: bounds on formats, sizes and decoding time, and the
     /// process of its own that each file is decoded in.
     #[arg(long)]
@@ -110,17 +100,9 @@ struct Failure<'a> {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let quiet = takes_standard_output(args)?;
-    let device = args.device.open()?;
-    let detector = Detector::new(Model::load_or_shipped(args.model.as_deref(), &device)?, &device)?;
-    #[cfg(unix)]
-    let detector = if args.trusted { detector } else { detector.isolated_by(&crate::isolation::decoder()?) };
-    let options = ScanOptions {
-        frames: args.frames,
-        min_face: args.min_face,
-        untrusted: !args.trusted,
-        pictures: args.html.is_some(),
-        ..ScanOptions::default()
-    };
+    let detector = args.detector.open(args.trusted)?;
+    let options =
+        ScanOptions { untrusted: !args.trusted, pictures: args.html.is_some(), ..args.detector.options() };
     options.check()?;
     let inputs = inputs::files(&args.inputs, std::io::stdin().lock())?;
 

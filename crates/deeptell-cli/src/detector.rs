@@ -1,0 +1,43 @@
+//! The detector as the commands that judge files take it.
+
+use std::path::PathBuf;
+
+use deeptell::{Detector, Model, ScanOptions};
+
+use crate::device::DeviceName;
+
+/// Which detector looks, where, and how closely.
+#[derive(clap::Args)]
+pub(crate) struct DetectorArgs {
+    /// Frames to look at, spread evenly over a video.
+    #[arg(long, default_value_t = ScanOptions::default().frames)]
+    frames: usize,
+    /// Smallest face to look for, in pixels of the frame.
+    #[arg(long, default_value_t = ScanOptions::default().min_face, value_name = "PIXELS")]
+    min_face: f32,
+    /// Model file [default: the detector that ships with deeptell].
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    device: DeviceName,
+}
+
+impl DetectorArgs {
+    /// The detector, which decodes videos in this process if they are `trusted`, else, where the
+    /// system can, in a process of their own.
+    pub(crate) fn open(&self, trusted: bool) -> anyhow::Result<Detector> {
+        let device = self.device.open()?;
+        let detector = Detector::new(Model::load_or_shipped(self.model.as_deref(), &device)?, &device)?;
+        #[cfg(unix)]
+        let detector = if trusted { detector } else { detector.isolated_by(&crate::isolation::decoder()?) };
+        #[cfg(not(unix))]
+        let _ = trusted;
+        Ok(detector)
+    }
+
+    /// What to look for in each file.
+    pub(crate) fn options(&self) -> ScanOptions {
+        ScanOptions { frames: self.frames, min_face: self.min_face, ..ScanOptions::default() }
+    }
+}
