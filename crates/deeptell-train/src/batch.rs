@@ -11,6 +11,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use crate::cutout::Part;
 use crate::order::Unit;
 use crate::{TrainConfig, TrainError};
 
@@ -152,8 +153,20 @@ impl<'a> Loader<'a> {
             return Ok(vec![(face(index)?.0, is_fake(index))]);
         };
         let rng = |purpose| generator(config.seed, purpose, [epoch as u64, position as u64]);
+        let mut cutout = rng("cutout");
+        let covered =
+            cutout.random_bool(config.cutout_probability).then(|| (Part::draw(&mut cutout), cutout.random()));
+        let cover = |image: &mut RgbImage, landmarks: Option<&Landmarks>| {
+            if let (Some((part, colour)), Some(landmarks)) = (covered, landmarks) {
+                part.cover(image, landmarks, colour);
+            }
+        };
         let mut pictures = match unit {
-            Unit::Single(index) => vec![(face(index)?.0, is_fake(index))],
+            Unit::Single(index) => {
+                let (mut image, landmarks) = face(index)?;
+                cover(&mut image, landmarks.as_ref());
+                vec![(image, is_fake(index))]
+            }
             Unit::Triple { real, fake } => {
                 let mut pictures = Vec::with_capacity(3);
                 let (image, landmarks) = face(real)?;
@@ -165,11 +178,15 @@ impl<'a> Loader<'a> {
                     Some(blend) => pictures.extend([(blend.real, false), (blend.image, true)]),
                     None => pictures.push((image, false)),
                 }
+                for (image, _) in &mut pictures {
+                    cover(image, landmarks.as_ref());
+                }
                 if let Some(fake) = fake {
-                    let (image, _) = face(fake)?;
+                    let (image, landmarks) = face(fake)?;
                     let mut rng = rng("disguise");
                     let disguised = rng.random_bool(config.disguise_probability);
-                    let image = if disguised { config.blend.disguise(&image, &mut rng)? } else { image };
+                    let mut image = if disguised { config.blend.disguise(&image, &mut rng)? } else { image };
+                    cover(&mut image, landmarks.as_ref());
                     pictures.push((image, true));
                 }
                 pictures
@@ -233,6 +250,41 @@ mod tests {
         };
         assert_eq!(load(&config), recompress(&picture, VideoCodec::H264, 40).unwrap());
         assert_eq!(load(&TrainConfig { codec_probability: 0.0, ..config }), picture);
+    }
+
+    #[test]
+    fn all_pictures_of_a_triple_lose_the_same_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("face.png");
+        RgbImage::from_pixel(160, 160, image::Rgb([90, 120, 60])).save(&path).unwrap();
+        let face = [(55.0, 65.0), (105.0, 65.0), (80.0, 95.0), (60.0, 122.0), (100.0, 122.0)];
+        let landmarks = Some(Landmarks::from_points(face.map(|(x, y)| Point::new(x, y))));
+        let real = Sample { landmarks, ..Sample::new(&path, Label::Real, "a") };
+        let fake = Sample { landmarks, ..Sample::new(&path, Label::Fake, "a") };
+        let config = TrainConfig {
+            augmentation: Augmentation::none(),
+            disguise_probability: 0.0,
+            cutout_probability: 1.0,
+            ..TrainConfig::default()
+        };
+        let crop = FaceCrop { size: 160, ..FaceCrop::default() };
+        let loader = Loader { samples: &[&real, &fake], crop: &crop, training: Some((&config, 1)) };
+        let triple = loader.load(Unit::Triple { real: 0, fake: Some(1) }, 0).unwrap();
+        let holes: Vec<Vec<bool>> = triple
+            .iter()
+            .map(|(image, _)| {
+                let background = *image.get_pixel(0, 159);
+                image.pixels().map(|pixel| *pixel != background).collect()
+            })
+            .collect();
+        // The fake is one colour but for the hole; the real face and its blend may differ within it.
+        assert!(holes[2].iter().filter(|hole| **hole).count() > 100);
+        let colours: Vec<_> =
+            holes[2].iter().enumerate().filter(|(_, hole)| **hole).map(|(at, _)| at).collect();
+        for (image, _) in &triple {
+            let pixels: Vec<_> = image.pixels().collect();
+            assert!(colours.iter().all(|&at| pixels[at] == triple[2].0.pixels().nth(colours[0]).unwrap()));
+        }
     }
 
     #[test]

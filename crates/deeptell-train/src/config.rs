@@ -4,7 +4,7 @@ use deeptell_data::{Augmentation, SelfBlend};
 use deeptell_image::FaceCrop;
 use serde::{Deserialize, Serialize};
 
-use crate::TrainError;
+use crate::{Schedule, TrainError};
 
 /// In which order an epoch goes through the training samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,15 @@ pub struct TrainConfig {
     pub warmup: f64,
     /// Rate at the end of the cosine, over the peak, `0..=1`.
     pub final_learning_rate: f64,
+    /// The way from the peak to the last rate.
+    pub schedule: Schedule,
+    /// Rate of a layer over that of the next one towards the output, above 0 and at most 1: below
+    /// 1, layers far from the output keep more of what they knew (Howard and Ruder 2018, "Universal
+    /// Language Model Fine-tuning", section 3.2).
+    pub layer_decay: f64,
+    /// Epochs without a better AUC on the validation split after which the run ends; absent: it
+    /// goes through all of them.
+    pub patience: Option<usize>,
     /// Decoupled weight decay of `AdamW`.
     pub weight_decay: f32,
     /// Largest norm of the gradient of one tensor; absent: no clipping.
@@ -63,6 +72,10 @@ pub struct TrainConfig {
     pub crop: FaceCrop,
     /// What training pictures go through.
     pub augmentation: Augmentation,
+    /// How often an eye, the nose or the mouth is covered, the same in all pictures of a unit, so
+    /// that no single part of a face decides (Das et al. 2021, "Towards Solving the `DeepFake`
+    /// Problem: Face-Cutout", section 3); 0 to 1. Pictures without landmarks stay as they are.
+    pub cutout_probability: f64,
     /// How often the pictures of a unit end as a keyframe of H.264 and are decoded again, after all
     /// of the augmentation; 0 to 1. It takes an FFmpeg with libx264.
     pub codec_probability: f64,
@@ -89,6 +102,9 @@ impl Default for TrainConfig {
             learning_rate: 6e-4,
             warmup: 0.05,
             final_learning_rate: 0.02,
+            schedule: Schedule::default(),
+            layer_decay: 1.0,
+            patience: None,
             weight_decay: 1e-2,
             gradient_clip: None,
             average_decay: Some(0.995),
@@ -98,6 +114,7 @@ impl Default for TrainConfig {
             dropout: 0.2,
             crop: FaceCrop::default(),
             augmentation: Augmentation::default(),
+            cutout_probability: 0.0,
             codec_probability: 0.0,
             codec_crf: [18, 35],
             blend: SelfBlend::default(),
@@ -160,6 +177,9 @@ impl TrainConfig {
             ("dropout", unit(self.dropout), "at least 0 and below 1"),
             ("swap_probability", (0.0..=1.0).contains(&self.swap_probability), "0 to 1"),
             ("disguise_probability", (0.0..=1.0).contains(&self.disguise_probability), "0 to 1"),
+            ("layer_decay", self.layer_decay > 0.0 && self.layer_decay <= 1.0, "above 0 and at most 1"),
+            ("patience", self.patience != Some(0), "1 or more, or absent"),
+            ("cutout_probability", (0.0..=1.0).contains(&self.cutout_probability), "0 to 1"),
             ("codec_probability", (0.0..=1.0).contains(&self.codec_probability), "0 to 1"),
             (
                 "codec_crf",

@@ -1,7 +1,23 @@
 use std::f64::consts::PI;
 
-/// Linear warm-up from 0 to the peak, then half a cosine down (Loshchilov and Hutter 2017,
-/// "SGDR", equation 5, without restarts).
+use serde::{Deserialize, Serialize};
+
+/// How the learning rate falls after the warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// Half a cosine down (Loshchilov and Hutter 2017, "SGDR", equation 5, without restarts).
+    #[default]
+    Cosine,
+    /// The peak for three quarters of all steps, then a line down (Shiohara and Yamasaki 2022,
+    /// section 4.1).
+    FlatThenLinear,
+}
+
+/// Part of the steps after which [`Schedule::FlatThenLinear`] falls.
+const FLAT: f64 = 0.75;
+
+/// Linear warm-up from 0 to the peak, then down as the schedule says.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LearningRate {
     /// Highest rate.
@@ -12,6 +28,8 @@ pub struct LearningRate {
     pub warmup: f64,
     /// Number of steps in all.
     pub steps: usize,
+    /// The way down.
+    pub schedule: Schedule,
 }
 
 impl LearningRate {
@@ -22,10 +40,16 @@ impl LearningRate {
         if done <= warm {
             return self.peak * done / warm;
         }
-        let rest = (self.steps as f64 - warm).max(1.0);
-        let progress = ((done - warm) / rest).min(1.0);
-        let cosine = 0.5 * (1.0 + (PI * progress).cos());
-        self.peak * (self.last + (1.0 - self.last) * cosine)
+        let from = match self.schedule {
+            Schedule::Cosine => warm,
+            Schedule::FlatThenLinear => warm.max(FLAT * self.steps as f64),
+        };
+        let progress = ((done - from) / (self.steps as f64 - from).max(1.0)).clamp(0.0, 1.0);
+        let left = match self.schedule {
+            Schedule::Cosine => 0.5 * (1.0 + (PI * progress).cos()),
+            Schedule::FlatThenLinear => 1.0 - progress,
+        };
+        self.peak * (self.last + (1.0 - self.last) * left)
     }
 }
 
@@ -35,7 +59,7 @@ mod tests {
 
     #[test]
     fn climbs_then_falls_to_the_last_rate() {
-        let rate = LearningRate { peak: 1.0, last: 0.1, warmup: 0.1, steps: 100 };
+        let rate = LearningRate { peak: 1.0, last: 0.1, warmup: 0.1, steps: 100, schedule: Schedule::Cosine };
         assert!((rate.at(0) - 0.1).abs() < 1e-12);
         assert!((rate.at(9) - 1.0).abs() < 1e-12);
         assert!((rate.at(54) - 0.55).abs() < 1e-12);
@@ -45,8 +69,22 @@ mod tests {
     }
 
     #[test]
+    fn stays_flat_then_falls_in_a_line() {
+        let schedule = Schedule::FlatThenLinear;
+        let rate = LearningRate { peak: 1.0, last: 0.2, warmup: 0.1, steps: 100, schedule };
+        assert!((rate.at(4) - 0.5).abs() < 1e-12);
+        assert!((9..75).all(|step| rate.at(step) == 1.0));
+        // Half of the way from step 75 to step 100.
+        assert!((rate.at(86) - (0.2 + 0.8 * 13.0 / 25.0)).abs() < 1e-12);
+        assert!((rate.at(99) - 0.2).abs() < 1e-12);
+        assert_eq!(rate.at(500), rate.at(99));
+    }
+
+    #[test]
     fn one_step_and_no_warmup_are_fine() {
-        let rate = LearningRate { peak: 2.0, last: 0.0, warmup: 0.0, steps: 1 };
-        assert!(rate.at(0).is_finite());
+        for schedule in [Schedule::Cosine, Schedule::FlatThenLinear] {
+            let rate = LearningRate { peak: 2.0, last: 0.0, warmup: 0.0, steps: 1, schedule };
+            assert!(rate.at(0).is_finite());
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use burn::grad_clipping::GradientClippingConfig;
 use burn::module::Module as _;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use deeptell_data::{Sample, Split, sha256_of_bytes};
 use deeptell_metrics::roc_auc;
 use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, StoredPrecision, Weights, normalize};
@@ -134,6 +134,7 @@ pub fn train(
         last: config.final_learning_rate,
         warmup: config.warmup,
         steps: plan.steps * config.epochs,
+        schedule: config.schedule,
     };
     on_event(Event::Started {
         epochs_done: session.state.epoch,
@@ -143,7 +144,7 @@ pub fn train(
         pos_weight,
     });
 
-    while session.state.epoch < config.epochs {
+    while session.state.epoch < config.epochs && !session.is_out_of_patience(config) {
         let epoch = session.state.epoch + 1;
         let began = Instant::now();
         let Some(train_loss) = session.train_epoch(
@@ -327,14 +328,34 @@ impl Session {
             let loss = binary_cross_entropy_with_logits(logits, targets, pos_weight);
             let value = f64::from(loss.clone().into_scalar::<f32>());
             if value.is_finite() {
-                let gradients = GradientsParams::from_grads(loss.backward(), &self.network);
-                self.network = self.optimizer.step(rate, self.network.clone(), gradients);
+                self.update(loss.backward(), rate, config.layer_decay);
                 if let Some(average) = &mut self.average {
                     average.update(&self.network.valid());
                 }
             }
             Ok(value)
         })
+    }
+
+    /// Whether the last best epoch is too long ago.
+    fn is_out_of_patience(&self, config: &TrainConfig) -> bool {
+        let waited = self.state.best.map_or(0, |(epoch, _)| self.state.epoch - epoch);
+        config.patience.is_some_and(|patience| waited >= patience)
+    }
+
+    /// One update of the weights, each layer at its rate.
+    fn update(&mut self, mut gradients: Gradients, rate: f64, layer_decay: f64) {
+        if layer_decay == 1.0 {
+            let gradients = GradientsParams::from_grads(gradients, &self.network);
+            self.network = self.optimizer.step(rate, self.network.clone(), gradients);
+            return;
+        }
+        let mut rate = rate;
+        for layer in self.network.layers().into_iter().rev() {
+            let gradients = GradientsParams::from_params(&mut gradients, &self.network, &layer);
+            self.network = self.optimizer.step(rate, self.network.clone(), gradients);
+            rate *= layer_decay;
+        }
     }
 
     /// The network that is validated and kept: the moving average, or the weights themselves.

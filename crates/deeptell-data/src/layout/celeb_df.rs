@@ -42,24 +42,31 @@ pub(super) fn scan(root: &Path) -> Result<Listing, DataError> {
     Ok(Listing { listed_in: list, listed: tested.len(), samples, missing })
 }
 
-/// `id1_0007` is person id1; `id1_id0_0007` is clip 7 of id1 with the face of id0; `00170` says nothing.
 fn sample(path: PathBuf, folder: &str, label: Label) -> Sample {
     let name = stem(&path);
-    let parts: Vec<&str> = name.split('_').collect();
-    let is_person = |part: &str| part.strip_prefix("id").is_some_and(|n| n.parse::<u32>().is_ok());
-    let (people, clip) = match (label, parts.as_slice()) {
-        (Label::Real, [person, _]) if is_person(person) => (vec![*person], name.clone()),
-        (Label::Fake, [target, donor, clip]) if is_person(target) && is_person(donor) => {
-            (vec![*target, *donor], format!("{target}_{clip}"))
-        }
-        _ => (Vec::new(), name.clone()),
-    };
+    let (source, identities) = people(&name, label);
     Sample {
         video: Some(format!("celeb-df/{folder}/{name}")),
         dataset: Some("Celeb-DF".to_owned()),
-        identities: people.into_iter().map(|person| format!("celeb-df/{person}")).collect(),
-        ..Sample::new(path, label, format!("celeb-df/{clip}"))
+        identities,
+        ..Sample::new(path, label, source)
     }
+}
+
+/// Source and people. `id1_0007` is person id1; `id1_id0_0007` is clip 7 of id1 with the face of
+/// id0; `00170` says nothing.
+pub(super) fn people(name: &str, label: Label) -> (String, Vec<String>) {
+    let parts: Vec<&str> = name.split('_').collect();
+    let is_person = |part: &str| part.strip_prefix("id").is_some_and(|n| n.parse::<u32>().is_ok());
+    let (people, clip) = match (label, parts.as_slice()) {
+        (Label::Real, [person, _]) if is_person(person) => (vec![*person], name.to_owned()),
+        (Label::Fake, [target, donor, clip]) if is_person(target) && is_person(donor) => {
+            (vec![*target, *donor], format!("{target}_{clip}"))
+        }
+        _ => (Vec::new(), name.to_owned()),
+    };
+    let identities = people.into_iter().map(|person| format!("celeb-df/{person}")).collect();
+    (format!("celeb-df/{clip}"), identities)
 }
 
 /// Lines of a digit, 1 for real and 0 for fake, and a path below the root. No header.

@@ -87,7 +87,7 @@ fn sample(path: PathBuf, compression: &Path, set: &str, label: Label) -> Result<
 }
 
 /// `071` is a video, `071_054` is video 071 with the face of video 054. One person a video.
-fn pair(name: &str, label: Label) -> Option<(String, Vec<String>)> {
+pub(super) fn pair(name: &str, label: Label) -> Option<(String, Vec<String>)> {
     let ids: Vec<&str> = name.split('_').collect();
     let expected = if label.is_fake() { 2 } else { 1 };
     let known = ids.len() == expected && ids.iter().all(|id| !id.is_empty());
@@ -95,7 +95,7 @@ fn pair(name: &str, label: Label) -> Option<(String, Vec<String>)> {
 }
 
 /// `01__walking` is actor 01, `01_02__walking__ABCDEFGH` is that scene with the face of actor 02.
-fn actors(name: &str, label: Label) -> Option<(String, Vec<String>)> {
+pub(super) fn actors(name: &str, label: Label) -> Option<(String, Vec<String>)> {
     let mut parts = name.split("__");
     let (people, scene) = (parts.next()?, parts.next()?);
     let people: Vec<&str> = people.split('_').collect();

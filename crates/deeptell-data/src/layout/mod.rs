@@ -2,6 +2,7 @@
 
 mod celeb_df;
 mod crop_table;
+mod deepfake_bench;
 mod dfdc;
 mod face_forensics;
 mod folders;
@@ -61,6 +62,14 @@ pub enum Layout {
     ///
     /// Source is the video itself, or `original` for a fake. Its `split` is kept.
     Dfdc,
+    /// `DeepfakeBench` (Yan et al., `NeurIPS` 2023): lists `DATASET.json`, at the root or in
+    /// `dataset_json`, that nest data set, class, split, optionally compression, and video, each
+    /// with its label and its frames as paths below the root.
+    ///
+    /// Sources and people are those of the data set's own names for `FaceForensics++`,
+    /// `DeepFakeDetection` and Celeb-DF; elsewhere each video is its own source. The class of a fake
+    /// is its method.
+    DeepfakeBench,
     /// Crops with a table `index.csv` or `metadata.csv`: columns `file`, `split`, `label` and
     /// optionally `source`, any others kept in `extra`; the files at `SPLIT/LABEL/FILE`, or at
     /// `FILE` below the root.
@@ -76,6 +85,7 @@ impl fmt::Display for Layout {
             Self::CelebDf => "Celeb-DF",
             Self::FaceForensics => "FaceForensics++",
             Self::Dfdc => "DFDC",
+            Self::DeepfakeBench => "DeepfakeBench",
             Self::CropTable => "crop table",
         })
     }
@@ -116,8 +126,9 @@ type Check = fn(&Path) -> Result<bool, DataError>;
 pub fn detect_layout(root: impl AsRef<Path>) -> Result<Layout, DataError> {
     let root = root.as_ref();
     fs::read_dir(root).map_err(DataError::io(root))?;
-    let checks: [(Layout, Check); 5] = [
+    let checks: [(Layout, Check); 6] = [
         (Layout::CropTable, |root| Ok(crop_table::table_of(root).is_some())),
+        (Layout::DeepfakeBench, |root| Ok(!deepfake_bench::lists(root)?.is_empty())),
         (Layout::CelebDf, |root| Ok(celeb_df::is_at(root))),
         (Layout::FaceForensics, |root| Ok(face_forensics::is_at(root))),
         (Layout::Dfdc, |root| Ok(!dfdc::metadata_files(root)?.is_empty())),
@@ -170,6 +181,7 @@ pub fn scan_layout(root: impl AsRef<Path>, layout: Layout) -> Result<Listing, Da
         Layout::CelebDf => celeb_df::scan(root),
         Layout::FaceForensics => face_forensics::scan(root),
         Layout::Dfdc => dfdc::scan(root),
+        Layout::DeepfakeBench => deepfake_bench::scan(root),
         Layout::CropTable => crop_table::scan(root),
     }?;
     if listing.samples.is_empty() && listing.missing.is_empty() {

@@ -1,0 +1,86 @@
+//! Covering one part of a face.
+
+use deeptell_image::{Landmarks, Point, RgbImage};
+use image::Rgb;
+use rand::{Rng, RngExt as _};
+
+/// What can be covered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    LeftEye,
+    RightEye,
+    Nose,
+    Mouth,
+}
+
+impl Part {
+    pub(crate) fn draw(rng: &mut impl Rng) -> Self {
+        [Self::LeftEye, Self::RightEye, Self::Nose, Self::Mouth][rng.random_range(0..4)]
+    }
+
+    /// Covers the part with an ellipse of one colour; what lies outside of the picture is left out.
+    pub(crate) fn cover(self, image: &mut RgbImage, landmarks: &Landmarks, colour: [u8; 3]) {
+        let Landmarks { left_eye, right_eye, nose, mouth_left, mouth_right } = *landmarks;
+        let unit = (right_eye.x - left_eye.x).hypot(right_eye.y - left_eye.y);
+        let mouth = Point::new(0.5 * (mouth_left.x + mouth_right.x), 0.5 * (mouth_left.y + mouth_right.y));
+        // Half axes over the distance of the eyes.
+        let (centre, half) = match self {
+            Self::LeftEye => (left_eye, [0.32, 0.22]),
+            Self::RightEye => (right_eye, [0.32, 0.22]),
+            Self::Nose => (nose, [0.28, 0.36]),
+            Self::Mouth => (mouth, [0.5, 0.26]),
+        };
+        let half = half.map(|half: f32| half * unit);
+        if !(half[0] >= 0.5 && centre.x.is_finite() && centre.y.is_finite()) {
+            return;
+        }
+        let range = |centre: f32, half: f32, side: u32| {
+            let first = (centre - half).floor().clamp(0.0, side as f32) as u32;
+            first..(centre + half).ceil().clamp(0.0, side as f32) as u32
+        };
+        let (width, height) = image.dimensions();
+        for y in range(centre.y, half[1], height) {
+            for x in range(centre.x, half[0], width) {
+                let (dx, dy) = ((x as f32 + 0.5 - centre.x) / half[0], (y as f32 + 0.5 - centre.y) / half[1]);
+                if dx * dx + dy * dy <= 1.0 {
+                    image.put_pixel(x, y, Rgb(colour));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_part_is_covered_and_nothing_else() {
+        let face = [(30.0, 40.0), (70.0, 40.0), (50.0, 60.0), (38.0, 80.0), (62.0, 80.0)];
+        let landmarks = Landmarks::from_points(face.map(|(x, y)| Point::new(x, y)));
+        for (part, inside, outside) in [
+            (Part::LeftEye, (30, 40), (70, 40)),
+            (Part::RightEye, (70, 40), (30, 40)),
+            (Part::Nose, (50, 60), (50, 85)),
+            (Part::Mouth, (50, 80), (50, 60)),
+        ] {
+            let mut image = RgbImage::new(100, 100);
+            part.cover(&mut image, &landmarks, [9, 8, 7]);
+            assert_eq!(image.get_pixel(inside.0, inside.1).0, [9, 8, 7], "{part:?}");
+            assert_eq!(image.get_pixel(outside.0, outside.1).0, [0, 0, 0], "{part:?}");
+            let covered = image.pixels().filter(|pixel| pixel.0 != [0, 0, 0]).count();
+            assert!((200..1000).contains(&covered), "{part:?}: {covered}");
+        }
+    }
+
+    #[test]
+    fn landmarks_anywhere_do_not_panic() {
+        for at in [-1e9_f32, 0.0, 1e9, f32::NAN, f32::INFINITY] {
+            let points = [(at, 5.0), (8.0, at), (5.0, 5.0), (at, at), (6.0, 7.0)];
+            let landmarks = Landmarks::from_points(points.map(|(x, y)| Point::new(x, y)));
+            for part in [Part::LeftEye, Part::RightEye, Part::Nose, Part::Mouth] {
+                part.cover(&mut RgbImage::new(10, 10), &landmarks, [1; 3]);
+            }
+        }
+    }
+}
