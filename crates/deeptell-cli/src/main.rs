@@ -1,4 +1,4 @@
-//! The `deeptell` command: scan, serve, faces, extract, split, preview, train, calibrate, eval,
+//! The `deeptell` command: scan, serve, faces, extract, merge, split, preview, train, calibrate, eval,
 //! compare, export, weights.
 
 #![expect(clippy::print_stderr, reason = "a command speaks to its user")]
@@ -55,6 +55,7 @@ enum Command {
     Scan(commands::scan::Args),
     Serve(commands::serve::Args),
     Extract(commands::extract::Args),
+    Merge(commands::merge::Args),
     Split(commands::split::Args),
     Preview(commands::preview::Args),
     Train(commands::train::Args),
@@ -101,6 +102,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Scan(args) => commands::scan::run(&args),
         Command::Serve(args) => commands::serve::run(&args),
         Command::Extract(args) => commands::extract::run(&args),
+        Command::Merge(args) => commands::merge::run(&args),
         Command::Split(args) => commands::split::run(&args),
         Command::Preview(args) => commands::preview::run(&args),
         Command::Train(args) => commands::train::run(&args),

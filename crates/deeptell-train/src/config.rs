@@ -57,6 +57,10 @@ pub struct TrainConfig {
     pub weight_decay: f32,
     /// Largest norm of the gradient of one tensor; absent: no clipping.
     pub gradient_clip: Option<f32>,
+    /// Radius of sharpness-aware minimisation (Foret et al. 2021): each step takes its gradient
+    /// where the loss is worst within this distance of the weights, at twice the cost; the paper
+    /// uses 0.05. Absent: plain steps.
+    pub sharpness_radius: Option<f64>,
     /// Decay a step of the moving average of the weights (Polyak averaging) that is evaluated
     /// and kept, `0..1`; absent: the weights themselves.
     pub average_decay: Option<f64>,
@@ -107,6 +111,7 @@ impl Default for TrainConfig {
             patience: None,
             weight_decay: 1e-2,
             gradient_clip: None,
+            sharpness_radius: None,
             average_decay: Some(0.995),
             frozen_epochs: 0,
             pos_weight: None,
@@ -171,6 +176,7 @@ impl TrainConfig {
                 "0 or a positive number",
             ),
             ("gradient_clip", self.gradient_clip.is_none_or(|v| positive(v.into())), "a positive number"),
+            ("sharpness_radius", self.sharpness_radius.is_none_or(positive), "a positive number"),
             ("average_decay", self.average_decay.is_none_or(unit), "at least 0 and below 1"),
             ("pos_weight", self.pos_weight.is_none_or(positive), "a positive number"),
             ("label_smoothing", unit(self.label_smoothing), "at least 0 and below 1"),

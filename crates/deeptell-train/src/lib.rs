@@ -39,6 +39,7 @@ mod plot;
 mod predict;
 mod preview;
 mod schedule;
+mod sharpness;
 mod train;
 
 pub use batch::load_crop;

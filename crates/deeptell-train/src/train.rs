@@ -19,6 +19,7 @@ use crate::batch::{Batch, Loader, generator};
 use crate::checkpoint::{self, State};
 use crate::history::to_lines;
 use crate::order::{Plan, balanced_pos_weight, order};
+use crate::sharpness::ascended;
 use crate::{
     EpochRecord, LearningRate, TrainConfig, TrainError, binary_cross_entropy_with_logits, history_svg,
     predict,
@@ -324,11 +325,19 @@ impl Session {
         let targets = Tensor::<2>::from_data(targets, &self.device);
         // On a worker of the pool the many small parallel loops need no wake-up each.
         rayon::scope(|_| {
-            let logits = self.network.forward(input);
-            let loss = binary_cross_entropy_with_logits(logits, targets, pos_weight);
-            let value = f64::from(loss.clone().into_scalar::<f32>());
+            let loss = |network: &MobileNetV3Small| {
+                binary_cross_entropy_with_logits(network.forward(input.clone()), targets.clone(), pos_weight)
+            };
+            let here = loss(&self.network);
+            let value = f64::from(here.clone().into_scalar::<f32>());
             if value.is_finite() {
-                self.update(loss.backward(), rate, config.layer_decay);
+                let mut at = self.network.clone();
+                let mut gradients = here.backward();
+                if let Some(radius) = config.sharpness_radius {
+                    at = ascended(&at, &GradientsParams::from_grads(gradients, &at), radius);
+                    gradients = loss(&at).backward();
+                }
+                self.update(&at, gradients, rate, config.layer_decay);
                 if let Some(average) = &mut self.average {
                     average.update(&self.network.valid());
                 }
@@ -343,16 +352,16 @@ impl Session {
         config.patience.is_some_and(|patience| waited >= patience)
     }
 
-    /// One update of the weights, each layer at its rate.
-    fn update(&mut self, mut gradients: Gradients, rate: f64, layer_decay: f64) {
+    /// One update of the weights by the gradients at `at`, each layer at its rate.
+    fn update(&mut self, at: &MobileNetV3Small, mut gradients: Gradients, rate: f64, layer_decay: f64) {
         if layer_decay == 1.0 {
-            let gradients = GradientsParams::from_grads(gradients, &self.network);
+            let gradients = GradientsParams::from_grads(gradients, at);
             self.network = self.optimizer.step(rate, self.network.clone(), gradients);
             return;
         }
         let mut rate = rate;
         for layer in self.network.layers().into_iter().rev() {
-            let gradients = GradientsParams::from_params(&mut gradients, &self.network, &layer);
+            let gradients = GradientsParams::from_params(&mut gradients, at, &layer);
             self.network = self.optimizer.step(rate, self.network.clone(), gradients);
             rate *= layer_decay;
         }

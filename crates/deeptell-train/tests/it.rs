@@ -81,3 +81,13 @@ fn layers_far_from_the_output_move_less() {
     assert_eq!(apart(&even, &decayed, classifier), 0.0);
     assert!(apart(&start, &even, classifier) > 5e-5);
 }
+
+#[test]
+fn sharpness_aware_steps_train_too_and_differ() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = TrainConfig { epochs: 3, learning_rate: 1e-3, ..config() };
+    let (_, without) = run(&plain, folder.path());
+    let (sharp, with) = run(&TrainConfig { sharpness_radius: Some(0.05), ..plain }, folder.path());
+    assert!(sharp.history.iter().all(|epoch| epoch.train_loss.is_finite()));
+    assert!(apart(&without, &with, "features.0.0.weight") > 1e-6);
+}

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
@@ -30,6 +31,7 @@ use crate::{Outcome, interrupt, output};
 Examples:
   deeptell extract dataset/ --out crops                  # real/ and fake/, Celeb-DF, FaceForensics++, DFDC
   deeptell extract videos.jsonl --out crops --frames 20 --scale 1.3
+  deeptell extract dataset/ --out part2 --shard 2/3      # the second of three machines; then `deeptell merge`
   deeptell extract loose/ --out found --in-place box      # pictures stay, training cuts by the box
   deeptell extract faces/ --out found --in-place landmarks  # face crops stay whole, and can be blended")]
 pub(crate) struct Args {
@@ -66,9 +68,54 @@ pub(crate) struct Args {
     /// each, also one that fills its picture. Not for videos.
     #[arg(long, value_enum, value_name = "WHAT")]
     in_place: Option<InPlace>,
+    /// Do a part of the files only, the PART-th of COUNT; which is which hangs on their names below the data set
+    /// alone, so that several machines agree.
+    #[arg(long, value_name = "PART/COUNT")]
+    shard: Option<Shard>,
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     device: DeviceName,
+}
+
+/// One of several machines that share the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shard {
+    /// From 0.
+    part: u64,
+    count: u64,
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once('/').and_then(|(part, count)| {
+            let (part, count) = (part.parse::<u64>().ok()?, count.parse::<u64>().ok()?);
+            (1..=count).contains(&part).then(|| Self { part: part - 1, count })
+        });
+        numbers.ok_or_else(|| "expected PART/COUNT, such as 1/3, 2/3 and 3/3".to_owned())
+    }
+}
+
+impl Shard {
+    /// Whether this machine does the file, which lies below `root`.
+    fn takes(self, root: &Path, sample: &Sample) -> bool {
+        let hash = sha256_of_bytes(name_below(root, &sample.path).as_bytes());
+        // Sixteen hexadecimal digits always are a number.
+        u64::from_str_radix(&hash[..16], 16).is_ok_and(|hash| hash % self.count == self.part)
+    }
+}
+
+/// Where file names of a data set start: its folder, or that of its manifest.
+pub(crate) fn root_of(data: &Path) -> &Path {
+    if data.is_dir() { data } else { data.parent().unwrap_or(data) }
+}
+
+/// The name of a file below the root of its data set, with `/` between folders: the same on every
+/// machine.
+pub(crate) fn name_below(root: &Path, path: &Path) -> String {
+    let below = path.strip_prefix(root).unwrap_or(path);
+    below.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
 }
 
 /// What the manifest says of a picture that is left as it is.
@@ -105,6 +152,8 @@ struct Settings {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Failure {
     path: PathBuf,
+    /// The path below the data set.
+    file: String,
     error: String,
 }
 
@@ -123,9 +172,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     let device = args.device.open()?;
     let finder = FaceFinder::new(settings.face, settings.min_face, settings.min_probability, &device)?;
-    let samples = read_dataset(&args.data)?;
+    let mut samples = read_dataset(&args.data)?;
+    if let Some(shard) = args.shard {
+        samples.retain(|sample| shard.takes(root_of(&args.data), sample));
+    }
     // Parts name their crops by full path, so the folder must not hang on where we stand.
-    let store = Store::open(&std::path::absolute(&args.out)?, settings)?;
+    let store = Store::open(&std::path::absolute(&args.out)?, root_of(&args.data), settings)?;
 
     let waiting: Vec<&Sample> = samples.iter().filter(|s| !store.is_done(s)).collect();
     if waiting.len() < samples.len() {
@@ -142,7 +194,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             progress.add(1, &sample.path.display().to_string());
             let error = output::one_line(&result.err()?);
             progress.say(&format!("failed: {}: {error}", sample.path.display()));
-            Some(Failure { path: sample.path.clone(), error })
+            let file = name_below(&store.root, &sample.path);
+            Some(Failure { path: sample.path.clone(), file, error })
         })
         .collect();
     progress.finish();
@@ -167,13 +220,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
 /// are written, so that a run can stop anywhere and no row is lost or doubled.
 struct Store {
     folder: PathBuf,
+    /// Of the data set.
+    root: PathBuf,
     settings: Settings,
     /// How videos are opened.
     reading: VideoOptions,
 }
 
 impl Store {
-    fn open(folder: &Path, settings: Settings) -> anyhow::Result<Self> {
+    fn open(folder: &Path, root: &Path, settings: Settings) -> anyhow::Result<Self> {
         let path = folder.join("extract.toml");
         if path.is_file() {
             let text =
@@ -195,7 +250,7 @@ impl Store {
         let reading = VideoReader::options().limits(Limits::untrusted());
         #[cfg(unix)]
         let reading = reading.isolated_by(&crate::isolation::decoder()?);
-        Ok(Self { folder: folder.to_owned(), settings, reading })
+        Ok(Self { folder: folder.to_owned(), root: root.to_owned(), settings, reading })
     }
 
     fn part(&self, sample: &Sample) -> PathBuf {
@@ -232,6 +287,7 @@ impl Store {
                     }
                     row.pts_seconds = pts_seconds;
                     row.extra.insert("frame_index".into(), serde_json::json!(index));
+                    row.extra.insert("file".into(), name_below(&self.root, &sample.path).into());
                     row.extra.insert("file_sha256".into(), serde_json::json!(hash));
                     rows.push(row);
                 }
@@ -349,4 +405,33 @@ fn stem(path: &Path) -> String {
         .map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' })
         .take(60)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use deeptell_data::Label;
+
+    use super::*;
+
+    #[test]
+    fn every_file_is_done_by_one_machine_wherever_the_data_set_lies() {
+        let shards: Vec<Shard> = (1..=3).map(|part| format!("{part}/3").parse().unwrap()).collect();
+        let mut counts = [0; 3];
+        for number in 0..300 {
+            let takers = |root: &str| {
+                let path = Path::new(root).join("real").join(format!("{number}.mp4"));
+                let sample = Sample::new(path, Label::Real, "a");
+                let takes = |shard: &Shard| shard.takes(Path::new(root), &sample);
+                shards.iter().map(takes).collect::<Vec<_>>()
+            };
+            let takes = takers("/data/set");
+            assert_eq!(takes, takers("elsewhere"));
+            assert_eq!(takes.iter().filter(|takes| **takes).count(), 1);
+            counts[takes.iter().position(|takes| *takes).unwrap()] += 1;
+        }
+        assert!(counts.iter().all(|count| (70..130).contains(count)), "{counts:?}");
+        for wrong in ["", "1", "0/3", "4/3", "1/0", "a/b", "1/2/3", "-1/3"] {
+            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+        }
+    }
 }

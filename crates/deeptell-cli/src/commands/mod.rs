@@ -6,6 +6,7 @@ pub(crate) mod eval;
 pub(crate) mod export;
 pub(crate) mod extract;
 pub(crate) mod faces;
+pub(crate) mod merge;
 pub(crate) mod preview;
 pub(crate) mod scan;
 pub(crate) mod serve;
