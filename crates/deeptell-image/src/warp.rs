@@ -12,7 +12,13 @@ use crate::{Point, Similarity};
 /// # Panics
 /// When `image` is empty (0 pixels wide or high).
 pub fn warp(image: &RgbImage, image_from_crop: &Similarity, width: u32, height: u32) -> RgbImage {
-    sample(image, |p| image_from_crop.apply(p), image_from_crop.scale(), width, height)
+    let grid = Grid::new(image_from_crop.scale());
+    let place = |p: Point| image_from_crop.apply(p);
+    if image_from_crop.b == 0.0 {
+        sample_upright(image, place, grid, width, height)
+    } else {
+        sample(image, place, grid, width, height)
+    }
 }
 
 /// [`warp`] after a stretch: the result shows what `image_from_crop` shows, made `stretch` times
@@ -29,29 +35,113 @@ pub fn warp_stretched(
 ) -> RgbImage {
     let middle = 0.5 * width as f32;
     let narrowed = |p: Point| Point::new(middle + (p.x - middle) / stretch, p.y);
-    let scale = image_from_crop.scale() * stretch.recip().max(1.0);
-    sample(image, |p| image_from_crop.apply(narrowed(p)), scale, width, height)
+    let grid = Grid::new(image_from_crop.scale() * stretch.recip().max(1.0));
+    let place = |p: Point| image_from_crop.apply(narrowed(p));
+    if image_from_crop.b == 0.0 {
+        sample_upright(image, place, grid, width, height)
+    } else {
+        sample(image, place, grid, width, height)
+    }
 }
 
-/// The pixels of the result at the places that `place` gives, averaged over a grid when `scale`,
-/// pixels of the image a pixel of the result, is over 1.
-fn sample(image: &RgbImage, place: impl Fn(Point) -> Point, scale: f32, width: u32, height: u32) -> RgbImage {
+/// The samples that a pixel of the result averages, along each axis.
+#[derive(Debug, Clone, Copy)]
+struct Grid(u32);
+
+impl Grid {
+    /// For `scale` pixels of the image a pixel of the result. Up to 8x shrinkage is averaged exactly
+    /// enough; beyond that the grid stays at 8 x 8.
+    fn new(scale: f32) -> Self {
+        Self((scale - 1e-3).ceil().clamp(1.0, 8.0) as u32)
+    }
+
+    /// Where sample `number` lies, counted along an axis over all pixels.
+    fn at(self, number: u32) -> f32 {
+        (number / self.0) as f32 + ((number % self.0) as f32 + 0.5) / self.0 as f32
+    }
+}
+
+/// [`sample`] where columns stay columns and rows stay rows: rows are blended first, many values at
+/// once, and the places of the columns are found only once.
+fn sample_upright(
+    image: &RgbImage,
+    place: impl Fn(Point) -> Point,
+    grid: Grid,
+    width: u32,
+    height: u32,
+) -> RgbImage {
+    assert!(image.width() > 0 && image.height() > 0, "cannot sample an image without pixels");
+    let stride = image.width() as usize * 3;
+    let spots = |length: u32, side: u32, at: &dyn Fn(f32) -> f32| -> Vec<Spot> {
+        (0..length * grid.0).map(|number| Spot::new(at(grid.at(number)), side)).collect()
+    };
+    let columns = spots(width, image.width(), &|x| place(Point::new(x, 0.0)).x);
+    let rows = spots(height, image.height(), &|y| place(Point::new(0.0, y)).y);
+    let from = columns.iter().map(|column| column.first).min().unwrap_or(0);
+    let to = columns.iter().map(|column| column.second + 1).max().unwrap_or(0);
+    let grid = grid.0 as usize;
+    let weight = 1.0 / (grid * grid) as f32;
+    let mut line = vec![0.0_f32; (to - from) * 3];
+    let mut sums = vec![[0.0_f32; 3]; width as usize];
+    let mut out = RgbImage::new(width, height);
+    for (rows, target) in rows.chunks_exact(grid).zip(out.rows_mut()) {
+        sums.fill([0.0; 3]);
+        for row in rows {
+            let [upper, lower] = [row.first, row.second]
+                .map(|row| &image.as_raw()[row * stride + from * 3..][..(to - from) * 3]);
+            for ((value, upper), lower) in line.iter_mut().zip(upper).zip(lower) {
+                *value = f32::from(*upper) + row.share * (f32::from(*lower) - f32::from(*upper));
+            }
+            let cells = line.as_chunks::<3>().0;
+            for (sum, columns) in sums.iter_mut().zip(columns.chunks_exact(grid)) {
+                for column in columns {
+                    let (left, right) = (cells[column.first - from], cells[column.second - from]);
+                    for channel in 0..3 {
+                        sum[channel] += left[channel] + column.share * (right[channel] - left[channel]);
+                    }
+                }
+            }
+        }
+        for (pixel, sum) in target.zip(&sums) {
+            pixel.0 = sum.map(|sum| (sum * weight + 0.5) as u8);
+        }
+    }
+    out
+}
+
+/// Between two neighbouring pixels along one axis.
+#[derive(Debug, Clone, Copy)]
+struct Spot {
+    first: usize,
+    second: usize,
+    /// Of the second, in `0..1`.
+    share: f32,
+}
+
+impl Spot {
+    /// The place `at` in continuous coordinates on an axis of `side` pixels, the ends repeated.
+    fn new(at: f32, side: u32) -> Self {
+        let last = side - 1;
+        // Pixel centres are at half integers. max() first: it turns NaN into 0.
+        let at = (at - 0.5).max(0.0).min(last as f32);
+        let first = at as usize;
+        Self { first, second: (first + 1).min(last as usize), share: at - first as f32 }
+    }
+}
+
+/// The pixels of the result at the places that `place` gives, each the mean over a grid.
+fn sample(image: &RgbImage, place: impl Fn(Point) -> Point, grid: Grid, width: u32, height: u32) -> RgbImage {
     assert!(image.width() > 0 && image.height() > 0, "cannot sample an image without pixels");
     let source = Sampler::new(image);
-    // Up to 8x shrinkage is averaged exactly enough; beyond that the grid stays at 8 x 8.
-    let grid = (scale - 1e-3).ceil().clamp(1.0, 8.0) as u32;
-    let step = 1.0 / grid as f32;
-    let weight = 1.0 / (grid * grid) as f32;
+    let weight = 1.0 / (grid.0 * grid.0) as f32;
     let mut out = RgbImage::new(width, height);
     for (y, row) in out.rows_mut().enumerate() {
         for (x, pixel) in row.enumerate() {
             let mut sum = [0.0f32; 3];
-            for sub_y in 0..grid {
-                for sub_x in 0..grid {
-                    let p = Point::new(
-                        x as f32 + (sub_x as f32 + 0.5) * step,
-                        y as f32 + (sub_y as f32 + 0.5) * step,
-                    );
+            for sub_y in 0..grid.0 {
+                for sub_x in 0..grid.0 {
+                    let p =
+                        Point::new(grid.at(x as u32 * grid.0 + sub_x), grid.at(y as u32 * grid.0 + sub_y));
                     let value = source.at(place(p));
                     for (s, v) in sum.iter_mut().zip(value) {
                         *s += v;
@@ -138,6 +228,30 @@ mod tests {
         let far = Similarity { tx: -1e6, ty: 1e6, ..Similarity::identity() };
         let out = warp(&gradient(), &far, 4, 4);
         assert!(out.pixels().all(|p| p == gradient().get_pixel(0, 15)));
+    }
+
+    #[test]
+    fn upright_pictures_are_sampled_like_all_others() {
+        let image = RgbImage::from_fn(53, 41, |x, y| {
+            Rgb([(x * 71 + y * 131 + x * y * 17) as u8, (x * 3) as u8, y as u8])
+        });
+        for (a, tx, ty) in
+            [(1.0, 0.0, 0.0), (0.3, 5.2, 7.7), (1.7, -9.0, 3.3), (3.4, -20.0, 11.0), (-1.3, 50.0, 40.0)]
+        {
+            let upright = Similarity { a, tx, ty, ..Similarity::identity() };
+            let grid = Grid::new(upright.scale());
+            let place = |p: Point| upright.apply(p);
+            let quick = sample_upright(&image, place, grid, 33, 27);
+            let slow = sample(&image, place, grid, 33, 27);
+            // A value on the verge of two levels may fall to either side.
+            let apart = quick.iter().zip(slow.iter()).map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(apart <= Some(1), "{upright:?}: {apart:?}");
+            let differ = quick.iter().zip(slow.iter()).filter(|(a, b)| a != b).count();
+            assert!(differ < 10, "{upright:?}: {differ}");
+        }
+        assert_eq!(warp(&image, &Similarity::identity(), 0, 5).dimensions(), (0, 5));
+        let nowhere = Similarity { tx: f32::NAN, ..Similarity::identity() };
+        assert_eq!(warp(&image, &nowhere, 3, 3).dimensions(), (3, 3));
     }
 
     #[test]

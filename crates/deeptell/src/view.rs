@@ -49,16 +49,19 @@ impl View {
         let rows = Axis::new(crop.height(), self.zoom, false);
         let stride = 3 * crop.width() as usize;
         let mut seen = RgbImage::new(crop.width(), crop.height());
+        // Rows first: many values at once.
+        let mut line = vec![0.0_f32; stride];
         for (row, out) in rows.places.iter().zip(seen.chunks_exact_mut(stride)) {
             let [upper, lower] = [row.first, row.second].map(|y| &crop.as_raw()[y * stride..][..stride]);
+            for ((value, upper), lower) in line.iter_mut().zip(upper).zip(lower) {
+                *value = f32::from(*upper) + row.share * (f32::from(*lower) - f32::from(*upper));
+            }
+            let cells = line.as_chunks::<3>().0;
             for (column, out) in columns.places.iter().zip(out.as_chunks_mut::<3>().0) {
-                let (left, right) = (3 * column.first, 3 * column.second);
-                for (channel, out) in out.iter_mut().enumerate() {
-                    let [above, below] = [upper, lower].map(|line| {
-                        let (a, b) = (f32::from(line[left + channel]), f32::from(line[right + channel]));
-                        a + column.share * (b - a)
-                    });
-                    *out = (above + row.share * (below - above) + 0.5) as u8;
+                let (left, right) = (cells[column.first], cells[column.second]);
+                for channel in 0..3 {
+                    let value = left[channel] + column.share * (right[channel] - left[channel]);
+                    out[channel] = (value + 0.5) as u8;
                 }
             }
         }
