@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Time a whole scan, file to probability: `deeptell scan` against the usual Python pipeline.
 
-    python scan.py --ours PROGRAM PATH...
+    python scan.py --ours PROGRAM [PATH...]
+
+Without paths: the clips of the sample that ships, and three clips of 15 seconds at 1920x1080 that are made here, of six
+people of the sample before a wall, seen by an unsteady, grainy camera.
 
 The peer is what a student of the subject writes today: OpenCV decodes 12 frames spread evenly over the clip, the
 MTCNN of facenet-pytorch finds the face in each, torchvision's MobileNetV3-Small classifies the 224x224 crops, and
@@ -29,12 +32,17 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "threads;1"
 
 import cv2
+import numpy as np
 import torch
 from facenet_pytorch import MTCNN
 from torchvision.models import mobilenet_v3_small
 
 FRAMES = 12
 CROP = 224
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = ROOT / "datasets/sample"
+PORTRAIT = ROOT / "crates/deeptell-mtcnn/tests/data/astronaut.png"
+LARGE = Path("target/peers/clips")
 VIDEO = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
 IMAGENET_MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 IMAGENET_STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
@@ -116,6 +124,52 @@ def our_run(program, clips, min_face):
         return usage.ru_utime + usage.ru_stime, faces
 
 
+def first_frame(clip):
+    capture = cv2.VideoCapture(str(clip))
+    decoded, frame = capture.read()
+    capture.release()
+    if not decoded:
+        sys.exit(f"{clip} cannot be decoded")
+    return frame
+
+
+def make_large_clips():
+    """Three clips, made once: H.264 by libx264 with its defaults, a keyframe every 250 frames at most."""
+    LARGE.mkdir(parents=True, exist_ok=True)
+    width, height, rate, seconds, side = 1920, 1080, 25, 15, 430
+    clips = []
+    for number in range(3):
+        path = LARGE / f"people-{number}.mp4"
+        clips.append(path)
+        if path.exists():
+            continue
+        portrait = cv2.imread(str(PORTRAIT))
+        people = [portrait] + [
+            first_frame(SAMPLE / f"real/orl-s{person:02}.mp4") for person in range(1 + number, 21, 4)
+        ][:5]
+        # A margin around what is filmed, for the camera to move in.
+        wall = cv2.GaussianBlur(cv2.resize(portrait, (width + 64, height + 64)), (0, 0), 90)
+        for place, person in enumerate(people):
+            row, column = divmod(place, 3)
+            left, top = 32 + (2 * column + 1) * width // 6 - side // 2, 40 + row * (height // 2)
+            wall[top : top + side, left : left + side] = cv2.resize(person, (side, side))
+        random = np.random.default_rng(number)
+        command = ["ffmpeg", "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{width}x{height}"]
+        command += ["-r", str(rate), "-i", "-", "-c:v", "libx264", "-pix_fmt", "yuv420p", str(path)]
+        encoder = subprocess.Popen(command, stdin=subprocess.PIPE)
+        for frame in range(rate * seconds):
+            x, y = (int(32 + 28 * np.sin(frame / period)) for period in (17, 23))
+            grain = random.normal(0, 3, (height // 2, width // 2, 1)).astype(np.float32)
+            grain = cv2.resize(grain, (width, height))[..., None]
+            picture = np.clip(wall[y : y + height, x : x + width] + grain, 0, 255).astype(np.uint8)
+            encoder.stdin.write(picture.tobytes())
+        encoder.stdin.close()
+        if encoder.wait() != 0:
+            path.unlink(missing_ok=True)
+            sys.exit("the ffmpeg program could not write a clip")
+    return clips
+
+
 def find_clips(paths):
     clips = []
     for path in paths:
@@ -139,13 +193,19 @@ def main():
     parser.add_argument("--ours", required=True, help="our program, built in release mode")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--min-face", type=int, default=40, help="smallest face in pixels, for both (default 40)")
-    parser.add_argument("paths", type=Path, nargs="+", help="videos, or folders of them")
+    parser.add_argument("paths", type=Path, nargs="*", help="videos, or folders of them")
     arguments = parser.parse_args()
+    peer = Peer(arguments.min_face)
+    if arguments.paths:
+        measure(arguments, peer, find_clips(arguments.paths))
+    else:
+        measure(arguments, peer, find_clips([SAMPLE]))
+        measure(arguments, peer, make_large_clips())
 
-    clips = find_clips(arguments.paths)
+
+def measure(arguments, peer, clips):
     if len(clips) < 2:
         sys.exit("a comparison needs two videos or more: the first one only warms up")
-    peer = Peer(arguments.min_face)
     ours, theirs = [], []
     for number in range(1, arguments.rounds + 1):
         theirs_now, their_faces = peer_seconds(peer, clips)
@@ -170,7 +230,8 @@ def main():
                 "unit": "CPU ms a clip",
                 "ratio": round(our_median / peer_median, 4),
             }
-        )
+        ),
+        flush=True,
     )
 
 

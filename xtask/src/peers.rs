@@ -13,7 +13,6 @@ use serde_json::Value;
 
 use crate::figures;
 use crate::process::{NotReady, is_installed, output_of, run_step};
-use crate::sample::SAMPLE;
 use crate::setup;
 use crate::workspace::{Program, Workspace};
 
@@ -32,7 +31,7 @@ pub(crate) struct Comparison {
 
 /// Everything that is measured.
 pub(crate) const COMPARISONS: &[Comparison] = &[
-    Comparison { name: "scan", program: Program::Deeptell, inputs: &[SAMPLE] },
+    Comparison { name: "scan", program: Program::Deeptell, inputs: &[] },
     Comparison { name: "decode", program: Program::Example { name: "sample" }, inputs: &[] },
     Comparison { name: "faces", program: Program::Example { name: "measure" }, inputs: &[] },
     Comparison { name: "network", program: Program::Example { name: "measure_network" }, inputs: &[] },
