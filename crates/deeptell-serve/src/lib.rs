@@ -38,6 +38,7 @@ mod answers;
 mod error;
 mod event;
 mod failure;
+mod folder;
 mod guard;
 mod name;
 mod page;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, delete, get, post};
-use tempfile::TempDir;
 use tokio::sync::{Semaphore, watch};
 
+use crate::folder::PrivateFolder;
 use crate::queue::Queue;
 use crate::refusal::Refusal;
 use crate::scans::Scans;
@@ -24,7 +24,7 @@ pub(crate) struct App {
     /// One permit for each upload or scan that may be unfinished.
     pub(crate) places: Arc<Semaphore>,
     /// Where uploads lie; nobody else may look into it.
-    pub(crate) folder: TempDir,
+    pub(crate) folder: PrivateFolder,
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) on_event: Box<dyn Fn(Event) + Send + Sync>,
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,13 +12,13 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tempfile::TempDir;
 use tokio::net::{TcpListener as TokioListener, TcpStream};
 use tokio::runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::folder::PrivateFolder;
 use crate::queue::{Queue, work};
 use crate::routes::{App, router};
 use crate::scans::Scans;
@@ -57,7 +56,8 @@ pub fn serve(
         queue: Queue::default(),
         scans: Scans::new(settings.history),
         places: Arc::new(Semaphore::new(settings.places())),
-        folder: private_folder(&settings.uploads)?,
+        folder: PrivateFolder::new(&settings.uploads)
+            .map_err(|source| ServeError::Folder { folder: settings.uploads.clone(), source })?,
         stopping: watch::Sender::new(false),
         on_event: Box::new(on_event),
         settings,
@@ -79,18 +79,6 @@ pub fn serve(
     // Requests that were cut off let go of their files here.
     drop(runtime);
     served
-}
-
-/// A folder that only this user may enter, deleted with all that is in it at the end.
-fn private_folder(parent: &Path) -> Result<TempDir, ServeError> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix("deeptell-serve-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        builder.permissions(std::fs::Permissions::from_mode(0o700));
-    }
-    builder.tempdir_in(parent).map_err(|source| ServeError::Folder { folder: parent.to_owned(), source })
 }
 
 /// Takes connections until `stop` is set, and sees to a good end of those that are open then.
