@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Time MobileNetV3-Small, one logit, 224x224, f32 on the CPU: ours against PyTorch and ONNX Runtime.
+"""Time MobileNetV3-Small, one logit, 224x224, f32 on the CPU: ours against PyTorch and other runtimes.
 
     python network.py --ours PROGRAM [--bars]
 
@@ -7,8 +7,8 @@ All sides compute the same network from the same weights on the same images; log
 anything is timed.
 
 What is measured:
-- inference at batch 1, 16 and 32 and a training step (forward, backward, AdamW) at batch 16 and 32: CPU time (user +
-  system) a batch on one thread, wall time on two;
+- inference at batch 1, 16 and 32, on one thread also against tract and rten, and a training step (forward, backward,
+  AdamW) at batch 16 and 32: CPU time (user + system) a batch on one thread, wall time on two;
 - ours with two threads against ours with one: wall time;
 - the most memory that a process holds while it trains at batch 32, in megabytes.
 
@@ -34,11 +34,14 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.models import mobilenet_v3_small
 
 SIDE = 224
+ROOT = Path(__file__).resolve().parents[2]
 EAGER = f"PyTorch {version('torch')}, eager"
 CHANNELS_LAST = f"PyTorch {version('torch')}, channels last"
 ONNX = f"ONNX Runtime {version('onnxruntime')}"
+RUST = ["tract 0.23.9", "rten 0.27.0"]
 # Ours over theirs at most.
 INFERENCE_BARS = {(EAGER, 1): 1 / 1.5, (EAGER, 16): 1 / 1.5, (EAGER, 32): 1 / 1.5, (ONNX, 1): 1 / 0.75, (ONNX, 32): 1 / 0.7}
+INFERENCE_BARS |= {(name, batch): 1 / 1.5 for name in RUST for batch in (1, 16, 32)}
 TRAINING_BARS = {EAGER: 1 / 1.1, CHANNELS_LAST: 1 / 0.9}
 
 
@@ -152,6 +155,39 @@ class Onnx:
         return timed(lambda: session.run(None, {"images": images})[0].ravel().tolist())
 
 
+class Rust:
+    """A Rust runtime, on one thread, in a program that answers as ours does."""
+
+    def __init__(self, program, engine, folder):
+        self.request = {
+            "engine": engine,
+            "onnx": str(folder / "network.onnx"),
+            "images": str(folder / "images.f32"),
+            "repeat": 3,
+        }
+        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def inference(self, batch, threads):
+        assert threads == 1
+        self.process.stdin.write(json.dumps({**self.request, "batch": batch}) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            sys.exit(f"{self.request['engine']} ended with {self.process.wait()}")
+        answer = json.loads(answer)
+        return {**answer, "values": [answer["values"]]}
+
+
+def rust_peers(folder):
+    """Builds the program in `network-rust`, which has a lock file of its own; what it runs, with versions."""
+    target = ROOT / "target/peers/network-rust"
+    manifest = ROOT / "benches/peers/network-rust/Cargo.toml"
+    command = ["cargo", "build", "--release", "--locked", "--manifest-path", manifest, "--target-dir", target]
+    subprocess.run(command, check=True, stdout=sys.stderr)
+    program = target / "release/deeptell-network-peers"
+    return [(name, Rust(program, name.split()[0], folder)) for name in RUST]
+
+
 def report(text, threads, ours, peer, peer_name, unit, bar):
     line = {
         "work": "network",
@@ -178,17 +214,18 @@ def inference(ours, peers, rounds):
     for batch in (1, 16, 32):
         for threads in (1, 2):
             key = "cpu_ms" if threads == 1 else "wall_ms"
-            our_times, peer_times = [], [[] for _ in peers]
+            here_peers = [(name, peer) for name, peer in peers if threads == 1 or not isinstance(peer, Rust)]
+            our_times, peer_times = [], [[] for _ in here_peers]
             for _ in range(rounds):
                 answer = ours.measure("inference", batch, threads)
                 our_times.append(answer[key])
-                for (name, peer), times in zip(peers, peer_times):
+                for (name, peer), times in zip(here_peers, peer_times):
                     theirs = peer.inference(batch, threads)
                     times.append(theirs[key])
                     if (difference := apart(answer["values"], theirs["values"][0])) > 1e-4:
                         sys.exit(f"logits differ from those of {name} by {difference:.1e} of the largest")
             unit = "CPU ms a batch" if threads == 1 else "ms a batch"
-            for (name, _), times in zip(peers, peer_times):
+            for (name, _), times in zip(here_peers, peer_times):
                 bar = INFERENCE_BARS.get((name, batch)) if threads == 1 else None
                 here = f"inference, batch {batch}"
                 kept &= report(here, threads, statistics.median(our_times), statistics.median(times), name, unit, bar)
@@ -280,7 +317,7 @@ def main():
         ours = Ours(arguments.ours, folder)
         eager, last = (Torch(folder, images, channels_last) for channels_last in (False, True))
         sides = [(EAGER, eager), (CHANNELS_LAST, last), (ONNX, Onnx(folder, images, ours))]
-        kept = inference(ours, sides, arguments.rounds)
+        kept = inference(ours, sides + rust_peers(folder), arguments.rounds)
         kept &= training(ours, sides[:2], arguments.rounds)
         kept &= against_ourselves(ours, arguments.rounds)
         kept &= memory(arguments.ours, folder)

@@ -15,6 +15,10 @@ use deeptell_kernels::Activation;
 /// Version 8 of the format and 17 of the operators: what every runtime of the last years reads.
 const IR_VERSION: i64 = 8;
 const OPSET: i64 = 17;
+/// Numbers of the fields `TensorProto.dims` and `AttributeProto.ints`. The format has them one by
+/// one, as ONNX's own files do, and some runtimes read nothing else; the bindings would pack them.
+const TENSOR_DIMS: u32 = 1;
+const ATTRIBUTE_INTS: u32 = 8;
 /// `TensorProto.DataType.FLOAT`
 const FLOAT: i32 = 1;
 
@@ -231,13 +235,16 @@ impl Graph<'_> {
     }
 
     fn store(&mut self, name: &str, shape: &[usize], values: &[f32]) {
-        self.proto.initializer.push(TensorProto {
+        let mut tensor = TensorProto {
             name: name.into(),
             data_type: FLOAT,
-            dims: shape.iter().map(|&side| side as i64).collect(),
             raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into(),
             ..TensorProto::default()
-        });
+        };
+        for side in shape {
+            tensor.special_fields.mut_unknown_fields().add_varint(TENSOR_DIMS, *side as u64);
+        }
+        self.proto.initializer.push(tensor);
     }
 
     fn node(&mut self, operator: &str, input: &[&str], output: &str, attribute: Vec<AttributeProto>) {
@@ -261,8 +268,11 @@ fn int(name: &str, value: usize) -> AttributeProto {
 }
 
 fn ints(name: &str, values: &[usize]) -> AttributeProto {
-    let ints = values.iter().map(|&value| value as i64).collect();
-    AttributeProto { ints, ..attribute(name, AttributeType::INTS) }
+    let mut attribute = attribute(name, AttributeType::INTS);
+    for value in values {
+        attribute.special_fields.mut_unknown_fields().add_varint(ATTRIBUTE_INTS, *value as u64);
+    }
+    attribute
 }
 
 fn float(name: &str, value: f32) -> AttributeProto {

@@ -294,6 +294,9 @@ fn an_exported_onnx_file_holds_the_whole_network() {
     let outputs: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
     assert_eq!(outputs, ["logits", "probabilities"]);
     assert!(outputs.iter().all(|output| known.contains(output)));
+    // Repeated integers stand one by one: `strides` of 2, 2 as two varints of field 8, not packed.
+    let pattern = [8 << 3, 2, 8 << 3, 2];
+    assert!(bytes.windows(4).any(|window| window == pattern));
     // 34 convolutions with a normalisation, and two in each of nine gates.
     let count = |operator: &str| graph.node.iter().filter(|node| node.op_type == operator).count();
     assert_eq!((count("Conv"), count("BatchNormalization"), count("HardSigmoid")), (34 + 18, 34, 9));
