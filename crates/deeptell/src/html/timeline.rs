@@ -10,6 +10,8 @@ const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 228.0;
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 16.0;
+/// Height of a number beside the axis.
+const LABEL: f64 = 12.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 32.0;
 
@@ -65,14 +67,13 @@ pub(super) fn timeline(report: &Report, track: &Track) -> String {
         );
     }
     for value in [0.0, criteria.low, criteria.high, 1.0] {
-        let y = Axes::y(value);
-        let _ = write!(
-            svg,
-            r#"<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1}" y2="{y:.1}"/><text class="axis" x="{text}" y="{base:.1}" text-anchor="end">{value:.2}</text>"#,
-            right = WIDTH - RIGHT,
-            text = LEFT - 8.0,
-            base = y + 4.0,
-        );
+        let (y, right) = (Axes::y(value), WIDTH - RIGHT);
+        let _ = write!(svg, r#"<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1}" y2="{y:.1}"/>"#);
+    }
+    for value in labelled(criteria.low, criteria.high) {
+        let (text, base) = (LEFT - 8.0, Axes::y(value) + 4.0);
+        let _ =
+            write!(svg, r#"<text class="axis" x="{text}" y="{base:.1}" text-anchor="end">{value:.2}</text>"#);
     }
     for seconds in axes.ticks() {
         let x = axes.x(seconds);
@@ -121,9 +122,25 @@ pub(super) fn timeline(report: &Report, track: &Track) -> String {
     )
 }
 
+/// The probabilities that have a number beside them: the thresholds, and the ends of the axis where
+/// they are far enough from those to be read.
+fn labelled(low: f64, high: f64) -> Vec<f64> {
+    let is_readable = |end: f64, threshold: f64| (Axes::y(end) - Axes::y(threshold)).abs() >= LABEL;
+    let ends = [(0.0, low), (1.0, high)];
+    let ends = ends.into_iter().filter(|&(end, threshold)| is_readable(end, threshold)).map(|(end, _)| end);
+    [low, high].into_iter().chain(ends).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_beside_the_axis_do_not_overlap() {
+        assert_eq!(labelled(0.37, 0.75), [0.37, 0.75, 0.0, 1.0]);
+        assert_eq!(labelled(0.37, 0.988), [0.37, 0.988, 0.0]);
+        assert_eq!(labelled(0.01, 0.9), [0.01, 0.9, 1.0]);
+    }
 
     #[test]
     fn the_axes_span_the_drawing() {
