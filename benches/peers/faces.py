@@ -254,7 +254,7 @@ def beside_others(ours, cells, rounds):
     text, file = cells[min(2, len(cells) - 1)]
     for threads in (1, 2):
         idle = min(ours.measure([file], 20, threads=threads, repeat=3)["wall_ms"] for _ in range(rounds))
-        # A session of its own, as another program has: the system shares the processors out by session.
+        # A group of processes of its own, to be ended at once.
         others = subprocess.Popen([sys.executable, "-c", SPIN, str(BUSY)], start_new_session=True)
         time.sleep(1)
         busy = statistics.median(

@@ -78,7 +78,7 @@ pub(crate) struct Args {
 }
 
 /// One of several machines that share the work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Shard {
     /// From 0.
     part: u64,
@@ -146,6 +146,10 @@ struct Settings {
     format: Format,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     in_place: Option<InPlace>,
+    /// The part of the files that the folder is for: the manifest of one part must not take the
+    /// place of another's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shard: Option<Shard>,
 }
 
 /// A row of `failures.jsonl`.
@@ -166,6 +170,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         min_probability: args.min_probability,
         format: args.format,
         in_place: args.in_place,
+        shard: args.shard,
     };
     if settings.frames == 0 {
         anyhow::bail!("--frames must be 1 or more");
@@ -374,6 +379,8 @@ impl Store {
                 // Splits and sources may have been corrected since the crops were cut.
                 row.split = sample.split;
                 row.source.clone_from(&sample.source);
+                // Parts that an earlier version made do not say it.
+                row.extra.insert("file".into(), name_below(&self.root, &sample.path).into());
                 writer.write(&row)?;
                 crops += 1;
             }

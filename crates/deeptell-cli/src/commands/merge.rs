@@ -39,7 +39,7 @@ struct Failure {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut rows: Vec<Sample> = Vec::new();
-    let mut settings: Option<(PathBuf, String)> = None;
+    let mut settings: Option<(PathBuf, toml::Table)> = None;
     let mut crop_in: HashMap<PathBuf, &Path> = HashMap::new();
     let mut file_in: HashMap<String, &Path> = HashMap::new();
     let mut failed = BTreeSet::new();
@@ -49,6 +49,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         if made.is_file() {
             let text =
                 std::fs::read_to_string(&made).with_context(|| format!("cannot read {}", made.display()))?;
+            let mut text: toml::Table =
+                toml::from_str(&text).with_context(|| format!("{} cannot be understood", made.display()))?;
+            // Parts differ in that, and are meant to.
+            text.remove("shard");
             match &settings {
                 Some((other, before)) if *before != text => anyhow::bail!(
                     "{} and {} differ: crops made with different settings do not mix",
@@ -69,7 +73,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
                     manifest.display()
                 );
             }
-            files.extend(row.extra.get("file").and_then(|file| file.as_str()).map(str::to_owned));
+            let file = row.extra.get("file").and_then(|file| file.as_str()).with_context(|| {
+                format!(
+                    "{}: {} does not say which file it was cut from; run `deeptell extract` there again, which \
+                     keeps the crops and adds it",
+                    manifest.display(),
+                    row.path.display()
+                )
+            })?;
+            files.insert(file.to_owned());
             rows.push(row);
         }
         for file in files {
@@ -154,8 +166,9 @@ mod tests {
             std::fs::write(path, "").unwrap();
         }
         std::fs::create_dir_all(at("set").join("fake")).unwrap();
-        let first = part("1", &[("a0.png", "a.mp4"), ("a1.png", "a.mp4")], "frames = 10", "c.mp4");
-        let second = part("2", &[("b0.png", "b.mp4")], "frames = 10", "");
+        let shard = |part| format!("frames = 10\n[shard]\npart = {part}\ncount = 2\n");
+        let first = part("1", &[("a0.png", "a.mp4"), ("a1.png", "a.mp4")], &shard(0), "c.mp4");
+        let second = part("2", &[("b0.png", "b.mp4")], &shard(1), "");
         let merge = |manifests: &[&PathBuf], data: Option<PathBuf>| {
             let manifests = manifests.iter().map(|path| (*path).clone()).collect();
             run(&Args { manifests, out: at("all.jsonl"), data })
@@ -168,6 +181,9 @@ mod tests {
         assert!(refused(&[&first, &first], None).contains("is listed in"));
         let same_video = part("3", &[("a2.png", "a.mp4")], "frames = 10", "");
         assert!(refused(&[&first, &same_video], None).contains("both hold crops of"));
+        let unknown = at("5.jsonl");
+        write_manifest(&unknown, &[Sample::new(at("e0.png"), Label::Real, "e")]).unwrap();
+        assert!(refused(&[&first, &unknown], None).contains("which file it was cut from"));
         let other = part("4", &[("d0.png", "d.mp4")], "frames = 12", "");
         assert!(refused(&[&first, &other], None).contains("different settings"));
     }
