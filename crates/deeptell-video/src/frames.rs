@@ -2,16 +2,20 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::iter::FusedIterator;
+use std::mem::MaybeUninit;
 
 use crate::decoder::Picture;
 use crate::demuxer::is_shown;
 use crate::local::LocalReader;
+use crate::orientation::Orientation;
+use crate::pixels::ToRgb;
 use crate::sampling::Moments;
 use crate::survey::PacketOrder;
 use crate::timeline::Timeline;
 use crate::{Frame, Sampling, VideoError, Warning};
-use ff::Packet;
+use ff::{Packet, frame};
 use ffmpeg_next as ff;
+use image::RgbImage;
 
 /// Bytes of packets to hold while looking ahead, before planning is given up.
 const MAX_QUEUE_BYTES: usize = 256 << 20;
@@ -70,6 +74,14 @@ pub(crate) struct LocalFrames<'a> {
     given: Option<i64>,
 }
 
+/// A frame without its pixels.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timing {
+    pub(crate) pts_seconds: f64,
+    pub(crate) index: Option<u64>,
+    pub(crate) repeats_previous: bool,
+}
+
 /// The frame on screen.
 struct Shown {
     picture: Picture,
@@ -115,8 +127,22 @@ impl<'a> LocalFrames<'a> {
         }
     }
 
+    /// Goes to the next frame wanted, without converting it.
+    pub(crate) fn advance(&mut self) -> Option<Result<Timing, VideoError>> {
+        if let Some(refusal) = self.refusal.take() {
+            return Some(Err(refusal));
+        }
+        let moment = self.moments.get(self.next).filter(|_| !self.is_finished)?;
+        let guard = self.reader.guard.clone();
+        let _running = guard.run();
+        let found = self.frame(moment).transpose();
+        self.next += 1;
+        self.is_finished = !matches!(found, Some(Ok(_)));
+        found
+    }
+
     /// The frame for the moment number `next`, or `None` when the stream ends before it.
-    fn frame(&mut self, moment: i64) -> Result<Option<Frame>, VideoError> {
+    fn frame(&mut self, moment: i64) -> Result<Option<Timing>, VideoError> {
         if !self.is_started {
             self.is_started = true;
             if !self.reader.fresh {
@@ -390,8 +416,8 @@ impl<'a> LocalFrames<'a> {
         own.filter(|pts| self.taken == 0 || *pts > self.last_taken).unwrap_or(expected)
     }
 
-    /// Hands out the frame on screen.
-    fn give(&mut self, moment: i64) -> Result<Option<Frame>, VideoError> {
+    /// Hands out the frame on screen, still as it was decoded.
+    fn give(&mut self, moment: i64) -> Result<Option<Timing>, VideoError> {
         let Some(shown) = &self.shown else {
             return Err(VideoError::NoFrames { path: self.reader.guard.path(), packets: self.packets_read });
         };
@@ -419,15 +445,47 @@ impl<'a> LocalFrames<'a> {
         if u64::from(width) * u64::from(height) > max_pixels {
             return Err(VideoError::TooLarge { path: self.reader.guard.path(), width, height, max_pixels });
         }
-        let upright = self.reader.to_rgb.convert(picture).map_err(|error| {
-            self.reader.guard.explain(error, |path, detail| VideoError::Decoder {
+        let repeats_previous = self.given.replace(shown.pts) == Some(shown.pts);
+        Ok(Some(Timing { pts_seconds, index: shown.index, repeats_previous }))
+    }
+
+    /// Converts the frame on screen.
+    fn convert<T>(
+        &mut self,
+        to: impl FnOnce(&mut ToRgb, &frame::Video) -> Result<T, ff::Error>,
+    ) -> Result<T, VideoError> {
+        let guard = self.reader.guard.clone();
+        let _running = guard.run();
+        let Some(Shown { picture, .. }) = &self.shown else {
+            return Err(VideoError::NoFrames { path: guard.path(), packets: self.packets_read });
+        };
+        let picture = &picture.frame;
+        to(&mut self.reader.to_rgb, picture).map_err(|error| {
+            self.is_finished = true;
+            let (width, height) = (picture.width(), picture.height());
+            guard.explain(error, |path, detail| VideoError::Decoder {
                 path,
                 detail: format!("cannot convert a picture of {width} x {height} to RGB: {detail}"),
             })
-        })?;
-        let repeats_previous = self.given.replace(shown.pts) == Some(shown.pts);
-        let image = self.reader.facts.orientation.apply(upright);
-        Ok(Some(Frame { image, pts_seconds, index: shown.index, repeats_previous }))
+        })
+    }
+
+    /// The frame that [`Self::advance`] came to, upright.
+    pub(crate) fn image(&mut self) -> Result<RgbImage, VideoError> {
+        let image = self.convert(ToRgb::convert)?;
+        Ok(self.reader.facts.orientation.apply(image))
+    }
+
+    /// Puts the frame that [`Self::advance`] came to at the start of `room`: its width and height, or
+    /// `None` where it must be turned first or does not fit.
+    pub(crate) fn image_into(
+        &mut self,
+        room: &mut [MaybeUninit<u8>],
+    ) -> Result<Option<(u32, u32)>, VideoError> {
+        if self.reader.facts.orientation != Orientation::default() {
+            return Ok(None);
+        }
+        self.convert(|to_rgb, picture| to_rgb.convert_into(picture, room))
     }
 
     /// Keeps the count of unreadable packets among the warnings up to date.
@@ -455,16 +513,10 @@ impl Iterator for LocalFrames<'_> {
     type Item = Result<Frame, VideoError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(refusal) = self.refusal.take() {
-            return Some(Err(refusal));
-        }
-        let moment = self.moments.get(self.next).filter(|_| !self.is_finished)?;
-        let guard = self.reader.guard.clone();
-        let _running = guard.run();
-        let frame = self.frame(moment).transpose();
-        self.next += 1;
-        self.is_finished = !matches!(frame, Some(Ok(_)));
-        frame
+        let timing = self.advance()?;
+        Some(timing.and_then(|Timing { pts_seconds, index, repeats_previous }| {
+            Ok(Frame { image: self.image()?, pts_seconds, index, repeats_previous })
+        }))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -224,8 +224,9 @@ struct Watched<'a> {
 
 impl Watched<'_> {
     /// The pixels of a frame whose head has come.
-    fn pixels(&mut self, length: usize) -> io::Result<Vec<u8>> {
-        if let Some(shared) = &self.worker.pixels {
+    fn pixels(&mut self, length: usize, is_shared: bool) -> io::Result<Vec<u8>> {
+        if is_shared {
+            let shared = self.worker.pixels.as_ref().ok_or(io::ErrorKind::InvalidData)?;
             let bytes = shared.take(length)?;
             // A process that is gone will be noticed where the next answer fails to come.
             let _ = (&self.worker.channel).write_all(&[TAKEN]);
@@ -350,7 +351,7 @@ fn begin(
         program: decoder.program.clone(),
         source,
     };
-    let pixels = SharedPixels::new().map_err(no_process)?;
+    let pixels = SharedPixels::for_frames_up_to(job.limits.max_pixels).map_err(no_process)?;
     let (process, channel) = decoder.start(file, pixels.as_ref()).map_err(no_process)?;
     let mut worker = Worker { process, channel, pixels, decoder: decoder.clone() };
     let opened = wire::send(&mut worker.channel, job)
@@ -413,7 +414,8 @@ impl<'a> RemoteFrames<'a> {
                     if pixels > self.reader.job.limits.max_pixels || !head.pts_seconds.is_finite() {
                         return self.reader.receive(|_| Err(io::ErrorKind::InvalidData.into()));
                     }
-                    let bytes = self.reader.receive(|from| from.pixels(pixels as usize * 3))?;
+                    let bytes =
+                        self.reader.receive(|from| from.pixels(pixels as usize * 3, head.is_shared))?;
                     let Some(image) = RgbImage::from_raw(width, height, bytes) else {
                         return self.reader.receive(|_| Err(io::ErrorKind::UnexpectedEof.into()));
                     };

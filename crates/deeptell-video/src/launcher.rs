@@ -15,12 +15,12 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use crate::decoder;
-use crate::frames::LocalFrames;
+use crate::frames::{LocalFrames, Timing};
 use crate::local::{Job, LocalReader, prepare_ffmpeg};
 use crate::sandbox::{self, Baseline, OnForbidden};
-use crate::shared_pixels::{SharedPixels, TAKEN};
-use crate::wire::{self, FrameHead, Reply};
-use crate::{Frame, Sampling, VideoError};
+use crate::shared_pixels::{Room, TAKEN};
+use crate::wire::{self, Failure, FrameHead, Reply};
+use crate::{Sampling, VideoError};
 
 /// Fork a worker; its file, its channel and, on Linux, memory for its pixels come along. The answer is its number, or 0 and an error.
 pub(crate) const START: u8 = b'S';
@@ -235,8 +235,13 @@ fn work(descriptors: Descriptors, baseline: Baseline, on_forbidden: OnForbidden)
 fn answer(descriptors: Descriptors, baseline: Baseline, on_forbidden: OnForbidden) -> io::Result<()> {
     let file = File::from(descriptors.file);
     let mut channel = File::from(descriptors.channel);
-    let mut pixels = Pixels { shared: descriptors.pixels.map(SharedPixels::from), is_full: false };
     let job: Job = wire::receive(&mut channel)?;
+    let shared = descriptors.pixels.as_ref().map(Room::map).transpose()?;
+    let baseline = baseline.and_shared(shared.as_ref().map_or(0, Room::length));
+    let mut pixels = Pixels { shared, is_full: false };
+    if !baseline.fits(&job.limits) {
+        return wire::send(&mut channel, &Reply::Failed(Failure::OutOfMemory));
+    }
     if let Err(error) = sandbox::enter(&job.limits, baseline, on_forbidden) {
         let detail = format!("the decoding process cannot lock itself in: {error}");
         let error = VideoError::Decoder { path: "".into(), detail };
@@ -257,13 +262,14 @@ fn answer(descriptors: Descriptors, baseline: Baseline, on_forbidden: OnForbidde
         };
         let mut frames = LocalFrames::new(&mut reader, sampling);
         let mut ending = Reply::End;
-        while let Some(frame) = frames.next() {
+        while let Some(timing) = frames.advance() {
             report(&mut channel, &frames, &mut reported)?;
-            match frame {
-                Ok(frame) => {
-                    pixels.send(&mut channel, &frame)?;
-                }
-                Err(error) => ending = Reply::Failed(error.into()),
+            let sent = match timing {
+                Ok(timing) => pixels.send(&mut channel, &mut frames, timing)?,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = sent {
+                ending = Reply::Failed(error.into());
             }
         }
         report(&mut channel, &frames, &mut reported)?;
@@ -274,22 +280,35 @@ fn answer(descriptors: Descriptors, baseline: Baseline, on_forbidden: OnForbidde
 
 /// The way of pixels to the parent: shared memory, or else the channel.
 struct Pixels {
-    shared: Option<SharedPixels>,
+    shared: Option<Room>,
     /// The parent has not yet taken the last frame out of the shared memory.
     is_full: bool,
 }
 
 impl Pixels {
-    fn send(&mut self, channel: &mut File, frame: &Frame) -> io::Result<()> {
-        let head = Reply::Frame(FrameHead::from(frame));
+    /// Converts and sends the frame that `frames` came to.
+    fn send(
+        &mut self,
+        channel: &mut File,
+        frames: &mut LocalFrames<'_>,
+        timing: Timing,
+    ) -> io::Result<Result<(), VideoError>> {
         self.wait_until_taken(channel)?;
-        let Some(shared) = &self.shared else {
-            wire::send(channel, &head)?;
-            return channel.write_all(&frame.image);
+        let placed = self.shared.as_mut().map_or(Ok(None), |room| frames.image_into(room.bytes()));
+        let image = match placed {
+            Ok(Some(size)) => {
+                self.is_full = true;
+                return wire::send(channel, &Reply::Frame(FrameHead::new(timing, size, true))).map(Ok);
+            }
+            Ok(None) => frames.image(),
+            Err(error) => Err(error),
         };
-        shared.put(&frame.image)?;
-        self.is_full = true;
-        wire::send(channel, &head)
+        let image = match image {
+            Ok(image) => image,
+            Err(error) => return Ok(Err(error)),
+        };
+        wire::send(channel, &Reply::Frame(FrameHead::new(timing, image.dimensions(), false)))?;
+        channel.write_all(&image).map(Ok)
     }
 
     fn wait_until_taken(&mut self, channel: &mut File) -> io::Result<()> {

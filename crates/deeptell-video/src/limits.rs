@@ -18,7 +18,7 @@ pub struct Limits {
     /// Time one reader may spend inside its own calls; the caller's work between two frames is free.
     pub deadline: Duration,
     /// Memory that decoding may take in a process of its own ([`DecoderProcess`](crate::DecoderProcess)),
-    /// program included. Enforced on Linux; a library cannot bound the process it lives in.
+    /// program and the frame on its way included. Enforced on Linux; a library cannot bound the process it lives in.
     pub memory_bytes: u64,
     /// Streams a container may declare.
     pub max_streams: u32,

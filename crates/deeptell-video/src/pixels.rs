@@ -1,5 +1,6 @@
 //! Between coded pictures and RGB, by FFmpeg's software scaler.
 
+use std::mem::MaybeUninit;
 use std::ptr;
 
 use ff::ffi;
@@ -57,12 +58,52 @@ impl ToRgb {
     /// Same-size conversion is bicubic in the chroma, as in FFmpeg's own tools; shrinking
     /// averages the area under each pixel.
     pub(crate) fn convert(&mut self, picture: &frame::Video) -> Result<RgbImage, ff::Error> {
-        let source = (picture.width(), picture.height());
+        let layout = self.layout(picture);
+        let mut pixels = Vec::new();
+        pixels
+            .try_reserve_exact(layout.room_bytes())
+            .map_err(|_| ff::Error::Other { errno: ff::error::ENOMEM })?;
+        self.fill(picture, layout, pixels.spare_capacity_mut())?;
+        #[expect(unsafe_code, reason = "the scaler writes through a pointer")]
+        // SAFETY: `fill` has written so many bytes from the start on.
+        unsafe {
+            pixels.set_len(layout.bytes());
+        }
+        RgbImage::from_raw(layout.width, layout.height, pixels).ok_or(ff::Error::Bug)
+    }
+
+    /// As [`Self::convert`], into the start of `room`; the width and height of what lies there then, or
+    /// `None` where it does not fit.
+    pub(crate) fn convert_into(
+        &mut self,
+        picture: &frame::Video,
+        room: &mut [MaybeUninit<u8>],
+    ) -> Result<Option<(u32, u32)>, ff::Error> {
+        let layout = self.layout(picture);
+        if layout.room_bytes() > room.len() {
+            return Ok(None);
+        }
+        self.fill(picture, layout, room)?;
+        Ok(Some((layout.width, layout.height)))
+    }
+
+    fn layout(&self, picture: &frame::Video) -> Layout {
+        let (width, height) = fit_inside((picture.width(), picture.height()), self.max_side);
+        Layout { width, height }
+    }
+
+    /// Converts into rows of RGB without gaps, at the start of `room`.
+    fn fill(
+        &mut self,
+        picture: &frame::Video,
+        layout: Layout,
+        room: &mut [MaybeUninit<u8>],
+    ) -> Result<(), ff::Error> {
         let (matrix, range) = colour_codes(picture);
         let fit = Fit {
             format: picture.format(),
-            source,
-            target: fit_inside(source, self.max_side),
+            source: (picture.width(), picture.height()),
+            target: (layout.width, layout.height),
             matrix,
             is_full_range: range == FULL_RANGE || is_full_range_format(picture.format()),
         };
@@ -77,8 +118,7 @@ impl ToRgb {
             }
             None => picture,
         };
-        let pixels = to_packed_rgb(&mut prepared.to_rgb, planes, fit.target)?;
-        RgbImage::from_raw(fit.target.0, fit.target.1, pixels).ok_or(ff::Error::Bug)
+        layout.scale(&mut prepared.to_rgb, planes, room)
     }
 }
 
@@ -113,54 +153,80 @@ impl Prepared {
 /// Bytes beyond the last row that the scaler may scribble on.
 const SLACK: usize = 256;
 
-/// Scales into fresh rows of RGB without gaps.
-#[expect(
-    unsafe_code,
-    reason = "the wrapper scales into frames of FFmpeg only, which would have to be copied"
-)]
-fn to_packed_rgb(
-    scaler: &mut scaling::Context,
-    picture: &frame::Video,
-    (width, height): (u32, u32),
-) -> Result<Vec<u8>, ff::Error> {
-    let (width, height) = (width as usize, height as usize);
-    let row = width * 3;
-    // The scaler works in blocks of columns: into tight rows of a width that is no multiple of 8 it leaves
-    // the last columns unwritten. Such rows get room first and move together afterwards.
-    let stride =
-        if width.is_multiple_of(32) { row } else { (width.next_multiple_of(32) * 3).next_multiple_of(64) };
-    let mut pixels = Vec::new();
-    pixels
-        .try_reserve_exact(stride * height + SLACK)
-        .map_err(|_| ff::Error::Other { errno: ff::error::ENOMEM })?;
-    let room = pixels.spare_capacity_mut();
-    let planes = [room.as_mut_ptr().cast::<u8>(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut()];
-    let strides = [i32::try_from(stride).map_err(|_| ff::Error::InvalidData)?, 0, 0, 0];
-    // SAFETY: the picture has the format and size the scaler was prepared for (part of the fit), and the
-    // room holds as many rows of the stride as the scaler writes.
-    let rows = unsafe {
-        let from = picture.as_ptr();
-        ffi::sws_scale(
-            scaler.as_mut_ptr(),
-            (&raw const (*from).data).cast(),
-            (&raw const (*from).linesize).cast(),
-            0,
-            picture.height() as i32,
-            planes.as_ptr(),
-            strides.as_ptr(),
-        )
-    };
-    if usize::try_from(rows) != Ok(height) {
-        return Err(ff::Error::InvalidData);
+/// Rows of RGB in memory.
+#[derive(Debug, Clone, Copy)]
+struct Layout {
+    width: u32,
+    height: u32,
+}
+
+impl Layout {
+    fn row(self) -> usize {
+        self.width as usize * 3
     }
-    if stride != row {
-        for y in 1..height {
-            room.copy_within(y * stride..y * stride + row, y * row);
+
+    /// Bytes from one row to the next while the scaler writes.
+    ///
+    /// The scaler works in blocks of columns: into tight rows of a width that is no multiple of 8 it
+    /// leaves the last columns unwritten. Such rows get room first and move together afterwards.
+    fn stride(self) -> usize {
+        let width = self.width as usize;
+        if width.is_multiple_of(32) {
+            self.row()
+        } else {
+            (width.next_multiple_of(32) * 3).next_multiple_of(64)
         }
     }
-    // SAFETY: the scaler has written `row` bytes at the start of each of its rows, which now lie side by side.
-    unsafe { pixels.set_len(row * height) };
-    Ok(pixels)
+
+    /// Bytes that the scaler may write to.
+    fn room_bytes(self) -> usize {
+        self.stride() * self.height as usize + SLACK
+    }
+
+    /// Bytes of the picture in the end.
+    fn bytes(self) -> usize {
+        self.row() * self.height as usize
+    }
+
+    /// Scales `picture`, for which `scaler` was prepared, into rows without gaps.
+    #[expect(
+        unsafe_code,
+        reason = "the wrapper scales into frames of FFmpeg only, which would have to be copied"
+    )]
+    fn scale(
+        self,
+        scaler: &mut scaling::Context,
+        picture: &frame::Video,
+        room: &mut [MaybeUninit<u8>],
+    ) -> Result<(), ff::Error> {
+        let (row, stride, height) = (self.row(), self.stride(), self.height as usize);
+        let room = room.get_mut(..self.room_bytes()).ok_or(ff::Error::Bug)?;
+        let planes = [room.as_mut_ptr().cast::<u8>(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut()];
+        let strides = [i32::try_from(stride).map_err(|_| ff::Error::InvalidData)?, 0, 0, 0];
+        // SAFETY: the picture has the format and size the scaler was prepared for (part of the fit), and the
+        // room holds as many rows of the stride as the scaler writes.
+        let rows = unsafe {
+            let from = picture.as_ptr();
+            ffi::sws_scale(
+                scaler.as_mut_ptr(),
+                (&raw const (*from).data).cast(),
+                (&raw const (*from).linesize).cast(),
+                0,
+                picture.height() as i32,
+                planes.as_ptr(),
+                strides.as_ptr(),
+            )
+        };
+        if usize::try_from(rows) != Ok(height) {
+            return Err(ff::Error::InvalidData);
+        }
+        if stride != row {
+            for y in 1..height {
+                room.copy_within(y * stride..y * stride + row, y * row);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Whether pictures of this format can shrink plane by plane without losing anything.

@@ -36,6 +36,20 @@ impl Baseline {
         #[cfg(not(target_os = "linux"))]
         Ok(Self::default())
     }
+
+    /// Whether anything is left of what the process may take.
+    pub(crate) fn fits(self, limits: &Limits) -> bool {
+        self.resident_bytes <= limits.memory_bytes
+    }
+
+    /// With `bytes` of memory that the process has been given to fill.
+    pub(crate) fn and_shared(self, bytes: usize) -> Self {
+        let bytes = bytes as u64;
+        Self {
+            mapped_bytes: self.mapped_bytes.saturating_add(bytes),
+            resident_bytes: self.resident_bytes.saturating_add(bytes),
+        }
+    }
 }
 
 /// Descriptors: the three standard ones, the file, its copies, the channel, the shared memory, and a few
@@ -49,8 +63,8 @@ const MAX_DESCRIPTORS: u64 = 16;
 pub(crate) fn enter(limits: &Limits, baseline: Baseline, on_forbidden: OnForbidden) -> io::Result<()> {
     let bound = |resource, value| setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) });
     bound(Resource::Core, 0)?;
-    // No file is open for writing but the shared memory: room for one frame.
-    bound(Resource::Fsize, limits.max_pixels.saturating_mul(3))?;
+    // Answers go through sockets, pixels into memory: no file is written.
+    bound(Resource::Fsize, 0)?;
     bound(Resource::Nofile, MAX_DESCRIPTORS)?;
     // The deadline counts waiting, too, and comes first; this one is for a process that no longer listens.
     let seconds = limits.deadline.as_secs().saturating_add(2);

@@ -1,18 +1,24 @@
 //! Memory in which a decoding process leaves the pixels of one frame for its parent.
 //!
 //! A channel holds little: a frame would go through it in dozens of turns, each of which wakes the
-//! other side. On Linux the pixels go into anonymous memory that both sides have as a file; the
-//! parent reads it like one, so that nothing the process does to it can surprise the parent but with
-//! other pixels. Other systems use the channel.
+//! other side. On Linux the process converts its pictures straight into anonymous memory that both
+//! sides have as a file; the parent reads it like one, so that nothing the process does to it can
+//! surprise the parent but with other pixels. Other systems use the channel, and so do frames that
+//! are turned or larger than the room.
 
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 
 use rustix::buffer::spare_capacity;
 
-/// Room for one frame.
+/// Bytes for the ends of rows, which the scaler rounds up, of all but very narrow frames.
+const EDGES: u64 = 1 << 20;
+/// Most bytes that are set apart for a frame. None of them is taken before it is written to.
+const MAX_ROOM: u64 = 256 << 20;
+
+/// Room for one frame: the parent's side.
 #[derive(Debug)]
 pub(crate) struct SharedPixels(File);
 
@@ -20,24 +26,25 @@ pub(crate) struct SharedPixels(File);
 pub(crate) const TAKEN: u8 = b'T';
 
 impl SharedPixels {
-    /// Fresh room; `None` where the system has no anonymous files.
+    /// Fresh room for an RGB frame of so many pixels; `None` where the system has no anonymous files.
     ///
     /// # Errors
     /// When the system refuses, for example for want of descriptors.
-    pub(crate) fn new() -> io::Result<Option<Self>> {
+    pub(crate) fn for_frames_up_to(max_pixels: u64) -> io::Result<Option<Self>> {
         #[cfg(target_os = "linux")]
         {
-            use rustix::fs::{MemfdFlags, memfd_create};
-            let memory = memfd_create("deeptell-pixels", MemfdFlags::CLOEXEC)?;
+            use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+            let memory = memfd_create("deeptell-pixels", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+            ftruncate(&memory, max_pixels.saturating_mul(3).saturating_add(EDGES).min(MAX_ROOM))?;
+            // Whoever holds it can fill it, and not make it larger.
+            fcntl_add_seals(&memory, SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
             Ok(Some(Self(memory.into())))
         }
         #[cfg(not(target_os = "linux"))]
-        Ok(None)
-    }
-
-    /// Puts a frame in the place of the last one.
-    pub(crate) fn put(&self, pixels: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(pixels, 0)
+        {
+            let _ = (max_pixels, EDGES, MAX_ROOM);
+            Ok(None)
+        }
     }
 
     /// The first `length` bytes.
@@ -60,15 +67,41 @@ impl SharedPixels {
     }
 }
 
-impl From<OwnedFd> for SharedPixels {
-    fn from(descriptor: OwnedFd) -> Self {
-        Self(descriptor.into())
-    }
-}
-
 impl AsFd for SharedPixels {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+/// Room for one frame: the side of the decoding process, where it is memory, until the process ends.
+#[derive(Debug)]
+pub(crate) struct Room(&'static mut [MaybeUninit<u8>]);
+
+impl Room {
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn map(descriptor: &OwnedFd) -> io::Result<Self> {
+        use rustix::mm::{MapFlags, ProtFlags, mmap};
+        let length = usize::try_from(rustix::fs::fstat(descriptor)?.st_size)
+            .map_err(|_| io::ErrorKind::InvalidData)?;
+        #[expect(unsafe_code, reason = "there is no safe way to map memory")]
+        // SAFETY: the address is the system's choice, so no other object lies there, and nothing unmaps
+        // it. The file is sealed against shrinking. The other process that has it only reads, at times
+        // when this one waits.
+        let bytes = unsafe {
+            let access = ProtFlags::READ | ProtFlags::WRITE;
+            let start = mmap(std::ptr::null_mut(), length, access, MapFlags::SHARED, descriptor, 0)?;
+            std::slice::from_raw_parts_mut(start.cast(), length)
+        };
+        Ok(Self(bytes))
+    }
+
+    pub(crate) fn length(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn bytes(&mut self) -> &mut [MaybeUninit<u8>] {
+        self.0
     }
 }
 
@@ -78,11 +111,22 @@ mod tests {
 
     #[test]
     fn what_was_put_in_last_is_taken_out() {
-        let shared = SharedPixels::new().unwrap().unwrap();
-        shared.put(&[1, 2, 3, 4]).unwrap();
-        shared.put(&[7, 8]).unwrap();
+        let shared = SharedPixels::for_frames_up_to(1000).unwrap().unwrap();
+        let mut room = Room::map(&shared.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        room.bytes()[..4].write_copy_of_slice(&[1, 2, 3, 4]);
+        assert_eq!(shared.take(4).unwrap(), [1, 2, 3, 4]);
+        room.bytes()[..2].write_copy_of_slice(&[7, 8]);
         assert_eq!(shared.take(3).unwrap(), [7, 8, 3]);
         assert!(shared.take(0).unwrap().is_empty());
-        assert_eq!(shared.take(5).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        let beyond = room.length() + 1;
+        assert_eq!(shared.take(beyond).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn the_room_keeps_its_size() {
+        let shared = SharedPixels::for_frames_up_to(u64::MAX).unwrap().unwrap();
+        assert_eq!(shared.0.metadata().unwrap().len(), MAX_ROOM);
+        assert!(shared.0.set_len(MAX_ROOM - 1).is_err());
+        assert!(shared.0.set_len(MAX_ROOM + 1).is_err());
     }
 }

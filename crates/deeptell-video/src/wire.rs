@@ -1,5 +1,5 @@
 //! What the decoding process and its parent say to each other: JSON behind a length, and after the
-//! head of a frame its pixels. Both ends check what they read; the parent trusts nothing it gets.
+//! head of a frame its pixels, unless they lie in shared memory. Both ends check what they read; the parent trusts nothing it gets.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -7,7 +7,8 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{Frame, VideoError, VideoInfo, Warning};
+use crate::frames::Timing;
+use crate::{VideoError, VideoInfo, Warning};
 
 /// Most bytes of one message without pixels.
 const MAX_MESSAGE_BYTES: u32 = 4 << 20;
@@ -17,7 +18,7 @@ const MAX_MESSAGE_BYTES: u32 = 4 << 20;
 pub(crate) enum Reply {
     /// The file is open.
     Opened { info: VideoInfo, warnings: Vec<Warning> },
-    /// A frame, whose pixels follow.
+    /// A frame, whose pixels follow or lie in the shared memory.
     Frame(FrameHead),
     /// All that was amiss so far, where that has changed.
     Warnings(Vec<Warning>),
@@ -35,17 +36,13 @@ pub(crate) struct FrameHead {
     pub(crate) pts_seconds: f64,
     pub(crate) index: Option<u64>,
     pub(crate) repeats_previous: bool,
+    pub(crate) is_shared: bool,
 }
 
-impl From<&Frame> for FrameHead {
-    fn from(frame: &Frame) -> Self {
-        Self {
-            width: frame.image.width(),
-            height: frame.image.height(),
-            pts_seconds: frame.pts_seconds,
-            index: frame.index,
-            repeats_previous: frame.repeats_previous,
-        }
+impl FrameHead {
+    pub(crate) fn new(timing: Timing, (width, height): (u32, u32), is_shared: bool) -> Self {
+        let Timing { pts_seconds, index, repeats_previous } = timing;
+        Self { width, height, pts_seconds, index, repeats_previous, is_shared }
     }
 }
 
@@ -147,6 +144,7 @@ mod tests {
             pts_seconds: 0.1 + 0.2,
             index: Some(u64::MAX),
             repeats_previous: true,
+            is_shared: false,
         };
         send(&mut bytes, &Reply::Frame(head)).unwrap();
         let Reply::Frame(head) = receive(&mut bytes.as_slice()).unwrap() else { panic!("another message") };

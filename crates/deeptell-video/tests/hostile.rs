@@ -233,16 +233,16 @@ fn the_pixel_limit_holds_while_the_file_is_looked_at() {
     let bench = Bench::new();
     let path = bench.folder.path().join("large.mp4");
     let options = WriterOptions { b_frames: false, ..WriterOptions::default() };
-    let mut writer = VideoWriter::create(&path, 2560, 1440, &options).unwrap();
+    let mut writer = VideoWriter::create(&path, 4096, 2304, &options).unwrap();
     for shade in [20, 200] {
-        writer.write(&RgbImage::from_pixel(2560, 1440, Rgb([shade; 3]))).unwrap();
+        writer.write(&RgbImage::from_pixel(4096, 2304, Rgb([shade; 3]))).unwrap();
     }
     writer.finish().unwrap();
     let megabytes = |limit: u64| Limits { memory_bytes: limit << 20, ..Limits::untrusted() };
-    // Decoding takes more than 24 MiB, refusing does not.
-    let refused = bench.attempt(&path, Limits { max_pixels: 1 << 20, ..megabytes(24) }, 1).map(|_| ());
-    assert!(matches!(refused, Err(VideoError::TooLarge { width: 2560, height: 1440, .. })), "{refused:?}");
-    let refused = bench.attempt(&path, megabytes(24), 1).map(|_| ());
+    // A program of some 30 MiB and one frame take more than 44 MiB, refusing does not.
+    let refused = bench.attempt(&path, Limits { max_pixels: 1 << 20, ..megabytes(44) }, 1).map(|_| ());
+    assert!(matches!(refused, Err(VideoError::TooLarge { width: 4096, height: 2304, .. })), "{refused:?}");
+    let refused = bench.attempt(&path, megabytes(44), 1).map(|_| ());
     assert!(
         matches!(refused, Err(VideoError::OutOfMemory { .. } | VideoError::DecoderDied { .. })),
         "{refused:?}"
