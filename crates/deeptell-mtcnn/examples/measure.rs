@@ -12,8 +12,8 @@
 //! ```
 //!
 //! Times are for one image, the median over the repetitions, and CPU time counts all threads,
-//! user and system. Decoding and one repetition that warms up are left out. `max_side` may be
-//! given too.
+//! user and system. Decoding and one repetition that warms up are left out. `max_side` and
+//! `overlaps` may be given too.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -23,7 +23,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use deeptell_image::RgbImage;
-use deeptell_mtcnn::{MinFace, Mtcnn, MtcnnConfig};
+use deeptell_mtcnn::{MinFace, Mtcnn, MtcnnConfig, Overlaps};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,8 @@ struct Request {
     min_face: MinFace,
     #[serde(default)]
     max_side: Option<u32>,
+    #[serde(default)]
+    overlaps: Overlaps,
     threads: usize,
     /// All images in one call instead of one after the other.
     #[serde(default)]
@@ -71,8 +73,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         };
         let frames: Vec<&RgbImage> = request.images.iter().map(|path| &images[path]).collect();
-        let config =
-            MtcnnConfig { min_face: request.min_face, max_side: request.max_side, ..MtcnnConfig::default() };
+        let config = MtcnnConfig {
+            min_face: request.min_face,
+            max_side: request.max_side,
+            overlaps: request.overlaps,
+            ..MtcnnConfig::default()
+        };
         let mtcnn = config.init(&Device::flex())?;
         let answer = pool.install(|| measured(&mtcnn, &frames, &request))?;
         writeln!(output, "{}", serde_json::to_string(&answer)?)?;

@@ -16,10 +16,6 @@ use crate::{Candidate, Face, MtcnnConfig, MtcnnError};
 const REFINEMENT: Batches = Batches { network: "R-Net", side: RNet::SIDE, size: 256 };
 const OUTPUT: Batches = Batches { network: "O-Net", side: ONet::SIDE, size: 48 };
 
-/// Overlap above which a box falls to a better one.
-const REFINEMENT_OVERLAP: f32 = 0.7;
-const OUTPUT_OVERLAP: f32 = 0.7;
-
 /// The face detector: P-Net proposes, R-Net refines, O-Net decides and places the landmarks.
 ///
 /// Made by [`MtcnnConfig::init`], or with all defaults by [`Mtcnn::pretrained`]. [`detect`](Self::detect)
@@ -162,14 +158,16 @@ impl Mtcnn {
         let refine = |verdicts: Vec<Verdict<5>>| {
             let likely: Vec<_> =
                 verdicts.into_iter().filter(|v| v.values[0] > self.config.thresholds[1]).collect();
-            suppress(&likely, REFINEMENT_OVERLAP, Overlap::Union, |v| (v.candidate.bbox, v.values[0]))
-                .into_iter()
-                .take(self.config.limits.output)
-                .map(|Verdict { candidate, values: [probability, correction @ ..], .. }| Candidate {
-                    bbox: regressed(candidate.bbox, correction, 1.0).to_square(),
-                    probability,
-                })
-                .collect()
+            suppress(&likely, self.config.overlaps.refinement, Overlap::Union, |v| {
+                (v.candidate.bbox, v.values[0])
+            })
+            .into_iter()
+            .take(self.config.limits.output)
+            .map(|Verdict { candidate, values: [probability, correction @ ..], .. }| Candidate {
+                bbox: regressed(candidate.bbox, correction, 1.0).to_square(),
+                probability,
+            })
+            .collect()
         };
         Ok(verdicts.into_iter().map(refine).collect())
     }
@@ -194,7 +192,7 @@ impl Mtcnn {
                 .filter(|verdict| verdict.values[0] > self.config.thresholds[2])
                 .map(face)
                 .collect();
-            let mut faces = suppress(&faces, OUTPUT_OVERLAP, Overlap::Minimum, |face| {
+            let mut faces = suppress(&faces, self.config.overlaps.output, Overlap::Minimum, |face| {
                 // The pixel in the right and bottom edge counts here, as in facenet-pytorch.
                 let Rect { x1, y1, x2, y2 } = face.bbox;
                 (Rect::new(x1, y1, x2 + 1.0, y2 + 1.0), face.probability)

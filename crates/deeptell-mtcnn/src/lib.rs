@@ -61,7 +61,7 @@ mod tracker;
 mod turn;
 
 pub use candidate::Candidate;
-pub use config::{CandidateLimits, MtcnnConfig};
+pub use config::{CandidateLimits, MtcnnConfig, Overlaps};
 pub use detector::Mtcnn;
 pub use error::MtcnnError;
 pub use face::{Face, Selection};

@@ -15,10 +15,6 @@ use crate::pyramid::{Level, Tile, pyramid};
 use crate::resample::Resampled;
 use crate::{Candidate, Mtcnn, MtcnnError, Window};
 
-/// Overlap above which a box falls to a better one of its level, and of its image.
-const LEVEL_OVERLAP: f32 = 0.5;
-const IMAGE_OVERLAP: f32 = 0.7;
-
 /// A cell in which P-Net sees a face.
 #[derive(Debug, Clone, Copy)]
 struct Proposal {
@@ -164,10 +160,10 @@ impl Mtcnn {
             .into_iter()
             .flat_map(|mut level| {
                 keep_most_probable(&mut level, self.config.limits.level);
-                suppress(&level, LEVEL_OVERLAP, Overlap::Union, describe)
+                suppress(&level, self.config.overlaps.level, Overlap::Union, describe)
             })
             .collect();
-        suppress(&kept, IMAGE_OVERLAP, Overlap::Union, describe)
+        suppress(&kept, self.config.overlaps.pyramid, Overlap::Union, describe)
             .into_iter()
             .take(self.config.limits.refinement)
             .map(|Proposal { bbox, probability, regression }| Candidate {

@@ -25,7 +25,8 @@ Examples:
   deeptell faces group.jpg
   deeptell faces *.jpg --json - | jq '.[] | {file, faces: .faces | length}'
   deeptell faces crowd.png --min-face 12 --draw marked/
-  deeptell faces snapshots/*.jpg --min-face-part 0.1 --max-side 960   # only large faces, quickly
+  deeptell faces snapshots/*.jpg --quick
+  deeptell faces snapshots/*.jpg --min-face-part 0.1 --max-side 960
   deeptell faces interview.mp4 --every-frame --json tracks.json
 
 JSON: a list with one object a file, the largest face first, all in pixels:
@@ -46,6 +47,10 @@ pub(crate) struct Args {
     /// original all the same.
     #[arg(long, value_name = "PIXELS")]
     max_side: Option<u32>,
+    /// Look only for faces from a tenth of the picture's shorter side on, in pictures shrunk to 640
+    /// pixels: several times as fast, and boxes lie a little otherwise.
+    #[arg(long, conflicts_with_all = ["min_face", "min_face_part", "max_side"])]
+    quick: bool,
     /// Look again at pictures without a face turned by 90, -90 and 180 degrees.
     #[arg(long)]
     turned: bool,
@@ -107,12 +112,16 @@ impl FaceFound {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let config = MtcnnConfig {
-        min_face: args.min_face_part.map_or(MinFace::Pixels(args.min_face), MinFace::Fraction),
-        max_side: args.max_side,
-        retry_turned: args.turned,
-        ..MtcnnConfig::default()
+    let config = if args.quick {
+        MtcnnConfig::quick()
+    } else {
+        MtcnnConfig {
+            min_face: args.min_face_part.map_or(MinFace::Pixels(args.min_face), MinFace::Fraction),
+            max_side: args.max_side,
+            ..MtcnnConfig::default()
+        }
     };
+    let config = MtcnnConfig { retry_turned: args.turned, ..config };
     if args.frames == 0 {
         anyhow::bail!("--frames must be 1 or more");
     }

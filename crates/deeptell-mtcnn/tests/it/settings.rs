@@ -48,6 +48,23 @@ fn a_shrunk_image_has_its_faces_where_they_were() {
 }
 
 #[test]
+fn the_quick_settings_find_every_large_face() {
+    // Faces of a tenth of the frame's width and more, and one of a twentieth.
+    let places = [(60, 30, 1.6), (700, 40, 2.2), (1400, 60, 1.9), (200, 600, 2.6), (1100, 620, 1.7)];
+    let (canvas, expected) = collage(1920, 1080, &places);
+    let quick = detector(&MtcnnConfig::quick());
+    let faces = quick.detect(&canvas).unwrap();
+    assert_eq!(faces.len(), expected.len(), "{faces:?}");
+    for whole in MTCNN.detect(&canvas).unwrap() {
+        let best = faces.iter().map(|face| face.bbox.iou(&whole.bbox)).fold(0.0, f32::max);
+        assert!(best > 0.85, "{best} for {whole:?}");
+    }
+    let (_, small) = collage(1920, 1080, &[(60, 30, 0.4)]);
+    assert!(small[0].height() < 108.0);
+    assert_eq!(quick.detect(&collage(1920, 1080, &[(60, 30, 0.4)]).0).unwrap(), []);
+}
+
+#[test]
 fn a_smallest_face_below_the_window_of_the_shrunk_image_is_as_small_as_it_gets() {
     // 20 pixels of 1280 are 5 of 320: looked for from 12 on, the window of P-Net.
     let (canvas, _) = collage(1280, 720, &[(100, 60, 2.4)]);
