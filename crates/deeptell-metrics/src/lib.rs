@@ -36,6 +36,7 @@ mod bootstrap;
 mod confusion;
 mod error;
 mod groups;
+mod histogram;
 mod input;
 mod operating_point;
 mod paired;
@@ -45,12 +46,15 @@ mod ranking;
 mod reliability;
 mod report;
 mod roc;
+mod roc_band;
 mod scaling;
+mod three_way;
 
 pub use bootstrap::{BootstrapConfig, Interval, bootstrap_interval, bootstrap_intervals};
 pub use confusion::{Confusion, confusion};
 pub use error::MetricsError;
 pub use groups::{GroupMeans, mean_by_group};
+pub use histogram::{ScoreHistogram, score_histogram};
 pub use operating_point::{
     EqualErrorRate, OperatingPoint, equal_error_rate, operating_point_at_fpr, tpr_at_fpr,
 };
@@ -60,4 +64,6 @@ pub use probability::{brier_score, log_loss};
 pub use reliability::{ReliabilityBin, expected_calibration_error, reliability_bins};
 pub use report::{BinaryReport, EvaluationConfig, ScoreScale, evaluate};
 pub use roc::{RocCurve, roc_auc, roc_curve};
+pub use roc_band::{RocBand, roc_band};
 pub use scaling::{PlattScaling, TemperatureScaling, sigmoid};
+pub use three_way::{Answers, ThreeWay, three_way};

@@ -24,6 +24,42 @@ pub struct RocCurve {
     pub thresholds: Vec<f64>,
 }
 
+impl RocCurve {
+    /// About `most` points of the curve, at most twice as many, for drawing and for documents. Of
+    /// those that lie close together the first is kept, and the corners before long steps, so that
+    /// the curve through the rest is off by less than `2 / most` along both axes together. `most`
+    /// under 2 is taken as 2.
+    ///
+    /// ```
+    /// let scores: Vec<f64> = (0..10_000).map(f64::from).collect();
+    /// let labels: Vec<bool> = (0..10_000).map(|i| i * 7 % 10 < 3).collect();
+    /// let curve = deeptell_metrics::roc_curve(&scores, &labels)?.thinned(100);
+    /// assert!((50..=102).contains(&curve.thresholds.len()));
+    /// # Ok::<(), deeptell_metrics::MetricsError>(())
+    /// ```
+    #[must_use]
+    pub fn thinned(&self, most: usize) -> Self {
+        let last = self.thresholds.len().saturating_sub(1);
+        let apart = 2.0 / most.max(2) as f64;
+        let along = |point: usize| self.false_positive_rate[point] + self.true_positive_rate[point];
+        let mut kept = Vec::new();
+        for point in 0..self.thresholds.len() {
+            // A corner before a long step is kept, else the step would become a slope.
+            let is_far = kept.last().is_none_or(|&before| along(point) - along(before) >= apart);
+            let is_corner = point < last && along(point + 1) - along(point) >= apart;
+            if is_far || is_corner || point == last {
+                kept.push(point);
+            }
+        }
+        let pick = |column: &[f64]| kept.iter().map(|&point| column[point]).collect();
+        Self {
+            false_positive_rate: pick(&self.false_positive_rate),
+            true_positive_rate: pick(&self.true_positive_rate),
+            thresholds: pick(&self.thresholds),
+        }
+    }
+}
+
 /// The ROC curve of `scores`.
 ///
 /// ```
@@ -82,5 +118,31 @@ impl Ranking {
         }
         let pairs = self.classes.n_real as u128 * self.classes.n_fake as u128;
         half_pairs as f64 / (2 * pairs) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thinned_curve_keeps_its_ends_and_its_corners() {
+        // Half of the fakes above all reals in one tie, the rest one by one.
+        let scores: Vec<f64> = (0..2000).map(|i| if i < 500 { 9999.0 } else { f64::from(i) }).collect();
+        let labels: Vec<bool> = (0..2000).map(|i| i < 500 || i % 3 == 0).collect();
+        let curve = roc_curve(&scores, &labels).unwrap();
+        let thin = curve.thinned(50);
+        assert!(thin.thresholds.len() <= 53, "{}", thin.thresholds.len());
+        assert_eq!((thin.false_positive_rate[0], thin.true_positive_rate[0]), (0.0, 0.0));
+        assert_eq!((thin.false_positive_rate[1], thin.true_positive_rate[1]), (0.0, 0.5));
+        assert_eq!(
+            (thin.false_positive_rate.last(), thin.true_positive_rate.last()),
+            (Some(&1.0), Some(&1.0))
+        );
+        for point in 0..thin.thresholds.len() {
+            let at = curve.thresholds.iter().position(|t| *t == thin.thresholds[point]).unwrap();
+            assert_eq!(thin.true_positive_rate[point], curve.true_positive_rate[at]);
+        }
+        assert_eq!(curve.thinned(100_000), curve);
     }
 }
