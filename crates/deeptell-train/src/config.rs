@@ -12,6 +12,10 @@ use crate::{Schedule, TrainError};
 pub enum Sampling {
     /// Every sample by itself, in random order.
     Shuffled,
+    /// As many reals as fakes, by turns, each class in random order; the rarer one goes round again
+    /// before the other has ended. Every batch holds half of each, so that no weight in the loss has
+    /// to make up for the missing ones: an alternative to `pos_weight`.
+    Balanced,
     /// Sources in random order, the samples of each together: a real face stands beside its
     /// own fakes in the batch, and what differs between them is the forgery.
     BySource,

@@ -51,6 +51,8 @@ impl Plan {
         let single = balanced_pos_weight(samples, "train")?;
         let (available, pictures_a_unit, balanced_pos_weight) = match config.sampling {
             Sampling::Shuffled | Sampling::BySource => (samples.len(), 1, single),
+            // By turns, so that an odd epoch has one real more.
+            Sampling::Balanced => (samples.len(), 1, 1.0),
             Sampling::Triples => {
                 let triples = triples(samples);
                 let blends = triples.iter().filter(|t| samples[t.first()].landmarks.is_some()).count();
@@ -104,6 +106,28 @@ fn fakes_by_source<'a>(samples: &[&'a Sample]) -> HashMap<&'a str, Vec<usize>> {
     fakes
 }
 
+/// `count` single samples, a real and a fake by turns, every sample of a class before any comes again.
+fn balanced(samples: &[&Sample], config: &TrainConfig, epoch: usize, count: usize) -> Vec<Unit> {
+    let class = |fake: bool, purpose: &str| {
+        let members: Vec<usize> =
+            (0..samples.len()).filter(|&i| samples[i].label.is_fake() == fake).collect();
+        let mut drawn = Vec::with_capacity(count.div_ceil(2) + members.len());
+        for round in 0.. {
+            if drawn.len() >= count.div_ceil(2) || members.is_empty() {
+                break;
+            }
+            let mut again = members.clone();
+            again.shuffle(&mut generator(config.seed, purpose, [epoch as u64, round]));
+            drawn.extend(again);
+        }
+        drawn
+    };
+    let (reals, fakes) = (class(false, "order of reals"), class(true, "order of fakes"));
+    let turns =
+        reals.into_iter().zip(fakes).flat_map(|(real, fake)| [Unit::Single(real), Unit::Single(fake)]);
+    turns.take(count).collect()
+}
+
 /// The order of one epoch: `count` units of indices into `samples`.
 pub(crate) fn order(samples: &[&Sample], config: &TrainConfig, epoch: usize, count: usize) -> Vec<Unit> {
     let mut order = Vec::with_capacity(count);
@@ -124,6 +148,8 @@ pub(crate) fn order(samples: &[&Sample], config: &TrainConfig, epoch: usize, cou
                 groups.shuffle(&mut rng);
                 order.extend(groups.into_iter().flatten().map(|&index| Unit::Single(index)));
             }
+            // Has rounds of its own, one a class.
+            Sampling::Balanced => return balanced(samples, config, epoch, count),
             Sampling::Triples => {
                 let fakes = fakes_by_source(samples);
                 let mut all = triples(samples);
@@ -174,6 +200,34 @@ mod tests {
             assert_eq!(order(&samples, &config, 1, 50).len(), 50);
             assert_eq!(order(&samples, &config, 1, 4).len(), 4);
         }
+    }
+
+    #[test]
+    fn balanced_batches_hold_half_of_each_and_every_sample_has_its_turn() {
+        let samples = samples(6);
+        let samples: Vec<&Sample> = samples.iter().collect();
+        let config =
+            TrainConfig { sampling: Sampling::Balanced, batch_size: 4, seed: 3, ..TrainConfig::default() };
+        let plan = Plan::new(&samples, &config).unwrap();
+        let expected = Plan { units: 18, per_batch: 4, steps: 4, pictures: 18, balanced_pos_weight: 1.0 };
+        assert_eq!(plan, expected);
+
+        let drawn = |epoch, count| -> Vec<usize> {
+            order(&samples, &config, epoch, count).into_iter().map(Unit::first).collect()
+        };
+        let epoch = drawn(1, 36);
+        for batch in epoch.chunks(4) {
+            assert_eq!(batch.iter().filter(|&&i| samples[i].label.is_fake()).count(), 2);
+        }
+        // 12 fakes once and 6 reals twice are 24; in 36, none is shown twice more often than another.
+        let shown = |i: usize| epoch.iter().filter(|&&j| i == j).count();
+        for (i, sample) in samples.iter().enumerate() {
+            let expected = if sample.label.is_fake() { 1..=2 } else { 3..=3 };
+            assert!(expected.contains(&shown(i)), "{i} is shown {} times", shown(i));
+        }
+        assert_eq!(epoch, drawn(1, 36));
+        assert_ne!(epoch, drawn(2, 36));
+        assert_eq!(drawn(1, 7).len(), 7);
     }
 
     #[test]
