@@ -19,11 +19,18 @@ const MIN_CROP_WIDTH: f32 = 48.0;
 const MIN_FRAMES: usize = 3;
 
 /// A card whose scores mean nothing yet: for a network that comes from training.
-pub(crate) fn uncalibrated(name: &str, trained_on: &str, crop: FaceCrop, views: Vec<View>) -> ModelCard {
+pub(crate) fn uncalibrated(
+    name: &str,
+    trained_on: &str,
+    seed: u64,
+    crop: FaceCrop,
+    views: Vec<View>,
+) -> ModelCard {
     ModelCard {
         name: name.to_owned(),
         summary: "MobileNetV3-Small on single face crops: real, or manipulated.".to_owned(),
         trained_on: trained_on.to_owned(),
+        seed: Some(seed),
         crop,
         views,
         calibration: Calibration::default(),
@@ -48,15 +55,21 @@ pub(crate) fn uncalibrated(name: &str, trained_on: &str, crop: FaceCrop, views: 
     }
 }
 
-/// The card of `model` with calibration, thresholds and measures from `validation`, and the figures; `None` when
-/// interrupted.
+/// What calibration on validation crops gave.
+pub(crate) struct Calibrated {
+    /// The card with calibration, thresholds and measures.
+    pub(crate) card: ModelCard,
+    /// Figures on those crops, which flatter.
+    pub(crate) figures: BinaryReport,
+    /// The calibrated probability of each crop.
+    pub(crate) probabilities: Vec<f64>,
+}
+
+/// `model` with calibration, thresholds and measures from `validation`; `None` when interrupted.
 ///
 /// The threshold of likely fake holds for the crops as they are and under each of the usual distortions: a genuine face
 /// must not become a fake because somebody sent it on.
-pub(crate) fn calibrated(
-    model: &Model,
-    validation: &[&Sample],
-) -> anyhow::Result<Option<(ModelCard, BinaryReport)>> {
+pub(crate) fn calibrated(model: &Model, validation: &[&Sample]) -> anyhow::Result<Option<Calibrated>> {
     let seen = per_crop("calibrating", model, validation, |crops| {
         let blurs = crops.par_iter().map(blur_effect).collect::<Vec<_>>();
         Ok(model.logits(crops)?.into_iter().zip(blurs).collect())
@@ -103,7 +116,7 @@ pub(crate) fn calibrated(
         .concat(),
         ..model.card().clone()
     };
-    Ok(Some((card, figures)))
+    Ok(Some(Calibrated { card, figures, probabilities }))
 }
 
 /// Likely fake where, with 95% confidence, at most 1% of real crops like those of validation would be; likely real

@@ -8,6 +8,7 @@ mod commands;
 mod detector;
 mod device;
 mod distortion;
+mod evaluation;
 mod face_finder;
 mod interrupt;
 mod isolation;

@@ -1,5 +1,6 @@
 //! Which code and which moment made a file.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -30,6 +31,15 @@ impl Provenance {
             unix_seconds: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
         }
+    }
+}
+
+impl Provenance {
+    /// The revision in the `provenance.json` of a folder.
+    pub(crate) fn revision_beside(folder: &Path) -> Option<String> {
+        let text = std::fs::read(folder.join("provenance.json")).ok()?;
+        let known: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        Some(known["revision"].as_str()?.to_owned())
     }
 }
 

@@ -147,7 +147,9 @@ pub struct Sample {
     /// The people in it, where known: the person filmed first, then whose face was put on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub identities: Vec<String>,
-    /// Anything else worth keeping beside a sample; deeptell carries it and never reads it.
+    /// Anything else worth keeping beside a sample. Training never reads it. `deeptell eval` tells
+    /// the people of a video apart by `track` and its groups by `compression`, `codec`,
+    /// `bbox_in_frame` and `original_width`, where they are there.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, serde_json::Value>,
 }

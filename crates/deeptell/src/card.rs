@@ -16,6 +16,9 @@ pub struct ModelCard {
     pub summary: String,
     /// What it was trained on, and how, in a sentence or two.
     pub trained_on: String,
+    /// Seed of the training run; absent in files that do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// How faces were cut for training, and so must be cut for it.
     pub crop: FaceCrop,
     /// The looks at a crop that the logit is averaged over; files that do not say have one.
@@ -107,6 +110,7 @@ pub(crate) mod tests {
             name: "test-model".to_owned(),
             summary: "A model for tests.".to_owned(),
             trained_on: "Nothing at all.".to_owned(),
+            seed: Some(7),
             crop: FaceCrop::default(),
             views: vec![View::WHOLE],
             calibration: Calibration::default(),

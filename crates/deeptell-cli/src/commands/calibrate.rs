@@ -6,7 +6,7 @@ use deeptell_image::FaceCrop;
 use deeptell_metrics::BinaryReport;
 use serde::Serialize;
 
-use crate::calibration::calibrated;
+use crate::calibration::{Calibrated, calibrated};
 use crate::device::DeviceName;
 use crate::views::Views;
 use crate::{Outcome, output};
@@ -75,7 +75,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         crop: FaceCrop { scale: args.scale.unwrap_or(known.crop.scale), ..known.crop },
         ..known
     })?;
-    let Some((card, figures)) = calibrated(&model, &validation)? else { return Ok(Outcome::Interrupted) };
+    let Some(Calibrated { card, figures, .. }) = calibrated(&model, &validation)? else {
+        return Ok(Outcome::Interrupted);
+    };
     let model_sha256 = Model::write_again(args.model.as_deref(), &card, &args.out)?;
     let document = Document { model: card.name, model_sha256, validation: figures };
     output::write_json(&document, "-".as_ref())?;

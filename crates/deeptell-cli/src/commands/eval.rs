@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,13 +6,15 @@ use burn::tensor::Device;
 use clap::ValueEnum;
 use deeptell::{Model, ModelCard};
 use deeptell_data::{Label, Layout, Sample, Split, read_dataset, read_layout};
-use deeptell_metrics::{BinaryReport, EvaluationConfig, evaluate, mean_by_group};
+use deeptell_metrics::EvaluationConfig;
 use image::RgbImage;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::device::DeviceName;
 use crate::distortion::Distortion;
+use crate::evaluation::page::{NO_TEST, Subject, page};
+use crate::evaluation::{Evaluation, evaluated};
 use crate::face_finder::{FaceFinder, Which};
 use crate::progress::Progress;
 use crate::views::Views;
@@ -26,7 +27,9 @@ const SUREST_ENOUGH: f32 = 0.8;
 
 /// Measure a model on labelled face crops: AUC-ROC with its interval, AP, EER, calibration.
 ///
-/// Prints one JSON document. Intervals resample whole sources, not single crops.
+/// Prints one JSON document; --html draws it for people. Intervals resample whole sources, not
+/// single crops. With a manifest, also whole videos, and people within them where its rows have
+/// `extra.track`; and groups: by method, data set, `extra.compression`, `extra.codec`, face width.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -34,6 +37,7 @@ Examples:
   deeptell eval --manifest split.jsonl --split test --model runs/first/detector.safetensors
   deeptell eval --crops loose/ --detect              # finds the face again in wide crops
   deeptell eval --crops faces/ --distort h264:28     # as a video of that quality shows them
+  deeptell eval --crops faces/ --html report.html        # curves and tables for people
   deeptell eval --crops faces/ --scores scores.csv | jq .auc")]
 #[command(group = clap::ArgGroup::new("data").required(true))]
 pub(crate) struct Args {
@@ -68,6 +72,9 @@ pub(crate) struct Args {
     /// Write every crop's probability as CSV.
     #[arg(long, value_name = "FILE")]
     scores: Option<PathBuf>,
+    /// Write a page for people: curves, reliability, thresholds, groups, limits; one file, no script.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Write the JSON document here instead of standard output.
     #[arg(long, value_name = "FILE", default_value = "-")]
     json: PathBuf,
@@ -93,12 +100,17 @@ impl WhichSplit {
     }
 }
 
-/// What `eval` prints: the figures of single crops, and those of videos where there are any.
+/// What `eval` prints.
 #[derive(Serialize)]
 struct Document {
     model: String,
     model_sha256: String,
+    /// Of the run that trained the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_seed: Option<u64>,
     data: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    split: Option<String>,
     /// What the crops went through first.
     #[serde(skip_serializing_if = "Option::is_none")]
     distortion: Option<String>,
@@ -106,10 +118,7 @@ struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     faces_not_found: Option<usize>,
     #[serde(flatten)]
-    crops: BinaryReport,
-    /// Mean probability a video, where the manifest names videos.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    videos: Option<BinaryReport>,
+    evaluation: Evaluation,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
@@ -149,16 +158,31 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         write_scores(path, &samples, &probabilities)?;
     }
     let config = EvaluationConfig { resamples: args.resamples, ..EvaluationConfig::default() };
+    let split = args.manifest.as_ref().and_then(|_| args.split.to_possible_value());
     let document = Document {
         model: model.card().name.clone(),
         model_sha256: model.info().sha256.clone(),
+        model_seed: model.card().seed,
         data: data.clone(),
+        split: split.map(|split| split.get_name().to_owned()),
         distortion: args.distort.map(|distortion| distortion.to_string()),
         faces_not_found,
-        crops: figures(&samples, &probabilities, &config)?,
-        videos: video_figures(&samples, &probabilities, &config)?,
+        evaluation: evaluated(&samples, &probabilities, &model.card().criteria, &config)?,
     };
-    output::write_json(&document, &args.json)?;
+    if let Some(path) = &args.html {
+        let is_test = args.manifest.is_none() || args.split == WhichSplit::Test;
+        let subject = Subject {
+            model: model.info(),
+            data: data.display().to_string(),
+            split: document.split.as_deref(),
+            caution: (!is_test).then_some(NO_TEST),
+            distortion: document.distortion.clone(),
+            faces_not_found,
+            run: None,
+        };
+        output::write_file(path, page(&subject, &document.evaluation).as_bytes())?;
+    }
+    output::write_figures(&document, &args.json)?;
     Ok(Outcome::Done)
 }
 
@@ -210,34 +234,8 @@ pub(crate) fn labels(samples: &[&Sample]) -> Vec<bool> {
     samples.iter().map(|s| s.label == Label::Fake).collect()
 }
 
-fn figures(
-    samples: &[&Sample],
-    probabilities: &[f64],
-    config: &EvaluationConfig,
-) -> anyhow::Result<BinaryReport> {
-    let sources: Vec<&str> = samples.iter().map(|s| s.source.as_str()).collect();
-    Ok(evaluate(probabilities, &labels(samples), &sources, config)?)
-}
-
-/// The figures of whole videos, resampled by source; `None` when no sample names a video.
-fn video_figures(
-    samples: &[&Sample],
-    probabilities: &[f64],
-    config: &EvaluationConfig,
-) -> anyhow::Result<Option<BinaryReport>> {
-    if samples.iter().all(|s| s.video.is_none()) {
-        return Ok(None);
-    }
-    let lone: HashMap<&Path, String> =
-        samples.iter().map(|s| (s.path.as_path(), s.path.display().to_string())).collect();
-    let videos: Vec<&str> =
-        samples.iter().map(|s| s.video.as_deref().unwrap_or(&lone[s.path.as_path()])).collect();
-    let means = mean_by_group(probabilities, &labels(samples), &videos)?;
-    let sources: Vec<&str> = means.first_rows.iter().map(|&row| samples[row].source.as_str()).collect();
-    Ok(Some(evaluate(&means.scores, &means.labels, &sources, config)?))
-}
-
-fn write_scores(path: &Path, samples: &[&Sample], probabilities: &[f64]) -> anyhow::Result<()> {
+/// A table of every crop's probability, as `compare` reads it.
+pub(crate) fn write_scores(path: &Path, samples: &[&Sample], probabilities: &[f64]) -> anyhow::Result<()> {
     let mut table = csv::Writer::from_writer(Vec::new());
     table.write_record(["path", "label", "source", "video", "probability"])?;
     for (sample, probability) in samples.iter().zip(probabilities) {

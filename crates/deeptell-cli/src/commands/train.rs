@@ -1,17 +1,21 @@
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use burn::tensor::Device;
-use deeptell::{Calibration, Criteria, Model};
+use deeptell::{Calibration, Criteria, Model, ModelInfo};
 use deeptell_data::{Sample, Split, audit, read_dataset};
-use deeptell_metrics::BinaryReport;
+use deeptell_metrics::EvaluationConfig;
 use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, StoredPrecision, Weights};
-use deeptell_train::{EpochRecord, Event, Start, TrainConfig, train};
+use deeptell_train::{EpochRecord, Event, Run, Start, TrainConfig, train};
 use serde::Serialize;
 
+use super::eval::write_scores;
 use super::weights::cached_imagenet;
-use crate::calibration::{calibrated, uncalibrated};
+use crate::calibration::{Calibrated, calibrated, uncalibrated};
 use crate::device::DeviceName;
+use crate::evaluation::page::{CHOSEN_HERE, Subject, Training, page};
+use crate::evaluation::{Evaluation, evaluated};
 use crate::output::say;
 use crate::progress::Progress;
 use crate::provenance::Provenance;
@@ -20,10 +24,12 @@ use crate::{Outcome, interrupt, output};
 
 /// Train a detector on the `train` split and choose its best epoch on `validation`.
 ///
-/// The run folder gets the configuration, the history as JSON Lines and as a picture, the best
-/// and the last checkpoint, and at the end `detector.safetensors`: weights, calibration and
-/// thresholds in one file that `scan` and `eval` take with --model. A kill at any moment loses at
-/// most the epoch under way.
+/// The run folder gets the configuration, the code's revision, what the audit of the splits found,
+/// the history as JSON Lines and as a picture, the best and the last checkpoint, and at the end
+/// `detector.safetensors`: weights, calibration and thresholds in one file that `scan` and `eval`
+/// take with --model. Beside it lie the figures on the validation split: `metrics.json`,
+/// `report.html` for people, `validation.csv` for `compare`. A kill at any moment loses at most the
+/// epoch under way.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -84,10 +90,20 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             args.data.display()
         );
     }
-    audit(&samples).into_result()?;
+    let audited = audit(&samples);
+    let verdict = Audit {
+        clean: audited.is_clean(),
+        verdict: audited.to_string(),
+        checked: ["path", "source", "video", "identity"],
+        samples: audited.samples,
+        unassigned: audited.unassigned,
+        splits: Split::ALL.map(|split| SplitCount::of(split, &samples)),
+    };
+    audited.into_result()?;
     let start = if args.resume { Start::Resume } else { start(&args.init)? };
     if !args.resume {
         output::write_json(&Provenance::now(), &args.out.join("provenance.json"))?;
+        output::write_json(&verdict, &args.out.join("audit.json"))?;
     }
 
     let mut bar: Option<Progress> = None;
@@ -121,7 +137,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         eprintln!("stopped after epoch {}; continue with --resume", run.history.len());
         return Ok(Outcome::Interrupted);
     }
-    let Some(detector) = finish(args, &config, &samples, &device, &run.history)? else {
+    let Some(detector) = finish(args, &config, &samples, &device, &run, verdict.verdict)? else {
         return Ok(Outcome::Interrupted);
     };
     say!("{}", detector.display());
@@ -186,12 +202,48 @@ fn epoch_line(record: &EpochRecord, best: bool) -> String {
     )
 }
 
+/// `audit.json`: what the run could rest on when it began.
+#[derive(Serialize)]
+struct Audit {
+    clean: bool,
+    /// In a sentence.
+    verdict: String,
+    /// What must not be in two splits.
+    checked: [&'static str; 4],
+    samples: usize,
+    /// Samples without a split, which are not used.
+    unassigned: usize,
+    splits: [SplitCount; 3],
+}
+
+#[derive(Serialize)]
+struct SplitCount {
+    split: Split,
+    real: usize,
+    fake: usize,
+    sources: usize,
+}
+
+impl SplitCount {
+    fn of(split: Split, samples: &[Sample]) -> Self {
+        let within = || samples.iter().filter(|sample| sample.split == Some(split));
+        let fake = within().filter(|sample| sample.label.is_fake()).count();
+        let sources = within().map(|sample| sample.source.as_str()).collect::<BTreeSet<_>>().len();
+        Self { split, real: within().count() - fake, fake, sources }
+    }
+}
+
 /// `metrics.json`: the figures of the best epoch on the split it was chosen on.
 #[derive(Serialize)]
 struct Metrics<'a> {
     split: &'static str,
+    seed: u64,
     best_epoch: usize,
-    validation: &'a BinaryReport,
+    epochs: usize,
+    /// Wall time of all epochs.
+    minutes: f64,
+    audit: &'a str,
+    validation: &'a Evaluation,
     calibration: Calibration,
     criteria: Criteria,
     model_sha256: &'a str,
@@ -203,37 +255,57 @@ fn finish(
     config: &TrainConfig,
     samples: &[Sample],
     device: &Device,
-    history: &[EpochRecord],
+    run: &Run,
+    audit: String,
 ) -> anyhow::Result<Option<PathBuf>> {
     let mut network: MobileNetV3Small = MobileNetV3SmallConfig::new(1).init(device);
     Weights::read(args.out.join("best.safetensors"))?.load_into(&mut network)?;
     let path = args.out.join("detector.safetensors");
     let trained_on = args.trained_on.clone().unwrap_or_else(|| args.data.display().to_string());
-    let card = uncalibrated(&args.name, &trained_on, config.crop, args.views.list());
+    let card = uncalibrated(&args.name, &trained_on, config.seed, config.crop, args.views.list());
     Model::write(&path, &network, &card, StoredPrecision::Half)?;
 
     let validation: Vec<&Sample> = samples.iter().filter(|s| s.split == Some(Split::Validation)).collect();
     // The file and not the network in memory: what is calibrated is what people will load.
-    let Some((card, figures)) = calibrated(&Model::load(&path, device)?, &validation)? else {
+    let Some(Calibrated { card, probabilities, .. }) = calibrated(&Model::load(&path, device)?, &validation)?
+    else {
         return Ok(None);
     };
     let sha256 = Model::write(&path, &network, &card, StoredPrecision::Half)?;
-    let best = history
-        .iter()
-        .max_by(|a, b| a.validation_auc.total_cmp(&b.validation_auc).then(b.epoch.cmp(&a.epoch)))
-        .context("the run has no epoch")?;
+    let (best_epoch, _) = run.best.context("the run has no epoch")?;
+    let found = evaluated(&validation, &probabilities, &card.criteria, &EvaluationConfig::default())?;
     let metrics = Metrics {
         split: "validation",
-        best_epoch: best.epoch,
-        validation: &figures,
+        seed: config.seed,
+        best_epoch,
+        epochs: run.history.len(),
+        minutes: run.history.iter().map(|record| record.seconds).sum::<f64>() / 60.0,
+        audit: &audit,
+        validation: &found,
         calibration: card.calibration,
         criteria: card.criteria,
         model_sha256: &sha256,
     };
-    output::write_json(&metrics, &args.out.join("metrics.json"))?;
+    output::write_figures(&metrics, &args.out.join("metrics.json"))?;
+    write_scores(&args.out.join("validation.csv"), &validation, &probabilities)?;
+    let subject = Subject {
+        model: &ModelInfo { sha256, card },
+        data: args.data.display().to_string(),
+        split: Some("validation"),
+        caution: Some(CHOSEN_HERE),
+        distortion: None,
+        faces_not_found: None,
+        run: Some(Training {
+            history: &run.history,
+            best_epoch,
+            revision: Provenance::revision_beside(&args.out),
+            audit,
+        }),
+    };
+    output::write_file(&args.out.join("report.html"), page(&subject, &found).as_bytes())?;
+    let figures = &found.crops.figures;
     eprintln!(
-        "best epoch {}: validation AUC {:.4}{}",
-        best.epoch,
+        "best epoch {best_epoch}: validation AUC {:.4}{}",
         figures.auc,
         figures.auc_ci95.map_or_else(String::new, |[l, h]| format!(" [{l:.4}, {h:.4}]"))
     );

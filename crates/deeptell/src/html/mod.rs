@@ -14,9 +14,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 pub use index::{IndexEntry, index};
+pub use text::Text;
 
 use crate::{Criteria, FrameFacts, InputFacts, InputKind, ModelInfo, Observation, Report, Track, Verdict};
-use text::{Text, clock, count, size};
+use text::{clock, count, size};
 
 /// At most this many pictures of one person, and of frames, are put on a page.
 const MOST_PICTURES: usize = 36;
@@ -40,21 +41,30 @@ pub fn page(report: &Report) -> String {
     document(&format!("{}: {}", report.input.name, verdict_words(report.verdict)), &body)
 }
 
-/// The frame around every page.
 fn document(title: &str, body: &str) -> String {
+    frame("face manipulation report", title, "", body)
+}
+
+/// The frame around every page of deeptell: a whole HTML file of `body`, which is HTML already, in the
+/// style of all pages with `style`, CSS, after it. `kind` says beside the name what the page is; it
+/// and `title` are escaped here.
+///
+/// The browser is forbidden to load or run anything.
+pub fn frame(kind: &str, title: &str, style: &str, body: &str) -> String {
     format!(
         r#"<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">
 <title>{title} - deeptell</title><style>
-{style}</style></head>
-<body><header class="top"><span class="mark">deep<i>tell</i></span><span class="soft">face manipulation report</span></header>
+{house}{style}</style></head>
+<body><header class="top"><span class="mark">deep<i>tell</i></span><span class="soft">{kind}</span></header>
 {body}
 </body></html>
 "#,
         title = Text(title),
-        style = include_str!("style.css"),
+        kind = Text(kind),
+        house = include_str!("style.css"),
     )
 }
 

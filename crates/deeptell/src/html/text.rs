@@ -6,7 +6,14 @@ use std::fmt;
 ///
 /// Markup characters are escaped; control, zero-width and direction-changing characters,
 /// with which a file name can pose as another, are shown by their code point.
-pub(super) struct Text<'a>(pub(super) &'a str);
+///
+/// ```
+/// use deeptell::html::Text;
+///
+/// assert_eq!(Text("a<b").to_string(), "a&lt;b");
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'a>(pub &'a str);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -31,6 +31,7 @@ fn card(calibration: Calibration) -> ModelCard {
         name: "random".to_owned(),
         summary: "Knows nothing.".to_owned(),
         trained_on: "Nothing.".to_owned(),
+        seed: None,
         crop: FaceCrop { size: 224, scale: 1.2, align: false },
         views: vec![View::WHOLE],
         calibration,

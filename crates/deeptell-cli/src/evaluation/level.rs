@@ -1,0 +1,177 @@
+//! The figures of one list of scores: crops, tracks, or videos.
+
+use std::collections::HashSet;
+
+use deeptell::Criteria;
+use deeptell_metrics::{
+    BinaryReport, BootstrapConfig, EvaluationConfig, MetricsError, ReliabilityBin, RocBand, RocCurve,
+    ScoreHistogram, ThreeWay, bootstrap_intervals, evaluate, reliability_bins, roc_band, roc_curve,
+    score_histogram, three_way,
+};
+use serde::Serialize;
+
+/// Bars of the histogram of scores.
+const BARS: usize = 20;
+/// About as many points of the ROC curve are kept.
+const CURVE_POINTS: usize = 200;
+
+/// Figures, curves and answers of one level.
+#[derive(Debug, Serialize)]
+pub(crate) struct Level {
+    #[serde(flatten)]
+    pub(crate) figures: BinaryReport,
+    /// What the thresholds of the model make of the scores.
+    pub(crate) answers: AnswerRates,
+    /// In bins of the width of those of `ece`.
+    pub(crate) reliability: Vec<ReliabilityBin>,
+    pub(crate) histogram: ScoreHistogram,
+    /// Thinned: see [`RocCurve::thinned`].
+    pub(crate) roc: RocCurve,
+    /// The 95% interval of the curve, at each false positive rate by itself.
+    pub(crate) roc_band_ci95: Option<RocBand>,
+}
+
+/// How often the model says what, at its own thresholds.
+#[derive(Debug, Serialize)]
+pub(crate) struct AnswerRates {
+    /// Up to here: likely real.
+    pub(crate) low: f64,
+    /// From here on: likely fake.
+    pub(crate) high: f64,
+    #[serde(flatten)]
+    pub(crate) counts: ThreeWay,
+    /// Part of the reals called likely fake.
+    pub(crate) false_alarm_rate: Rate,
+    /// Part of the fakes called likely fake.
+    pub(crate) detection_rate: Rate,
+    /// Part of the fakes called likely real.
+    pub(crate) miss_rate: Rate,
+    /// Part of the reals called likely real.
+    pub(crate) clearing_rate: Rate,
+}
+
+/// A part of one class, with its 95% interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Rate {
+    pub(crate) value: f64,
+    pub(crate) ci95: Option<[f64; 2]>,
+}
+
+impl Level {
+    /// # Errors
+    /// As [`evaluate`], and thresholds that leave no room.
+    pub(crate) fn measured(
+        scores: &[f64],
+        labels: &[bool],
+        sources: &[&str],
+        criteria: &Criteria,
+        config: &EvaluationConfig,
+    ) -> Result<Self, MetricsError> {
+        let figures = evaluate(scores, labels, sources, config)?;
+        let bootstrap = BootstrapConfig { resamples: config.resamples, confidence: 0.95, seed: config.seed };
+        let roc_band_ci95 = match roc_band(scores, labels, sources, &bootstrap) {
+            Ok(band) => Some(band),
+            Err(MetricsError::TooFewGroups { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Self {
+            answers: AnswerRates::measured(scores, labels, sources, criteria, &bootstrap)?,
+            reliability: reliability_bins(scores, labels, config.bins)?,
+            histogram: score_histogram(scores, labels, BARS)?,
+            roc: roc_curve(scores, labels)?.thinned(CURVE_POINTS),
+            roc_band_ci95,
+            figures,
+        })
+    }
+}
+
+impl AnswerRates {
+    pub(crate) fn measured(
+        scores: &[f64],
+        labels: &[bool],
+        sources: &[&str],
+        criteria: &Criteria,
+        bootstrap: &BootstrapConfig,
+    ) -> Result<Self, MetricsError> {
+        let rates = |scores: &[f64], labels: &[bool]| {
+            let ThreeWay { real, fake } = three_way(scores, labels, criteria.low, criteria.high)?;
+            let part = |count: usize, total: usize| count as f64 / total.max(1) as f64;
+            Ok([
+                part(real.likely_fake, real.total()),
+                part(fake.likely_fake, fake.total()),
+                part(fake.likely_real, fake.total()),
+                part(real.likely_real, real.total()),
+            ])
+        };
+        let values = rates(scores, labels)?;
+        let intervals = match bootstrap_intervals(scores, labels, sources, rates, bootstrap) {
+            Ok(intervals) => Some(intervals.map(|interval| [interval.low, interval.high])),
+            Err(MetricsError::TooFewGroups { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let of_class = |fake: bool| -> usize {
+            let of_class = sources.iter().zip(labels).filter(|(_, is_fake)| **is_fake == fake);
+            of_class.map(|(source, _)| source).collect::<HashSet<_>>().len()
+        };
+        let groups = [of_class(false), of_class(true)];
+        let rate = |index: usize, class: usize| Rate {
+            value: values[index],
+            ci95: intervals.map(|intervals| widened(values[index], intervals[index], groups[class])),
+        };
+        Ok(Self {
+            low: criteria.low,
+            high: criteria.high,
+            counts: three_way(scores, labels, criteria.low, criteria.high)?,
+            false_alarm_rate: rate(0, 0),
+            detection_rate: rate(1, 1),
+            miss_rate: rate(2, 1),
+            clearing_rate: rate(3, 0),
+        })
+    }
+}
+
+/// An interval with a width also where nothing, or everything, was counted: the bootstrap knows nothing of what it has
+/// not seen, so there the exact limit for as many independent samples as there are groups stands in (Clopper and
+/// Pearson 1934).
+fn widened(value: f64, ci95: [f64; 2], groups: usize) -> [f64; 2] {
+    let unseen = 1.0 - 0.025_f64.powf(1.0 / groups.max(1) as f64);
+    if value == 0.0 {
+        [0.0, unseen]
+    } else if value == 1.0 {
+        [1.0 - unseen, 1.0]
+    } else {
+        ci95
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluation::tests::{CRITERIA, quick};
+
+    #[test]
+    fn answers_by_hand() {
+        let scores = [0.1, 0.2, 0.5, 0.8, 0.9, 0.75, 0.4, 0.2];
+        let labels = [false, false, false, false, true, true, true, true];
+        let sources = ["a", "b", "c", "d", "a", "b", "c", "d"];
+        let level = Level::measured(&scores, &labels, &sources, &CRITERIA, &quick()).unwrap();
+        let AnswerRates { false_alarm_rate, detection_rate, miss_rate, clearing_rate, .. } = level.answers;
+        let values = [false_alarm_rate, detection_rate, miss_rate, clearing_rate].map(|rate| rate.value);
+        assert_eq!(values, [0.25, 0.5, 0.25, 0.5]);
+        for rate in [false_alarm_rate, detection_rate, miss_rate, clearing_rate] {
+            let [low, high] = rate.ci95.unwrap();
+            assert!(low < rate.value && rate.value < high, "{rate:?}");
+        }
+        assert_eq!(level.histogram.real.iter().chain(&level.histogram.fake).sum::<usize>(), 8);
+        assert_eq!(level.roc_band_ci95.unwrap().low.len(), 101);
+    }
+
+    #[test]
+    fn nothing_seen_is_not_nothing_possible() {
+        let none = widened(0.0, [0.0, 0.0], 300);
+        // The table of the exact limit: 0 of 300 is at most 1.22%.
+        assert!((none[1] - 0.012_22).abs() < 1e-4, "{none:?}");
+        assert!((widened(1.0, [1.0, 1.0], 1)[0] - 0.025).abs() < 1e-12);
+        assert_eq!(widened(0.5, [0.4, 0.6], 10), [0.4, 0.6]);
+    }
+}

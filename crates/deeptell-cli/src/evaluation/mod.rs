@@ -1,0 +1,219 @@
+//! The figures of a detector on labelled crops: of single frames, of people followed through a video, of whole
+//! videos, and of the groups that the manifest tells apart.
+
+mod breakdown;
+mod chart;
+mod level;
+pub(crate) mod page;
+
+use std::collections::{BTreeSet, HashMap};
+
+use anyhow::Context as _;
+use deeptell::Criteria;
+use deeptell_data::Sample;
+use deeptell_metrics::EvaluationConfig;
+use serde::Serialize;
+
+pub(crate) use breakdown::{Breakdown, Part};
+pub(crate) use level::{Level, Rate};
+
+/// Everything measured on one list of crops. Intervals resample whole sources.
+#[derive(Debug, Serialize)]
+pub(crate) struct Evaluation {
+    /// Number of videos that the crops say they are from.
+    #[serde(rename = "n_videos")]
+    pub(crate) videos_named: usize,
+    /// Every crop by itself.
+    #[serde(flatten)]
+    pub(crate) crops: Level,
+    /// The crops of one person in one video together, where the manifest tells people apart (`extra.track`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tracks: Option<Level>,
+    /// The crops of one video together, where the manifest names videos. Of several tracks the highest counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) videos: Option<Level>,
+    /// Figures of single crops by what the manifest knows of them.
+    pub(crate) groups: Vec<Breakdown>,
+}
+
+/// Samples that are judged together.
+struct Unit<'a> {
+    rows: Vec<usize>,
+    source: &'a str,
+    is_fake: bool,
+    score: f64,
+}
+
+/// Measures everything. `probabilities` are calibrated, one a sample.
+///
+/// # Errors
+/// When a class is missing, or one video or track holds both.
+pub(crate) fn evaluated(
+    samples: &[&Sample],
+    probabilities: &[f64],
+    criteria: &Criteria,
+    config: &EvaluationConfig,
+) -> anyhow::Result<Evaluation> {
+    let labels: Vec<bool> = samples.iter().map(|s| s.label.is_fake()).collect();
+    let sources: Vec<&str> = samples.iter().map(|s| s.source.as_str()).collect();
+    let level = |units: &[Unit<'_>]| {
+        let scores: Vec<f64> = units.iter().map(|unit| unit.score).collect();
+        let labels: Vec<bool> = units.iter().map(|unit| unit.is_fake).collect();
+        let sources: Vec<&str> = units.iter().map(|unit| unit.source).collect();
+        Level::measured(&scores, &labels, &sources, criteria, config)
+    };
+    let has_videos = samples.iter().any(|s| s.video.is_some());
+    let has_tracks = samples.iter().any(|s| track(s).is_some());
+    let tracks =
+        if has_tracks || has_videos { tracks(samples, probabilities, criteria)? } else { Vec::new() };
+    let videos = if has_videos { videos(samples, &tracks)? } else { Vec::new() };
+    Ok(Evaluation {
+        videos_named: samples.iter().filter_map(|s| s.video.as_deref()).collect::<BTreeSet<_>>().len(),
+        crops: Level::measured(probabilities, &labels, &sources, criteria, config)?,
+        tracks: has_tracks.then(|| level(&tracks)).transpose()?,
+        videos: has_videos.then(|| level(&videos)).transpose()?,
+        groups: breakdown::breakdowns(samples, probabilities, criteria, config)?,
+    })
+}
+
+/// The name of the person within the video, where the manifest has one.
+fn track(sample: &Sample) -> Option<String> {
+    match sample.extra.get("track")? {
+        serde_json::Value::String(name) => Some(name.clone()),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// The video of a sample; one without is judged alone.
+fn video(sample: &Sample) -> String {
+    sample.video.clone().unwrap_or_else(|| sample.path.display().to_string())
+}
+
+/// One unit a person and video, scored as a scan would.
+fn tracks<'a>(
+    samples: &[&'a Sample],
+    probabilities: &[f64],
+    criteria: &Criteria,
+) -> anyhow::Result<Vec<Unit<'a>>> {
+    let rows = grouped(samples.iter().map(|sample| (video(sample), track(sample))));
+    rows.into_iter()
+        .map(|rows| {
+            let first = samples[rows[0]];
+            if let Some(other) = rows.iter().map(|&row| samples[row]).find(|s| s.label != first.label) {
+                anyhow::bail!(
+                    "{} is {} and {} is {}, but both are of `{}`: one of the labels is wrong, or two videos have one \
+                     name",
+                    first.path.display(),
+                    first.label,
+                    other.path.display(),
+                    other.label,
+                    video(first)
+                );
+            }
+            let scores: Vec<f64> = rows.iter().map(|&row| probabilities[row]).collect();
+            let score = criteria.aggregation.combine(&scores).context("a video without crops")?;
+            Ok(Unit { rows, source: &first.source, is_fake: first.label.is_fake(), score })
+        })
+        .collect()
+}
+
+/// One unit a video, of the highest score among its tracks, and fake if one of them is.
+fn videos<'a>(samples: &[&'a Sample], tracks: &[Unit<'a>]) -> anyhow::Result<Vec<Unit<'a>>> {
+    let members = grouped(tracks.iter().map(|track| video(samples[track.rows[0]])));
+    members
+        .into_iter()
+        .map(|members| {
+            let of_video = || members.iter().map(|&track| &tracks[track]);
+            let first = of_video().next().context("a video without crops")?;
+            Ok(Unit {
+                rows: of_video().flat_map(|track| track.rows.iter().copied()).collect(),
+                source: first.source,
+                is_fake: of_video().any(|track| track.is_fake),
+                score: of_video().map(|track| track.score).fold(f64::NEG_INFINITY, f64::max),
+            })
+        })
+        .collect()
+}
+
+/// Row numbers by key, in the order in which the keys first appear.
+fn grouped<K: std::hash::Hash + Eq>(keys: impl Iterator<Item = K>) -> Vec<Vec<usize>> {
+    let mut number_of = HashMap::new();
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (row, key) in keys.enumerate() {
+        let number = *number_of.entry(key).or_insert(groups.len());
+        if number == groups.len() {
+            groups.push(Vec::new());
+        }
+        groups[number].push(row);
+    }
+    groups
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use deeptell::Aggregation;
+    use deeptell_data::Label;
+
+    use super::*;
+
+    pub(crate) const CRITERIA: Criteria = Criteria {
+        low: 0.3,
+        high: 0.7,
+        aggregation: Aggregation::Mean,
+        min_frames: 1,
+        min_crop_width: 0.0,
+        max_blur: 1.0,
+    };
+
+    pub(crate) fn quick() -> EvaluationConfig {
+        EvaluationConfig { resamples: 50, ..EvaluationConfig::default() }
+    }
+
+    fn sample(label: Label, source: &str, video: &str, track: Option<u64>) -> Sample {
+        let extra = track.map(|track| ("track".to_owned(), track.into())).into_iter().collect();
+        Sample {
+            video: Some(video.to_owned()),
+            extra,
+            ..Sample::new(format!("{video}-{track:?}"), label, source)
+        }
+    }
+
+    #[test]
+    fn a_video_is_as_suspicious_as_its_most_suspicious_person() {
+        let samples = [
+            sample(Label::Real, "a", "a.mp4", Some(0)),
+            sample(Label::Fake, "a", "a.mp4", Some(1)),
+            sample(Label::Fake, "a", "a.mp4", Some(1)),
+            sample(Label::Real, "b", "b.mp4", Some(0)),
+            sample(Label::Real, "b", "b.mp4", Some(0)),
+        ];
+        let samples: Vec<&Sample> = samples.iter().collect();
+        let found = evaluated(&samples, &[0.2, 0.9, 0.5, 0.6, 0.2], &CRITERIA, &quick()).unwrap();
+        let (tracks, videos) = (found.tracks.unwrap(), found.videos.unwrap());
+        assert_eq!((tracks.figures.n_real, tracks.figures.n_fake), (2, 1));
+        assert_eq!((videos.figures.n_real, videos.figures.n_fake), (1, 1));
+        // Scores 0.2, 0.7, 0.4 of the tracks, 0.7 and 0.4 of the videos.
+        assert_eq!((tracks.answers.counts.fake.likely_fake, tracks.answers.counts.real.likely_real), (1, 1));
+        assert_eq!((videos.figures.auc, found.crops.figures.auc), (1.0, 5.0 / 6.0));
+        assert_eq!((found.crops.figures.n_groups, found.videos_named), (2, 2));
+    }
+
+    #[test]
+    fn without_names_there_are_only_crops_and_with_two_labels_none() {
+        let plain = [Sample::new("a", Label::Real, "a"), Sample::new("b", Label::Fake, "b")];
+        let plain: Vec<&Sample> = plain.iter().collect();
+        let found = evaluated(&plain, &[0.1, 0.9], &CRITERIA, &quick()).unwrap();
+        assert!(found.tracks.is_none() && found.videos.is_none() && found.groups.is_empty());
+        let json = serde_json::to_value(&found).unwrap();
+        assert_eq!(
+            (json["auc"].as_f64(), json["roc"]["false_positive_rate"][0].as_f64()),
+            (Some(1.0), Some(0.0))
+        );
+
+        let mixed = [sample(Label::Real, "a", "a.mp4", None), sample(Label::Fake, "a", "a.mp4", None)];
+        let mixed: Vec<&Sample> = mixed.iter().collect();
+        let error = evaluated(&mixed, &[0.1, 0.9], &CRITERIA, &quick()).unwrap_err().to_string();
+        assert!(error.contains("both are of `a.mp4`"), "{error}");
+    }
+}

@@ -1,0 +1,726 @@
+//! An evaluation as one HTML file for people: complete in itself, without a script.
+
+use std::fmt::Write;
+
+use deeptell::ModelInfo;
+use deeptell::html::{Text, frame};
+use deeptell_train::EpochRecord;
+
+use super::{Breakdown, Evaluation, Level, Part, Rate, chart};
+
+/// [`Subject::caution`] of the crops that a run validates on.
+pub(crate) const CHOSEN_HERE: &str = "The epoch, the calibration and the thresholds were chosen on these very crops; \
+                                      only data that nothing was chosen on tells how well the detector does.";
+/// [`Subject::caution`] of crops that are not kept for a test.
+pub(crate) const NO_TEST: &str = "This is no test split: if the detector was trained or chosen on this data, it does \
+                                  worse elsewhere.";
+
+/// What the page is about.
+pub(crate) struct Subject<'a> {
+    pub(crate) model: &'a ModelInfo,
+    /// Path or name of the data.
+    pub(crate) data: String,
+    /// The split that was measured, where there is one.
+    pub(crate) split: Option<&'a str>,
+    /// Why the figures may be too good, in a sentence.
+    pub(crate) caution: Option<&'a str>,
+    /// What the crops went through first.
+    pub(crate) distortion: Option<String>,
+    /// Crops that were taken whole because no face was found in them, where faces were looked for.
+    pub(crate) faces_not_found: Option<usize>,
+    /// The run that the model comes from, where the page belongs to one.
+    pub(crate) run: Option<Training<'a>>,
+}
+
+/// The training run behind a model.
+pub(crate) struct Training<'a> {
+    pub(crate) history: &'a [EpochRecord],
+    pub(crate) best_epoch: usize,
+    /// Git revision of the program.
+    pub(crate) revision: Option<String>,
+    /// What the audit of the splits found, in a sentence.
+    pub(crate) audit: String,
+}
+
+/// The page.
+pub(crate) fn page(subject: &Subject<'_>, found: &Evaluation) -> String {
+    let crops = &found.crops;
+    let body = format!(
+        "<main>{lead}{levels}<div class=\"two\">{roc}{reliability}</div><div class=\"two\">{histogram}{answers}</div>{groups}{run}<div class=\"two\">{measured}{detector}</div>{limits}</main><footer>Made by deeptell {version}.</footer>",
+        lead = lead(subject, found),
+        levels = levels(found),
+        roc = roc(crops),
+        reliability = reliability(crops),
+        histogram = histogram(crops),
+        answers = answers(crops),
+        groups = groups(&found.groups),
+        run = subject.run.as_ref().map_or_else(String::new, run),
+        measured = measured(subject, found),
+        detector = detector(subject.model),
+        limits = limits(subject, found),
+        version = Text(deeptell::VERSION),
+    );
+    let title = format!("{} on {}", subject.model.card.name, subject.data);
+    frame("evaluation of a detector", &title, include_str!("style.css"), &body)
+}
+
+/// `1 crop`, `2,834 crops`.
+fn count(n: usize, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(n), if n == 1 { one } else { many })
+}
+
+fn thousands(n: usize) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The ends of an interval in words.
+fn ends(ci95: Option<[f64; 2]>) -> String {
+    match ci95 {
+        None => "no interval".to_owned(),
+        Some([low, high]) if low == high => format!("{low:.3}, no width"),
+        Some([low, high]) => format!("{low:.3} to {high:.3}"),
+    }
+}
+
+/// A threshold, with as many digits as tell it from the end of the scale.
+fn threshold(value: f64) -> String {
+    let short = format!("{value:.3}");
+    let is_lost = (short == "1.000" && value < 1.0) || (short == "0.000" && value > 0.0);
+    if is_lost { format!("{value:.6}") } else { short }
+}
+
+/// A figure with its interval, for a cell of a table.
+fn cell(value: f64, ci95: Option<[f64; 2]>) -> String {
+    let interval = ci95
+        .map_or_else(String::new, |ends_| format!(r#" <span class="soft">({})</span>"#, ends(Some(ends_))));
+    format!("{value:.3}{interval}")
+}
+
+fn crops_words(found: &Evaluation) -> String {
+    let figures = &found.crops.figures;
+    let videos = if found.videos_named > 0 {
+        format!(" and {}", count(found.videos_named, "video", "videos"))
+    } else {
+        String::new()
+    };
+    format!(
+        "{crops} ({real} real, {fake} fake) from {sources}{videos}",
+        crops = count(figures.n_real + figures.n_fake, "face crop", "face crops"),
+        real = thousands(figures.n_real),
+        fake = thousands(figures.n_fake),
+        sources = count(figures.n_groups, "source", "sources"),
+    )
+}
+
+fn lead(subject: &Subject<'_>, found: &Evaluation) -> String {
+    let figures = &found.crops.figures;
+    let mut tiles = String::new();
+    let mut tile = |name: &str, value: String, under: String| {
+        let _ =
+            write!(tiles, r#"<li><span>{name}</span><b>{value}</b><span class="soft">{under}</span></li>"#);
+    };
+    tile("Average precision", format!("{:.3}", figures.ap), ends(figures.ap_ci95));
+    tile("Equal error rate", format!("{:.3}", figures.eer), ends(figures.eer_ci95));
+    tile(
+        "Fakes found at 1% false alarms",
+        format!("{:.3}", figures.tpr_at_fpr_1pct),
+        ends(figures.tpr_at_fpr_1pct_ci95),
+    );
+    if let Some(ece) = figures.ece {
+        tile("Calibration error (ECE)", format!("{ece:.3}"), format!("{} bins", figures.config.bins));
+    }
+    let distorted =
+        subject.distortion.as_ref().map_or_else(String::new, |kind| format!(", each after {}", Text(kind)));
+    let caution = subject.caution.map_or_else(String::new, |caution| {
+        format!(r#"<p class="lede"><strong>These figures flatter.</strong> {}</p>"#, Text(caution))
+    });
+    format!(
+        r#"<section class="card" aria-labelledby="top"><h1 id="top">{name}</h1><p class="file">on <bdi>{data}</bdi>{split}</p><p class="soft">{what}{distorted}</p>
+<div class="lead"><p class="auc"><span class="what">AUC-ROC, single crops</span><b>{auc:.3}</b><span class="soft">95% interval by source: {interval}</span></p><ul class="tiles">{tiles}</ul></div>
+<p class="lede">Of a fake and a real crop drawn at random, the fake has the higher score {percent:.1} times in a hundred; a coin would have it 50 times.</p>{caution}</section>"#,
+        name = Text(&subject.model.card.name),
+        data = Text(&subject.data),
+        split = subject.split.map_or_else(String::new, |split| format!(", split {}", Text(split))),
+        what = crops_words(found),
+        auc = figures.auc,
+        interval = ends(figures.auc_ci95),
+        percent = 100.0 * figures.auc,
+    )
+}
+
+/// The figures of crops, tracks and videos, one row a level.
+fn levels(found: &Evaluation) -> String {
+    let mut rows = String::new();
+    for (name, level) in [
+        ("Single crops", Some(&found.crops)),
+        ("People in a video", found.tracks.as_ref()),
+        ("Whole videos", found.videos.as_ref()),
+    ] {
+        let Some(Level { figures, answers, .. }) = level else { continue };
+        let _ = write!(
+            rows,
+            r#"<tr><th scope="row">{name}</th><td class="number">{real}</td><td class="number">{fake}</td><td>{auc}</td><td>{ap}</td><td>{eer}</td><td>{tpr}</td><td>{ece}</td><td>{found_}</td><td>{alarms}</td></tr>"#,
+            real = thousands(figures.n_real),
+            fake = thousands(figures.n_fake),
+            auc = cell(figures.auc, figures.auc_ci95),
+            ap = cell(figures.ap, figures.ap_ci95),
+            eer = cell(figures.eer, figures.eer_ci95),
+            tpr = cell(figures.tpr_at_fpr_1pct, figures.tpr_at_fpr_1pct_ci95),
+            ece = figures.ece.map_or_else(|| "none".to_owned(), |ece| format!("{ece:.3}")),
+            found_ = cell(answers.detection_rate.value, answers.detection_rate.ci95),
+            alarms = cell(answers.false_alarm_rate.value, answers.false_alarm_rate.ci95),
+        );
+    }
+    if found.tracks.is_none() && found.videos.is_none() {
+        return String::new();
+    }
+    let how = if found.tracks.is_some() {
+        "A person's score joins those of their crops as a scan does; a video's is the highest of its people."
+    } else {
+        "A video's score joins those of its crops as a scan does."
+    };
+    format!(
+        r#"<section class="card levels"><h2>Crops and videos</h2>{table}<p class="soft">{how} Intervals resample whole sources.</p></section>"#,
+        table = table(
+            "Figures of every level",
+            "",
+            &[
+                "Level",
+                "#Real",
+                "#Fake",
+                "AUC-ROC",
+                "AP",
+                "EER",
+                "Found at 1% false alarms",
+                "ECE",
+                "Fakes called fake",
+                "Reals called fake"
+            ],
+            &rows,
+        ),
+    )
+}
+
+/// A table that scrolls by itself where the page is narrow; a heading with `#` in front stands over numbers.
+fn table(label: &str, caption: &str, headings: &[&str], rows: &str) -> String {
+    let head = headings.iter().fold(String::new(), |mut head, heading| {
+        let _ = match heading.strip_prefix('#') {
+            Some(heading) => write!(head, r#"<th scope="col" class="number">{heading}</th>"#),
+            None => write!(head, r#"<th scope="col">{heading}</th>"#),
+        };
+        head
+    });
+    let caption = if caption.is_empty() { String::new() } else { format!("<caption>{caption}</caption>") };
+    format!(
+        r#"<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"#
+    )
+}
+
+fn details(summary: &str, headings: &[&str], rows: &str) -> String {
+    format!("<details><summary>{summary}</summary>{}</details>", table(summary, "", headings, rows))
+}
+
+fn roc(level: &Level) -> String {
+    let answers = &level.answers;
+    let marks = [
+        ("likely fake", answers.false_alarm_rate.value, answers.detection_rate.value),
+        // Below the lower threshold nothing is flagged as even unclear.
+        ("not likely real", 1.0 - answers.clearing_rate.value, 1.0 - answers.miss_rate.value),
+    ];
+    let description = format!(
+        "The curve of {} reals and {} fakes has an area of {:.3}. At the threshold of likely fake it is at a false positive rate of {:.3} and a true positive rate of {:.3}.",
+        level.figures.n_real, level.figures.n_fake, level.figures.auc, marks[0].1, marks[0].2
+    );
+    let mut rows = String::new();
+    if let Some(band) = &level.roc_band_ci95 {
+        for fpr in [0.01, 0.02, 0.05, 0.1, 0.2, 0.5] {
+            let point = (fpr * 100.0_f64).round() as usize;
+            let flagged = level.roc.false_positive_rate.partition_point(|rate| *rate <= fpr);
+            let height = level.roc.true_positive_rate[flagged.saturating_sub(1)];
+            let _ = write!(
+                rows,
+                r#"<tr><th scope="row">{fpr:.2}</th><td>{height:.3}</td><td>{low:.3} to {high:.3}</td></tr>"#,
+                low = band.low[point],
+                high = band.high[point],
+            );
+        }
+    }
+    let table = if rows.is_empty() {
+        String::new()
+    } else {
+        details("The curve in figures", &["Reals flagged", "Fakes flagged", "95% interval"], &rows)
+    };
+    format!(
+        r#"<section class="card"><h2>ROC curve</h2>{svg}<p class="soft">Band: 95% at each false positive rate by itself, by resampling sources. Rings: the two thresholds of the model.</p>{table}</section>"#,
+        svg = chart::roc("roc", &level.roc, level.roc_band_ci95.as_ref(), &marks, &description),
+    )
+}
+
+fn reliability(level: &Level) -> String {
+    let mut rows = String::new();
+    for bin in &level.reliability {
+        let _ = write!(
+            rows,
+            r#"<tr><th scope="row">{:.2} to {:.2}</th><td class="number">{}</td><td>{:.3}</td><td>{:.3}</td></tr>"#,
+            bin.lower,
+            bin.upper,
+            thousands(bin.count),
+            bin.mean_probability,
+            bin.fake_fraction,
+        );
+    }
+    let description = format!(
+        "Predicted against found part of fakes in {} bins that are not empty; the expected calibration error is {}.",
+        level.reliability.len(),
+        level.figures.ece.map_or_else(|| "unknown".to_owned(), |ece| format!("{ece:.3}")),
+    );
+    format!(
+        r#"<section class="card"><h2>Reliability</h2>{svg}<p class="soft">Of the crops that score 0.8, are 80% fakes? Points on the dashed line say yes; bars below count the crops, at most {most} in a bin. It holds for data with this part of fakes only.</p>{table}</section>"#,
+        most = thousands(level.reliability.iter().map(|bin| bin.count).max().unwrap_or(0)),
+        svg = chart::reliability("reliability", &level.reliability, &description),
+        table =
+            details("The bins in figures", &["Score", "#Crops", "Mean score", "Part that is fake"], &rows),
+    )
+}
+
+fn histogram(level: &Level) -> String {
+    let counts = &level.histogram;
+    let bins = counts.real.len() as f64;
+    let mut rows = String::new();
+    for (bin, (real, fake)) in counts.real.iter().zip(&counts.fake).enumerate() {
+        let _ = write!(
+            rows,
+            r#"<tr><th scope="row">{:.2} to {:.2}</th><td class="number">{}</td><td class="number">{}</td></tr>"#,
+            bin as f64 / bins,
+            (bin + 1) as f64 / bins,
+            thousands(*real),
+            thousands(*fake),
+        );
+    }
+    let answers = &level.answers;
+    let description = format!(
+        "Fakes upwards, reals downwards, in {bins} bins; the thresholds are {} and {}. The table under the drawing has the counts.",
+        threshold(answers.low),
+        threshold(answers.high),
+    );
+    format!(
+        r#"<section class="card"><h2>Scores of each class</h2>{svg}<p class="soft">Dashed: the thresholds, {low} and {high}.</p>{table}</section>"#,
+        svg = chart::histogram("histogram", counts, [answers.low, answers.high], &description),
+        low = threshold(answers.low),
+        high = threshold(answers.high),
+        table = details("The bars in figures", &["Score", "#Reals", "#Fakes"], &rows),
+    )
+}
+
+/// What the thresholds make of each class.
+fn answers(level: &Level) -> String {
+    let answers = &level.answers;
+    let mut classes = String::new();
+    for (name, counts) in [("Fakes", answers.counts.fake), ("Reals", answers.counts.real)] {
+        let total = counts.total().max(1) as f64;
+        let (mut parts, mut words) = (String::new(), String::new());
+        for (tone, words_, n) in [
+            ("real", "likely real", counts.likely_real),
+            ("unsure", "inconclusive", counts.inconclusive),
+            ("fake", "likely fake", counts.likely_fake),
+        ] {
+            let percent = 100.0 * n as f64 / total;
+            if n > 0 {
+                let _ = write!(parts, r#"<i class="tone-{tone}" style="width:{percent:.2}%"></i>"#);
+            }
+            let _ = write!(
+                words,
+                r#"<li><i class="tone-{tone}" aria-hidden="true"></i>{words_}: <b>{n}</b> ({percent:.1}%)</li>"#,
+                n = thousands(n),
+            );
+        }
+        let _ = write!(
+            classes,
+            r#"<div class="answer"><div class="row">{name}<span>{total}</span></div><div class="parts" aria-hidden="true">{parts}</div><ul>{words}</ul></div>"#,
+            total = thousands(counts.total()),
+        );
+    }
+    let rate = |name: &str, rate: Rate| {
+        format!(r#"<tr><th scope="row">{name}</th><td>{}</td></tr>"#, cell(rate.value, rate.ci95))
+    };
+    let rows = [
+        rate("Fakes called likely fake", answers.detection_rate),
+        rate("Fakes called likely real", answers.miss_rate),
+        rate("Reals called likely real", answers.clearing_rate),
+        rate("Reals called likely fake", answers.false_alarm_rate),
+    ]
+    .concat();
+    format!(
+        r#"<section class="card"><h2>At the model&#39;s thresholds</h2>{classes}{table}<p class="soft">Likely real up to {low}, likely fake from {high}. A scan asks more: it averages frames, and calls small, blurred and brief faces inconclusive.</p></section>"#,
+        table = table("Rates at the thresholds", "", &["Rate", "Value (95% interval)"], &rows),
+        low = threshold(answers.low),
+        high = threshold(answers.high),
+    )
+}
+
+fn groups(groups: &[Breakdown]) -> String {
+    if groups.is_empty() {
+        return String::new();
+    }
+    let tables: String = groups.iter().map(group).collect();
+    format!(
+        r#"<section class="card"><h2>By what the manifest knows</h2>{tables}<p class="soft">Lines go from AUC 0.5, chance, on the left to 1 on the right, with 95% intervals by source. Intervals of small groups are rough, and one without width only says that no resample mixed the classes. Of many groups one in twenty misses by chance.</p></section>"#
+    )
+}
+
+fn group(group: &Breakdown) -> String {
+    let mut rows = String::new();
+    for Part { name, n_real, n_fake, n_groups, auc, auc_ci95, real_likely_fake, fake_likely_fake } in
+        &group.parts
+    {
+        let auc = auc.map_or_else(
+            || r#"<span class="soft">needs both classes</span>"#.to_owned(),
+            |auc| format!("{}{}", chart::whisker(auc, *auc_ci95), cell(auc, *auc_ci95)),
+        );
+        let share = |part: usize, all: usize| {
+            if all == 0 {
+                "\u{2013}".to_owned()
+            } else {
+                format!("{} of {}", thousands(part), thousands(all))
+            }
+        };
+        let _ = write!(
+            rows,
+            r#"<tr><th scope="row">{name}</th><td class="number">{sources}</td><td>{auc}</td><td class="number">{fakes}</td><td class="number">{reals}</td></tr>"#,
+            name = Text(name),
+            sources = thousands(*n_groups),
+            fakes = share(*fake_likely_fake, *n_fake),
+            reals = share(*real_likely_fake, *n_real),
+        );
+    }
+    let (heading, caption) = match group.by {
+        "method" => ("Method", "By method of the fake, each against all reals"),
+        "dataset" => ("Data set", "By data set"),
+        "compression" => ("Compression", "By compression"),
+        "codec" => ("Codec", "By codec"),
+        _ => ("Face width", "By width of the face before it was cut and scaled"),
+    };
+    let headings = [heading, "#Sources", "AUC-ROC", "#Fakes called fake", "#Reals called fake"];
+    format!(r#"<div class="groups">{}</div>"#, table(caption, caption, &headings, &rows))
+}
+
+/// How the run went.
+fn run(run: &Training<'_>) -> String {
+    let values = |value: fn(&EpochRecord) -> f64| run.history.iter().map(value).collect::<Vec<f64>>();
+    let auc = values(|record| record.validation_auc);
+    let best = run.history.iter().find(|record| record.epoch == run.best_epoch);
+    let description = format!(
+        "Validation AUC over {} epochs; the best is {:.3} in epoch {}.",
+        run.history.len(),
+        best.map_or(0.0, |record| record.validation_auc),
+        run.best_epoch
+    );
+    let mut rows = String::new();
+    for record in run.history {
+        let _ = write!(
+            rows,
+            r#"<tr><th scope="row">{}</th><td>{:.4}</td><td>{:.4}</td><td>{:.4}</td><td class="number">{}</td><td class="number">{:.1}</td></tr>"#,
+            record.epoch,
+            record.validation_auc,
+            record.train_loss,
+            record.validation_loss,
+            thousands(record.samples),
+            record.seconds / 60.0,
+        );
+    }
+    let minutes = run.history.iter().map(|record| record.seconds).sum::<f64>() / 60.0;
+    let losses = [
+        ("training", "", values(|record| record.train_loss)),
+        ("validation", "second", values(|record| record.validation_loss)),
+    ];
+    let course =
+        |id, title, lines: &[chart::Line<'_>], best, text: &str| chart::course(id, title, lines, best, text);
+    format!(
+        r#"<section class="card"><h2>The training run</h2><div class="two"><div><h3>AUC on validation</h3>{aucs}</div><div><h3>Loss</h3>{losses}<ul class="key"><li><i></i>training</li><li><i class="second"></i>validation</li></ul></div></div>{table}
+<dl><dt>Best epoch</dt><dd>{best} of {epochs}, the ring</dd><dt>Time</dt><dd>{minutes:.1} minutes</dd>{revision}<dt>Audit of the splits</dt><dd>{audit}</dd></dl></section>"#,
+        aucs = course("aucs", "AUC over the epochs", &[("AUC", "", auc)], Some(run.best_epoch), &description),
+        losses = course(
+            "losses",
+            "Loss over the epochs",
+            &losses,
+            None,
+            "Loss of training and of validation over the epochs; the table has the numbers."
+        ),
+        table = details(
+            "The epochs in figures",
+            &["Epoch", "Validation AUC", "Training loss", "Validation loss", "#Pictures", "#Minutes"],
+            &rows
+        ),
+        best = run.best_epoch,
+        epochs = run.history.len(),
+        revision = run.revision.as_ref().map_or_else(String::new, |revision| format!(
+            "<dt>Git revision</dt><dd><code>{}</code></dd>",
+            Text(revision)
+        )),
+        audit = Text(&run.audit),
+    )
+}
+
+/// A list of facts; those without a value are left out. Values are HTML already.
+fn facts(heading: &str, facts: &[(&str, Option<String>)]) -> String {
+    let mut items = String::new();
+    for (term, value) in facts {
+        if let Some(value) = value {
+            let _ = write!(items, "<dt>{term}</dt><dd>{value}</dd>");
+        }
+    }
+    format!(r#"<section class="card"><h2>{heading}</h2><dl>{items}</dl></section>"#)
+}
+
+fn measured(subject: &Subject<'_>, found: &Evaluation) -> String {
+    let figures = &found.crops.figures;
+    let config = figures.config;
+    facts(
+        "What was measured",
+        &[
+            ("Data", Some(format!("<bdi>{}</bdi>", Text(&subject.data)))),
+            ("Split", subject.split.map(|split| Text(split).to_string())),
+            ("Crops", Some(crops_words(found))),
+            ("Loss of quality", subject.distortion.as_ref().map(|kind| Text(kind).to_string())),
+            (
+                "Faces found again",
+                subject.faces_not_found.map(|missing| {
+                    let all = figures.n_real + figures.n_fake;
+                    format!(
+                        "in {} of {}; the others were taken whole",
+                        thousands(all - missing),
+                        thousands(all)
+                    )
+                }),
+            ),
+            (
+                "Intervals",
+                Some(format!(
+                    "95%, bootstrap of whole sources, {} resamples, seed {}{}",
+                    thousands(config.resamples),
+                    config.seed,
+                    match figures.bootstrap_redrawn {
+                        0 => String::new(),
+                        redrawn => format!(", {} drawn again for want of a class", thousands(redrawn)),
+                    }
+                )),
+            ),
+            ("Brier score", figures.brier.map(|brier| format!("{brier:.4}"))),
+            ("Log loss", figures.log_loss.map(|loss| format!("{loss:.4} nats"))),
+        ],
+    )
+}
+
+fn detector(model: &ModelInfo) -> String {
+    let card = &model.card;
+    facts(
+        "The detector",
+        &[
+            ("Name", Some(Text(&card.name).to_string())),
+            ("What it does", Some(Text(&card.summary).to_string())),
+            ("Trained on", Some(format!("<bdi>{}</bdi>", Text(&card.trained_on)))),
+            (
+                "Seed of its training",
+                Some(card.seed.map_or_else(|| "its file does not say".to_owned(), |seed| seed.to_string())),
+            ),
+            ("Views of a crop", Some(card.views.len().to_string())),
+            ("SHA-256", Some(format!("<code>{}</code>", Text(&model.sha256)))),
+        ],
+    )
+}
+
+fn limits(subject: &Subject<'_>, found: &Evaluation) -> String {
+    let figures = &found.crops.figures;
+    let mut items = String::new();
+    let mut item = |text: &str| {
+        let _ = write!(items, "<li>{}</li>", Text(text));
+    };
+    item(
+        "The figures are of these crops. Other cameras, codecs, people and above all other ways to make fakes give other ones, mostly lower.",
+    );
+    item(
+        "An interval says how far the figure would move with other sources of the same kind. It knows nothing of data of another kind, nor of how much another training seed would change.",
+    );
+    item(
+        "Scores are probabilities for as large a part of fakes as in the data that calibrated them; where fakes are rarer, a high score means less.",
+    );
+    item("Few samples make the calibration error look larger than it is.");
+    if found.videos.is_none() {
+        item(
+            "The data names no videos, so there are figures of single crops alone; a scan averages several frames.",
+        );
+    }
+    if figures.auc_ci95.is_some_and(|[low, high]| low == high) {
+        item(
+            "An interval without width means that no resample mixed the classes. That is a limit of the resampling, not certainty.",
+        );
+    }
+    if figures.n_groups < 100 {
+        item(&format!(
+            "There are {} only: differences of a few hundredths are noise.",
+            count(figures.n_groups, "source", "sources")
+        ));
+    }
+    if figures.n_real < 300 {
+        item(&format!(
+            "With {} a false alarm rate of 1% cannot be told from none.",
+            count(figures.n_real, "real crop", "real crops")
+        ));
+    }
+    if subject.faces_not_found.is_some_and(|missing| missing > 0) {
+        item(
+            "Crops without a face that was found were scored whole: in another framing than the detector was trained on.",
+        );
+    }
+    for limit in &subject.model.card.limits {
+        item(limit);
+    }
+    format!(
+        r#"<section class="card"><h2>What these figures cannot say</h2><ul class="notes">{items}</ul></section>"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use deeptell::{Calibration, Measure, ModelCard, View};
+    use deeptell_data::{Label, Sample};
+    use deeptell_image::FaceCrop;
+
+    use super::*;
+    use crate::evaluation::evaluated;
+    use crate::evaluation::tests::{CRITERIA, quick};
+
+    fn model(name: &str) -> ModelInfo {
+        ModelInfo {
+            sha256: "ab".repeat(32),
+            card: ModelCard {
+                name: name.to_owned(),
+                summary: "A test.".to_owned(),
+                trained_on: "<b>".to_owned(),
+                seed: Some(41),
+                crop: FaceCrop::default(),
+                views: vec![View::WHOLE],
+                calibration: Calibration::default(),
+                criteria: CRITERIA,
+                measures: Vec::<Measure>::new(),
+                limits: vec!["It & its limits.".to_owned()],
+            },
+        }
+    }
+
+    fn measured_on(method: &str) -> Evaluation {
+        let samples: Vec<Sample> = (0..40)
+            .map(|i| Sample {
+                video: Some(format!("v{}", i / 2)),
+                method: (i % 4 > 1).then(|| if i < 20 { method.to_owned() } else { "other".to_owned() }),
+                ..Sample::new(
+                    Path::new(&i.to_string()),
+                    if i % 4 > 1 { Label::Fake } else { Label::Real },
+                    format!("s{}", i / 4),
+                )
+            })
+            .collect();
+        let scores: Vec<f64> =
+            (0..40).map(|i| f64::from(i * 7 % 40) / 80.0 + if i % 4 > 1 { 0.4 } else { 0.0 }).collect();
+        evaluated(&samples.iter().collect::<Vec<_>>(), &scores, &CRITERIA, &quick()).unwrap()
+    }
+
+    fn subject<'a>(model: &'a ModelInfo, history: &'a [EpochRecord]) -> Subject<'a> {
+        Subject {
+            model,
+            data: "set/<script>.jsonl".to_owned(),
+            split: Some("test"),
+            caution: (!history.is_empty()).then_some(CHOSEN_HERE),
+            distortion: None,
+            faces_not_found: Some(2),
+            run: (!history.is_empty()).then(|| Training {
+                history,
+                best_epoch: 1,
+                revision: Some("c0ffee+".to_owned()),
+                audit: "nothing crosses the splits of 40 samples".to_owned(),
+            }),
+        }
+    }
+
+    #[test]
+    fn the_page_has_every_figure_and_nothing_from_outside_as_markup() {
+        let found = measured_on("<img src=x>");
+        let model = model("a<i>b");
+        let html = page(&subject(&model, &[]), &found);
+        for text in [
+            format!("<b>{:.3}</b>", found.crops.figures.auc),
+            "a&lt;i&gt;b".to_owned(),
+            "set/&lt;script&gt;.jsonl".to_owned(),
+            "&lt;img src=x&gt;".to_owned(),
+            "It &amp; its limits.".to_owned(),
+            "ab".repeat(32),
+            "<dd>41</dd>".to_owned(),
+            "40 face crops (20 real, 20 fake) from 10 sources and 20 videos".to_owned(),
+            "in 38 of 40".to_owned(),
+            "Whole videos".to_owned(),
+        ] {
+            assert!(html.contains(&text), "{text}");
+        }
+        for hostile in ["<script", "<img", "a<i>b", "http:", "NaN", ">inf"] {
+            assert!(!html.contains(hostile), "{hostile}");
+        }
+        assert!(html.contains("default-src 'none'") && !html.contains("The training run"));
+        assert!(!html.contains("These figures flatter"));
+        // Each drawing has a title, a description, and its figures as a table.
+        assert_eq!(html.matches(r#"role="img""#).count(), 3);
+        assert_eq!(html.matches("<details>").count(), 3);
+        let ids: Vec<&str> = html.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let unique: std::collections::HashSet<&&str> = ids.iter().collect();
+        assert_eq!(ids.len(), unique.len(), "{ids:?}");
+    }
+
+    #[test]
+    fn the_page_of_a_run_tells_its_course_and_that_it_flatters() {
+        let record = |epoch: usize| EpochRecord {
+            epoch,
+            train_loss: 0.7 / epoch as f64,
+            validation_loss: 0.6,
+            validation_auc: 0.8,
+            learning_rate: 1e-3,
+            samples: 1234,
+            seconds: 90.0,
+        };
+        let model = model("m");
+        let html = page(&subject(&model, &[record(1), record(2)]), &measured_on("swap"));
+        for text in [
+            "These figures flatter",
+            "c0ffee+",
+            "1,234",
+            "3.0 minutes",
+            "1 of 2, the ring",
+            "nothing crosses",
+        ] {
+            assert!(html.contains(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_threshold_near_the_end_is_not_the_end() {
+        let shown = [0.25, 0.999_9, 1.0, 0.000_1].map(threshold);
+        assert_eq!(shown, ["0.250", "0.999900", "1.000", "0.000100"]);
+        assert_eq!(ends(Some([1.0, 1.0])), "1.000, no width");
+    }
+
+    #[test]
+    fn thousands_have_commas() {
+        assert_eq!(
+            ["0", "999", "1,000", "1,234,567"].map(str::to_owned),
+            [0, 999, 1000, 1_234_567].map(thousands)
+        );
+    }
+}
