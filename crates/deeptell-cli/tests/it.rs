@@ -94,8 +94,31 @@ fn from_clips_to_a_detector_and_its_figures() {
     let whole = folder.path().join("whole");
     let output = train(&whole, &[]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    for left in ["config.toml", "history.jsonl", "history.svg", "metrics.json", "provenance.json", "last"] {
+    for left in [
+        "config.toml",
+        "provenance.json",
+        "audit.json",
+        "history.jsonl",
+        "history.svg",
+        "best.safetensors",
+        "last",
+        "detector.safetensors",
+        "metrics.json",
+        "validation.csv",
+    ] {
         assert!(whole.join(left).exists(), "{left}");
+    }
+    let (audit, metrics) = (json(&whole.join("audit.json")), json(&whole.join("metrics.json")));
+    assert_eq!((&audit["clean"], &audit["splits"][0]["real"]), (&true.into(), &6.into()));
+    assert_eq!((&metrics["seed"], &metrics["audit"]), (&3.into(), &audit["verdict"]));
+    let report = fs::read_to_string(whole.join("report.html")).unwrap();
+    for told in
+        ["The training run", "These figures flatter", audit["verdict"].as_str().unwrap(), "<dd>3</dd>"]
+    {
+        assert!(report.contains(told), "{told}");
+    }
+    for level in [&metrics["validation"], &metrics["validation"]["videos"]] {
+        assert!(level["auc_ci95"][0].is_f64() && level["answers"]["detection_rate"]["value"].is_f64());
     }
     // Another run into the same folder would mix the two.
     assert_eq!(train(&whole, &[]).status.code(), Some(2));
@@ -103,7 +126,10 @@ fn from_clips_to_a_detector_and_its_figures() {
     let (detector, figures) = (whole.join("detector.safetensors"), folder.path().join("eval.json"));
     let scores = folder.path().join("scores.csv");
     let eval = ["eval", "--manifest", path(&split), "--model", path(&detector), "--resamples", "200"];
-    succeeds(&[&eval[..], &["--json", path(&figures), "--scores", path(&scores)]].concat());
+    let page = folder.path().join("pages/eval.html");
+    succeeds(
+        &[&eval[..], &["--json", path(&figures), "--scores", path(&scores), "--html", path(&page)]].concat(),
+    );
     let figures = json(&figures);
     for report in [&figures, &figures["videos"]] {
         let auc = report["auc"].as_f64().unwrap();
@@ -112,6 +138,22 @@ fn from_clips_to_a_detector_and_its_figures() {
     assert_eq!((&figures["n_real"], &figures["n_fake"]), (&6.into(), &6.into()));
     assert_eq!((&figures["videos"]["n_real"], &figures["videos"]["n_fake"]), (&2.into(), &2.into()));
     assert_eq!(fs::read_to_string(scores).unwrap().lines().count(), 13);
+    // The page and the document say the same.
+    assert_eq!((&figures["split"], &figures["model_seed"]), (&"test".into(), &3.into()));
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.contains(&format!("<b>{:.3}</b>", figures["auc"].as_f64().unwrap())));
+    assert!(page.contains(figures["model_sha256"].as_str().unwrap()) && page.contains("Whole videos"));
+    assert_eq!(figures["roc_band_ci95"]["low"].as_array().unwrap().len(), 101);
+
+    // A run beside itself differs in nothing.
+    let table = folder.path().join("runs.json");
+    succeeds(&["compare", path(&whole), path(&whole), "--json", path(&table)]);
+    let table = json(&table);
+    assert_eq!(table["settings_that_differ"], serde_json::json!({}));
+    assert_eq!(table["runs"][1]["against_first"]["p_value"], 1.0);
+    assert_eq!(table["runs"][0]["validation"]["auc"]["value"], metrics["validation"]["auc"]);
+    let text = succeeds(&["compare", path(&whole), path(&whole)]);
+    assert!(text.contains("finished") && text.contains("minutes"), "{text}");
 }
 
 #[cfg(unix)]

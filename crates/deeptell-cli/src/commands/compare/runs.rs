@@ -1,0 +1,299 @@
+//! Run folders side by side.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use deeptell_metrics::AucComparison;
+use deeptell_train::{EpochRecord, read_history};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Document;
+use crate::output::say;
+use crate::{Outcome, output};
+
+/// Figures of `metrics.json`, by their names there and in the table.
+const FIGURES: [(&str, &str); 5] =
+    [("auc", "AUC"), ("ap", "AP"), ("eer", "EER"), ("tpr_at_fpr_1pct", "TPR at 1% FPR"), ("ece", "ECE")];
+
+/// What a run folder tells.
+#[derive(Debug, Serialize)]
+struct RunSummary {
+    run: PathBuf,
+    /// Whether it came to its end and left a detector.
+    finished: bool,
+    /// Git revision of the program.
+    revision: Option<String>,
+    /// What the audit of the splits said.
+    audit: Option<String>,
+    epochs: usize,
+    best_epoch: usize,
+    /// AUC of the best epoch as the loop saw it, before calibration; without an interval.
+    best_validation_auc: f64,
+    minutes: f64,
+    /// Figures of the finished detector on the validation split, by name.
+    validation: BTreeMap<&'static str, Figure>,
+    /// Against the first run, where both scored the same validation crops.
+    against_first: Option<AucComparison>,
+    /// Every setting, nested names joined by dots.
+    #[serde(skip)]
+    settings: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Figure {
+    value: f64,
+    ci95: Option<[f64; 2]>,
+}
+
+#[derive(Serialize)]
+struct Table {
+    runs: Vec<RunSummary>,
+    /// Settings that are not the same in all runs: name, then one value a run.
+    settings_that_differ: BTreeMap<String, Vec<String>>,
+}
+
+pub(super) fn run(folders: &[PathBuf], json: Option<&Path>) -> anyhow::Result<Outcome> {
+    let table = Table::read(folders)?;
+    match json {
+        Some(path) => output::write_figures(&table, path)?,
+        None => say!("{}", table.to_text().trim_end()),
+    }
+    Ok(Outcome::Done)
+}
+
+impl Table {
+    fn read(folders: &[PathBuf]) -> anyhow::Result<Self> {
+        let mut runs =
+            folders.iter().map(|folder| RunSummary::read(folder)).collect::<Result<Vec<_>, _>>()?;
+        let scores: Vec<PathBuf> = folders.iter().map(|folder| folder.join("validation.csv")).collect();
+        for (run, table) in runs.iter_mut().zip(&scores).skip(1) {
+            // Other crops are no fault here, only nothing to compare.
+            let compared = table.is_file() && scores[0].is_file();
+            run.against_first =
+                compared.then(|| Document::of(&scores[0], table).ok()).flatten().map(|d| d.comparison);
+        }
+        let names: std::collections::BTreeSet<&String> =
+            runs.iter().flat_map(|run| run.settings.keys()).collect();
+        let settings_that_differ = names
+            .into_iter()
+            .map(|name| {
+                let absent = || "(absent)".to_owned();
+                let values: Vec<String> =
+                    runs.iter().map(|run| run.settings.get(name).cloned().unwrap_or_else(absent)).collect();
+                (name.clone(), values)
+            })
+            .filter(|(_, values)| values.iter().any(|value| *value != values[0]))
+            .collect();
+        Ok(Self { runs, settings_that_differ })
+    }
+
+    /// One column a run.
+    fn to_text(&self) -> String {
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        let mut row = |name: &str, value: &dyn Fn(&RunSummary) -> String| {
+            rows.push([name.to_owned()].into_iter().chain(self.runs.iter().map(value)).collect());
+        };
+        row("run", &|run| run.run.display().to_string());
+        row("state", &|run| if run.finished { "finished" } else { "not finished" }.to_owned());
+        row("best epoch", &|run| format!("{} of {}", run.best_epoch, run.epochs));
+        row("minutes", &|run| format!("{:.1}", run.minutes));
+        for (key, name) in FIGURES {
+            row(name, &|run| match (run.validation.get(key), key) {
+                (Some(figure), _) => figure.to_text(),
+                (None, "auc") => format!("{:.4}", run.best_validation_auc),
+                (None, _) => String::new(),
+            });
+        }
+        row("AUC - first run", &|run| {
+            run.against_first.map_or_else(String::new, |compared| {
+                let [low, high] = compared.ci95;
+                format!("{:+.4} [{low:+.4}, {high:+.4}], p {:.3}", compared.difference, compared.p_value)
+            })
+        });
+        row("revision", &|run| {
+            let revision = run.revision.as_deref().unwrap_or_default();
+            let dirty = if revision.ends_with('+') { "+" } else { "" };
+            format!("{}{dirty}", revision.chars().take(10).collect::<String>())
+        });
+        row("audit", &|run| run.audit.clone().unwrap_or_default());
+        rows.retain(|row| row[1..].iter().any(|value| !value.is_empty()));
+        for (name, values) in &self.settings_that_differ {
+            rows.push([name].into_iter().chain(values).cloned().collect());
+        }
+
+        let columns = self.runs.len() + 1;
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        rows.iter().fold(String::new(), |mut text, row| {
+            let mut line = String::new();
+            for (value, width) in row.iter().zip(&widths) {
+                let _ = write!(line, "{value:width$}  ");
+            }
+            let _ = writeln!(text, "{}", line.trim_end());
+            text
+        })
+    }
+}
+
+impl RunSummary {
+    fn read(folder: &Path) -> anyhow::Result<Self> {
+        let history = read_history(&folder.join("history.jsonl"))
+            .with_context(|| format!("{} is no folder of a run with a finished epoch", folder.display()))?;
+        // The first of the best, as training chooses.
+        let better = |best: Option<&'_ EpochRecord>, record: &EpochRecord| {
+            best.is_none_or(|best| record.validation_auc > best.validation_auc)
+        };
+        let mut best: Option<&EpochRecord> = None;
+        for record in &history {
+            if better(best, record) {
+                best = Some(record);
+            }
+        }
+        let best = best.with_context(|| format!("{} has no finished epoch", folder.display()))?;
+        let config = folder.join("config.toml");
+        let text =
+            std::fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
+        let config: toml::Value =
+            toml::from_str(&text).with_context(|| format!("{} is no TOML", config.display()))?;
+        let mut settings = BTreeMap::new();
+        flatten("", &config, &mut settings);
+        let metrics = document(&folder.join("metrics.json"))?.unwrap_or_default();
+        let audit = document(&folder.join("audit.json"))?.unwrap_or_default();
+        let provenance = document(&folder.join("provenance.json"))?.unwrap_or_default();
+        let word = |value: &Value| value.as_str().map(str::to_owned);
+        Ok(Self {
+            run: folder.to_owned(),
+            finished: folder.join("detector.safetensors").is_file() && metrics.is_object(),
+            revision: word(&provenance["revision"]),
+            audit: word(&audit["verdict"]),
+            epochs: history.len(),
+            best_epoch: best.epoch,
+            best_validation_auc: best.validation_auc,
+            minutes: history.iter().map(|record| record.seconds).sum::<f64>() / 60.0,
+            validation: FIGURES
+                .into_iter()
+                .filter_map(|(key, _)| Some((key, Figure::of(&metrics["validation"], key)?)))
+                .collect(),
+            against_first: None,
+            settings,
+        })
+    }
+}
+
+impl Figure {
+    fn of(figures: &Value, key: &str) -> Option<Self> {
+        let end = |index: usize| figures[format!("{key}_ci95")][index].as_f64();
+        Some(Self { value: figures[key].as_f64()?, ci95: end(0).zip(end(1)).map(|(low, high)| [low, high]) })
+    }
+
+    fn to_text(self) -> String {
+        let interval = self.ci95.map_or_else(String::new, |[low, high]| format!(" [{low:.4}, {high:.4}]"));
+        format!("{:.4}{interval}", self.value)
+    }
+}
+
+/// A JSON file, where it exists.
+fn document(path: &Path) -> anyhow::Result<Option<Value>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("{} is no JSON", path.display()))?))
+}
+
+/// Settings by their full names.
+fn flatten(name: &str, value: &toml::Value, settings: &mut BTreeMap<String, String>) {
+    match value {
+        toml::Value::Table(table) => {
+            for (key, value) in table {
+                let inner = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+                flatten(&inner, value, settings);
+            }
+        }
+        toml::Value::String(text) => {
+            settings.insert(name.to_owned(), text.clone());
+        }
+        other => {
+            settings.insert(name.to_owned(), other.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use deeptell_train::TrainConfig;
+
+    use super::*;
+
+    /// A run folder as `train` leaves it, as far as it is read here.
+    fn folder(at: &Path, config: &TrainConfig, aucs: &[f64], scores: Option<[f64; 4]>) -> PathBuf {
+        let write = |name: &str, text: &str| {
+            output::write_file(&at.join(name), text.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+        };
+        write("config.toml", &config.to_toml().unwrap_or_default());
+        let lines: Vec<String> = aucs
+            .iter()
+            .zip(1..)
+            .map(|(auc, epoch)| {
+                format!(
+                    r#"{{"epoch":{epoch},"train_loss":0.5,"validation_loss":0.5,"validation_auc":{auc},"learning_rate":0.1,"samples":9,"seconds":90}}"#
+                )
+            })
+            .collect();
+        write("history.jsonl", &lines.join("\n"));
+        if let Some(scores) = scores {
+            write("detector.safetensors", "");
+            write("metrics.json", r#"{"validation":{"auc":0.9123,"auc_ci95":[0.9,0.92],"ece":0.012}}"#);
+            write("provenance.json", r#"{"revision":"0123456789abcdef+"}"#);
+            write("audit.json", r#"{"clean":true,"verdict":"nothing crosses"}"#);
+            let rows = ["1,real", "2,real", "3,fake", "4,fake"].iter().zip(scores);
+            let rows: Vec<String> = rows.map(|(row, score)| format!("{row},s{score},,{score}")).collect();
+            let rows: Vec<String> =
+                rows.iter().enumerate().map(|(i, row)| row.replacen(",s", &format!(",s{i}x"), 1)).collect();
+            write("validation.csv", &format!("path,label,source,video,probability\n{}\n", rows.join("\n")));
+        }
+        at.to_owned()
+    }
+
+    #[test]
+    fn runs_stand_side_by_side_with_what_differs() {
+        let root = tempfile::tempdir().unwrap();
+        let config = TrainConfig::default();
+        let other = TrainConfig { seed: 9, pos_weight: Some(0.5), ..TrainConfig::default() };
+        let folders = [
+            folder(&root.path().join("a"), &config, &[0.8, 0.9, 0.9], Some([0.1, 0.6, 0.5, 0.9])),
+            folder(&root.path().join("b"), &other, &[0.7], Some([0.1, 0.2, 0.5, 0.9])),
+            folder(&root.path().join("c"), &config, &[0.65], None),
+        ];
+        let table = Table::read(&folders).unwrap();
+        assert_eq!(table.settings_that_differ.keys().collect::<Vec<_>>(), ["pos_weight", "seed"]);
+        assert_eq!(table.settings_that_differ["pos_weight"], ["(absent)", "0.5", "(absent)"]);
+        assert_eq!(
+            (table.runs[0].best_epoch, table.runs[0].finished, table.runs[2].finished),
+            (2, true, false)
+        );
+        assert_eq!(table.runs[1].against_first.unwrap().difference, 0.25);
+        assert!(table.runs[2].against_first.is_none());
+
+        let text = table.to_text();
+        for line in
+            ["minutes", "4.5", "0.9123 [0.9000, 0.9200]", "0.6500", "0123456789+", "+0.2500 [", "2 of 3"]
+        {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        let json = root.path().join("table.json");
+        run(&folders, Some(&json)).unwrap();
+        let written: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+        assert_eq!(written["runs"][0]["validation"]["auc"]["ci95"][1], 0.92);
+    }
+
+    #[test]
+    fn a_folder_without_a_run_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let error = Table::read(&[root.path().to_owned()]).err().unwrap();
+        assert!(format!("{error:#}").contains("is no folder of a run"), "{error:#}");
+    }
+}
