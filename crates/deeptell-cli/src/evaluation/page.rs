@@ -9,11 +9,17 @@ use deeptell_train::EpochRecord;
 use super::{Breakdown, Evaluation, Level, Part, Rate, chart};
 
 /// [`Subject::caution`] of the crops that a run validates on.
-pub(crate) const CHOSEN_HERE: &str = "The epoch, the calibration and the thresholds were chosen on these very crops; \
-                                      only data that nothing was chosen on tells how well the detector does.";
+pub(crate) const CHOSEN_HERE: [&str; 2] = [
+    "These figures flatter.",
+    "The epoch, the calibration and the thresholds were chosen on these very crops; \
+                                      only data that nothing was chosen on tells how well the detector does.",
+];
 /// [`Subject::caution`] of crops that are not kept for a test.
-pub(crate) const NO_TEST: &str = "This is no test split: if the detector was trained or chosen on this data, it does \
-                                  worse elsewhere.";
+pub(crate) const NO_TEST: [&str; 2] = [
+    "These figures may flatter.",
+    "This is no test split: if the detector was trained or chosen on this data, it does \
+                                  worse elsewhere.",
+];
 
 /// What the page is about.
 pub(crate) struct Subject<'a> {
@@ -22,8 +28,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) data: String,
     /// The split that was measured, where there is one.
     pub(crate) split: Option<&'a str>,
-    /// Why the figures may be too good, in a sentence.
-    pub(crate) caution: Option<&'a str>,
+    /// Why the figures may be too good: in short, and in a sentence.
+    pub(crate) caution: Option<[&'a str; 2]>,
     /// What the crops went through first.
     pub(crate) distortion: Option<String>,
     /// Crops that were taken whole because no face was found in them, where faces were looked for.
@@ -139,8 +145,8 @@ fn lead(subject: &Subject<'_>, found: &Evaluation) -> String {
     }
     let distorted =
         subject.distortion.as_ref().map_or_else(String::new, |kind| format!(", each after {}", Text(kind)));
-    let caution = subject.caution.map_or_else(String::new, |caution| {
-        format!(r#"<p class="lede"><strong>These figures flatter.</strong> {}</p>"#, Text(caution))
+    let caution = subject.caution.map_or_else(String::new, |[short, why]| {
+        format!(r#"<p class="lede"><strong>{}</strong> {}</p>"#, Text(short), Text(why))
     });
     format!(
         r#"<section class="card" aria-labelledby="top"><h1 id="top">{name}</h1><p class="file">on <bdi>{data}</bdi>{split}</p><p class="soft">{what}{distorted}</p>
