@@ -4,6 +4,8 @@
 
 #[path = "it/faces.rs"]
 mod faces;
+#[path = "it/shards.rs"]
+mod shards;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::groups::SplitSet;
-use crate::{DataError, Label, Sample, Split};
+use crate::shard::through_shard;
+use crate::{DataError, Label, Sample, Split, read_contents};
 
 /// What two splits have in common and must not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,7 +148,7 @@ pub fn audit(samples: &[Sample]) -> AuditReport {
 /// As [`audit`], and reads every file to find equal contents under different names.
 ///
 /// # Errors
-/// [`DataError::Io`] when a file cannot be read.
+/// As [`read_contents`] when a file cannot be read.
 pub fn audit_contents(samples: &[Sample]) -> Result<AuditReport, DataError> {
     let mut hashes: BTreeMap<&Path, String> = BTreeMap::new();
     let mut tally = Tally::default();
@@ -173,12 +174,16 @@ pub fn audit_contents(samples: &[Sample]) -> Result<AuditReport, DataError> {
     Ok(report)
 }
 
-/// SHA-256 of the bytes of a file, in hexadecimal, read in constant memory.
+/// SHA-256 of the bytes of a file, in hexadecimal, read in constant memory; or of a member of a
+/// shard, as [`read_contents`] reads it.
 ///
 /// # Errors
-/// [`DataError::Io`].
+/// As [`read_contents`].
 pub fn sha256_of_file(path: impl AsRef<Path>) -> Result<String, DataError> {
     let path = path.as_ref();
+    if through_shard(path)?.is_some() {
+        return Ok(sha256_of_bytes(&read_contents(path)?));
+    }
     let mut file = File::open(path).map_err(DataError::io(path))?;
     let mut hasher = Sha256::new();
     std::io::copy(&mut file, &mut HashWriter(&mut hasher)).map_err(DataError::io(path))?;

@@ -113,6 +113,68 @@ pub enum DataError {
         /// The file or folder.
         path: PathBuf,
     },
+    /// A shard that a path goes through is not there.
+    #[error(
+        "the shard {}, which should hold {member}, is not there; copy the shards along with their manifest",
+        shard.display()
+    )]
+    NoShard {
+        /// The shard.
+        shard: PathBuf,
+        /// The member looked for.
+        member: String,
+    },
+    /// A shard does not hold what a path says.
+    #[error(
+        "the shard {} does not hold {member}; it is another shard of that name, or a manifest of another run: \
+         put together the two that belong together",
+        shard.display()
+    )]
+    NotInShard {
+        /// The shard.
+        shard: PathBuf,
+        /// The member looked for.
+        member: String,
+    },
+    /// A shard ends before its end mark.
+    #[error(
+        "the shard {} is cut short, {whole} of its members are whole; copy it again, or run the extraction again \
+         that made it",
+        shard.display()
+    )]
+    TruncatedShard {
+        /// The shard.
+        shard: PathBuf,
+        /// How many members lie before the cut.
+        whole: usize,
+    },
+    /// A shard cannot be understood.
+    #[error("the shard {} cannot be read: {reason}", shard.display())]
+    DamagedShard {
+        /// The shard.
+        shard: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The name of a member leads out of its shard.
+    #[error(
+        "`{member}` leads out of the shard {}; a member has a relative name without `..`",
+        shard.display()
+    )]
+    OutsideShard {
+        /// The shard.
+        shard: PathBuf,
+        /// The name.
+        member: String,
+    },
+    /// A picture cannot be decoded.
+    #[error("cannot read the picture {}: {source}", path.display())]
+    Picture {
+        /// The file, or the member of a shard.
+        path: PathBuf,
+        /// What the decoder said.
+        source: image::ImageError,
+    },
     /// There is nothing to read.
     #[error("{} holds no image or video that belongs to the data set", root.display())]
     Empty {

@@ -4,7 +4,8 @@
 //! Lines) or from the folders in which public sets come (see [`Layout`]); [`split_by_source`]
 //! divides it such that no recording and no person is on both sides, and [`audit()`] proves it.
 //! [`Augmentation`] varies a face crop without changing its label, [`SelfBlend`] makes a fake
-//! from a real face. Pictures are 8-bit RGB, everything random takes a generator, and nothing
+//! from a real face. [`read_contents`] and [`read_picture`] read what a path names, a file or a
+//! member of a shard ([`ShardIndex`]). Pictures are 8-bit RGB, everything random takes a generator, and nothing
 //! here knows of tensors or decodes video.
 //!
 //! ```
@@ -31,6 +32,7 @@ mod augment;
 mod blend;
 mod chance;
 mod color;
+mod contents;
 mod degrade;
 mod error;
 mod face_shape;
@@ -40,6 +42,7 @@ pub mod manifest;
 mod mask;
 mod resample;
 mod sample;
+mod shard;
 mod split;
 
 pub use audit::{
@@ -47,9 +50,11 @@ pub use audit::{
 };
 pub use augment::{Augmentation, AugmentationDraw};
 pub use blend::{Blend, SelfBlend};
+pub use contents::{read_contents, read_picture};
 pub use error::DataError;
 pub use face_shape::MaskKind;
 pub use layout::{Layout, Listing, detect_layout, read_dataset, read_layout, scan_crop_table, scan_layout};
 pub use manifest::{ManifestReader, ManifestWriter, read_manifest, write_manifest};
 pub use sample::{Label, Media, Sample, Split};
+pub use shard::{ShardIndex, ShardWriter};
 pub use split::{GroupBy, SplitConfig, SplitSummary, split_by_source};

@@ -4,7 +4,8 @@
 //! object. `path`, `label` (`"real"` or `"fake"`) and `source` are required, every other field
 //! of [`Sample`] may be left out. Paths are relative to the folder of the manifest or absolute,
 //! with `/` between folders; a `\` is understood where no file has it in its name. Blank lines
-//! are skipped. An unknown field is an error: a misspelt `split` must not pass unseen. Values
+//! are skipped. A path may go through a shard, an uncompressed tar archive, as if it were a
+//! folder: `shards/crops-000000.tar/a_0.png` (see [`ShardIndex`](crate::ShardIndex)). An unknown field is an error: a misspelt `split` must not pass unseen. Values
 //! of your own belong into the object `extra`.
 //!
 //! ```text

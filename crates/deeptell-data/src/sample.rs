@@ -112,7 +112,7 @@ impl Media {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sample {
-    /// The file.
+    /// The file, or the member of a shard: `crops-000000.tar/a_0.png`.
     pub path: PathBuf,
     /// Real or fake.
     pub label: Label,

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Scope;
 
-use deeptell_data::{Blend, Sample};
+use deeptell_data::{Blend, DataError, Sample};
 use deeptell_image::{FaceCrop, Landmarks, Rect, RgbImage, Similarity};
 use deeptell_video::{VideoCodec, recompress};
 use rand::{RngExt as _, SeedableRng as _};
@@ -33,8 +33,8 @@ pub(crate) fn generator(seed: u64, purpose: &str, index: [u64; 2]) -> ChaCha8Rng
 /// a box, the whole picture where it has none.
 ///
 /// # Errors
-/// [`TrainError::Picture`] when the file cannot be decoded, [`TrainError::Crop`] when the box
-/// does not touch it.
+/// [`TrainError::Picture`] when the file cannot be read or decoded, [`TrainError::Data`] when a shard is
+/// not what the sample says, [`TrainError::Crop`] when the box does not touch the picture.
 pub fn load_crop(sample: &Sample, crop: &FaceCrop) -> Result<RgbImage, TrainError> {
     load_face(sample, crop).map(|(image, _)| image)
 }
@@ -58,11 +58,11 @@ fn load_face(sample: &Sample, crop: &FaceCrop) -> Result<(RgbImage, Option<Landm
 }
 
 fn read_picture(path: &Path) -> Result<RgbImage, TrainError> {
-    let fault = |source| TrainError::Picture { path: path.to_owned(), source };
-    let reader = image::ImageReader::open(path)
-        .and_then(image::ImageReader::with_guessed_format)
-        .map_err(|e| fault(image::ImageError::IoError(e)))?;
-    Ok(reader.decode().map_err(fault)?.into_rgb8())
+    deeptell_data::read_picture(path).map_err(|error| match error {
+        DataError::Picture { path, source } => TrainError::Picture { path, source },
+        DataError::Io { path, source } => TrainError::Picture { path, source: source.into() },
+        other => other.into(),
+    })
 }
 
 /// What a batch is made of.

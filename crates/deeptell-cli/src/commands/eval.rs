@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use burn::tensor::Device;
 use clap::ValueEnum;
 use deeptell::{Model, ModelCard};
-use deeptell_data::{Label, Layout, Sample, Split, read_dataset, read_layout};
+use deeptell_data::{Label, Layout, Sample, Split, read_dataset, read_layout, read_picture};
 use deeptell_metrics::EvaluationConfig;
 use image::RgbImage;
 use rayon::prelude::*;
@@ -192,9 +192,7 @@ fn detect(samples: &mut [Sample], device: &Device) -> anyhow::Result<usize> {
     let progress = Progress::new("finding faces", samples.len(), "pictures");
     let missing = AtomicUsize::new(0);
     samples.par_iter_mut().try_for_each(|sample| {
-        let image = image::open(&sample.path)
-            .with_context(|| format!("cannot read the picture {}", sample.path.display()))?
-            .into_rgb8();
+        let image = read_picture(&sample.path)?;
         let face = finder.find_in_crop(&image)?;
         missing.fetch_add(usize::from(face.is_none()), Ordering::Relaxed);
         sample.bbox = face.as_ref().map(|face| face.bbox);

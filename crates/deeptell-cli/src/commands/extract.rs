@@ -1,3 +1,5 @@
+mod shards;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,8 +8,8 @@ use std::str::FromStr;
 use anyhow::Context as _;
 use clap::ValueEnum;
 use deeptell_data::{
-    DataError, ManifestWriter, Media, Sample, read_dataset, read_manifest, sha256_of_bytes, sha256_of_file,
-    write_manifest,
+    DataError, ManifestWriter, Media, Sample, read_dataset, read_manifest, read_picture, sha256_of_bytes,
+    sha256_of_file, write_manifest,
 };
 use deeptell_image::{FaceCrop, RgbImage};
 use deeptell_mtcnn::Face;
@@ -20,6 +22,7 @@ use crate::face_finder::{FaceFinder, Which};
 use crate::output::say;
 use crate::progress::Progress;
 use crate::{Outcome, interrupt, output};
+use shards::Shards;
 
 /// Cut the faces out of a data set of videos or pictures, for training.
 ///
@@ -32,6 +35,7 @@ Examples:
   deeptell extract dataset/ --out crops                  # real/ and fake/, Celeb-DF, FaceForensics++, DFDC
   deeptell extract videos.jsonl --out crops --frames 20 --scale 1.3
   deeptell extract dataset/ --out part2 --shard 2/3      # the second of three machines; then `deeptell merge`
+  deeptell extract dataset/ --out crops --store tar      # a few large archives, not a million small files
   deeptell extract loose/ --out found --in-place box      # pictures stay, training cuts by the box
   deeptell extract faces/ --out found --in-place landmarks  # face crops stay whole, and can be blended")]
 pub(crate) struct Args {
@@ -64,6 +68,14 @@ pub(crate) struct Args {
     /// Picture format of the crops: exact, or a seventh of the size.
     #[arg(long, value_enum, default_value_t = Format::Png)]
     format: Format,
+    /// Where the crops go: files of their own, or tar archives in the way of WebDataset (`KEY.png` with
+    /// `KEY.json`). Every command reads both; the manifest names a crop in an archive as if that
+    /// were a folder.
+    #[arg(long, value_enum, default_value_t = Place::Files, conflicts_with = "in_place")]
+    store: Place,
+    /// With --store tar: begin another archive before one grows beyond this.
+    #[arg(long, default_value_t = 1024, value_name = "MEBIBYTES", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    tar_size: u64,
     /// Cut nothing: the manifest names the pictures as they are, and says where the face is in
     /// each, also one that fills its picture. Not for videos.
     #[arg(long, value_enum, value_name = "WHAT")]
@@ -135,7 +147,18 @@ enum Format {
     Jpeg,
 }
 
-/// What decides the pixels of a crop: a folder holds crops of one kind only.
+/// Where crops go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Place {
+    /// Each into a file.
+    #[default]
+    Files,
+    /// Many into one tar archive.
+    Tar,
+}
+
+/// What decides the pixels of a crop, and where it lies: a folder holds crops of one kind only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Settings {
     frames: usize,
@@ -144,6 +167,9 @@ struct Settings {
     min_face: f32,
     min_probability: f32,
     format: Format,
+    /// Folders of earlier versions hold files, and do not say so.
+    #[serde(default)]
+    store: Place,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     in_place: Option<InPlace>,
     /// The part of the files that the folder is for: the manifest of one part must not take the
@@ -169,6 +195,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         min_face: args.min_face,
         min_probability: args.min_probability,
         format: args.format,
+        store: args.store,
         in_place: args.in_place,
         shard: args.shard,
     };
@@ -182,7 +209,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         samples.retain(|sample| shard.takes(root_of(&args.data), sample));
     }
     // Parts name their crops by full path, so the folder must not hang on where we stand.
-    let store = Store::open(&std::path::absolute(&args.out)?, root_of(&args.data), settings)?;
+    let store =
+        Store::open(&std::path::absolute(&args.out)?, root_of(&args.data), settings, args.tar_size << 20)?;
 
     let waiting: Vec<&Sample> = samples.iter().filter(|s| !store.is_done(s)).collect();
     if waiting.len() < samples.len() {
@@ -207,6 +235,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     if interrupt::requested() {
         return Ok(Outcome::Interrupted);
     }
+    if let Some(shards) = &store.shards {
+        shards.finish()?;
+    }
     let crops = store.assemble(&samples, &failures)?;
     say!(
         "{crops} crops from {} of {} files, manifest {}",
@@ -230,10 +261,12 @@ struct Store {
     settings: Settings,
     /// How videos are opened.
     reading: VideoOptions,
+    /// Where crops go when they are no files.
+    shards: Option<Shards>,
 }
 
 impl Store {
-    fn open(folder: &Path, root: &Path, settings: Settings) -> anyhow::Result<Self> {
+    fn open(folder: &Path, root: &Path, settings: Settings, tar_bytes: u64) -> anyhow::Result<Self> {
         let path = folder.join("extract.toml");
         if path.is_file() {
             let text =
@@ -255,7 +288,11 @@ impl Store {
         let reading = VideoReader::options().limits(Limits::untrusted());
         #[cfg(unix)]
         let reading = reading.isolated_by(&crate::isolation::decoder()?);
-        Ok(Self { folder: folder.to_owned(), root: root.to_owned(), settings, reading })
+        let shards = match settings.store {
+            Place::Files => None,
+            Place::Tar => Some(Shards::open(folder.join("shards"), &done, tar_bytes)?),
+        };
+        Ok(Self { folder: folder.to_owned(), root: root.to_owned(), settings, reading, shards })
     }
 
     fn part(&self, sample: &Sample) -> PathBuf {
@@ -270,6 +307,8 @@ impl Store {
         let key = key(sample);
         let hash = sha256_of_file(&sample.path)?;
         let mut rows = Vec::new();
+        // Of the crops that go into a shard together.
+        let mut pictures = Vec::new();
         let mut frames = 0;
         let mut take =
             |image: &RgbImage, pts_seconds: Option<f64>, index: Option<u64>| -> anyhow::Result<()> {
@@ -286,9 +325,15 @@ impl Store {
                             Format::Jpeg => "jpg",
                         };
                         let name = format!("{}-{key}-{:04}.{extension}", stem(&sample.path), frames - 1);
-                        row.path = self.folder.join("crops").join(sample.label.to_string()).join(name);
                         let crop = self.settings.crop.cut(image, face.bbox, Some(&face.landmarks))?;
-                        self.write_crop(&crop, &row.path)?;
+                        let picture = self.encode(&crop)?;
+                        if self.shards.is_some() {
+                            row.path = name.into();
+                            pictures.push(picture);
+                        } else {
+                            row.path = self.folder.join("crops").join(sample.label.to_string()).join(name);
+                            output::write_file(&row.path, &picture)?;
+                        }
                     }
                     row.pts_seconds = pts_seconds;
                     row.extra.insert("frame_index".into(), serde_json::json!(index));
@@ -300,9 +345,7 @@ impl Store {
             };
         let mut warnings = Vec::new();
         if sample.media() == Some(Media::Image) {
-            let image = image::open(&sample.path)
-                .with_context(|| format!("cannot read the picture {}", sample.path.display()))?;
-            take(&image.into_rgb8(), None, None)?;
+            take(&read_picture(&sample.path)?, None, None)?;
         } else if self.settings.in_place.is_some() {
             anyhow::bail!("this is a video, and --in-place is for pictures: leave the option out");
         } else {
@@ -325,9 +368,15 @@ impl Store {
             }
         }
         let partial = self.folder.join("done").join(format!("{key}.partial"));
-        write_manifest(&partial, &rows)?;
-        fs::rename(&partial, self.part(sample))
-            .with_context(|| format!("cannot finish {}", partial.display()))
+        let finish = |rows: &[Sample]| -> anyhow::Result<()> {
+            write_manifest(&partial, rows)?;
+            fs::rename(&partial, self.part(sample))
+                .with_context(|| format!("cannot finish {}", partial.display()))
+        };
+        match &self.shards {
+            Some(shards) => shards.add(&mut rows, &pictures, finish),
+            None => finish(&rows),
+        }
     }
 
     /// What the manifest says about a face, its time aside; landmarks are in pixels of the file
@@ -357,7 +406,7 @@ impl Store {
         })
     }
 
-    fn write_crop(&self, crop: &RgbImage, path: &Path) -> anyhow::Result<()> {
+    fn encode(&self, crop: &RgbImage) -> anyhow::Result<Vec<u8>> {
         let mut bytes = std::io::Cursor::new(Vec::new());
         match self.settings.format {
             Format::Png => crop.write_to(&mut bytes, image::ImageFormat::Png)?,
@@ -365,7 +414,7 @@ impl Store {
                 crop.write_with_encoder(image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 95))?;
             }
         }
-        output::write_file(path, bytes.get_ref())
+        Ok(bytes.into_inner())
     }
 
     /// Puts the parts together in the order of the data set; the number of crops.
