@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf, absolute};
 
 use serde::Deserialize;
 
+use crate::extra::last_in_row;
 use crate::{DataError, Sample};
 
 /// The first line of every manifest of this version.
@@ -50,7 +51,13 @@ pub struct ManifestReader<R = BufReader<File>> {
     folder: PathBuf,
     line: u64,
     ended: bool,
+    /// The line read last, and what of it is parsed by name.
+    bytes: Vec<u8>,
+    row: String,
 }
+
+/// A gigabyte is read in larger pieces than the standard library's.
+const BUFFER: usize = 1 << 16;
 
 impl ManifestReader {
     /// Opens a manifest and checks its header.
@@ -60,7 +67,7 @@ impl ManifestReader {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
         let file = File::open(path).map_err(DataError::io(path))?;
-        Self::new(BufReader::new(file), path)
+        Self::new(BufReader::with_capacity(BUFFER, file), path)
     }
 }
 
@@ -73,8 +80,10 @@ impl<R: BufRead> ManifestReader<R> {
     pub fn new(input: R, path: impl Into<PathBuf>) -> Result<Self, DataError> {
         let path = path.into();
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-        let mut reader = Self { input, path, folder, line: 0, ended: false };
-        let first = reader.next_line().transpose()?.unwrap_or_default();
+        let mut reader =
+            Self { input, path, folder, line: 0, ended: false, bytes: Vec::new(), row: String::new() };
+        reader.next_line().transpose()?;
+        let first = reader.text()?;
         let header = serde_json::from_str::<Header>(first.trim_start_matches('\u{feff}'));
         match header {
             Ok(header) if header.schema != SCHEMA => Err(DataError::NotAManifest { path: reader.path }),
@@ -91,28 +100,24 @@ impl<R: BufRead> ManifestReader<R> {
         self.line
     }
 
-    fn next_line(&mut self) -> Option<Result<String, DataError>> {
+    /// Reads a line into `bytes`; `None` at the end.
+    fn next_line(&mut self) -> Option<Result<(), DataError>> {
+        self.bytes.clear();
         if self.ended {
             return None;
         }
-        let mut bytes = Vec::new();
         self.line += 1;
-        match (&mut self.input).take(LONGEST_LINE + 1).read_until(b'\n', &mut bytes) {
+        match (&mut self.input).take(LONGEST_LINE + 1).read_until(b'\n', &mut self.bytes) {
             Ok(0) => {
                 self.ended = true;
                 None
             }
             Ok(read) if read as u64 > LONGEST_LINE => {
                 self.ended = true;
-                Some(Err(DataError::line(
-                    &self.path,
-                    self.line,
-                    "longer than 1 MiB: this is no manifest row",
-                )))
+                let reason = "longer than 1 MiB: this is no manifest row";
+                Some(Err(DataError::line(&self.path, self.line, reason)))
             }
-            Ok(_) => Some(String::from_utf8(bytes).map_err(|_| {
-                DataError::line(&self.path, self.line, "not UTF-8; save the manifest as UTF-8")
-            })),
+            Ok(_) => Some(Ok(())),
             Err(error) => {
                 self.ended = true;
                 Some(Err(DataError::io(&self.path)(error)))
@@ -120,16 +125,46 @@ impl<R: BufRead> ManifestReader<R> {
         }
     }
 
-    fn parse(&self, text: &str) -> Result<Sample, DataError> {
-        let fail = |reason: &dyn ToString| DataError::line(&self.path, self.line, reason.to_string());
-        let mut sample: Sample =
-            serde_json::from_str(text).map_err(|error| fail(&reason_without_line(&error)))?;
-        if let Some(fault) = sample.fault() {
-            return Err(fail(&fault));
-        }
-        sample.path = resolve(&self.folder, &sample.path);
-        Ok(sample)
+    fn text(&self) -> Result<&str, DataError> {
+        std::str::from_utf8(&self.bytes)
+            .map_err(|_| DataError::line(&self.path, self.line, "not UTF-8; save the manifest as UTF-8"))
     }
+
+    /// The sample in the line; `None` where it is blank.
+    fn parse(&mut self) -> Option<Result<Sample, DataError>> {
+        let mut row = std::mem::take(&mut self.row);
+        let sample = self.text().and_then(|text| {
+            let text = text.trim();
+            if text.is_empty() {
+                return Ok(None);
+            }
+            let fail = |reason: &dyn ToString| DataError::line(&self.path, self.line, reason.to_string());
+            let mut sample = match quickly(text, &mut row) {
+                Some(sample) => sample,
+                None => serde_json::from_str(text).map_err(|error| fail(&reason_without_line(&error)))?,
+            };
+            if let Some(fault) = sample.fault() {
+                return Err(fail(&fault));
+            }
+            sample.path = resolve(&self.folder, &sample.path);
+            Ok(Some(sample))
+        });
+        self.row = row;
+        sample.transpose()
+    }
+}
+
+/// Parses a row without making values of `extra`; `None` where that cannot be done, which an error
+/// may be the reason of. `rest` is for the row without them.
+fn quickly(text: &str, rest: &mut String) -> Option<Sample> {
+    let (extra, range) = last_in_row(text)?;
+    rest.clear();
+    rest.push_str(&text[..range.start]);
+    rest.push_str("{}");
+    rest.push_str(&text[range.end..]);
+    let mut sample: Sample = serde_json::from_str(rest).ok()?;
+    sample.extra = extra;
+    Some(sample)
 }
 
 impl<R: BufRead> Iterator for ManifestReader<R> {
@@ -137,10 +172,11 @@ impl<R: BufRead> Iterator for ManifestReader<R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            match self.next_line()? {
-                Ok(line) if line.trim().is_empty() => {}
-                Ok(line) => return Some(self.parse(&line)),
-                Err(error) => return Some(Err(error)),
+            if let Err(error) = self.next_line()? {
+                return Some(Err(error));
+            }
+            if let Some(sample) = self.parse() {
+                return Some(sample);
             }
         }
     }
@@ -170,17 +206,18 @@ pub fn read_manifest(path: impl AsRef<Path>) -> Result<Vec<Sample>, DataError> {
     let path = path.as_ref();
     let mut reader = ManifestReader::open(path)?;
     let mut samples = Vec::new();
-    let mut seen = HashSet::new();
+    let mut lines = Vec::new();
     while let Some(sample) = reader.next().transpose()? {
-        let corners = sample.bbox.map(|b| [b.x1, b.y1, b.x2, b.y2].map(f32::to_bits));
-        if !seen.insert((sample.path.clone(), sample.pts_seconds.map(f64::to_bits), corners)) {
-            return Err(DataError::Duplicate {
-                listing: path.to_path_buf(),
-                line: reader.line(),
-                path: sample.path,
-            });
-        }
         samples.push(sample);
+        lines.push(reader.line());
+    }
+    let mut seen = HashSet::with_capacity(samples.len());
+    for (sample, line) in samples.iter().zip(lines) {
+        let corners = sample.bbox.map(|b| [b.x1, b.y1, b.x2, b.y2].map(f32::to_bits));
+        if !seen.insert((&sample.path, sample.pts_seconds.map(f64::to_bits), corners)) {
+            let (listing, path) = (path.to_path_buf(), sample.path.clone());
+            return Err(DataError::Duplicate { listing, line, path });
+        }
     }
     Ok(samples)
 }
@@ -331,6 +368,27 @@ mod tests {
     }
 
     #[test]
+    fn values_of_your_own_are_carried_wherever_they_stand() {
+        for row in [
+            r#"{"path":"a.png","label":"real","source":"a","extra":{"n":[1,{"x":"}"}],"s":"\"é"}}"#,
+            r#"{"extra" : {"s":"\"é", "n":[1,{"x":"}"}] },"path":"a.png","label":"real","source":"a"}"#,
+            r#"{"path":"a.png","label":"real","source":"a","\u0065xtra":{"n":[1,{"x":"}"}],"s":"\"é"}}"#,
+        ] {
+            let sample = read(&with_header(row)).unwrap().remove(0);
+            assert_eq!(sample.extra.get("n").unwrap(), serde_json::json!([1, {"x": "}"}]));
+            assert_eq!(sample.extra.get("s").unwrap(), "\"é");
+            assert_eq!(sample.extra.values().len(), 2);
+        }
+        let nested = r#"{"path":"a.png","label":"real","source":"a","extra":{"extra":{"a":1}}}"#;
+        let nested = read(&with_header(nested)).unwrap().remove(0);
+        assert_eq!(nested.extra.get("extra").unwrap(), serde_json::json!({"a": 1}));
+        let elsewhere = r#"{"path":"a.png","label":"real","source":"a","bbox":{"x1":0,"y1":0,"x2":1,"y2":1,"extra":{"a":1}}}"#;
+        assert!(read(&with_header(elsewhere)).unwrap().remove(0).extra.is_empty());
+        let none = read(&with_header(r#"{"path":"a.png","label":"real","source":"a","extra":{ }}"#)).unwrap();
+        assert_eq!(none, [Sample::new("set/a.png", Label::Real, "a")]);
+    }
+
+    #[test]
     fn a_bad_row_is_an_error_with_its_line() {
         let good = r#"{"path":"a.png","label":"real","source":"a"}"#;
         let bad = [
@@ -340,6 +398,10 @@ mod tests {
             r#"{"path":"a.png","label":1,"source":"a"}"#,
             r#"{"path":"a.png","label":"real","source":"a","splt":"train"}"#,
             r#"{"path":"a.png","label":"real""#,
+            r#"{"path":"a.png","label":"real","source":"a","extra":{"a":}}"#,
+            r#"{"path":"a.png","label":"real","source":"a","extra":{"a":1},"splt":"train"}"#,
+            r#"{"path":"a.png","label":"real","source":"a","extra":[]}"#,
+            r#"{"path":"a.png","label":"real","source":"a","extra":{},"extra":{}}"#,
             r#"{"path":"a.png","label":"real","source":"a","bbox":{"x1":4,"y1":0,"x2":3,"y2":9}}"#,
         ];
         for row in bad {

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -6,7 +5,7 @@ use std::str::FromStr;
 use deeptell_image::{Landmarks, Rect};
 use serde::{Deserialize, Serialize};
 
-use crate::DataError;
+use crate::{DataError, Extra};
 
 /// Whether a face is as the camera saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -150,8 +149,8 @@ pub struct Sample {
     /// Anything else worth keeping beside a sample. Training never reads it. `deeptell eval` tells
     /// the people of a video apart by `track` and its groups by `compression`, `codec`,
     /// `bbox_in_frame` and `original_width`, where they are there.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub extra: BTreeMap<String, serde_json::Value>,
+    #[serde(default, skip_serializing_if = "Extra::is_empty")]
+    pub extra: Extra,
 }
 
 impl Sample {
@@ -170,7 +169,7 @@ impl Sample {
             method: None,
             dataset: None,
             identities: Vec::new(),
-            extra: BTreeMap::new(),
+            extra: Extra::default(),
         }
     }
 

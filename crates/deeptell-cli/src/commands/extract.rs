@@ -336,9 +336,9 @@ impl Store {
                         }
                     }
                     row.pts_seconds = pts_seconds;
-                    row.extra.insert("frame_index".into(), serde_json::json!(index));
-                    row.extra.insert("file".into(), name_below(&self.root, &sample.path).into());
-                    row.extra.insert("file_sha256".into(), serde_json::json!(hash));
+                    row.extra.insert("frame_index", serde_json::json!(index));
+                    row.extra.insert("file", name_below(&self.root, &sample.path));
+                    row.extra.insert("file_sha256", hash.as_str());
                     rows.push(row);
                 }
                 Ok(())
@@ -364,7 +364,7 @@ impl Store {
         }
         if !warnings.is_empty() {
             for row in &mut rows {
-                row.extra.insert("warnings".into(), serde_json::json!(warnings));
+                row.extra.insert("warnings", warnings.clone());
             }
         }
         let partial = self.folder.join("done").join(format!("{key}.partial"));
@@ -387,15 +387,15 @@ impl Store {
             Some(InPlace::Box) => (Some(face.bbox), face.landmarks),
             Some(InPlace::Landmarks) => (None, face.landmarks),
             None => {
-                extra.insert("bbox_in_frame".into(), serde_json::json!(face.bbox));
-                extra.insert("landmarks_in_frame".into(), serde_json::json!(face.landmarks));
-                extra.insert("frame_size".into(), serde_json::json!([image.width(), image.height()]));
+                extra.insert("bbox_in_frame", serde_json::json!(face.bbox));
+                extra.insert("landmarks_in_frame", serde_json::json!(face.landmarks));
+                extra.insert("frame_size", serde_json::json!([image.width(), image.height()]));
                 let image_from_crop = self.settings.crop.image_from_crop(face.bbox, Some(&face.landmarks))?;
                 let crop_from_image = image_from_crop.inverse().context("the face is too small to be cut")?;
                 (None, face.landmarks.map(|p| crop_from_image.apply(p)))
             }
         };
-        extra.insert("face_probability".into(), serde_json::json!(face.probability));
+        extra.insert("face_probability", face.probability);
         Ok(Sample {
             video: sample.video.clone().or_else(|| Some(sample.path.display().to_string())),
             bbox,
@@ -429,7 +429,7 @@ impl Store {
                 row.split = sample.split;
                 row.source.clone_from(&sample.source);
                 // Parts that an earlier version made do not say it.
-                row.extra.insert("file".into(), name_below(&self.root, &sample.path).into());
+                row.extra.insert("file", name_below(&self.root, &sample.path));
                 writer.write(&row)?;
                 crops += 1;
             }

@@ -74,7 +74,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
                     manifest.display()
                 );
             }
-            let file = row.extra.get("file").and_then(|file| file.as_str()).with_context(|| {
+            let file = row.extra.get("file");
+            let file = file.as_ref().and_then(|file| file.as_str()).with_context(|| {
                 format!(
                     "{}: {} does not say which file it was cut from; run `deeptell extract` there again, which \
                      keeps the crops and adds it",

@@ -135,7 +135,7 @@ fn word(sample: &Sample, name: &str) -> Option<String> {
 /// it was scaled.
 fn face_width(sample: &Sample) -> Option<f64> {
     let in_frame = sample.extra.get("bbox_in_frame");
-    let corner = |name: &str| in_frame?.get(name)?.as_f64();
+    let corner = |name: &str| in_frame.as_ref()?.get(name)?.as_f64();
     let of_box = corner("x2").zip(corner("x1")).map(|(x2, x1)| x2 - x1);
     of_box
         .or_else(|| sample.bbox.map(|b| f64::from(b.x2 - b.x1)))

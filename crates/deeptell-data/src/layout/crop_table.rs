@@ -135,7 +135,7 @@ mod tests {
             (fake.label, fake.split, fake.source.as_str()),
             (Label::Fake, Some(Split::Train), "aa.mp4")
         );
-        assert_eq!(fake.extra["original_width"], 185);
+        assert_eq!(fake.extra.get("original_width").unwrap(), 185);
         let last = find(&samples, &root, "val/real/cc.jpg");
         assert_eq!(last.split, Some(Split::Validation));
         assert!(last.extra.is_empty());

@@ -210,7 +210,7 @@ mod tests {
             (Label::Fake, Some(Split::Train), "ff++/071")
         );
         assert_eq!((fake.method.as_deref(), fake.identities.len()), (Some("FF-DF"), 2));
-        assert_eq!(fake.extra["compression"], "c23");
+        assert_eq!(fake.extra.get("compression").unwrap(), "c23");
         assert_eq!(find(&samples, &root, FILES[0]).source, fake.source);
         let (real, fake) = (find(&samples, &root, FILES[2]), find(&samples, &root, FILES[3]));
         assert_eq!((real.label, real.split), (Label::Real, Some(Split::Test)));

@@ -162,7 +162,7 @@ mod tests {
             (Label::Fake, "ff++/071", Some("Deepfakes"))
         );
         assert_eq!(fake.identities, ["ff++/071", "ff++/054"]);
-        assert_eq!(fake.extra["compression"], "c40");
+        assert_eq!(fake.extra.get("compression").unwrap(), "c40");
         let frame = find(&samples, &root, FILES[5]);
         assert_eq!(
             (frame.source.as_str(), frame.video.as_deref()),
