@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use deeptell_data::Augmentation;
+use deeptell_data::{Augmentation, keep_corners};
 use deeptell_image::RgbImage;
 use deeptell_video::{VideoCodec, VideoError, recompress};
 use rand::SeedableRng as _;
@@ -22,6 +22,8 @@ pub(crate) enum Distortion {
     Noise(f32),
     /// No colours.
     Grey,
+    /// No face: only the four corners are left. No loss that a picture meets, but a control.
+    Corners,
 }
 
 impl Distortion {
@@ -37,6 +39,7 @@ impl Distortion {
         let none = Augmentation::none();
         let change = match self {
             Self::H264(crf) => return recompress(image, VideoCodec::H264, crf),
+            Self::Corners => return Ok(keep_corners(image)),
             Self::Jpeg(quality) => Augmentation { jpeg_probability: 1.0, jpeg_quality: [quality; 2], ..none },
             Self::Shrink(factor) => Augmentation { rescale_probability: 1.0, rescale: [factor; 2], ..none },
             Self::Noise(sigma) => Augmentation { noise_probability: 1.0, noise_sigma: [sigma; 2], ..none },
@@ -54,6 +57,7 @@ impl fmt::Display for Distortion {
             Self::Shrink(factor) => write!(formatter, "shrink:{factor}"),
             Self::Noise(sigma) => write!(formatter, "noise:{sigma}"),
             Self::Grey => formatter.write_str("grey"),
+            Self::Corners => formatter.write_str("corners"),
         }
     }
 }
@@ -73,7 +77,11 @@ impl FromStr for Distortion {
             "shrink" => in_range(1.0, 16.0).map(Self::Shrink),
             "noise" => in_range(0.0, 128.0).map(Self::Noise),
             "grey" if value.is_empty() => Ok(Self::Grey),
-            _ => Err("it is none of h264:CRF, jpeg:QUALITY, shrink:FACTOR, noise:LEVELS, grey".to_owned()),
+            "corners" if value.is_empty() => Ok(Self::Corners),
+            _ => {
+                Err("it is none of h264:CRF, jpeg:QUALITY, shrink:FACTOR, noise:LEVELS, grey, corners"
+                    .to_owned())
+            }
         }
     }
 }
@@ -85,7 +93,7 @@ mod tests {
     #[test]
     fn each_is_read_as_it_is_written_and_changes_a_picture() {
         let picture = RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * y) as u8, (x * 4) as u8, 90]));
-        for distortion in Distortion::USUAL {
+        for distortion in Distortion::USUAL.into_iter().chain([Distortion::Corners]) {
             assert_eq!(distortion.to_string().parse(), Ok(distortion));
             let distorted = distortion.apply(&picture).unwrap();
             assert_eq!(distorted.dimensions(), (64, 64));
@@ -96,7 +104,7 @@ mod tests {
 
     #[test]
     fn what_is_none_is_refused_with_what_would_be_one() {
-        for text in ["", "h264", "h264:99", "jpeg:x", "shrink:0", "blur:2", "grey:1"] {
+        for text in ["", "h264", "h264:99", "jpeg:x", "shrink:0", "blur:2", "grey:1", "corners:2"] {
             assert!(text.parse::<Distortion>().unwrap_err().len() > 10, "{text}");
         }
     }

@@ -1,4 +1,4 @@
-//! The `deeptell` command: scan, serve, faces, extract, merge, split, preview, train, calibrate, eval,
+//! The `deeptell` command: scan, serve, faces, extract, merge, split, audit, preview, train, calibrate, eval,
 //! compare, export, weights.
 
 #![expect(clippy::print_stderr, reason = "a command speaks to its user")]
@@ -47,7 +47,7 @@ Examples:
 
 Exit codes:
   0  everything asked for was done
-  1  some inputs failed, or `scan --fail-on` found what it looks for; the rest was done
+  1  some inputs failed, or `scan --fail-on` or `audit` found what it looks for; the rest was done
   2  wrong usage, or the command as a whole could not be done
   130  interrupted; long commands continue with --resume, or when run again";
 
@@ -58,6 +58,7 @@ enum Command {
     Extract(commands::extract::Args),
     Merge(commands::merge::Args),
     Split(commands::split::Args),
+    Audit(commands::audit::Args),
     Preview(commands::preview::Args),
     Train(commands::train::Args),
     Calibrate(commands::calibrate::Args),
@@ -105,6 +106,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Extract(args) => commands::extract::run(&args),
         Command::Merge(args) => commands::merge::run(&args),
         Command::Split(args) => commands::split::run(&args),
+        Command::Audit(args) => commands::audit::run(&args),
         Command::Preview(args) => commands::preview::run(&args),
         Command::Train(args) => commands::train::run(&args),
         Command::Calibrate(args) => commands::calibrate::run(&args),

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
+#[path = "it/audit.rs"]
+mod audit;
 #[path = "it/faces.rs"]
 mod faces;
 #[path = "it/shards.rs"]

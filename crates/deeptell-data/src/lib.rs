@@ -33,6 +33,7 @@ mod blend;
 mod chance;
 mod color;
 mod contents;
+mod corners;
 mod degrade;
 mod error;
 mod extra;
@@ -45,6 +46,7 @@ mod resample;
 mod sample;
 mod shard;
 mod split;
+mod traces;
 
 pub use audit::{
     AuditReport, Crossing, CrossingKind, audit, audit_contents, sha256_of_bytes, sha256_of_file,
@@ -52,6 +54,7 @@ pub use audit::{
 pub use augment::{Augmentation, AugmentationDraw};
 pub use blend::{Blend, SelfBlend};
 pub use contents::{read_contents, read_picture};
+pub use corners::keep_corners;
 pub use error::DataError;
 pub use extra::Extra;
 pub use face_shape::MaskKind;
@@ -60,3 +63,4 @@ pub use manifest::{ManifestReader, ManifestWriter, read_manifest, write_manifest
 pub use sample::{Label, Media, Sample, Split};
 pub use shard::{ShardIndex, ShardWriter};
 pub use split::{GroupBy, SplitConfig, SplitSummary, split_by_source};
+pub use traces::{Trace, read_traces};

@@ -48,6 +48,7 @@ mod report;
 mod roc;
 mod roc_band;
 mod scaling;
+mod shortcut;
 mod three_way;
 
 pub use bootstrap::{BootstrapConfig, Interval, bootstrap_interval, bootstrap_intervals};
@@ -66,4 +67,5 @@ pub use report::{BinaryReport, EvaluationConfig, ScoreScale, evaluate};
 pub use roc::{RocCurve, roc_auc, roc_curve};
 pub use roc_band::{RocBand, roc_band};
 pub use scaling::{PlattScaling, TemperatureScaling, sigmoid};
+pub use shortcut::shortcut_scores;
 pub use three_way::{Answers, ThreeWay, three_way};

@@ -54,7 +54,8 @@ pub(crate) struct Args {
     /// the whole picture. Pictures without a face found are taken whole, and counted.
     #[arg(long)]
     detect: bool,
-    /// Measure what a loss of quality costs: h264:CRF, jpeg:QUALITY, shrink:FACTOR, noise:LEVELS or grey.
+    /// Measure what a loss of quality costs: h264:CRF, jpeg:QUALITY, shrink:FACTOR, noise:LEVELS or grey;
+    /// or, with corners, what is left when only the four corners of each crop are: no face, so AUC 0.5.
     #[arg(long, value_name = "KIND")]
     distort: Option<Distortion>,
     /// Model file [default: the detector that ships with deeptell].
@@ -81,7 +82,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum WhichSplit {
+pub(crate) enum WhichSplit {
     Train,
     Validation,
     Test,
@@ -90,7 +91,7 @@ enum WhichSplit {
 }
 
 impl WhichSplit {
-    fn takes(self, split: Option<Split>) -> bool {
+    pub(crate) fn takes(self, split: Option<Split>) -> bool {
         match self {
             Self::Train => split == Some(Split::Train),
             Self::Validation => split == Some(Split::Validation),

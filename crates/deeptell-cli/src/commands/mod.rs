@@ -1,5 +1,6 @@
 //! One module a command: its arguments and what it does.
 
+pub(crate) mod audit;
 pub(crate) mod calibrate;
 pub(crate) mod compare;
 pub(crate) mod eval;

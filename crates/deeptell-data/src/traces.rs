@@ -1,0 +1,163 @@
+use std::fmt;
+use std::io::Cursor;
+use std::path::Path;
+
+use image::{ImageFormat, ImageReader};
+
+use crate::corners::corner_statistics;
+use crate::{DataError, read_contents};
+
+/// What a picture says of how it was made and kept, and not of the face in it. A label that
+/// follows from one of these alone is a shortcut: a network will take it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Trace {
+    /// Width and height.
+    Resolution,
+    /// JPEG, PNG, WebP or BMP.
+    Format,
+    /// Bytes of the file, as a whole and a pixel.
+    FileSize,
+    /// How a JPEG was compressed: its quantisation tables, subsampling and order.
+    JpegTables,
+    /// Colours and texture of the four corners, an eighth of the shorter side wide.
+    Corners,
+}
+
+impl Trace {
+    /// Every kind.
+    pub const ALL: [Self; 5] =
+        [Self::Resolution, Self::Format, Self::FileSize, Self::JpegTables, Self::Corners];
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resolution => "resolution",
+            Self::Format => "format",
+            Self::FileSize => "file size",
+            Self::JpegTables => "JPEG tables",
+            Self::Corners => "background corners",
+        })
+    }
+}
+
+/// Reads a picture, in a file or in a shard, and says each [`Trace`] in numbers, in the order of
+/// [`Trace::ALL`]. A kind has as many numbers in every picture.
+///
+/// # Errors
+/// As [`read_picture`](crate::read_picture).
+pub fn read_traces(path: impl AsRef<Path>) -> Result<[Vec<f64>; Trace::ALL.len()], DataError> {
+    let path = path.as_ref();
+    let fault = |source| DataError::Picture { path: path.to_path_buf(), source };
+    let bytes = read_contents(path)?;
+    let reader =
+        ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(|source| fault(source.into()))?;
+    let format = reader.format();
+    let image = reader.decode().map_err(fault)?.into_rgb8();
+    let (width, height) = (f64::from(image.width().max(1)), f64::from(image.height().max(1)));
+    let kinds = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp];
+    Ok([
+        vec![width.ln(), height.ln()],
+        kinds.map(|kind| f64::from(u8::from(format == Some(kind)))).to_vec(),
+        vec![(bytes.len() as f64).ln(), (bytes.len() as f64 / (width * height)).ln()],
+        jpeg_tables(&bytes),
+        corner_statistics(&image),
+    ])
+}
+
+/// Of the first two quantisation tables, the mean logarithm of the lower and of the upper half of
+/// the frequencies; the samples of the first channel a block; and whether the JPEG is progressive.
+/// Zeros for what is no JPEG. ITU-T T.81, annex B.
+fn jpeg_tables(bytes: &[u8]) -> Vec<f64> {
+    let mut traces = vec![0.0; 6];
+    let Some(mut rest) = bytes.strip_prefix(&[0xFF, 0xD8]) else { return traces };
+    while let [0xFF, marker, high, low, tail @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let Some(segment) = length.checked_sub(2).and_then(|length| tail.get(..length)) else { break };
+        match marker {
+            0xDB => quantisation(segment, &mut traces),
+            0xC0..=0xC2 => {
+                // Precision, height, width, number of channels; then number and sampling of the first.
+                traces[4] =
+                    segment.get(7).map_or(0.0, |sampling| f64::from((sampling >> 4) * (sampling & 15)));
+                traces[5] = f64::from(u8::from(*marker == 0xC2));
+            }
+            // The picture itself.
+            0xDA => break,
+            _ => {}
+        }
+        rest = &tail[segment.len()..];
+    }
+    traces
+}
+
+/// The tables of one segment, each in zigzag order.
+fn quantisation(mut segment: &[u8], traces: &mut [f64]) {
+    while let [kind, tail @ ..] = segment {
+        let bytes_each = 1 + usize::from(kind >> 4 != 0);
+        let Some(table) = tail.get(..64 * bytes_each) else { return };
+        let number = usize::from(kind & 15);
+        if number < 2 {
+            let steps: Vec<f64> = table
+                .chunks(bytes_each)
+                .map(|step| {
+                    step.iter().fold(0.0, |value, byte| value * 256.0 + f64::from(*byte)).max(1.0).ln()
+                })
+                .collect();
+            for (half, steps) in steps.chunks(32).enumerate() {
+                traces[2 * number + half] = steps.iter().sum::<f64>() / 32.0;
+            }
+        }
+        segment = &tail[table.len()..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::RgbImage;
+    use image::codecs::jpeg::JpegEncoder;
+
+    use super::*;
+
+    fn jpeg(quality: u8) -> Vec<u8> {
+        let picture = RgbImage::from_fn(32, 16, |x, y| image::Rgb([(x * 7) as u8, (y * 9) as u8, 80]));
+        let mut bytes = Vec::new();
+        JpegEncoder::new_with_quality(&mut bytes, quality).encode_image(&picture).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn tables_rise_as_quality_falls_and_damage_does_no_harm() {
+        let [fine, coarse] = [90, 30].map(|quality| jpeg_tables(&jpeg(quality)));
+        assert!((0..4).all(|at| fine[at] < coarse[at]), "{fine:?} {coarse:?}");
+        // Quality 50 is the table of annex K, whose steps begin 16, 11, 12, 14 ...; its mean logarithm by half.
+        let annex_k = jpeg_tables(&jpeg(50));
+        assert!(annex_k[0] > 16.0_f64.ln() && annex_k[1] > annex_k[0], "{annex_k:?}");
+        assert!(fine[4] >= 1.0 && fine[5] == 0.0);
+        assert_eq!(jpeg_tables(b"no JPEG"), [0.0; 6]);
+        let whole = jpeg(90);
+        for length in 0..whole.len().min(700) {
+            assert_eq!(jpeg_tables(&whole[..length]).len(), 6);
+        }
+    }
+
+    #[test]
+    fn each_trace_is_of_its_own_cause() {
+        let folder = tempfile::tempdir().unwrap();
+        let traces = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            read_traces(path).unwrap()
+        };
+        let (fine, coarse) = (traces("a.jpg", &jpeg(90)), traces("b.jpg", &jpeg(30)));
+        let differs = |at: Trace| {
+            let at = Trace::ALL.iter().position(|trace| *trace == at).unwrap();
+            fine[at] != coarse[at]
+        };
+        assert!(!differs(Trace::Resolution) && !differs(Trace::Format));
+        assert!(differs(Trace::FileSize) && differs(Trace::JpegTables));
+        assert_eq!(fine[0], [32.0_f64.ln(), 16.0_f64.ln()]);
+        assert!(fine.iter().zip(&coarse).all(|(a, b)| a.len() == b.len()));
+    }
+}
