@@ -1,10 +1,13 @@
 //! From single faces to a verdict: aggregation over frames, thresholds, reasons.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::clock;
 use crate::report::rounded;
-use crate::{Observation, Reason, ReasonCode, Track, Verdict};
+use crate::{Observation, Reason, ReasonCode, TimeRange, Track, Verdict};
 
 /// When a detector speaks, and when it says that it cannot.
 ///
@@ -99,7 +102,8 @@ impl Criteria {
     /// judgeable, the highest score of all is named and the verdict is inconclusive; without
     /// any face it is [`Verdict::NoFace`].
     ///
-    /// `sampled_frames` counts all frames that were looked at, also those without a face.
+    /// `observations` must be in order of frames; `sampled_frames` counts all frames that were looked
+    /// at, also those without a face.
     pub fn judge(&self, observations: &[Observation], sampled_frames: usize) -> Judgement {
         let tracks = self.judge_tracks(observations, sampled_frames);
         let decisive = tracks.iter().max_by(|a, b| {
@@ -115,6 +119,9 @@ impl Criteria {
             };
         };
         let mut reasons = decisive.reasons.clone();
+        if sampled_frames > 1 || tracks.len() > 1 {
+            reasons.push(reason(ReasonCode::Person, rests_on(decisive, sampled_frames)));
+        }
         let ignored = tracks.iter().filter(|track| !track.judgeable && track.id != decisive.id).count();
         if ignored > 0 {
             let text = format!(
@@ -137,9 +144,11 @@ impl Criteria {
     }
 
     fn judge_tracks(&self, observations: &[Observation], sampled_frames: usize) -> Vec<Track> {
-        let ids = observations.iter().map(|o| o.track).max().map_or(0, |last| last + 1);
-        let of_track = |id| observations.iter().filter(|o| o.track == id).collect::<Vec<_>>();
-        (0..ids).filter_map(|id| self.judge_track(id, &of_track(id), sampled_frames)).collect()
+        let mut of_track: BTreeMap<usize, Vec<&Observation>> = BTreeMap::new();
+        for observation in observations {
+            of_track.entry(observation.track).or_default().push(observation);
+        }
+        of_track.iter().filter_map(|(id, seen)| self.judge_track(*id, seen, sampled_frames)).collect()
     }
 
     /// One track; `None` if nothing was observed of it.
@@ -198,6 +207,7 @@ impl Criteria {
             median_blur,
             first_pts_seconds: times().fold(f64::INFINITY, f64::min),
             last_pts_seconds: times().fold(f64::NEG_INFINITY, f64::max),
+            ranges: ranges(observations),
             reasons,
         })
     }
@@ -221,6 +231,24 @@ impl Criteria {
 
 fn reason(code: ReasonCode, text: String) -> Reason {
     Reason { code, text }
+}
+
+/// Runs of sampled frames with the face.
+fn ranges(observations: &[&Observation]) -> Vec<TimeRange> {
+    let of_run = |run: &[&Observation]| TimeRange {
+        first_pts_seconds: run[0].pts_seconds,
+        last_pts_seconds: run[run.len() - 1].pts_seconds,
+    };
+    observations.chunk_by(|a, b| b.frame <= a.frame + 1).map(of_run).collect()
+}
+
+fn rests_on(track: &Track, sampled_frames: usize) -> String {
+    let number = track.id + 1;
+    if sampled_frames > 1 {
+        format!("The verdict rests on person {number}, seen {}.", clock::ranges(&track.ranges))
+    } else {
+        format!("The verdict rests on person {number}.")
+    }
 }
 
 fn no_face(sampled_frames: usize) -> String {
@@ -304,8 +332,33 @@ mod tests {
         assert!((track.spread - (0.26f64 / 3.0).sqrt()).abs() < 1e-6);
         assert_eq!((track.first_pts_seconds, track.last_pts_seconds), (0.0, 1.0));
         assert_eq!(judged.score, Some(0.5));
-        assert_eq!(codes(&judged.reasons), [ReasonCode::ScoreBetween, ReasonCode::Agreement]);
+        assert_eq!(
+            codes(&judged.reasons),
+            [ReasonCode::ScoreBetween, ReasonCode::Agreement, ReasonCode::Person]
+        );
+        assert_eq!(judged.reasons[2].text, "The verdict rests on person 1, seen from 0:00.0 to 0:01.0.");
         assert!(judged.reasons[1].text.starts_with("1 of 3 frames"), "{:?}", judged.reasons);
+    }
+
+    #[test]
+    fn a_person_is_named_with_every_time_range() {
+        let mut seen = track(0, 100.0, &[0.8; 10]);
+        seen.retain(|o| ![3, 4, 8].contains(&o.frame));
+        seen.push(observation(1, 3, 100.0, 0.1));
+        seen.sort_by_key(|o| o.frame);
+        let judged = CRITERIA.judge(&seen, 10);
+        let ranges: Vec<_> =
+            judged.tracks[0].ranges.iter().map(|r| (r.first_pts_seconds, r.last_pts_seconds)).collect();
+        assert_eq!(ranges, [(0.0, 1.0), (2.5, 3.5), (4.5, 4.5)]);
+        let named = judged.reasons.iter().find(|r| r.code == ReasonCode::Person).unwrap();
+        assert_eq!(
+            named.text,
+            "The verdict rests on person 1, seen from 0:00.0 to 0:01.0, from 0:02.5 to 0:03.5 and at 0:04.5."
+        );
+        // Two people in a picture: the number is all that there is to say.
+        let pair = [observation(0, 0, 100.0, 0.1), observation(1, 0, 100.0, 0.9)];
+        let judged = CRITERIA.judge(&pair, 1);
+        assert!(judged.reasons.iter().any(|r| r.text == "The verdict rests on person 2."));
     }
 
     #[test]
@@ -364,6 +417,20 @@ mod tests {
             observation.blur = 0.6;
         }
         assert_eq!(CRITERIA.judge(&blurred, 6).verdict, Verdict::LikelyFake);
+    }
+
+    #[test]
+    fn a_fake_shot_contradicts_a_genuine_one_but_not_a_glimpse() {
+        let mut seen = track(0, 100.0, &[0.9; 4]);
+        seen.extend(track(1, 100.0, &[0.1; 4]));
+        seen.extend(track(2, 100.0, &[0.5; 4]));
+        seen.extend(track(3, 100.0, &[0.1; 1]));
+        let tracks = CRITERIA.judge(&seen, 4).tracks;
+        let contradictions =
+            |one: usize| tracks.iter().map(|two| tracks[one].contradicts(two)).collect::<Vec<_>>();
+        assert_eq!(contradictions(0), [false, true, true, false]);
+        assert_eq!(contradictions(1), [true, false, false, false]);
+        assert_eq!(contradictions(3), [false; 4]);
     }
 
     #[test]

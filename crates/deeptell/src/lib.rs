@@ -27,6 +27,7 @@
 //! like that which the model was validated on, and [`ModelCard::limits`] says what it misses.
 
 mod card;
+mod clock;
 mod detector;
 mod error;
 mod hash;
@@ -34,9 +35,11 @@ mod heat;
 pub mod html;
 mod input;
 mod judge;
+mod look;
 mod manifest;
 mod model;
 mod options;
+mod people;
 mod pictures;
 mod report;
 mod scan;
@@ -49,13 +52,15 @@ pub use error::{Error, InputError, ModelError};
 pub use heat::HeatMap;
 pub use input::InputFrame;
 pub use judge::{Aggregation, Criteria, Judgement};
+pub use look::Look;
 pub use manifest::{Manifest, ManifestEntry};
-pub use model::Model;
+pub use model::{Model, Reading};
 pub use options::ScanOptions;
+pub use people::{Appearance, merge};
 pub use pictures::Pictures;
 pub use report::{
     FrameFacts, InputFacts, InputKind, ModelInfo, Observation, REPORT_SCHEMA, Reason, ReasonCode, Report,
-    SCHEMA_VERSION, Track, Verdict,
+    SCHEMA_VERSION, TimeRange, Track, Verdict,
 };
 pub use track::{Sighting, link};
 pub use view::View;

@@ -227,31 +227,52 @@ impl Model {
     /// [`Error::Device`] when the crops differ in size or the device fails, [`Error::Model`] when
     /// a logit is no number.
     pub fn logits(&self, crops: &[RgbImage]) -> Result<Vec<f64>, Error> {
-        let views = &self.info.card.views;
-        let mut sums = vec![0.0; crops.len()];
-        for view in views {
-            let seen = if *view == View::WHOLE {
-                self.forward(crops)?
-            } else {
-                self.forward(&crops.iter().map(|crop| view.of(crop)).collect::<Vec<_>>())?
-            };
-            sums.iter_mut().zip(seen).for_each(|(sum, logit)| *sum += logit);
-        }
-        Ok(sums.into_iter().map(|sum| sum / views.len() as f64).collect())
+        Ok(self.readings(crops)?.into_iter().map(|reading| reading.logit).collect())
     }
 
-    /// The network's output for one batch.
-    fn forward(&self, crops: &[RgbImage]) -> Result<Vec<f64>, Error> {
+    /// The [logit](Self::logits) and the features behind it for every crop, in their order, from
+    /// the same pass.
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits).
+    pub fn readings(&self, crops: &[RgbImage]) -> Result<Vec<Reading>, Error> {
+        let views = &self.info.card.views;
+        let mut readings = vec![Reading { logit: 0.0, features: Vec::new() }; crops.len()];
+        for view in views {
+            if *view == View::WHOLE {
+                self.forward(crops, &mut readings)?;
+            } else {
+                self.forward(&crops.iter().map(|crop| view.of(crop)).collect::<Vec<_>>(), &mut readings)?;
+            }
+        }
+        for reading in &mut readings {
+            reading.logit /= views.len() as f64;
+            reading.features.iter_mut().for_each(|feature| *feature /= views.len() as f32);
+        }
+        Ok(readings)
+    }
+
+    /// Adds the network's output for one batch to `sums`.
+    fn forward(&self, crops: &[RgbImage], sums: &mut [Reading]) -> Result<(), Error> {
         if crops.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let input = normalize(crops, &self.device).map_err(device_failed)?;
-        let output = self.network.forward(input).try_into_vec_as::<f32>().map_err(device_failed)?;
-        let logits: Vec<f64> = output.into_iter().map(f64::from).collect();
-        match logits.iter().find(|logit| !logit.is_finite()) {
-            Some(&logit) => Err(Error::model(&self.info.card.name, ModelError::Score(logit))),
-            None => Ok(logits),
+        let features = self.network.embed(input);
+        let [_, channels] = features.dims();
+        let logits = self.network.classify(features.clone());
+        let logits = logits.try_into_vec_as::<f32>().map_err(device_failed)?;
+        let features = features.try_into_vec_as::<f32>().map_err(device_failed)?;
+        for ((sum, logit), features) in sums.iter_mut().zip(logits).zip(features.chunks_exact(channels)) {
+            let logit = f64::from(logit);
+            if !logit.is_finite() {
+                return Err(Error::model(&self.info.card.name, ModelError::Score(logit)));
+            }
+            sum.logit += logit;
+            sum.features.resize(channels, 0.0);
+            sum.features.iter_mut().zip(features).for_each(|(sum, feature)| *sum += feature);
         }
+        Ok(())
     }
 
     /// Where in each crop the evidence for manipulation lies, as the card's first view shows it.
@@ -279,6 +300,16 @@ impl Model {
         let calibration = self.info.card.calibration;
         Ok(self.logits(crops)?.into_iter().map(|logit| calibration.probability(logit)).collect())
     }
+}
+
+/// What the network makes of one crop: its means over the card's [`views`](ModelCard::views).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// Higher is more fake.
+    pub logit: f64,
+    /// The 576 pooled features that the logit is made from
+    /// ([`MobileNetV3Small::embed`]).
+    pub features: Vec<f32>,
 }
 
 fn device_failed(source: impl std::error::Error + Send + Sync + 'static) -> Error {

@@ -40,7 +40,8 @@ pub struct Report {
     pub input: InputFacts,
     /// The frames that were looked at, in order of time.
     pub frames: Vec<FrameFacts>,
-    /// Faces linked across frames, one entry a person as far as position can tell.
+    /// The people seen, as far as places and looks can tell them apart ([`link`](crate::link),
+    /// [`merge`](crate::merge)), in order of first appearance.
     pub tracks: Vec<Track>,
     /// Every face that was judged, in order of time.
     pub observations: Vec<Observation>,
@@ -136,6 +137,8 @@ pub enum ReasonCode {
     BlurredFace,
     /// How the single frames stand to the score.
     Agreement,
+    /// Which person the verdict rests on, and when they are seen.
+    Person,
     /// Other faces were seen that were too brief or too small to count.
     OthersNotJudged,
     /// No face in any frame.
@@ -225,7 +228,7 @@ pub struct Observation {
     pub fake_probability: f64,
 }
 
-/// One person: faces linked across frames.
+/// One person: faces linked across frames, and across the cuts between them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Track {
     /// Number of the track, from 0, in order of first appearance.
@@ -252,8 +255,30 @@ pub struct Track {
     pub first_pts_seconds: f64,
     /// Time of the last one.
     pub last_pts_seconds: f64,
+    /// When it is seen, in order of time. A range ends before the first sampled frame without this
+    /// face; one in a single frame begins and ends at its time.
+    #[serde(default)]
+    pub ranges: Vec<TimeRange>,
     /// Why the verdict is what it is.
     pub reasons: Vec<Reason>,
+}
+
+impl Track {
+    /// Whether each can be judged and just one of them is likely fake. Put together, a person who
+    /// is manipulated in one shot and genuine in another would come out as the mean of both.
+    pub fn contradicts(&self, other: &Self) -> bool {
+        let is_fake = |track: &Self| track.verdict == Verdict::LikelyFake;
+        self.judgeable && other.judgeable && is_fake(self) != is_fake(other)
+    }
+}
+
+/// From one sampled frame to another, both of them included.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TimeRange {
+    /// Time of the first frame, in seconds.
+    pub first_pts_seconds: f64,
+    /// Time of the last one.
+    pub last_pts_seconds: f64,
 }
 
 /// Which detector gave the scores.

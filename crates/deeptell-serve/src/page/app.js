@@ -1,6 +1,6 @@
 // The page: files come in, go to the server one by one, and each becomes a verdict.
 
-import { announce, byId, clock, fileName, make, put, size } from "./elements.js";
+import { announce, byId, fileName, make, put, size } from "./elements.js";
 import { makePeople } from "./people.js";
 import { makePlayer } from "./player.js";
 import * as server from "./transfer.js";
@@ -188,7 +188,7 @@ function showPanel(isAnother = false) {
     put(byId("panel"), failurePanel(item, item.file && PASSING.includes(item.error.code) && (() => retry(item))));
   } else if (item.phase === "done") {
     document.title = `${WORDS[item.report.verdict]}: ${item.name} - deeptell`;
-    put(byId("panel"), verdictPanel(item, restsOn));
+    put(byId("panel"), verdictPanel(item));
     if (item.report.tracks.length > 0) {
       people.hidden = false;
       view.people = makePeople(item, (seconds) => view.player.seek(seconds));
@@ -206,9 +206,6 @@ function showPanel(isAnother = false) {
 function hideBlankStage() {
   byId("stage").hidden = current?.phase === "failed" && Boolean(view?.player.isBlank());
 }
-
-const restsOn = (track) =>
-  `The verdict rests on person ${track.id + 1}, seen from ${clock(track.first_pts_seconds)} to ${clock(track.last_pts_seconds)}.`;
 
 function focusVerdict() {
   byId("verdict")?.focus({ preventScroll: false });

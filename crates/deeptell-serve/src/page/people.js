@@ -16,12 +16,24 @@ function thinned(all) {
 
 const isMoving = (report) => report.frames.length > 1;
 
+/** At most this many time ranges are named one by one. */
+const MOST_RANGES = 6;
+
+/** `from 0:00.0 to 0:05.2 and at 0:09.0`. */
+function inWords(ranges) {
+  const named = ranges.length > MOST_RANGES ? MOST_RANGES - 1 : ranges.length;
+  const parts = ranges.slice(0, named).map((range) => {
+    const [from, to] = [clock(range.first_pts_seconds), clock(range.last_pts_seconds)];
+    return from === to ? `at ${from}` : `from ${from} to ${to}`;
+  });
+  if (named < ranges.length) parts.push(`${ranges.length - named} times more`);
+  return parts.length > 1 ? `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}` : parts.join("");
+}
+
 function seenIn(report, track) {
   const width = `about ${Math.round(track.median_crop_width)} px wide`;
   if (!isMoving(report)) return `score ${track.score.toFixed(2)} · ${width}`;
-  const [from, to] = [clock(track.first_pts_seconds), clock(track.last_pts_seconds)];
-  const when = from === to ? `at ${from}` : `${from} to ${to}`;
-  return `score ${track.score.toFixed(2)} · in ${track.frames} of ${count(report.frames.length, "frame", "frames")} · ${when} · ${width}`;
+  return `score ${track.score.toFixed(2)} · in ${track.frames} of ${count(report.frames.length, "frame", "frames")} · ${inWords(track.ranges)} · ${width}`;
 }
 
 /** The people of `item.report`; `onSeek` is called with seconds. Returns `{elements, moveTo}`. */

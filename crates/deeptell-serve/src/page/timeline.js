@@ -59,6 +59,16 @@ export function makeTimeline(report, track, label, onSeek) {
     return [low, high, ...[0, 1].filter((end) => [low, high].every((value) => Math.abs(y(end) - y(value)) > 13))];
   }
 
+  /** Places in `seen` of frames that follow each other: no line where the person is away. */
+  function runs() {
+    const all = [];
+    seen.forEach((o, i) => {
+      if (i > 0 && o.frame === seen[i - 1].frame + 1) all.at(-1).push(i);
+      else all.push([i]);
+    });
+    return all;
+  }
+
   function redraw() {
     width = element.clientWidth;
     if (width <= LEFT + RIGHT) return;
@@ -80,7 +90,7 @@ export function makeTimeline(report, track, label, onSeek) {
       report.frames
         .filter((frame, number) => seen.every((o) => o.frame !== number))
         .map((frame) => draw("path", { class: "missing", d: `M${x(frame.pts_seconds)} ${HEIGHT - BOTTOM}v-9` })),
-      draw("polyline", { class: "curve", points: places.map((place) => place.join(",")).join(" ") }),
+      runs().map((run) => draw("polyline", { class: "curve", points: run.map((i) => places[i].join(",")).join(" ") })),
       draw("line", { class: "score", x1: LEFT, x2: width - RIGHT, y1: score, y2: score }),
       cursor,
       ring,

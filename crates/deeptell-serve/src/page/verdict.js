@@ -140,11 +140,9 @@ function gauge(score, criteria) {
 }
 
 /** The panel of a finished scan. */
-export function verdictPanel(item, person) {
+export function verdictPanel(item) {
   const { report, id } = item;
   const reasons = report.reasons.map((reason) => make("li", {}, reason.text));
-  const decisive = report.tracks.find((track) => track.id === report.decisive_track);
-  if (decisive && report.tracks.length > 1) reasons.push(make("li", {}, person(decisive)));
   const base = item.name.replace(/\.[^.]*$/, "") || "report";
   return make(
     "div",

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::text::{Href, Text, clock, count};
+use super::text::{Href, Text, count};
 use super::{document, footer, name, score_bar, tone_of, verdict_words};
+use crate::clock::clock;
 use crate::{Report, Verdict};
 
 /// One line of the [`index`] page.

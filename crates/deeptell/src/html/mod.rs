@@ -16,8 +16,9 @@ use base64::engine::general_purpose::STANDARD;
 pub use index::{IndexEntry, index};
 pub use text::Text;
 
+use crate::clock::{clock, ranges};
 use crate::{Criteria, FrameFacts, InputFacts, InputKind, ModelInfo, Observation, Report, Track, Verdict};
-use text::{clock, count, size};
+use text::{count, size};
 
 /// At most this many pictures of one person, and of frames, are put on a page.
 const MOST_PICTURES: usize = 36;
@@ -155,19 +156,11 @@ const fn icon(verdict: Verdict) -> &'static str {
 fn banner(report: &Report) -> String {
     let verdict = report.verdict;
     let reasons = list(report.reasons.iter().map(|r| &r.text));
-    let person = report.decisive().filter(|_| report.tracks.len() > 1).map_or_else(String::new, |track| {
-        format!(
-            "<li>The verdict rests on person {number}, seen from {from} to {to}.</li>",
-            number = track.id + 1,
-            from = clock(track.first_pts_seconds),
-            to = clock(track.last_pts_seconds),
-        )
-    });
     format!(
         r#"<section class="card banner tone-{tone}" aria-labelledby="verdict"><div class="head">
 <svg class="icon" viewBox="0 0 64 64" fill="none" stroke="currentColor" stroke-width="4.5" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">{icon}</svg>
 <div><h1 id="verdict">{words}</h1><p class="file">{name}</p></div></div>
-<p class="lede">{lede}</p>{gauge}<ul>{reasons}{person}</ul></section>"#,
+<p class="lede">{lede}</p>{gauge}<ul>{reasons}</ul></section>"#,
         tone = tone_of(verdict),
         icon = icon(verdict),
         words = verdict_words(verdict),
@@ -237,14 +230,13 @@ fn heat_switch(report: &Report) -> &'static str {
 
 fn person(report: &Report, track: &Track) -> String {
     let moving = report.frames.len() > 1;
-    let (from, to) = (clock(track.first_pts_seconds), clock(track.last_pts_seconds));
     let seen = if moving {
         format!(
             "score {score:.2} \u{b7} in {frames} of {all} \u{b7} {when} \u{b7} about {width:.0} px wide",
             score = track.score,
             frames = track.frames,
             all = count(report.frames.len(), "frame", "frames"),
-            when = if from == to { format!("at {from}") } else { format!("{from} to {to}") },
+            when = ranges(&track.ranges),
             width = track.median_crop_width,
         )
     } else {

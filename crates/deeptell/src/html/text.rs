@@ -57,21 +57,6 @@ impl fmt::Display for Href<'_> {
     }
 }
 
-/// `0:07.3`, or `1:02:07.3` from an hour on.
-pub(super) fn clock(seconds: f64) -> String {
-    if !seconds.is_finite() {
-        return "?".to_owned();
-    }
-    let sign = if seconds < 0.0 { "-" } else { "" };
-    let tenths = (seconds.abs() * 10.0).round() as u64;
-    let (hours, minutes, rest) = (tenths / 36_000, tenths / 600 % 60, (tenths % 600) as f64 / 10.0);
-    if hours > 0 {
-        format!("{sign}{hours}:{minutes:02}:{rest:04.1}")
-    } else {
-        format!("{sign}{minutes}:{rest:04.1}")
-    }
-}
-
 /// `3.1 MB`, in powers of a thousand.
 pub(super) fn size(bytes: u64) -> String {
     let mut value = bytes as f64;
@@ -112,11 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn times_and_sizes() {
-        assert_eq!(clock(0.0), "0:00.0");
-        assert_eq!(clock(59.96), "1:00.0");
-        assert_eq!(clock(3727.3), "1:02:07.3");
-        assert_eq!(clock(-1.25), "-0:01.3");
+    fn sizes_and_counts() {
         assert_eq!(size(999), "999 bytes");
         assert_eq!(size(1_500), "1.5 kB");
         assert_eq!(size(999_960), "1.0 MB");

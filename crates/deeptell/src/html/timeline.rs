@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::text::{clock, count};
+use super::text::count;
 use super::tone;
+use crate::clock::clock;
 use crate::{Observation, Report, Track};
 
 const WIDTH: f64 = 960.0;
@@ -49,7 +50,7 @@ impl Axes {
 }
 
 /// The drawing for `track`: zones of the three verdicts, a dot for every frame with the face,
-/// a tick for every frame without, the track's score as a dashed line.
+/// a tick for every frame without, a line through each time range, the track's score as a dashed line.
 pub(super) fn timeline(report: &Report, track: &Track) -> String {
     let axes = Axes::of(report);
     let criteria = &report.model.card.criteria;
@@ -97,12 +98,16 @@ pub(super) fn timeline(report: &Report, track: &Track) -> String {
         }
     }
     let place = |o: &Observation| (axes.x(o.pts_seconds), Axes::y(o.fake_probability));
-    let line: Vec<String> = seen.iter().map(|o| place(o)).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+    // No line where the person is away.
+    for range in seen.chunk_by(|a, b| a.frame + 1 == b.frame) {
+        let line: Vec<String> =
+            range.iter().map(|o| place(o)).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+        let _ = write!(svg, r#"<polyline class="curve" points="{line}"/>"#, line = line.join(" "));
+    }
     let score = Axes::y(track.score);
     let _ = write!(
         svg,
-        r#"<polyline class="curve" points="{line}"/><line class="score" x1="{LEFT}" x2="{right}" y1="{score:.1}" y2="{score:.1}"/>"#,
-        line = line.join(" "),
+        r#"<line class="score" x1="{LEFT}" x2="{right}" y1="{score:.1}" y2="{score:.1}"/>"#,
         right = WIDTH - RIGHT,
     );
     for observation in &seen {

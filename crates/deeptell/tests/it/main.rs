@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
 mod page;
+mod people;
 mod refusals;
 mod scans;
 mod shipped;
