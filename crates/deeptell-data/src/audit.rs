@@ -17,6 +17,8 @@ pub enum CrossingKind {
     Path,
     /// Files with the same bytes.
     Content,
+    /// Pictures that show the same, found by [`near_duplicates`](crate::near_duplicates).
+    Likeness,
     /// The same recording.
     Source,
     /// The same video.
@@ -30,6 +32,7 @@ impl fmt::Display for CrossingKind {
         f.write_str(match self {
             Self::Path => "path",
             Self::Content => "content",
+            Self::Likeness => "likeness",
             Self::Source => "source",
             Self::Video => "video",
             Self::Identity => "identity",

@@ -5,7 +5,7 @@ use std::path::Path;
 use image::{ImageFormat, ImageReader};
 
 use crate::corners::corner_statistics;
-use crate::{DataError, read_contents};
+use crate::{DataError, Fingerprint, read_contents};
 
 /// What a picture says of how it was made and kept, and not of the face in it. A label that
 /// follows from one of these alone is a shortcut: a network will take it.
@@ -42,12 +42,29 @@ impl fmt::Display for Trace {
     }
 }
 
-/// Reads a picture, in a file or in a shard, and says each [`Trace`] in numbers, in the order of
-/// [`Trace::ALL`]. A kind has as many numbers in every picture.
+/// What an audit wants to know of a picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PictureFacts {
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// Of the file.
+    pub bytes: u64,
+    /// The usual ending of files of its format, told by its bytes: `jpg`, `png`.
+    pub format: &'static str,
+    /// Each [`Trace`] in numbers, in the order of [`Trace::ALL`]. A kind has as many numbers in every
+    /// picture.
+    pub traces: [Vec<f64>; Trace::ALL.len()],
+    /// What it shows.
+    pub fingerprint: Fingerprint,
+}
+
+/// Reads a picture, in a file or in a shard.
 ///
 /// # Errors
 /// As [`read_picture`](crate::read_picture).
-pub fn read_traces(path: impl AsRef<Path>) -> Result<[Vec<f64>; Trace::ALL.len()], DataError> {
+pub fn read_facts(path: impl AsRef<Path>) -> Result<PictureFacts, DataError> {
     let path = path.as_ref();
     let fault = |source| DataError::Picture { path: path.to_path_buf(), source };
     let bytes = read_contents(path)?;
@@ -57,13 +74,21 @@ pub fn read_traces(path: impl AsRef<Path>) -> Result<[Vec<f64>; Trace::ALL.len()
     let image = reader.decode().map_err(fault)?.into_rgb8();
     let (width, height) = (f64::from(image.width().max(1)), f64::from(image.height().max(1)));
     let kinds = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp];
-    Ok([
+    let traces = [
         vec![width.ln(), height.ln()],
         kinds.map(|kind| f64::from(u8::from(format == Some(kind)))).to_vec(),
         vec![(bytes.len() as f64).ln(), (bytes.len() as f64 / (width * height)).ln()],
         jpeg_tables(&bytes),
         corner_statistics(&image),
-    ])
+    ];
+    Ok(PictureFacts {
+        width: image.width(),
+        height: image.height(),
+        bytes: bytes.len() as u64,
+        format: format.and_then(|format| format.extensions_str().first()).copied().unwrap_or("unknown"),
+        traces,
+        fingerprint: Fingerprint::of(&image),
+    })
 }
 
 /// Of the first two quantisation tables, the mean logarithm of the lower and of the upper half of
@@ -148,7 +173,7 @@ mod tests {
         let traces = |name: &str, bytes: &[u8]| {
             let path = folder.path().join(name);
             std::fs::write(&path, bytes).unwrap();
-            read_traces(path).unwrap()
+            read_facts(path).unwrap().traces
         };
         let (fine, coarse) = (traces("a.jpg", &jpeg(90)), traces("b.jpg", &jpeg(30)));
         let differs = |at: Trace| {

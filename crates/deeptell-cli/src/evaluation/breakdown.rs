@@ -133,7 +133,7 @@ fn word(sample: &Sample, name: &str) -> Option<String> {
 
 /// Width of the face in the picture or frame that the crop was taken from, in pixels: of its box, or of a crop before
 /// it was scaled.
-fn face_width(sample: &Sample) -> Option<f64> {
+pub(crate) fn face_width(sample: &Sample) -> Option<f64> {
     let in_frame = sample.extra.get("bbox_in_frame");
     let corner = |name: &str| in_frame.as_ref()?.get(name)?.as_f64();
     let of_box = corner("x2").zip(corner("x1")).map(|(x2, x1)| x2 - x1);

@@ -14,7 +14,7 @@ use deeptell_data::Sample;
 use deeptell_metrics::EvaluationConfig;
 use serde::Serialize;
 
-pub(crate) use breakdown::{Breakdown, Part};
+pub(crate) use breakdown::{Breakdown, Part, face_width};
 pub(crate) use level::{Level, Rate};
 
 /// Everything measured on one list of crops. Intervals resample whole sources.

@@ -1,13 +1,18 @@
+mod distributions;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::ValueEnum as _;
 use deeptell_data::{
-    AuditReport, CrossingKind, Label, Media, Sample, Split, Trace, audit_contents, read_dataset, read_traces,
+    AuditReport, CrossingKind, Label, Media, PictureFacts, Sample, Split, Trace, audit_contents,
+    near_duplicates, read_dataset, read_facts,
 };
 use deeptell_metrics::{BootstrapConfig, bootstrap_interval, roc_auc, shortcut_scores};
 use rayon::prelude::*;
 use serde::Serialize;
+
+use self::distributions::Distributions;
 
 use crate::commands::eval::WhichSplit;
 use crate::output::say;
@@ -20,8 +25,9 @@ const SHOWN: usize = 20;
 /// Check a data set: does anything cross its splits, and could a label be told without looking at
 /// the face?
 ///
-/// Reads every file. Ends with exit code 1 when a path, a content, a source, a video or a person is
-/// in two splits, or one content is labelled both real and fake. Then prints how well the label
+/// Reads every file. Ends with exit code 1 when a path, a content, a picture that shows the same
+/// (compressed anew, resized, brightened), a source, a video or a person is in two splits, or one
+/// content is labelled both real and fake. Prints what each class consists of, and how well the label
 /// follows from resolution, format, file size, JPEG tables and the four corners of each picture
 /// alone: AUC-ROC of a logistic regression, fitted to some sources and measured on the others. Far
 /// from 0.5, a network may learn that in place of faces.
@@ -55,6 +61,8 @@ struct Document {
     crossings: Vec<Finding>,
     /// Files with the same bytes and different labels.
     contradictions: Vec<Vec<PathBuf>>,
+    /// What real and fake pictures consist of, over all splits.
+    distributions: Distributions,
     /// Which split `shortcuts` are of.
     shortcuts_in: String,
     shortcuts: Vec<Shortcut>,
@@ -88,7 +96,10 @@ struct Shortcut {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let samples = read_dataset(&args.data)?;
-    let report = audit_contents(&samples)?;
+    let mut report = audit_contents(&samples)?;
+    let Some(pictures) = pictures(&samples)? else { return Ok(Outcome::Interrupted) };
+    let seen: Vec<_> = pictures.iter().map(|(sample, facts)| (*sample, facts.fingerprint.clone())).collect();
+    report.crossings.extend(near_duplicates(&seen));
     let splits: Vec<Balance> = Split::ALL
         .into_iter()
         .map(|split| balance(&samples, split))
@@ -100,8 +111,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         say!("{:<12}{real:>10}{fake:>10}{sources:>10}", split.to_string());
     }
     print_findings(&report)?;
-
-    let Some(shortcuts) = shortcuts(&samples, args)? else { return Ok(Outcome::Interrupted) };
+    let distributions = Distributions::of(&samples, &pictures);
+    distributions.print()?;
+    let shortcuts = shortcuts(&pictures, args)?;
     let is_clean = report.is_clean();
     if let Some(json) = &args.json {
         let document = Document {
@@ -121,6 +133,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
                 })
                 .collect(),
             contradictions: report.contradictions,
+            distributions,
             shortcuts_in: args
                 .split
                 .to_possible_value()
@@ -147,6 +160,7 @@ fn print_findings(report: &AuditReport) -> anyhow::Result<()> {
     let kinds = [
         CrossingKind::Path,
         CrossingKind::Content,
+        CrossingKind::Likeness,
         CrossingKind::Source,
         CrossingKind::Video,
         CrossingKind::Identity,
@@ -173,41 +187,47 @@ fn print_findings(report: &AuditReport) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the label follows from, in the pictures of the split; `None` when interrupted.
-fn shortcuts(samples: &[Sample], args: &Args) -> anyhow::Result<Option<Vec<Shortcut>>> {
+/// Every picture among the samples, read; `None` when interrupted.
+fn pictures(samples: &[Sample]) -> anyhow::Result<Option<Vec<(&Sample, PictureFacts)>>> {
     let pictures: Vec<&Sample> =
-        samples.iter().filter(|s| args.split.takes(s.split) && s.media() == Some(Media::Image)).collect();
-    let labels: Vec<bool> = pictures.iter().map(|sample| sample.label == Label::Fake).collect();
-    let sources: Vec<&str> = pictures.iter().map(|sample| sample.source.as_str()).collect();
-    let distinct: BTreeSet<&str> = sources.iter().copied().collect();
-    if distinct.len() < 2 || !labels.contains(&true) || !labels.contains(&false) {
-        say!("no shortcuts looked for: that takes real and fake pictures of two sources or more");
-        return Ok(Some(Vec::new()));
-    }
-    let progress = Progress::new("looking for shortcuts", pictures.len(), "pictures");
-    let traces = pictures
+        samples.iter().filter(|sample| sample.media() == Some(Media::Image)).collect();
+    let progress = Progress::new("reading pictures", pictures.len(), "pictures");
+    let facts = pictures
         .par_iter()
         .filter(|_| !interrupt::requested())
-        .map(|sample| {
-            let traces = read_traces(&sample.path)?;
+        .map(|&sample| {
+            let facts = read_facts(&sample.path)?;
             progress.add(1, "");
-            Ok(traces)
+            Ok((sample, facts))
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     if interrupt::requested() {
         return Ok(None);
     }
     progress.finish();
+    Ok(Some(facts))
+}
+
+/// What the label follows from, in the pictures of the split.
+fn shortcuts(pictures: &[(&Sample, PictureFacts)], args: &Args) -> anyhow::Result<Vec<Shortcut>> {
+    let pictures: Vec<_> = pictures.iter().filter(|(sample, _)| args.split.takes(sample.split)).collect();
+    let labels: Vec<bool> = pictures.iter().map(|(sample, _)| sample.label == Label::Fake).collect();
+    let sources: Vec<&str> = pictures.iter().map(|(sample, _)| sample.source.as_str()).collect();
+    let distinct: BTreeSet<&str> = sources.iter().copied().collect();
+    if distinct.len() < 2 || !labels.contains(&true) || !labels.contains(&false) {
+        say!("no shortcuts looked for: that takes real and fake pictures of two sources or more");
+        return Ok(Vec::new());
+    }
     say!("how well {} labels follow from what is no face, as AUC-ROC; 0.5 is not at all", pictures.len());
     let config = BootstrapConfig { resamples: args.resamples, ..BootstrapConfig::default() };
     let mut shortcuts = Vec::new();
     for (at, trace) in Trace::ALL.into_iter().enumerate() {
-        let features: Vec<Vec<f64>> = traces.iter().map(|traces| traces[at].clone()).collect();
+        let features: Vec<Vec<f64>> = pictures.iter().map(|(_, facts)| facts.traces[at].clone()).collect();
         let scores = shortcut_scores(&features, &labels, &sources, 0)?;
         let auc = roc_auc(&scores, &labels)?;
         let interval = bootstrap_interval(&scores, &labels, &sources, roc_auc, &config)?;
         say!("  {:<20}{auc:.3} [{:.3}, {:.3}]", trace.to_string(), interval.low, interval.high);
         shortcuts.push(Shortcut { from: trace.to_string(), auc, ci95: [interval.low, interval.high] });
     }
-    Ok(Some(shortcuts))
+    Ok(shortcuts)
 }
