@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use deeptell::{Detector, Model, ScanOptions};
 
-use crate::device::DeviceName;
+use crate::device::{DeviceName, PrecisionName};
 
 /// Which detector looks, where, and how closely.
 #[derive(clap::Args)]
@@ -21,6 +21,9 @@ pub(crate) struct DetectorArgs {
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     device: DeviceName,
+    /// What the classifier computes in; finding faces stays in f32.
+    #[arg(long, value_enum, default_value_t = PrecisionName::F32)]
+    precision: PrecisionName,
 }
 
 impl DetectorArgs {
@@ -28,7 +31,9 @@ impl DetectorArgs {
     /// system can, in a process of their own.
     pub(crate) fn open(&self, trusted: bool) -> anyhow::Result<Detector> {
         let device = self.device.open()?;
-        let detector = Detector::new(Model::load_or_shipped(self.model.as_deref(), &device)?, &device)?;
+        let model = Model::load_or_shipped(self.model.as_deref(), &device)?
+            .with_precision(self.precision.on(self.device))?;
+        let detector = Detector::new(model, &device)?;
         #[cfg(unix)]
         let detector = if trusted { detector } else { detector.isolated_by(&crate::isolation::decoder()?) };
         #[cfg(not(unix))]

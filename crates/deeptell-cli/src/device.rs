@@ -1,7 +1,8 @@
-//! `--device`: which backend computes.
+//! `--device` and `--precision`: which backend computes, and in what.
 
 use burn::tensor::Device;
 use clap::ValueEnum;
+use deeptell::Precision;
 
 /// Where tensors live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -28,6 +29,43 @@ impl DeviceName {
             #[cfg(not(feature = "cuda"))]
             Self::Cuda => Err(not_compiled_in("cuda")),
         }
+    }
+}
+
+/// The number format that a network computes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrecisionName {
+    /// 32-bit floats: every device has them.
+    F32,
+    /// 16 bits with the range of f32.
+    Bf16,
+    /// 16 bits with more digits and less range; training scales its loss.
+    F16,
+}
+
+impl PrecisionName {
+    /// The format, with a word of warning where it gains nothing.
+    pub(crate) fn on(self, device: DeviceName) -> Precision {
+        let precision = Precision::from(self);
+        warn_if_slower(precision, device);
+        precision
+    }
+}
+
+impl From<PrecisionName> for Precision {
+    fn from(name: PrecisionName) -> Self {
+        match name {
+            PrecisionName::F32 => Self::F32,
+            PrecisionName::Bf16 => Self::Bf16,
+            PrecisionName::F16 => Self::F16,
+        }
+    }
+}
+
+/// A CPU computes in 16 bits by converting, past the kernels made for it.
+pub(crate) fn warn_if_slower(precision: Precision, device: DeviceName) {
+    if device == DeviceName::Cpu && !precision.is_full() {
+        eprintln!("note: on a CPU {precision} is slower than f32; it is meant for GPUs");
     }
 }
 

@@ -24,10 +24,12 @@
 mod architecture;
 mod model;
 mod names;
+mod precision;
 mod preprocess;
 mod weights;
 
 pub use architecture::{BLOCKS, BlockSpec};
 pub use model::{MobileNetV3Small, MobileNetV3SmallConfig};
+pub use precision::{Precision, PrecisionError};
 pub use preprocess::{IMAGENET_MEAN, IMAGENET_STD, PreprocessError, normalize};
 pub use weights::{KNOWN_FILES, KnownFile, NamedTensor, OnnxOptions, StoredPrecision, Weights, WeightsError};

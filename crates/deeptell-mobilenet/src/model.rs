@@ -1,13 +1,15 @@
 use burn::config::Config;
-use burn::module::{Module, Param, ParamId, list_param_ids};
+use burn::module::{Module, ModuleMapper, Param, ParamId, list_param_ids};
 use burn::nn::Initializer;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::{hard_sigmoid, hard_swish, relu};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor, module};
 use deeptell_kernels as kernels;
 use deeptell_kernels::{Activation, ConvGeometry, FoldedConv, InvertedResidualStack};
 
+use crate::Precision;
 use crate::architecture::{BLOCKS, BlockSpec, EMBEDDING_CHANNELS, HIDDEN_CHANNELS, STEM_CHANNELS, squeezed};
 
 /// torchvision's `BatchNorm2d` settings in MobileNetV3; Burn's defaults differ.
@@ -54,6 +56,7 @@ impl MobileNetV3SmallConfig {
             classifier: linear(HIDDEN_CHANNELS, self.classes),
             stack: None,
             use_kernels: true,
+            precision: Precision::F32,
         }
     }
 }
@@ -75,6 +78,17 @@ pub struct MobileNetV3Small {
     /// Whether the kernels run where the device has them.
     #[module(skip)]
     use_kernels: bool,
+    /// What convolutions and linear layers compute in.
+    #[module(skip)]
+    precision: Precision,
+}
+
+/// How the layers of one pass compute.
+#[derive(Clone, Copy)]
+struct Pass {
+    /// By the kernels, which know 32-bit floats only.
+    kernels: bool,
+    precision: Precision,
 }
 
 impl MobileNetV3Small {
@@ -108,10 +122,14 @@ impl MobileNetV3Small {
         if let Some(stack) = self.stack_for(&input) {
             return stack.features(input);
         }
-        let fused = self.runs_kernels(&input);
-        let stem = self.stem.forward(input, fused);
-        let trunk = self.blocks.iter().fold(stem, |x, block| block.forward(x, fused));
-        self.last.forward(trunk, fused)
+        let pass = self.pass(&input);
+        let stem = self.stem.forward(input, pass);
+        let trunk = self.blocks.iter().fold(stem, |x, block| block.forward(x, pass));
+        self.precision.raised(self.last.forward(trunk, pass))
+    }
+
+    fn pass(&self, input: &Tensor<4>) -> Pass {
+        Pass { kernels: self.runs_kernels(input), precision: self.precision }
     }
 
     fn stack_for(&self, input: &Tensor<4>) -> Option<&InvertedResidualStack> {
@@ -119,7 +137,7 @@ impl MobileNetV3Small {
     }
 
     fn runs_kernels(&self, input: &Tensor<4>) -> bool {
-        self.use_kernels && kernels::supports(&input.device())
+        self.use_kernels && self.precision.is_full() && kernels::supports(&input.device())
     }
 
     /// The output of every stage, torchvision's `features.0` to `features.12`, for comparing
@@ -129,13 +147,13 @@ impl MobileNetV3Small {
     /// - input: `[N, 3, H, W]`
     /// - result: 13 tensors `[N, C, h, w]`
     pub fn stages(&self, input: Tensor<4>) -> Vec<Tensor<4>> {
-        let fused = self.runs_kernels(&input);
-        let mut stages = vec![self.stem.forward(input, fused)];
+        let pass = self.pass(&input);
+        let mut stages = vec![self.stem.forward(input, pass)];
         for block in &self.blocks {
-            stages.push(block.forward(stages[stages.len() - 1].clone(), fused));
+            stages.push(block.forward(stages[stages.len() - 1].clone(), pass));
         }
-        stages.push(self.last.forward(stages[stages.len() - 1].clone(), fused));
-        stages
+        stages.push(self.last.forward(stages[stages.len() - 1].clone(), pass));
+        stages.into_iter().map(|stage| self.precision.raised(stage)).collect()
     }
 
     /// Logits from an embedding.
@@ -144,8 +162,8 @@ impl MobileNetV3Small {
     /// - embedding: `[N, 576]`
     /// - result: `[N, classes]`
     pub fn classify(&self, embedding: Tensor<2>) -> Tensor<2> {
-        let hidden = hard_swish(self.hidden.forward(embedding));
-        self.classifier.forward(self.dropout.forward(hidden))
+        let hidden = hard_swish(multiply(&self.hidden, embedding, self.precision));
+        multiply(&self.classifier, self.dropout.forward(hidden), self.precision)
     }
 
     /// Where in each image the evidence for a class lies: Grad-CAM (Selvaraju et al. 2017,
@@ -169,7 +187,8 @@ impl MobileNetV3Small {
         let embedding = embedding.autodiff().require_grad();
         // Without dropout, which an autodiff device switches on. Images do not depend on each other,
         // so the gradient of the sum is that of each.
-        let logits = self.classifier.forward(hard_swish(self.hidden.forward(embedding.clone())));
+        let hidden = hard_swish(multiply(&self.hidden, embedding.clone(), self.precision));
+        let logits = multiply(&self.classifier, hidden, self.precision);
         let gradients = logits.narrow(1, class, 1).sum().backward();
         let Some(gradient) = embedding.grad(&gradients) else {
             return Tensor::zeros([images, height, width], &features.device());
@@ -211,7 +230,20 @@ impl MobileNetV3Small {
             let blocks: Vec<_> = blocks.iter().map(InvertedResidual::for_kernels).collect();
             InvertedResidualStack::new(&stem.for_kernels(), &blocks, &last.for_kernels())
         });
-        Self { stem, blocks, last, stack, ..self }
+        let precision = self.precision;
+        Self { stem, blocks, last, stack, ..self }.with_precision(precision)
+    }
+
+    /// The same network computing in another number format.
+    ///
+    /// Weights in training stay 32-bit floats. Those of a [folded](Self::folded) network are
+    /// rounded here, once and for all.
+    ///
+    /// [`Precision::check`] says whether the device can; on one that cannot, Burn panics.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        let network = Self { precision, ..self };
+        if network.stem.norm.is_some() { network } else { network.map(&mut Rounding(precision)) }
     }
 
     /// The same network by Burn's own operations on every device: slower on the CPU, and what the
@@ -246,6 +278,35 @@ impl MobileNetV3Small {
             .sum();
         self.num_params() - in_blocks - statistics(&self.stem) - statistics(&self.last)
     }
+}
+
+/// Changes the number format of all weights.
+struct Rounding(Precision);
+
+impl ModuleMapper for Rounding {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|weights| self.0.lowered(self.0.raised(weights)))
+    }
+}
+
+/// What `convolution` does, in `precision`; so is the result.
+fn convolve(convolution: &Conv2d, x: Tensor<4>, precision: Precision) -> Tensor<4> {
+    if precision.is_full() {
+        return convolution.forward(x);
+    }
+    let padding = convolution.kernel_size.map(|side| (side - 1) / 2);
+    let options = ConvOptions::new(convolution.stride, padding, convolution.dilation, convolution.groups);
+    let bias = convolution.bias.as_ref().map(|bias| precision.lowered(bias.val()));
+    module::conv2d(precision.lowered(x), precision.lowered(convolution.weight.val()), bias, options)
+}
+
+/// What `linear` does, in `precision`; the result has 32 bits.
+fn multiply(linear: &Linear, x: Tensor<2>, precision: Precision) -> Tensor<2> {
+    if precision.is_full() {
+        return linear.forward(x);
+    }
+    let bias = linear.bias.as_ref().map(|bias| precision.lowered(bias.val()));
+    precision.raised(module::linear(precision.lowered(x), precision.lowered(linear.weight.val()), bias))
 }
 
 /// Mean over height and width: `[N, C, H, W]` to `[N, C, 1, 1]`.
@@ -290,17 +351,25 @@ impl ConvNormActivation {
 
     /// - x: `[N, input, H, W]`
     /// - result: `[N, output, H/stride, W/stride]`, rounded up
-    fn forward(&self, x: Tensor<4>, fused: bool) -> Tensor<4> {
-        if fused { self.forward_fused(x) } else { self.forward_plain(x) }
+    fn forward(&self, x: Tensor<4>, pass: Pass) -> Tensor<4> {
+        if pass.kernels { self.forward_fused(x) } else { self.forward_plain(x, pass.precision) }
     }
 
-    fn forward_plain(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.convolution.forward(x);
-        let x = match &self.norm {
-            Some(norm) => norm.forward(x),
-            None => x,
-        };
-        activate(x, self.activation)
+    /// The result is in `precision`.
+    fn forward_plain(&self, x: Tensor<4>, precision: Precision) -> Tensor<4> {
+        let x = convolve(&self.convolution, x, precision);
+        match &self.norm {
+            // Variances of a batch need more digits, and their sums more room, than 16 bits have.
+            Some(norm) => {
+                let in_training = x.device().is_autodiff() && norm.training.is_enabled();
+                let x = norm.forward(precision.raised(x));
+                if in_training {
+                    settle(norm);
+                }
+                precision.lowered(activate(x, self.activation))
+            }
+            None => activate(x, self.activation),
+        }
     }
 
     fn forward_fused(&self, x: Tensor<4>) -> Tensor<4> {
@@ -330,10 +399,8 @@ impl ConvNormActivation {
         };
         for (running, of_batch) in [(&norm.running_mean, normed.mean), (&norm.running_var, normed.variance)] {
             running.update(blend(running.value(), of_batch));
-            // An update stays with its thread until asked for. Steps run on any thread of the pool:
-            // left there, which updates count would depend on timing, and the last one would be lost.
-            running.value_sync();
         }
+        settle(norm);
         normed.output
     }
 
@@ -365,6 +432,15 @@ impl ConvNormActivation {
         };
         Self { convolution, norm: None, activation: self.activation }
     }
+}
+
+/// Makes the last update of the running statistics count.
+///
+/// An update stays with its thread until asked for. Steps run on any thread of the pool: left there,
+/// which updates count would depend on timing, and the last one would be lost.
+fn settle(norm: &BatchNorm) {
+    norm.running_mean.value_sync();
+    norm.running_var.value_sync();
 }
 
 /// Weight and bias of the one convolution that does what `convolution` and `norm` do with
@@ -399,10 +475,12 @@ impl SqueezeExcite {
         Self { fc1: layer(channels, inside), fc2: layer(inside, channels) }
     }
 
-    /// - x and result: `[N, channels, H, W]`
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let squeezed = relu(self.fc1.forward(pool(x.clone())));
-        x * hard_sigmoid(self.fc2.forward(squeezed), GATE_SLOPE, 0.5)
+    /// - x and result: `[N, channels, H, W]`, in `precision`
+    fn forward(&self, x: Tensor<4>, precision: Precision) -> Tensor<4> {
+        // The sum behind a mean can pass what 16 bits hold.
+        let mean = pool(precision.raised(x.clone()));
+        let squeezed = relu(convolve(&self.fc1, mean, precision));
+        x * hard_sigmoid(convolve(&self.fc2, squeezed, precision), GATE_SLOPE, 0.5)
     }
 
     fn for_kernels(&self) -> [FoldedConv; 2] {
@@ -446,18 +524,18 @@ impl InvertedResidual {
 
     /// - x: `[N, input, H, W]`
     /// - result: `[N, output, H/stride, W/stride]`, rounded up
-    fn forward(&self, x: Tensor<4>, fused: bool) -> Tensor<4> {
+    fn forward(&self, x: Tensor<4>, pass: Pass) -> Tensor<4> {
         let shortcut = self.residual.then(|| x.clone());
         let x = match &self.expand {
-            Some(expand) => expand.forward(x, fused),
+            Some(expand) => expand.forward(x, pass),
             None => x,
         };
-        let x = self.depthwise.forward(x, fused);
+        let x = self.depthwise.forward(x, pass);
         let x = match &self.squeeze_excite {
-            Some(gate) => gate.forward(x),
+            Some(gate) => gate.forward(x, pass.precision),
             None => x,
         };
-        let x = self.project.forward(x, fused);
+        let x = self.project.forward(x, pass);
         match shortcut {
             Some(shortcut) => x + shortcut,
             None => x,

@@ -10,6 +10,7 @@ use deeptell_mobilenet::MobileNetV3Small;
 use serde::{Deserialize, Serialize};
 
 use crate::average::Average;
+use crate::loss_scale::LossScale;
 use crate::{EpochRecord, TrainError};
 
 /// Progress of a run after its last finished epoch.
@@ -26,6 +27,9 @@ pub(crate) struct State {
     /// SHA-256 over the samples: likewise.
     pub(crate) samples: String,
     pub(crate) history: Vec<EpochRecord>,
+    /// Where the precision needs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) loss_scale: Option<LossScale>,
 }
 
 const NETWORK: &str = "network.bpk";

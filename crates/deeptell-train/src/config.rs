@@ -2,6 +2,7 @@ use std::path::Path;
 
 use deeptell_data::{Augmentation, SelfBlend};
 use deeptell_image::FaceCrop;
+use deeptell_mobilenet::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::{Schedule, TrainError};
@@ -42,6 +43,10 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Order of the samples.
     pub sampling: Sampling,
+    /// What the steps compute in: `f32`, `bf16` or `f16`. Weights, validation and the result have 32
+    /// bits whatever it is; the loss is scaled for `f16`.
+    #[serde(skip_serializing_if = "Precision::is_full")]
+    pub precision: Precision,
     /// Peak learning rate of `AdamW` (Loshchilov and Hutter 2019).
     pub learning_rate: f64,
     /// Share of all steps over which the rate climbs linearly from 0, `0..1`.
@@ -107,6 +112,7 @@ impl Default for TrainConfig {
             samples_per_epoch: None,
             batch_size: 32,
             sampling: Sampling::BySource,
+            precision: Precision::F32,
             learning_rate: 6e-4,
             warmup: 0.05,
             final_learning_rate: 0.02,

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use deeptell_data::DataError;
 use deeptell_image::CropError;
 use deeptell_metrics::MetricsError;
-use deeptell_mobilenet::{PreprocessError, WeightsError};
+use deeptell_mobilenet::{PrecisionError, PreprocessError, WeightsError};
 use deeptell_video::VideoError;
 use thiserror::Error;
 
@@ -110,6 +110,20 @@ pub enum TrainError {
     Device {
         /// What it said.
         reason: String,
+    },
+    /// The device does not compute in the precision of the configuration.
+    #[error(transparent)]
+    Precision(#[from] PrecisionError),
+    /// Gradients overflow 16 bits however the loss is scaled.
+    #[error(
+        "gradients overflow f16 in epoch {epoch}, batch {batch}, even of an unscaled loss: set `precision` to bf16 or \
+         f32 in a new run, or lower `learning_rate`"
+    )]
+    Overflow {
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Batch within the epoch, from 1.
+        batch: usize,
     },
     /// The data set is wrong.
     #[error(transparent)]

@@ -23,13 +23,36 @@ pub struct EpochRecord {
     pub samples: usize,
     /// Wall time of the epoch in seconds, validation included.
     pub seconds: f64,
+    /// Wall time of its training steps in seconds.
+    #[serde(default)]
+    pub training_seconds: f64,
+    /// Part of [`training_seconds`](Self::training_seconds) in which no picture was ready and the
+    /// loop stood still. A device that works on by itself may have been busy then.
+    #[serde(default)]
+    pub data_wait_seconds: f64,
+    /// Steps left out because gradients overflowed 16 bits, with [`Precision::F16`] only.
+    ///
+    /// [`Precision::F16`]: deeptell_mobilenet::Precision::F16
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped_steps: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(steps: &usize) -> bool {
+    *steps == 0
 }
 
 impl EpochRecord {
-    /// The record without its wall time: what must be equal in a repeated run.
+    /// The record without its wall times: what must be equal in a repeated run.
     #[must_use]
     pub fn without_time(&self) -> Self {
-        Self { seconds: 0.0, ..self.clone() }
+        Self { seconds: 0.0, training_seconds: 0.0, data_wait_seconds: 0.0, ..self.clone() }
+    }
+
+    /// Part of the time of the training steps that went by waiting for pictures, in `0..=1`; `None`
+    /// for a record of a version that did not measure it.
+    pub fn data_wait_share(&self) -> Option<f64> {
+        (self.training_seconds > 0.0).then(|| self.data_wait_seconds / self.training_seconds)
     }
 }
 

@@ -34,6 +34,7 @@ mod cutout;
 mod error;
 mod history;
 mod loss;
+mod loss_scale;
 mod order;
 mod plot;
 mod predict;

@@ -88,6 +88,9 @@ mod tests {
             learning_rate: 1e-3,
             samples: 100,
             seconds: 1.0,
+            training_seconds: 0.9,
+            data_wait_seconds: 0.0,
+            skipped_steps: 0,
         };
         let svg = history_svg(&[record(1, 0.6), record(2, 0.8), record(3, 0.85)]).unwrap();
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use burn::grad_clipping::GradientClippingConfig;
 use burn::module::Module as _;
@@ -12,12 +12,15 @@ use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use deeptell_data::{Sample, Split, sha256_of_bytes};
 use deeptell_metrics::roc_auc;
-use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, StoredPrecision, Weights, normalize};
+use deeptell_mobilenet::{
+    MobileNetV3Small, MobileNetV3SmallConfig, Precision, StoredPrecision, Weights, normalize,
+};
 
 use crate::average::Average;
 use crate::batch::{Batch, Loader, generator};
 use crate::checkpoint::{self, State};
 use crate::history::to_lines;
+use crate::loss_scale::LossScale;
 use crate::order::{Plan, balanced_pos_weight, order};
 use crate::sharpness::ascended;
 use crate::{
@@ -112,7 +115,8 @@ pub struct Run {
 ///
 /// # Errors
 /// [`TrainError`]: a setting out of range, a split without both classes, an unreadable
-/// picture, a loss that is not finite, a folder that holds another run, or a full disk.
+/// picture, a loss that is not finite, a device that cannot compute in the precision, a folder that
+/// holds another run, or a full disk.
 pub fn train(
     config: &TrainConfig,
     samples: &[Sample],
@@ -123,6 +127,7 @@ pub fn train(
     mut on_event: impl FnMut(Event),
 ) -> Result<Run, TrainError> {
     config.validate()?;
+    config.precision.check(device)?;
     let of = |split| samples.iter().filter(|s| s.split == Some(split)).collect::<Vec<&Sample>>();
     let (training, validation) = (of(Split::Train), of(Split::Validation));
     let plan = Plan::new(&training, config)?;
@@ -148,7 +153,7 @@ pub fn train(
     while session.state.epoch < config.epochs && !session.is_out_of_patience(config) {
         let epoch = session.state.epoch + 1;
         let began = Instant::now();
-        let Some(train_loss) = session.train_epoch(
+        let Some(steps) = session.train_epoch(
             config,
             &training,
             &Epoch { number: epoch, plan, pos_weight, rate },
@@ -161,7 +166,7 @@ pub fn train(
 
         let candidate = session.candidate();
         let logits = predict(
-            &candidate.clone().folded(),
+            &candidate.clone().with_precision(Precision::F32).folded(),
             &validation,
             &config.crop,
             &device.clone().inner(),
@@ -170,12 +175,15 @@ pub fn train(
         let labels: Vec<bool> = validation.iter().map(|s| s.label.is_fake()).collect();
         let record = EpochRecord {
             epoch,
-            train_loss,
+            train_loss: steps.mean_loss,
             validation_loss: mean_loss(&logits, &labels, pos_weight),
             validation_auc: roc_auc(&logits, &labels)?,
             learning_rate: rate.at(epoch * plan.steps - 1),
             samples: plan.pictures,
             seconds: began.elapsed().as_secs_f64(),
+            training_seconds: steps.time.as_secs_f64(),
+            data_wait_seconds: steps.data_wait.as_secs_f64(),
+            skipped_steps: steps.skipped,
         };
         let best = session.finish_epoch(&record, &candidate, run)?;
         on_event(Event::Epoch { record, best });
@@ -189,6 +197,25 @@ struct Epoch {
     plan: Plan,
     pos_weight: f64,
     rate: LearningRate,
+}
+
+/// What the training steps of an epoch came to.
+struct Steps {
+    mean_loss: f64,
+    /// Left out because gradients overflowed.
+    skipped: usize,
+    /// Wall time in all.
+    time: Duration,
+    /// Of that, with no batch ready.
+    data_wait: Duration,
+}
+
+/// One step.
+struct Step {
+    /// The loss before the update.
+    loss: f64,
+    /// Whether there was an update.
+    updated: bool,
 }
 
 /// Everything that changes during a run.
@@ -210,7 +237,10 @@ impl Session {
     ) -> Result<Self, TrainError> {
         let device = device.clone().autodiff();
         device.seed(seed(config.seed, "weights", 0));
-        let mut network = MobileNetV3SmallConfig::new(1).with_dropout(config.dropout).init(&device);
+        let mut network = MobileNetV3SmallConfig::new(1)
+            .with_dropout(config.dropout)
+            .init(&device)
+            .with_precision(config.precision);
         let optimizer = AdamWConfig::new()
             .with_weight_decay(config.weight_decay)
             .with_epsilon(1e-8)
@@ -223,6 +253,7 @@ impl Session {
             config: config.to_toml()?,
             samples: fingerprint(samples),
             history: Vec::new(),
+            loss_scale: LossScale::needed_by(config.precision),
         };
         let found = checkpoint::find(run);
         match start {
@@ -253,7 +284,7 @@ impl Session {
         Ok(Self { device, network, optimizer, average, state })
     }
 
-    /// One pass over the training samples: the mean loss, or `None` when stopped.
+    /// One pass over the training samples; `None` when stopped.
     fn train_epoch(
         &mut self,
         config: &TrainConfig,
@@ -261,7 +292,7 @@ impl Session {
         epoch: &Epoch,
         stop: &AtomicBool,
         on_event: &mut impl FnMut(Event),
-    ) -> Result<Option<f64>, TrainError> {
+    ) -> Result<Option<Steps>, TrainError> {
         let number = epoch.number;
         self.network = if number <= config.frozen_epochs {
             self.network.clone().freeze_backbone()
@@ -273,12 +304,17 @@ impl Session {
         let loader = Loader { samples, crop: &config.crop, training: Some((config, number)) };
         let mut recent = VecDeque::with_capacity(50);
         let mut total = 0.0;
+        let (mut skipped, mut data_wait, began) = (0, Duration::ZERO, Instant::now());
         std::thread::scope(|scope| {
             let batches = loader.batches(scope, order, epoch.plan.per_batch);
-            for (step, batch) in batches.into_iter().take(epoch.plan.steps).enumerate() {
+            for step in 0..epoch.plan.steps {
+                let waiting = Instant::now();
+                // The loader ends early after an error only, which comes first.
+                let Ok(batch) = batches.recv() else { break };
+                data_wait += waiting.elapsed();
                 let batch = batch?;
                 let rate = epoch.rate.at((number - 1) * epoch.plan.steps + step);
-                let loss = self.step(&batch, config, epoch.pos_weight, rate)?;
+                let Step { loss, updated } = self.step(&batch, config, epoch.pos_weight, rate)?;
                 if !loss.is_finite() {
                     return Err(TrainError::NotFinite {
                         what: "the loss",
@@ -287,6 +323,14 @@ impl Session {
                         batch: step + 1,
                         first: samples[batch.units[0].first()].path.clone(),
                     });
+                }
+                if !updated {
+                    skipped += 1;
+                    let scale = self.state.loss_scale.and_then(LossScale::after_overflow);
+                    let overflow = TrainError::Overflow { epoch: number, batch: step + 1 };
+                    self.state.loss_scale = Some(scale.ok_or(overflow)?);
+                } else if let Some(scale) = &mut self.state.loss_scale {
+                    *scale = scale.after_clean_step();
                 }
                 total += loss;
                 if recent.len() == 50 {
@@ -304,19 +348,20 @@ impl Session {
                     return Ok(None);
                 }
             }
-            Ok(Some(total / epoch.plan.steps as f64))
+            let mean_loss = total / epoch.plan.steps as f64;
+            Ok(Some(Steps { mean_loss, skipped, time: began.elapsed(), data_wait }))
         })
     }
 
-    /// Forward, backward, update; the loss before the update. A loss that is not finite
-    /// updates nothing.
+    /// Forward, backward, update. A loss that is not finite updates nothing, nor do gradients that
+    /// are not.
     fn step(
         &mut self,
         batch: &Batch,
         config: &TrainConfig,
         pos_weight: f64,
         rate: f64,
-    ) -> Result<f64, TrainError> {
+    ) -> Result<Step, TrainError> {
         let input = normalize(&batch.images, &self.device)?;
         let smooth = config.label_smoothing as f32;
         let targets: Vec<f32> =
@@ -328,21 +373,26 @@ impl Session {
             let loss = |network: &MobileNetV3Small| {
                 binary_cross_entropy_with_logits(network.forward(input.clone()), targets.clone(), pos_weight)
             };
+            let backward = |loss: Tensor<1>| match self.state.loss_scale {
+                Some(scale) => (loss * scale.factor).backward(),
+                None => loss.backward(),
+            };
             let here = loss(&self.network);
             let value = f64::from(here.clone().into_scalar::<f32>());
-            if value.is_finite() {
+            let mut updated = value.is_finite();
+            if updated {
                 let mut at = self.network.clone();
-                let mut gradients = here.backward();
+                let mut gradients = backward(here);
                 if let Some(radius) = config.sharpness_radius {
                     at = ascended(&at, &GradientsParams::from_grads(gradients, &at), radius);
-                    gradients = loss(&at).backward();
+                    gradients = backward(loss(&at));
                 }
-                self.update(&at, gradients, rate, config.layer_decay);
-                if let Some(average) = &mut self.average {
-                    average.update(&self.network.valid());
-                }
+                updated = self.update(&at, gradients, rate, config.layer_decay);
             }
-            Ok(value)
+            if updated && let Some(average) = &mut self.average {
+                average.update(&self.network.valid());
+            }
+            Ok(Step { loss: value, updated })
         })
     }
 
@@ -352,19 +402,31 @@ impl Session {
         config.patience.is_some_and(|patience| waited >= patience)
     }
 
-    /// One update of the weights by the gradients at `at`, each layer at its rate.
-    fn update(&mut self, at: &MobileNetV3Small, mut gradients: Gradients, rate: f64, layer_decay: f64) {
-        if layer_decay == 1.0 {
-            let gradients = GradientsParams::from_grads(gradients, at);
-            self.network = self.optimizer.step(rate, self.network.clone(), gradients);
-            return;
+    /// One update of the weights by the gradients at `at`, each layer at its rate; none, and false,
+    /// when scaled gradients have overflown.
+    fn update(
+        &mut self,
+        at: &MobileNetV3Small,
+        mut gradients: Gradients,
+        rate: f64,
+        layer_decay: f64,
+    ) -> bool {
+        let mut layers = if layer_decay == 1.0 {
+            vec![GradientsParams::from_grads(gradients, at)]
+        } else {
+            let layers = self.network.layers().into_iter().rev();
+            layers.map(|layer| GradientsParams::from_params(&mut gradients, at, &layer)).collect()
+        };
+        if let Some(scale) = self.state.loss_scale {
+            let Some(unscaled) = scale.unscaled(layers, at) else { return false };
+            layers = unscaled;
         }
         let mut rate = rate;
-        for layer in self.network.layers().into_iter().rev() {
-            let gradients = GradientsParams::from_params(&mut gradients, at, &layer);
+        for gradients in layers {
             self.network = self.optimizer.step(rate, self.network.clone(), gradients);
             rate *= layer_decay;
         }
+        true
     }
 
     /// The network that is validated and kept: the moving average, or the weights themselves.

@@ -3,12 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Device;
 use deeptell_data::{Augmentation, Label, Sample, Split};
-use deeptell_mobilenet::Weights;
-use deeptell_train::{Run, Sampling, Schedule, Start, TrainConfig, train};
+use deeptell_mobilenet::{Precision, Weights};
+use deeptell_train::{EpochRecord, Event, Run, Sampling, Schedule, Start, TrainConfig, TrainError, train};
 use image::{Rgb, RgbImage};
 
 /// Four pictures to train on and four to validate on, half of them fakes.
@@ -90,4 +90,123 @@ fn sharpness_aware_steps_train_too_and_differ() {
     let (sharp, with) = run(&TrainConfig { sharpness_radius: Some(0.05), ..plain }, folder.path());
     assert!(sharp.history.iter().all(|epoch| epoch.train_loss.is_finite()));
     assert!(apart(&without, &with, "features.0.0.weight") > 1e-6);
+}
+
+/// Pictures and settings with which half precision has something to lose.
+fn mixed(precision: Precision) -> TrainConfig {
+    let mut config = TrainConfig {
+        precision,
+        epochs: 8,
+        learning_rate: 3e-4,
+        dropout: 0.0,
+        schedule: Schedule::FlatThenLinear,
+        ..config()
+    };
+    // Larger pictures, so that normalisation has more than a few numbers to go by.
+    config.crop.size = 64;
+    config
+}
+
+#[test]
+fn losses_in_16_bits_follow_those_in_32() {
+    let folder = tempfile::tempdir().unwrap();
+    let losses = |precision| -> Vec<f64> {
+        let (run, _) = run(&mixed(precision), folder.path());
+        assert!(run.history.iter().all(|epoch| epoch.skipped_steps == 0));
+        run.history.iter().map(|epoch| epoch.train_loss).collect()
+    };
+    let full = losses(Precision::F32);
+    assert!(full[7] < 0.4 * full[0], "it learns: {full:?}");
+    for precision in [Precision::Bf16, Precision::F16] {
+        let half = losses(precision);
+        let apart = half.iter().zip(&full).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(apart < 0.03, "{precision}: {half:?} against {full:?}");
+        assert!(apart > 0.0, "{precision} was computed in 32 bits");
+    }
+}
+
+/// A run that is stopped after its first epoch and goes on, or is left alone.
+fn run_in(out: &Path, config: &TrainConfig, samples: &[Sample], stopped: bool) -> Run {
+    let stop = AtomicBool::new(false);
+    let go = |start| {
+        train(config, samples, start, &Device::flex(), out, &stop, |event| {
+            if stopped && matches!(event, Event::Epoch { .. }) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        })
+        .unwrap()
+    };
+    let mut run = go(Start::Scratch);
+    while !run.finished {
+        stop.store(false, Ordering::Relaxed);
+        run = go(Start::Resume);
+    }
+    run
+}
+
+#[test]
+fn overflow_skips_steps_and_lowers_a_scale_that_survives_resuming_to_the_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples(folder.path());
+    // Weighted so heavily, the first gradients pass 65504.
+    let config = TrainConfig { pos_weight: Some(64.0), epochs: 3, ..mixed(Precision::F16) };
+    let (whole, pieces) = (folder.path().join("whole"), folder.path().join("pieces"));
+    let run = run_in(&whole, &config, &samples, false);
+    let again = run_in(&pieces, &config, &samples, true);
+    let skipped: Vec<usize> = run.history.iter().map(|epoch| epoch.skipped_steps).collect();
+    assert!(skipped[0] > 0, "{skipped:?}");
+    let plain = |run: &Run| run.history.iter().map(EpochRecord::without_time).collect::<Vec<_>>();
+    assert_eq!(plain(&run), plain(&again));
+
+    let scale = |run: &Path| {
+        let text = std::fs::read_to_string(run.join("last/state.json")).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["loss_scale"].clone()
+    };
+    let halvings = i32::try_from(skipped.iter().sum::<usize>()).unwrap();
+    assert_eq!(scale(&whole)["factor"].as_f64().unwrap(), 65536.0 / 2f64.powi(halvings));
+    assert_eq!(scale(&whole), scale(&pieces));
+    let [whole, pieces] = [whole, pieces].map(|run| Weights::read(run.join("best.safetensors")).unwrap());
+    for (a, b) in whole.tensors.iter().zip(&pieces.tensors) {
+        assert!(a.values == b.values, "{} differs", a.name);
+    }
+}
+
+#[test]
+fn checkpoints_have_32_bits_whatever_the_steps_compute_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples(folder.path());
+    let size = |precision: Precision| {
+        let out = folder.path().join(precision.to_string());
+        run_in(&out, &TrainConfig { epochs: 1, ..mixed(precision) }, &samples, false);
+        ["best.safetensors", "last/network.bpk"].map(|file| std::fs::metadata(out.join(file)).unwrap().len())
+    };
+    let full = size(Precision::F32);
+    assert!(full.iter().all(|bytes| *bytes > 4 * 1_518_881), "four bytes a parameter");
+    for precision in [Precision::Bf16, Precision::F16] {
+        let half = size(precision);
+        assert!(half.iter().zip(&full).all(|(half, full)| half.abs_diff(*full) < 64), "{half:?} {full:?}");
+    }
+}
+
+#[test]
+fn a_run_that_overflows_without_end_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples(folder.path());
+    let hopeless = TrainConfig { pos_weight: Some(1e7), epochs: 20, ..mixed(Precision::F16) };
+    let (never, out) = (AtomicBool::new(false), folder.path().join("run"));
+    let result = train(&hopeless, &samples, Start::Scratch, &Device::flex(), &out, &never, |_| {});
+    let error = result.unwrap_err();
+    assert!(matches!(error, TrainError::Overflow { epoch: 17, batch: 1 }), "{error}");
+    assert!(error.to_string().contains("bf16"), "{error}");
+}
+
+#[test]
+fn time_spent_waiting_for_pictures_is_part_of_the_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, _) = run(&config(), folder.path());
+    let epoch = &run.history[0];
+    assert!(epoch.data_wait_seconds > 0.0 && epoch.data_wait_seconds < epoch.training_seconds, "{epoch:?}");
+    assert!(epoch.training_seconds < epoch.seconds);
+    let share = epoch.data_wait_share().unwrap();
+    assert!(share > 0.0 && share < 1.0);
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use deeptell_mobilenet::WeightsError;
+use deeptell_mobilenet::{PrecisionError, WeightsError};
 use deeptell_mtcnn::MtcnnError;
 use deeptell_video::VideoError;
 use thiserror::Error;
@@ -38,6 +38,9 @@ pub enum Error {
         /// The values allowed.
         expected: &'static str,
     },
+    /// The device has no arithmetic in that number format: choose another.
+    #[error(transparent)]
+    Precision(#[from] PrecisionError),
     /// The caller's progress callback stopped the scan.
     #[error("the scan was cancelled")]
     Cancelled,

@@ -46,6 +46,8 @@ mod scan;
 mod track;
 mod view;
 
+pub use deeptell_mobilenet::Precision;
+
 pub use card::{Calibration, Measure, ModelCard};
 pub use detector::{Detector, Progress};
 pub use error::{Error, InputError, ModelError};

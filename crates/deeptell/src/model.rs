@@ -5,8 +5,8 @@ use std::path::Path;
 use burn::tensor::Device;
 use deeptell_image::{FaceCrop, RgbImage};
 use deeptell_mobilenet::{
-    IMAGENET_MEAN, IMAGENET_STD, MobileNetV3Small, MobileNetV3SmallConfig, OnnxOptions, StoredPrecision,
-    Weights, normalize,
+    IMAGENET_MEAN, IMAGENET_STD, MobileNetV3Small, MobileNetV3SmallConfig, OnnxOptions, Precision,
+    StoredPrecision, Weights, normalize,
 };
 
 use crate::hash::sha256;
@@ -78,7 +78,7 @@ impl Model {
         }
         let mut network = MobileNetV3SmallConfig::new(1).init(device);
         weights.load_into(&mut network)?;
-        let info = ModelInfo { sha256: sha256(bytes), card };
+        let info = ModelInfo { sha256: sha256(bytes), card, precision: Precision::F32 };
         Ok(Self { info, network: network.folded(), device: device.clone() })
     }
 
@@ -92,6 +92,18 @@ impl Model {
             return Err(Error::model(&card.name, ModelError::CardValue(fault)));
         }
         self.info.card = card;
+        Ok(self)
+    }
+
+    /// The same model, its network computing in another number format; probabilities then differ a
+    /// little.
+    ///
+    /// # Errors
+    /// [`Error::Precision`] when the model's device cannot.
+    pub fn with_precision(mut self, precision: Precision) -> Result<Self, Error> {
+        precision.check(&self.device)?;
+        self.network = self.network.with_precision(precision);
+        self.info.precision = precision;
         Ok(self)
     }
 

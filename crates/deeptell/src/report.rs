@@ -3,6 +3,7 @@
 use std::fmt;
 
 use deeptell_image::{Landmarks, Rect};
+use deeptell_mobilenet::Precision;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -288,6 +289,10 @@ pub struct ModelInfo {
     pub sha256: String,
     /// What the file says about itself.
     pub card: ModelCard,
+    /// The number format that it computed in: `f32`, `bf16` or `f16`; absent for `f32`.
+    #[serde(default, skip_serializing_if = "Precision::is_full")]
+    #[schemars(with = "String")]
+    pub precision: Precision,
 }
 
 /// What a report of an earlier version, which does not tell, is read as.

@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::Context as _;
 use burn::tensor::Device;
 use clap::ValueEnum;
-use deeptell::{Model, ModelCard};
+use deeptell::{Model, ModelCard, Precision};
 use deeptell_data::{Label, Layout, Sample, Split, read_dataset, read_layout, read_picture};
 use deeptell_metrics::EvaluationConfig;
 use image::RgbImage;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::device::DeviceName;
+use crate::device::{DeviceName, PrecisionName};
 use crate::distortion::Distortion;
 use crate::evaluation::page::{NO_TEST, Subject, page};
 use crate::evaluation::{Evaluation, evaluated};
@@ -67,6 +67,9 @@ pub(crate) struct Args {
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     device: DeviceName,
+    /// What the classifier computes in; finding faces stays in f32.
+    #[arg(long, value_enum, default_value_t = PrecisionName::F32)]
+    precision: PrecisionName,
     /// Bootstrap resamples.
     #[arg(long, default_value_t = EvaluationConfig::default().resamples)]
     resamples: usize,
@@ -109,6 +112,9 @@ struct Document {
     /// Of the run that trained the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     model_seed: Option<u64>,
+    /// What the model computed in, where it was not f32.
+    #[serde(skip_serializing_if = "Precision::is_full")]
+    precision: Precision,
     data: PathBuf,
     #[serde(skip_serializing_if = "Option::is_none")]
     split: Option<String>,
@@ -124,7 +130,8 @@ struct Document {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.device.open()?;
-    let mut model = Model::load_or_shipped(args.model.as_deref(), &device)?;
+    let mut model = Model::load_or_shipped(args.model.as_deref(), &device)?
+        .with_precision(args.precision.on(args.device))?;
     if let Some(views) = args.views {
         let card = ModelCard { views: views.list(), ..model.card().clone() };
         model = model.with_card(card)?;
@@ -164,6 +171,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         model: model.card().name.clone(),
         model_sha256: model.info().sha256.clone(),
         model_seed: model.card().seed,
+        precision: model.info().precision,
         data: data.clone(),
         split: split.map(|split| split.get_name().to_owned()),
         distortion: args.distort.map(|distortion| distortion.to_string()),

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use burn::tensor::Device;
-use deeptell::{Calibration, Criteria, Model, ModelInfo};
+use deeptell::{Calibration, Criteria, Model, ModelInfo, Precision};
 use deeptell_data::{Sample, Split, audit, read_dataset};
 use deeptell_metrics::EvaluationConfig;
 use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, StoredPrecision, Weights};
@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::eval::write_scores;
 use super::weights::cached_imagenet;
 use crate::calibration::{Calibrated, calibrated, uncalibrated};
-use crate::device::DeviceName;
+use crate::device::{DeviceName, PrecisionName, warn_if_slower};
 use crate::evaluation::page::{CHOSEN_HERE, Subject, Training, page};
 use crate::evaluation::{Evaluation, evaluated};
 use crate::output::say;
@@ -66,6 +66,9 @@ pub(crate) struct Args {
     /// Seed of every random choice, over the one in the configuration.
     #[arg(long)]
     seed: Option<u64>,
+    /// What the steps compute in, over the one in the configuration; the detector comes out in f32.
+    #[arg(long, value_enum)]
+    precision: Option<PrecisionName>,
     /// Looks at each crop that a score of the finished detector is averaged over.
     #[arg(long, value_enum, default_value = "1")]
     views: Views,
@@ -83,6 +86,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.device.open()?;
     let config = config(args)?;
+    warn_if_slower(config.precision, args.device);
     let samples = read_dataset(&args.data)?;
     if samples.iter().all(|s| s.split.is_none()) {
         anyhow::bail!(
@@ -155,6 +159,7 @@ fn config(args: &Args) -> anyhow::Result<TrainConfig> {
     config.batch_size = args.batch_size.unwrap_or(config.batch_size);
     config.learning_rate = args.learning_rate.unwrap_or(config.learning_rate);
     config.seed = args.seed.unwrap_or(config.seed);
+    config.precision = args.precision.map_or(config.precision, Into::into);
     config.validate()?;
     Ok(config)
 }
@@ -191,8 +196,14 @@ fn start(init: &str) -> anyhow::Result<Start> {
 }
 
 fn epoch_line(record: &EpochRecord, best: bool) -> String {
+    let wait = record.data_wait_share().map_or(0.0, |share| 100.0 * share);
+    let skipped = match record.skipped_steps {
+        0 => String::new(),
+        steps => format!(", {steps} steps skipped for overflow"),
+    };
     format!(
-        "epoch {:>3}  loss {:.4}  validation loss {:.4}  AUC {:.4}{}  {:.0} s",
+        "epoch {:>3}  loss {:.4}  validation loss {:.4}  AUC {:.4}{}  {:.0} s, {wait:.1}% of the steps waiting for \
+         pictures{skipped}",
         record.epoch,
         record.train_loss,
         record.validation_loss,
@@ -289,7 +300,7 @@ fn finish(
     output::write_figures(&metrics, &args.out.join("metrics.json"))?;
     write_scores(&args.out.join("validation.csv"), &validation, &probabilities)?;
     let subject = Subject {
-        model: &ModelInfo { sha256, card },
+        model: &ModelInfo { sha256, precision: Precision::F32, card },
         data: args.data.display().to_string(),
         split: Some("validation"),
         caution: Some(CHOSEN_HERE),

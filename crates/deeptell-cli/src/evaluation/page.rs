@@ -609,6 +609,7 @@ mod tests {
     fn model(name: &str) -> ModelInfo {
         ModelInfo {
             sha256: "ab".repeat(32),
+            precision: deeptell::Precision::F32,
             card: ModelCard {
                 name: name.to_owned(),
                 summary: "A test.".to_owned(),
@@ -700,6 +701,9 @@ mod tests {
             learning_rate: 1e-3,
             samples: 1234,
             seconds: 90.0,
+            training_seconds: 80.0,
+            data_wait_seconds: 4.0,
+            skipped_steps: 0,
         };
         let model = model("m");
         let html = page(&subject(&model, &[record(1), record(2)]), &measured_on("swap"));

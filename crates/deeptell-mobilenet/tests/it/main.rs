@@ -5,6 +5,7 @@
 mod freezing;
 mod kernels;
 mod parity;
+mod precision;
 mod weights;
 
 use burn::tensor::{Device, Tensor, TensorData};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::Context as _;
-use deeptell::{Report, ScanOptions};
+use deeptell::{ModelInfo, Report, ScanOptions};
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
@@ -96,7 +96,7 @@ impl Journal {
 /// not be overwritten.
 pub(super) fn done(
     path: &Path,
-    model_sha256: &str,
+    model: &ModelInfo,
     options: &ScanOptions,
 ) -> anyhow::Result<HashMap<PathBuf, Report>> {
     let text = match fs::read_to_string(path) {
@@ -118,7 +118,8 @@ pub(super) fn done(
             }
         };
         let same_options = ScanOptions { pictures: options.pictures, ..report.options.clone() } == *options;
-        if report.model.sha256 == model_sha256
+        if report.model.sha256 == model.sha256
+            && report.model.precision == model.precision
             && report.deeptell_version == deeptell::VERSION
             && same_options
             && let Some(scanned) = report.input.path.clone()

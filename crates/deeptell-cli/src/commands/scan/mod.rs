@@ -109,7 +109,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut known = HashMap::new();
     let journal = match &args.jsonl {
         Some(path) if args.resume => {
-            known = journal::done(path, &detector.model().info().sha256, &options)?;
+            known = journal::done(path, detector.model().info(), &options)?;
             known.retain(|path, _| inputs.contains(path));
             eprintln!("{} of {} files are done already", known.len(), inputs.len());
             Some(Journal::go_on(path, inputs.iter().filter_map(|path| known.get(path)))?)

@@ -1,0 +1,102 @@
+//! The network in 16 bits against the same network in 32.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{DType, Device, Tensor};
+use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, Precision, Weights};
+
+use crate::{generated, input, relative_error, values};
+
+/// Significant bits halve the error: 8 against 11.
+const TOLERANCES: [(Precision, f32); 2] = [(Precision::Bf16, 0.05), (Precision::F16, 0.01)];
+
+#[test]
+fn outputs_are_near_those_of_32_bits_and_are_32_bits_themselves() {
+    let device = Device::flex();
+    let x = input([3, 3, 96, 96], &device);
+    let full = generated(3, &device).folded();
+    let wanted = [values(full.forward(x.clone())), values(full.features(x.clone()))];
+    for (precision, tolerance) in TOLERANCES {
+        let network = generated(3, &device);
+        for network in [
+            network.clone().with_precision(precision),
+            network.clone().with_precision(precision).folded(),
+            network.folded().with_precision(precision),
+        ] {
+            let (logits, features) = (network.forward(x.clone()), network.features(x.clone()));
+            assert_eq!([logits.dtype(), features.dtype()], [DType::F32; 2]);
+            let found = [values(logits), values(features)];
+            for (what, (found, wanted)) in ["logits", "features"].iter().zip(found.iter().zip(&wanted)) {
+                let error = relative_error(found, wanted);
+                assert!(error < tolerance, "{what} in {precision}: {error:e}");
+                assert!(error > 1e-6, "{what} in {precision} were computed in 32 bits: {error:e}");
+            }
+            let map = network.class_activation(x.clone(), 0);
+            assert_eq!(map.dtype(), DType::F32);
+        }
+    }
+}
+
+#[test]
+fn gradients_reach_every_weight_in_32_bits_and_point_the_same_way() {
+    let device = Device::flex().autodiff();
+    let weights = Weights::of(&generated(1, &Device::flex())).unwrap();
+    let images = input([4, 3, 64, 64], &device);
+    let gradients = |precision: Precision| {
+        let mut network = MobileNetV3SmallConfig::new(1).with_dropout(0.0).init(&device);
+        weights.load_into(&mut network).unwrap();
+        let network = network.with_precision(precision);
+        let loss = (network.forward(images.clone()) - 1.0).powi_scalar(2).mean();
+        flat(&GradientsParams::from_grads(loss.backward(), &network), &network)
+    };
+    let full = gradients(Precision::F32);
+    for (precision, least) in [(Precision::Bf16, 0.98), (Precision::F16, 0.999)] {
+        let half = gradients(precision);
+        assert_eq!(half.len(), full.len());
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+        let cosine = dot(&half, &full) / (dot(&half, &half) * dot(&full, &full)).sqrt();
+        assert!(cosine > least, "{precision}: {cosine}");
+    }
+}
+
+#[test]
+fn statistics_of_batches_are_kept_in_32_bits() {
+    let device = Device::flex().autodiff();
+    let weights = Weights::of(&generated(1, &Device::flex())).unwrap();
+    let after = |precision: Precision| {
+        let mut network = MobileNetV3SmallConfig::new(1).init(&device);
+        weights.load_into(&mut network).unwrap();
+        let network = network.with_precision(precision);
+        let _ = network.forward(input([4, 3, 64, 64], &device));
+        Weights::of(&network.valid()).unwrap()
+    };
+    let [full, half] = [after(Precision::F32), after(Precision::Bf16)];
+    let mut compared = 0;
+    for ((full, half), before) in full.tensors.iter().zip(&half.tensors).zip(&weights.tensors) {
+        assert_eq!((&full.name, &full.name), (&half.name, &before.name));
+        if full.name.contains("running") {
+            assert_ne!(half.values, before.values, "{} has not moved", half.name);
+            let error = relative_error(&half.values, &full.values);
+            assert!(error < 5e-3, "{}: {error:e}", full.name);
+            compared += 1;
+        } else {
+            assert_eq!(half.values, before.values, "{} is a master weight", half.name);
+        }
+    }
+    assert_eq!(compared, 2 * 34, "each of the 34 normalisations has a mean and a variance");
+}
+
+fn flat(gradients: &GradientsParams, network: &MobileNetV3Small) -> Vec<f32> {
+    struct Flat<'a>(&'a GradientsParams, Vec<f32>);
+    impl ModuleVisitor for Flat<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let Some(gradient) = self.0.get::<D>(param.id) else { return };
+            assert_eq!(gradient.dtype(), DType::F32);
+            self.1.extend(gradient.into_data().try_into_vec::<f32>().unwrap());
+        }
+    }
+    let mut flat = Flat(gradients, Vec::new());
+    network.visit(&mut flat);
+    assert_eq!(flat.1.len(), network.parameter_count());
+    flat.1
+}
