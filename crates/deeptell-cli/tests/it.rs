@@ -287,6 +287,34 @@ fn a_scan_of_many_files_goes_on_where_it_was_cut() {
 
 /// What the other process does must not show: same frames, same scores, and an end with its parent.
 #[test]
+fn a_scan_in_16_bits_says_so_and_judges_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = folder.path().join("scan.jsonl");
+    let clip = clip("fake/nasa-collins.mp4");
+    let scan = |more: &[&str]| -> (Value, String) {
+        let words = ["scan", path(&clip), "--frames", "3", "--jsonl", path(&lines)];
+        let output = deeptell(&[&words[..], more].concat());
+        let messages = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{messages}");
+        (serde_json::from_str(fs::read_to_string(&lines).unwrap().trim()).unwrap(), messages)
+    };
+    let (full, _) = scan(&[]);
+    assert!(full["model"].get("precision").is_none(), "{}", full["model"]);
+    for precision in ["bf16", "f16"] {
+        // A report in another precision is not taken for one in this.
+        let (half, messages) = scan(&["--precision", precision, "--resume"]);
+        assert!(messages.contains("0 of 1 files are done already"), "{messages}");
+        assert!(messages.contains(&format!("on a CPU {precision} is slower")), "{messages}");
+        assert_eq!(half["model"]["precision"], precision);
+        assert_eq!(half["verdict"], full["verdict"]);
+        let [half, full] = [&half, &full].map(|report| report["score"].as_f64().unwrap());
+        assert!(half != full && (half - full).abs() < 0.02, "{half} in {precision}, {full} in f32");
+        let (_, messages) = scan(&["--precision", precision, "--resume"]);
+        assert!(messages.contains("1 of 1 files are done already"), "{messages}");
+    }
+}
+
+#[test]
 fn a_scan_in_a_process_of_its_own_says_the_same() {
     let real = clip("real/orl-s02.mp4");
     let scan = |more: &[&str]| -> Value {
