@@ -121,6 +121,9 @@ impl Demuxer {
                 Err(error) => {
                     self.guard.take_read_error().map_err(|error| self.guard.io(error))?;
                     self.guard.check()?;
+                    if error == (ff::Error::Other { errno: ff::error::ENOMEM }) {
+                        return Err(VideoError::OutOfMemory { path: self.guard.path() });
+                    }
                     self.damaged += u64::from(error != ff::Error::Eof);
                     return Ok(None);
                 }

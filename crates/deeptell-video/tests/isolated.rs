@@ -288,6 +288,41 @@ fn memory_ends_where_the_limits_say() {
     assert!(with(32).is_err());
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_that_ends_while_packets_are_read_is_no_damage_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mp4");
+    // Noise at the best quality: the packets, which are kept, are what takes the memory.
+    let options = WriterOptions {
+        codec: VideoCodec::Mpeg4,
+        quality: Some(1),
+        keyframe_interval: 1,
+        ..WriterOptions::default()
+    };
+    let mut writer = VideoWriter::create(&path, 640, 480, &options).unwrap();
+    for seed in 0..72 {
+        let mut noise = noise(seed);
+        let image = RgbImage::from_fn(640, 480, |_, _| {
+            let draw = noise.next().unwrap();
+            Rgb([draw as u8, (draw >> 8) as u8, (draw >> 16) as u8])
+        });
+        writer.write(&image).unwrap();
+    }
+    writer.finish().unwrap();
+    let size = fs::metadata(&path).unwrap().len();
+    assert!(size > 24 << 20, "{size} bytes are too few to prove anything");
+    for megabytes in [12, 16, 20, 24] {
+        let limits = Limits { memory_bytes: megabytes << 20, ..Limits::untrusted() };
+        let reader = VideoReader::options().limits(limits).isolated_by(&strict()).open(&path);
+        let error = reader.map(|reader| reader.warnings().to_vec()).unwrap_err();
+        assert!(
+            matches!(error, VideoError::OutOfMemory { .. } | VideoError::DecoderDied { .. }),
+            "{megabytes} MiB: {error:?}"
+        );
+    }
+}
+
 #[test]
 fn a_program_that_is_no_decoder_is_named() {
     let folder = tempfile::tempdir().unwrap();
