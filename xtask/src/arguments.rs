@@ -18,6 +18,9 @@ Tasks:
   test     Every test of the workspace: unit, integration and documentation;
            installs Chromium first, for the tests of the web page
   check    Formatting, lints, documentation, architecture, licences, spelling
+  sanitize The tests of the crates with unsafe code under AddressSanitizer
+  fuzz     Feed the frame sampler damaged files, guided by coverage
+             cargo xtask fuzz [--seconds N]     five minutes unless told
   peers    Measure us against the tools people use today, in the same run
              cargo xtask peers scan [--input PATH]... [--json FILE]
              cargo xtask peers decode [--input PATH]... [--json FILE]
@@ -28,7 +31,7 @@ Tasks:
            --json   append the comparisons to FILE, one JSON line each
   sample   Make datasets/sample again from public portraits
 
-demo, test, check and peers run setup first: it does nothing when all is there.
+All tasks that build run setup first: it does nothing when all is there.
 
 Examples:
   cargo xtask demo
@@ -49,6 +52,11 @@ pub(crate) enum Task {
     Demo,
     Test,
     Check,
+    Sanitize,
+    Fuzz {
+        /// How long.
+        seconds: u64,
+    },
     Peers(Request),
     Sample,
 }
@@ -68,6 +76,8 @@ pub(crate) fn parse(words: &[String]) -> Result<Task, String> {
         "demo" => Task::Demo,
         "test" => Task::Test,
         "check" => Task::Check,
+        "sanitize" => Task::Sanitize,
+        "fuzz" => return parse_fuzz(rest),
         "sample" => Task::Sample,
         "peers" => return parse_peers(rest).map(Task::Peers),
         other => return Err(format!("there is no task `{other}`")),
@@ -75,6 +85,18 @@ pub(crate) fn parse(words: &[String]) -> Result<Task, String> {
     match rest.first() {
         Some(extra) => Err(format!("`{name}` takes no argument, but got `{extra}`")),
         None => Ok(task),
+    }
+}
+
+fn parse_fuzz(words: &[String]) -> Result<Task, String> {
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => Ok(Task::Fuzz { seconds: 300 }),
+        ["--seconds", seconds] => match seconds.parse() {
+            Ok(seconds) if seconds > 0 => Ok(Task::Fuzz { seconds }),
+            _ => Err(format!("`--seconds` needs a whole number above 0, but got `{seconds}`")),
+        },
+        ["--seconds"] => Err("`--seconds` needs a number".to_owned()),
+        [other, ..] => Err(format!("`fuzz` has no option `{other}`")),
     }
 }
 
@@ -113,6 +135,13 @@ mod tests {
         assert_eq!(parse_line("test"), Ok(Task::Test));
         assert_eq!(parse_line("check"), Ok(Task::Check));
         assert_eq!(parse_line("sample"), Ok(Task::Sample));
+        assert_eq!(parse_line("sanitize"), Ok(Task::Sanitize));
+    }
+
+    #[test]
+    fn fuzz_takes_a_time() {
+        assert_eq!(parse_line("fuzz"), Ok(Task::Fuzz { seconds: 300 }));
+        assert_eq!(parse_line("fuzz --seconds 7"), Ok(Task::Fuzz { seconds: 7 }));
     }
 
     #[test]
@@ -124,7 +153,7 @@ mod tests {
 
     #[test]
     fn every_task_but_help_is_in_the_help_text() {
-        for task in ["setup", "demo", "test", "check", "peers", "sample"] {
+        for task in ["setup", "demo", "test", "check", "sanitize", "fuzz", "peers", "sample"] {
             assert!(HELP.contains(&format!("\n  {task} ")), "{task}");
         }
     }
@@ -155,6 +184,9 @@ mod tests {
         for (line, named) in [
             ("build", "`build`"),
             ("demo --fast", "`--fast`"),
+            ("fuzz --seconds", "`--seconds`"),
+            ("fuzz --seconds soon", "`soon`"),
+            ("fuzz --loud", "`--loud`"),
             ("peers", "scan"),
             ("peers nothing", "`nothing`"),
             ("peers scan --json", "`--json`"),

@@ -18,6 +18,7 @@ mod invariants;
 mod peers;
 mod process;
 mod sample;
+mod sanitizer;
 mod setup;
 mod suite;
 mod workspace;
@@ -65,6 +66,8 @@ fn perform(task: &Task) -> anyhow::Result<()> {
         Task::Demo => demo::run(&workspace),
         Task::Test => suite::run(&workspace),
         Task::Check => check::run(&workspace),
+        Task::Sanitize => sanitizer::test(&workspace),
+        Task::Fuzz { seconds } => sanitizer::fuzz(&workspace, *seconds),
         Task::Peers(request) => peers::run(&workspace, request),
         Task::Sample => sample::run(&workspace),
     }

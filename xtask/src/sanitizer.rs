@@ -1,0 +1,176 @@
+//! `cargo xtask sanitize` and `cargo xtask fuzz`: the crates with unsafe code under AddressSanitizer.
+//!
+//! The pinned toolchain ships the sanitizer's run-time library but offers the flag to nightly compilers only;
+//! `RUSTC_BOOTSTRAP` lifts that, so both run with the compiler that the product is built with. What others built stays
+//! uninstrumented: the standard library and the system's FFmpeg.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::process::{NotReady, cargo, is_installed, output_of, run_step};
+use crate::setup;
+use crate::workspace::Workspace;
+
+/// The only crates that may hold unsafe code.
+const UNSAFE_CRATES: [&str; 2] = ["deeptell-kernels", "deeptell-video"];
+
+/// Tests that a sanitized program cannot pass, each with its reason.
+const LEFT_OUT: [(&str, &str); 2] = [
+    (
+        "the_doors_are_shut",
+        "the sanitizer ends a process that is refused memory, and the test asks what it does then",
+    ),
+    (
+        "the_pixel_limit_holds_while_the_file_is_looked_at",
+        "the sanitizer itself needs more than the 24 MiB that it allows",
+    ),
+];
+
+/// What the fuzzer adds to the sanitizer: coverage to be guided by (cargo-fuzz's flags).
+const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Ccodegen-units=1";
+
+/// The package of the fuzz targets, a workspace of its own.
+const FUZZ: &str = "crates/deeptell-video/fuzz";
+
+/// What the fuzzer starts from.
+const CLIPS: &str = "crates/deeptell-video/goldens/clips";
+
+/// Builds of both; apart, because the flags change every crate.
+const TARGET: &str = "target/sanitize";
+
+/// Runs the tests of the crates with unsafe code under AddressSanitizer.
+///
+/// # Errors
+/// [`NotReady`] where the toolchain cannot; another error when a test fails or the sanitizer finds something.
+pub(crate) fn test(_: &Workspace) -> Result<()> {
+    setup::ensure()?;
+    let mut tests = sanitized("")?;
+    tests.args(["test", "--lib", "--bins", "--tests", "--no-fail-fast"]);
+    tests.args(UNSAFE_CRATES.iter().flat_map(|name| ["--package", name]));
+    tests.args(["--target", &host()?, "--target-dir", TARGET, "--"]);
+    for (test, reason) in LEFT_OUT {
+        eprintln!("left out: {test}, because {reason}");
+        tests.args(["--skip", test]);
+    }
+    run_step("tests under AddressSanitizer", &mut tests)?;
+    println!("\nAddressSanitizer found nothing in {}.", UNSAFE_CRATES.join(" and "));
+    Ok(())
+}
+
+/// Fuzzes the frame sampler for some seconds, from the golden clips and what earlier runs found worth keeping.
+///
+/// # Errors
+/// [`NotReady`] where the toolchain cannot; another error when an input crashes, leaks or hangs.
+pub(crate) fn fuzz(_: &Workspace, seconds: u64) -> Result<()> {
+    setup::ensure()?;
+    if !is_installed("c++") {
+        return Err(NotReady(
+            "the fuzzer's run-time library is C++: install a compiler for it (g++)".to_owned(),
+        )
+        .into());
+    }
+    let host = host()?;
+    let mut build = sanitized(COVERAGE)?;
+    build.args(["build", "--release", "--manifest-path", &format!("{FUZZ}/Cargo.toml"), "--bin", "sample"]);
+    build.args(["--target", &host, "--target-dir", TARGET]);
+    run_step("build", &mut build)?;
+
+    let (corpus, artifacts) = (format!("{FUZZ}/corpus/sample"), format!("{FUZZ}/artifacts/sample/"));
+    for folder in [&corpus, &artifacts] {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {folder}"))?;
+    }
+    let mut fuzzer = Command::new(Path::new(TARGET).join(host).join("release/sample"));
+    fuzzer.args([&corpus, CLIPS]);
+    fuzzer.args(["-max_len=200000", "-rss_limit_mb=2048", "-timeout=30", "-print_final_stats=1"]);
+    fuzzer.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={artifacts}"));
+    run_step("fuzzing", &mut fuzzer)
+        .with_context(|| format!("the input that did it lies in {artifacts}; see {FUZZ}/README.md"))?;
+    println!("\nNo input crashed the sampler in {seconds} s.");
+    Ok(())
+}
+
+/// Cargo, set to build for AddressSanitizer with `flags` besides.
+fn sanitized(flags: &str) -> Result<Command> {
+    let runtime = runtime()?;
+    if !runtime.iter().any(|file| is_address_sanitizer(file)) {
+        let host = host()?;
+        return Err(NotReady(format!(
+            "this Rust toolchain has no AddressSanitizer for {host}: it comes with those for Linux on x86-64 and Arm \
+             (glibc) and for macOS"
+        ))
+        .into());
+    }
+    let mut command = cargo();
+    command.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", format!("-Zsanitizer=address {flags}").trim_end());
+    Ok(command)
+}
+
+/// The triple of this machine. Named to cargo, it keeps the flags from build scripts and procedural macros.
+fn host() -> Result<String> {
+    let version = output_of(rustc().arg("-vV"))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).context("`rustc -vV` names no host")
+}
+
+/// The files of the toolchain's library folder for this machine.
+fn runtime() -> Result<Vec<String>> {
+    let sysroot = output_of(rustc().args(["--print", "sysroot"]))?;
+    let folder = PathBuf::from(sysroot.trim()).join("lib/rustlib").join(host()?).join("lib");
+    let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    Ok(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+}
+
+fn rustc() -> Command {
+    Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+}
+
+/// `librustc-stable_rt.asan.a` on Linux, `librustc-stable_rt.asan.dylib` on macOS.
+fn is_address_sanitizer(file: &str) -> bool {
+    file.starts_with("librustc") && (file.ends_with("_rt.asan.a") || file.ends_with("_rt.asan.dylib"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sanitizer_is_told_from_its_neighbours() {
+        for file in ["librustc-stable_rt.asan.a", "librustc-nightly_rt.asan.dylib"] {
+            assert!(is_address_sanitizer(file), "{file}");
+        }
+        for file in ["librustc-stable_rt.lsan.a", "librustc-stable_rt.hwasan.a", "libstd-0123.rlib", "asan.a"]
+        {
+            assert!(!is_address_sanitizer(file), "{file}");
+        }
+    }
+
+    #[test]
+    fn exactly_the_crates_with_unsafe_code_are_sanitized() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut found: Vec<String> = fs::read_dir(root.join("crates"))
+            .unwrap()
+            .flatten()
+            .filter(|entry| mentions(&entry.path().join("src"), "unsafe {"))
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        found.sort();
+        assert_eq!(found, UNSAFE_CRATES);
+    }
+
+    fn mentions(folder: &Path, word: &str) -> bool {
+        fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
+            let path = entry.path();
+            if path.is_dir() {
+                return mentions(&path, word);
+            }
+            let rust = path.extension().is_some_and(|extension| extension == "rs");
+            rust && fs::read_to_string(path).is_ok_and(|text| text.contains(word))
+        })
+    }
+}
