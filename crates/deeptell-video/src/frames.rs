@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::iter::FusedIterator;
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 
 use crate::decoder::Picture;
 use crate::demuxer::is_shown;
@@ -63,15 +64,15 @@ pub(crate) struct LocalFrames<'a> {
     /// The decoder has gone on without a gap up to the front of the queue.
     is_continuous: bool,
     is_drained: bool,
-    shown: Option<Shown>,
+    shown: Option<Arc<Shown>>,
     /// Frames taken from the decoder so far, in order.
     taken: u64,
     /// Time of the last one of them.
     last_taken: i64,
     /// Ticks by which the decoder's times are late.
     late_by: i64,
-    /// Time of the last frame given out.
-    given: Option<i64>,
+    /// The last frame given out.
+    given: Option<Arc<Shown>>,
 }
 
 /// A frame without its pixels.
@@ -232,7 +233,7 @@ impl<'a> LocalFrames<'a> {
                 let Some(pts) = picture.pts else { return Ok(Err(PlanFailed)) };
                 let index = self.timeline.index_of(pts).filter(|_| pts == wanted);
                 self.inside.retain(|inside| *inside > pts);
-                self.shown = Some(Shown { picture, pts, index });
+                self.shown = Some(Arc::new(Shown { picture, pts, index }));
             }
             if self.shown.as_ref().is_some_and(|shown| shown.pts == wanted) {
                 return Ok(Ok(()));
@@ -391,7 +392,7 @@ impl<'a> LocalFrames<'a> {
                 self.taken += 1;
                 self.last_taken = pts;
                 if !self.moments.keyframes_only || picture.frame.is_key() || self.shown.is_none() {
-                    self.shown = Some(Shown { picture, pts, index });
+                    self.shown = Some(Arc::new(Shown { picture, pts, index }));
                 }
             }
             if self.is_drained {
@@ -418,7 +419,9 @@ impl<'a> LocalFrames<'a> {
 
     /// Hands out the frame on screen, still as it was decoded.
     fn give(&mut self, moment: i64) -> Result<Option<Timing>, VideoError> {
-        let Some(shown) = &self.shown else {
+        // Damage can leave out, in order, a frame that the plan gave: then it stays on screen.
+        let stays = |given: &&Arc<Shown>| self.shown.as_ref().is_some_and(|shown| shown.pts < given.pts);
+        let Some(shown) = self.given.as_ref().filter(stays).or(self.shown.as_ref()).map(Arc::clone) else {
             return Err(VideoError::NoFrames { path: self.reader.guard.path(), packets: self.packets_read });
         };
         let tick_seconds = self.reader.facts.tick_seconds;
@@ -445,21 +448,22 @@ impl<'a> LocalFrames<'a> {
         if u64::from(width) * u64::from(height) > max_pixels {
             return Err(VideoError::TooLarge { path: self.reader.guard.path(), width, height, max_pixels });
         }
-        let repeats_previous = self.given.replace(shown.pts) == Some(shown.pts);
-        Ok(Some(Timing { pts_seconds, index: shown.index, repeats_previous }))
+        let (index, pts) = (shown.index, shown.pts);
+        let repeats_previous = self.given.replace(shown).is_some_and(|given| given.pts == pts);
+        Ok(Some(Timing { pts_seconds, index, repeats_previous }))
     }
 
-    /// Converts the frame on screen.
+    /// Converts the last frame given out.
     fn convert<T>(
         &mut self,
         to: impl FnOnce(&mut ToRgb, &frame::Video) -> Result<T, ff::Error>,
     ) -> Result<T, VideoError> {
         let guard = self.reader.guard.clone();
         let _running = guard.run();
-        let Some(Shown { picture, .. }) = &self.shown else {
+        let Some(given) = &self.given else {
             return Err(VideoError::NoFrames { path: guard.path(), packets: self.packets_read });
         };
-        let picture = &picture.frame;
+        let picture = &given.picture.frame;
         to(&mut self.reader.to_rgb, picture).map_err(|error| {
             self.is_finished = true;
             let (width, height) = (picture.width(), picture.height());
