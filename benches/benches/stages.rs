@@ -1,4 +1,5 @@
-//! What each stage costs on this machine's CPU: decode, detect, classify, train step, whole scan.
+//! What each stage costs on this machine's CPU: decode, detect, classify, pictures for training, train step, whole
+//! scan.
 //!
 //! Inputs are fixed; names say device and size. Tensors on the CPU device are ready when the call returns, and every
 //! bench reads its result, so the clock stops after the work.
@@ -13,9 +14,11 @@ use burn::tensor::{Device, Tensor, TensorData};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use deeptell::{Detector, ScanOptions};
 use deeptell_benches::{crops, sample_clip, scene};
+use deeptell_data::{Label, Sample, Split};
+use deeptell_image::{Landmarks, Point};
 use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, normalize};
 use deeptell_mtcnn::MtcnnConfig;
-use deeptell_train::binary_cross_entropy_with_logits;
+use deeptell_train::{Sampling as Order, TrainConfig, binary_cross_entropy_with_logits, preview};
 use deeptell_video::{Sampling, VideoCodec, VideoReader, VideoWriter, WriterOptions};
 
 const FRAMES: usize = 12;
@@ -84,6 +87,40 @@ fn classify(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Pictures as training takes them, read from JPEG and varied, on all cores: how fast a device can be fed.
+fn pictures(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().unwrap();
+    let face = [(106.0, 93.0), (148.0, 92.0), (127.0, 120.0), (108.0, 138.0), (145.0, 137.0)];
+    let landmarks = Some(Landmarks::from_points(face.map(|(x, y)| Point::new(x, y))));
+    let samples: Vec<Sample> = crops(64)
+        .unwrap()
+        .iter()
+        .enumerate()
+        .map(|(i, crop)| {
+            let path = folder.path().join(format!("{i}.jpg"));
+            crop.save(&path).unwrap();
+            let label = if i % 2 == 0 { Label::Real } else { Label::Fake };
+            let source = format!("s{}", i / 8);
+            Sample { split: Some(Split::Train), landmarks, ..Sample::new(path, label, source) }
+        })
+        .collect();
+    let plain = TrainConfig { sampling: Order::Shuffled, ..TrainConfig::default() };
+    let triples = TrainConfig {
+        sampling: Order::Triples,
+        swap_probability: 0.2,
+        codec_probability: 0.35,
+        ..TrainConfig::default()
+    };
+    let mut group = criterion.benchmark_group("pictures/cpu 224x224");
+    for (name, config, rows) in [("as default", plain, 30), ("triples, a third as H.264", triples, 10)] {
+        let count = || preview(black_box(&config), &samples, rows).unwrap().concat().len();
+        assert_eq!(count(), 30);
+        group.throughput(Throughput::Elements(30));
+        group.bench_function(name, |bencher| bencher.iter(count));
+    }
+    group.finish();
+}
+
 fn train_step(criterion: &mut Criterion) {
     let device = Device::flex().autodiff();
     let mut group = criterion.benchmark_group("train step/cpu f32 224x224");
@@ -130,6 +167,6 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(3));
-    targets = decode, detect, classify, train_step, scan
+    targets = decode, detect, classify, pictures, train_step, scan
 }
 criterion_main!(stages);
