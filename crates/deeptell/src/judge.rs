@@ -99,16 +99,26 @@ impl Criteria {
     /// A track is judged by its score against the thresholds if it was seen often and large
     /// enough, else it is inconclusive. The input's verdict is that of the highest score among
     /// the judgeable tracks: one manipulated person makes a manipulated video. If no track is
-    /// judgeable, the highest score of all is named and the verdict is inconclusive; without
-    /// any face it is [`Verdict::NoFace`].
+    /// judgeable, the highest score of all is named and the verdict is inconclusive; so it is where
+    /// the judgeable tracks look real, and one that is too small or too blurred, yet was seen often
+    /// enough, scores as fake ones do. Without any face it is [`Verdict::NoFace`].
     ///
     /// `observations` must be in order of frames; `sampled_frames` counts all frames that were looked
     /// at, also those without a face.
     pub fn judge(&self, observations: &[Observation], sampled_frames: usize) -> Judgement {
         let tracks = self.judge_tracks(observations, sampled_frames);
-        let decisive = tracks.iter().max_by(|a, b| {
-            a.judgeable.cmp(&b.judgeable).then(a.score.total_cmp(&b.score)).then(b.id.cmp(&a.id))
-        });
+        let by_score = |a: &&Track, b: &&Track| a.score.total_cmp(&b.score).then(b.id.cmp(&a.id));
+        let decisive = tracks.iter().max_by(|a, b| a.judgeable.cmp(&b.judgeable).then(by_score(a, b)));
+        let needed_frames = self.min_frames.min(sampled_frames);
+        // "Likely real" speaks for everybody.
+        let suspect =
+            |track: &&Track| !track.judgeable && track.frames >= needed_frames && track.score >= self.high;
+        let decisive = match decisive {
+            Some(track) if track.verdict == Verdict::LikelyReal => {
+                tracks.iter().filter(suspect).max_by(by_score).or(Some(track))
+            }
+            other => other,
+        };
         let Some(decisive) = decisive else {
             return Judgement {
                 verdict: Verdict::NoFace,
@@ -125,7 +135,7 @@ impl Criteria {
         let ignored = tracks.iter().filter(|track| !track.judgeable && track.id != decisive.id).count();
         if ignored > 0 {
             let text = format!(
-                "{} too brief or too small to be judged.",
+                "{} too brief, too small or too blurred to be judged.",
                 if ignored == 1 {
                     "1 other face was".to_owned()
                 } else {
@@ -388,6 +398,25 @@ mod tests {
         assert_eq!(judged.tracks[1].verdict, Verdict::Inconclusive);
         assert_eq!(judged.tracks[1].reasons[0].code, ReasonCode::FewFrames);
         assert_eq!(judged.reasons.last().unwrap().code, ReasonCode::OthersNotJudged);
+    }
+
+    #[test]
+    fn nothing_is_likely_real_beside_a_blurred_face_that_scores_as_fake() {
+        let mut seen = track(0, 100.0, &[0.1; 5]);
+        seen.extend(track(1, 100.0, &[0.9; 5]).into_iter().map(|o| Observation { blur: 0.9, ..o }));
+        let judged = CRITERIA.judge(&seen, 5);
+        assert_eq!((judged.verdict, judged.decisive_track), (Verdict::Inconclusive, Some(1)));
+        assert_eq!(judged.score, Some(0.9));
+        assert_eq!(judged.reasons[0].code, ReasonCode::BlurredFace);
+        // One in the middle between the thresholds is no reason to doubt the others.
+        for observation in &mut seen[5..] {
+            observation.fake_probability = 0.5;
+        }
+        let judged = CRITERIA.judge(&seen, 5);
+        assert_eq!((judged.verdict, judged.decisive_track), (Verdict::LikelyReal, Some(0)));
+        // And a fake that can be judged is one, whoever else is there.
+        seen.extend(track(2, 100.0, &[0.8; 5]));
+        assert_eq!(CRITERIA.judge(&seen, 5).verdict, Verdict::LikelyFake);
     }
 
     #[test]

@@ -140,7 +140,7 @@ pub enum ReasonCode {
     Agreement,
     /// Which person the verdict rests on, and when they are seen.
     Person,
-    /// Other faces were seen that were too brief or too small to count.
+    /// Other faces were seen that were too brief, too small or too blurred to count.
     OthersNotJudged,
     /// No face in any frame.
     NoFace,
