@@ -80,10 +80,10 @@ fn not_compiled_in(feature: &str) -> anyhow::Error {
 /// Burn reports a missing driver or GPU by panicking at the first use of the device: here it
 /// becomes an error.
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
-fn tried(name: &str, open: impl Fn() -> Device + std::panic::UnwindSafe) -> anyhow::Result<Device> {
+fn tried(name: &str, open: impl FnOnce() -> Device + std::panic::UnwindSafe) -> anyhow::Result<Device> {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
-    let result = std::panic::catch_unwind(|| {
+    let result = std::panic::catch_unwind(move || {
         let device = open();
         let sum = burn::tensor::Tensor::<1>::ones([4], &device).sum().into_scalar::<f32>();
         (device, sum)
