@@ -29,6 +29,9 @@ Tasks:
            --input  a file or a folder to measure on; without it the table in
                     BENCHMARKS.md is made again, on what ships
            --json   append the comparisons to FILE, one JSON line each
+  devices  Type-check the builds for GPUs, without one
+  cuda     Build deeptell for NVIDIA GPUs; fetches LLVM, or takes Debian's where
+           that cannot be reached
   sample   Make datasets/sample again from public portraits
 
 All tasks that build run setup first: it does nothing when all is there.
@@ -53,6 +56,8 @@ pub(crate) enum Task {
     Test,
     Check,
     Sanitize,
+    Devices,
+    Cuda,
     Fuzz {
         /// How long.
         seconds: u64,
@@ -77,6 +82,8 @@ pub(crate) fn parse(words: &[String]) -> Result<Task, String> {
         "test" => Task::Test,
         "check" => Task::Check,
         "sanitize" => Task::Sanitize,
+        "devices" => Task::Devices,
+        "cuda" => Task::Cuda,
         "fuzz" => return parse_fuzz(rest),
         "sample" => Task::Sample,
         "peers" => return parse_peers(rest).map(Task::Peers),
@@ -136,6 +143,8 @@ mod tests {
         assert_eq!(parse_line("check"), Ok(Task::Check));
         assert_eq!(parse_line("sample"), Ok(Task::Sample));
         assert_eq!(parse_line("sanitize"), Ok(Task::Sanitize));
+        assert_eq!(parse_line("devices"), Ok(Task::Devices));
+        assert_eq!(parse_line("cuda"), Ok(Task::Cuda));
     }
 
     #[test]
@@ -153,7 +162,9 @@ mod tests {
 
     #[test]
     fn every_task_but_help_is_in_the_help_text() {
-        for task in ["setup", "demo", "test", "check", "sanitize", "fuzz", "peers", "sample"] {
+        for task in
+            ["setup", "demo", "test", "check", "sanitize", "fuzz", "peers", "devices", "cuda", "sample"]
+        {
             assert!(HELP.contains(&format!("\n  {task} ")), "{task}");
         }
     }

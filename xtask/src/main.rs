@@ -11,6 +11,7 @@
 
 mod arguments;
 mod check;
+mod cuda;
 mod demo;
 mod figures;
 mod freshness;
@@ -66,6 +67,8 @@ fn perform(task: &Task) -> anyhow::Result<()> {
         Task::Demo => demo::run(&workspace),
         Task::Test => suite::run(&workspace),
         Task::Check => check::run(&workspace),
+        Task::Devices => cuda::check(&workspace),
+        Task::Cuda => cuda::build(&workspace),
         Task::Sanitize => sanitizer::test(&workspace),
         Task::Fuzz { seconds } => sanitizer::fuzz(&workspace, *seconds),
         Task::Peers(request) => peers::run(&workspace, request),

@@ -22,11 +22,13 @@ enum Need {
     FfmpegLibraries,
     Libclang,
     Browser,
+    Llvm,
 }
 
 impl Need {
     const BUILD: [Self; 4] = [Self::Compiler, Self::PkgConfig, Self::FfmpegLibraries, Self::Libclang];
     const TESTS: [Self; 1] = [Self::Browser];
+    const CUDA: [Self; 1] = [Self::Llvm];
 
     fn name(self) -> &'static str {
         match self {
@@ -35,6 +37,7 @@ impl Need {
             Self::FfmpegLibraries => "the development files of FFmpeg",
             Self::Libclang => "libclang",
             Self::Browser => "Chromium",
+            Self::Llvm => "LLVM 22",
         }
     }
 
@@ -48,6 +51,7 @@ impl Need {
             Self::Libclang => &["libclang-dev"],
             // Letters to draw come with it only as a recommendation.
             Self::Browser => &["chromium", "fonts-dejavu-core"],
+            Self::Llvm => &["libllvm22", "llvm-22-dev"],
         }
     }
 
@@ -67,6 +71,7 @@ impl Need {
             Self::Libclang if debian => has_debian_libclang(),
             Self::Libclang => libclang_folders().iter().any(|folder| holds_libclang(folder)),
             Self::Browser => browser().is_some(),
+            Self::Llvm => Path::new("/usr/lib/llvm-22/bin/llvm-config").is_file(),
         }
     }
 }
@@ -98,6 +103,19 @@ pub(crate) fn ensure_for_tests() -> Result<()> {
     ensure_all(&[Need::BUILD.as_slice(), &Need::TESTS].concat())
 }
 
+/// Makes sure that Debian's LLVM is there, which a CUDA build can do with; see [`has_apt`].
+///
+/// # Errors
+/// As [`ensure`].
+pub(crate) fn ensure_llvm() -> Result<()> {
+    ensure_all(&Need::CUDA)
+}
+
+/// Whether packages are installed with apt here.
+pub(crate) fn has_apt() -> bool {
+    is_debian(&fs::read_to_string("/etc/os-release").unwrap_or_default())
+}
+
 /// The browser that the tests of the web page drive: the one that `DEEPTELL_BROWSER` names, else an installed one.
 pub(crate) fn browser() -> Option<PathBuf> {
     let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -112,7 +130,7 @@ pub(crate) fn browser() -> Option<PathBuf> {
 }
 
 fn ensure_all(needs: &[Need]) -> Result<()> {
-    let debian = is_debian(&fs::read_to_string("/etc/os-release").unwrap_or_default());
+    let debian = has_apt();
     let missing = missing(needs, debian);
     if missing.is_empty() {
         return Ok(());
@@ -315,7 +333,7 @@ mod tests {
 
     #[test]
     fn every_need_brings_packages() {
-        for need in Need::BUILD.into_iter().chain(Need::TESTS) {
+        for need in Need::BUILD.into_iter().chain(Need::TESTS).chain(Need::CUDA) {
             assert!(!need.debian_packages().is_empty(), "{}", need.name());
         }
     }
