@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use deeptell::ModelInfo;
-use deeptell::html::{Text, frame};
+use deeptell::html::{Text, facts, frame};
 use deeptell_train::EpochRecord;
 
 use super::{Breakdown, Evaluation, Level, Part, Rate, chart};
@@ -473,17 +473,6 @@ fn run(run: &Training<'_>) -> String {
         )),
         audit = Text(&run.audit),
     )
-}
-
-/// A list of facts; those without a value are left out. Values are HTML already.
-fn facts(heading: &str, facts: &[(&str, Option<String>)]) -> String {
-    let mut items = String::new();
-    for (term, value) in facts {
-        if let Some(value) = value {
-            let _ = write!(items, "<dt>{term}</dt><dd>{value}</dd>");
-        }
-    }
-    format!(r#"<section class="card"><h2>{heading}</h2><dl>{items}</dl></section>"#)
 }
 
 fn measured(subject: &Subject<'_>, found: &Evaluation) -> String {

@@ -374,8 +374,9 @@ fn table(report: &Report) -> String {
     )
 }
 
-/// A list of facts; those without a value are left out. Values are HTML already.
-fn facts(heading: &str, facts: &[(&str, Option<String>)]) -> String {
+/// A section with a list of facts, terms and values; those without a value are left out. The heading,
+/// the terms and the values are HTML already: put [`Text`] around what is not.
+pub fn facts(heading: &str, facts: &[(&str, Option<String>)]) -> String {
     let mut items = String::new();
     for (term, value) in facts {
         if let Some(value) = value {
