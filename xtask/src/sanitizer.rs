@@ -26,7 +26,7 @@ const LEFT_OUT: [(&str, &str); 2] = [
     ),
     (
         "the_pixel_limit_holds_while_the_file_is_looked_at",
-        "the sanitizer itself needs more than the 24 MiB that it allows",
+        "the sanitizer itself needs more than the 44 MiB that it allows",
     ),
 ];
 
