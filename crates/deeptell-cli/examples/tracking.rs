@@ -1,4 +1,5 @@
-//! Holds the face tracker against the full cascade on every frame of some clips.
+//! Holds the face tracker, and the search for the largest face alone, against the full cascade on every frame of
+//! some clips.
 //!
 //! ```sh
 //! cargo run --release -p deeptell-cli --example tracking -- CLIP... [--key-interval 5] [--min-face 20]
@@ -10,7 +11,9 @@
 //! - recall: of the faces the cascade finds in frames that the tracker did not search, the share
 //!   that the tracker has with an overlap of at least 0.5; and the mean overlap of those;
 //! - jitter: root mean square of the second difference over three frames in a row, in face
-//!   widths, of the boxes' centres and sides, tracker over cascade, for the same faces.
+//!   widths, of the boxes' centres and sides, tracker over cascade, for the same faces;
+//! - largest: CPU time of the cascade over that of the search for the largest face alone, and the frames in which that
+//!   is, number for number, the cascade's largest face.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -48,6 +51,9 @@ struct Sums {
     searched: usize,
     cascade_ms: f64,
     tracker_ms: f64,
+    largest_ms: f64,
+    /// Frames in which the largest face alone is that of the cascade.
+    agreed: usize,
     faces: usize,
     recalled: usize,
     overlap: f64,
@@ -62,6 +68,8 @@ impl Sums {
         self.searched += other.searched;
         self.cascade_ms += other.cascade_ms;
         self.tracker_ms += other.tracker_ms;
+        self.largest_ms += other.largest_ms;
+        self.agreed += other.agreed;
         self.faces += other.faces;
         self.recalled += other.recalled;
         self.overlap += other.overlap;
@@ -79,7 +87,8 @@ impl Sums {
         let ratios = [0, 1, 2, 3].map(|i| (self.jitter[1][i] / self.jitter[0][i]).sqrt());
         println!(
             "{name}: {} frames, {} searched; {:.2} / {:.2} ms a frame = {:.2}; recall {:.3} of {}, overlap {:.3}; \
-             jitter x {:.2} y {:.2} w {:.2} h {:.2} of the cascade's",
+             jitter x {:.2} y {:.2} w {:.2} h {:.2} of the cascade's; \
+             largest {:.2}, the same in {}",
             self.frames,
             self.searched,
             self.cascade_ms / frames,
@@ -92,6 +101,8 @@ impl Sums {
             ratios[1],
             ratios[2],
             ratios[3],
+            self.cascade_ms / self.largest_ms,
+            self.agreed,
         );
     }
 }
@@ -146,7 +157,12 @@ fn measure(mtcnn: &Mtcnn, frames: &[RgbImage], key_interval: usize) -> Result<Su
     let start = cpu_ms();
     let tracked = frames.iter().map(|frame| tracker.follow(frame)).collect::<Result<Vec<_>, _>>()?;
     let tracker_ms = cpu_ms() - start;
-    let mut sums = Sums { frames: frames.len(), cascade_ms, tracker_ms, ..Sums::default() };
+    let start = cpu_ms();
+    let largest = frames.iter().map(|frame| mtcnn.detect_largest(frame)).collect::<Result<Vec<_>, _>>()?;
+    let largest_ms = cpu_ms() - start;
+    let agreed = largest.iter().zip(&cascade).filter(|(face, faces)| face.as_ref() == faces.first()).count();
+    let mut sums =
+        Sums { frames: frames.len(), cascade_ms, tracker_ms, largest_ms, agreed, ..Sums::default() };
     for (faces, frame) in cascade.iter().zip(&tracked) {
         if frame.look != Look::OutputNetwork {
             sums.searched += 1;

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::candidate::{regressed, suppress};
 use crate::crops::{Batches, Verdict};
+use crate::largest::Wanted;
 use crate::network::{Fused, Networks, ONet, PNet, RNet};
 use crate::resample::shrunk;
 use crate::turn::Turn;
@@ -73,12 +74,12 @@ impl Mtcnn {
         let images = borrowed(images);
         // On a worker of the pool, where the many short parallel loops need no wake-up each.
         let mut faces = Ok(Vec::new());
-        rayon::scope(|_| faces = self.search(&images));
+        rayon::scope(|_| faces = self.search(&images, Wanted::All));
         faces
     }
 
     /// The cascade over `images` in the size and with the turns that the settings ask for.
-    fn search(&self, images: &[&RgbImage]) -> Result<Vec<Vec<Face>>, MtcnnError> {
+    pub(crate) fn search(&self, images: &[&RgbImage], wanted: Wanted) -> Result<Vec<Vec<Face>>, MtcnnError> {
         let shrink = |image: &RgbImage| shrunk(image, self.config.max_side?);
         let small: Vec<Option<RgbImage>> = images.par_iter().map(|image| shrink(image)).collect();
         let seen: Vec<&RgbImage> =
@@ -89,9 +90,9 @@ impl Mtcnn {
             if scale < 1.0 { (pixels * scale).max(PNet::WINDOW as f32) } else { pixels }
         };
         let min_faces: Vec<f32> = seen.iter().zip(images).map(min_face).collect();
-        let mut found = self.cascade(&seen, &min_faces)?;
+        let mut found = self.cascade(&seen, &min_faces, wanted)?;
         if self.config.retry_turned {
-            self.search_turned(&seen, &min_faces, &mut found)?;
+            self.search_turned(&seen, &min_faces, wanted, &mut found)?;
         }
         for ((faces, seen), image) in found.iter_mut().zip(&seen).zip(images) {
             if seen.dimensions() != image.dimensions() {
@@ -106,7 +107,15 @@ impl Mtcnn {
     }
 
     /// The three stages in turn.
-    fn cascade(&self, images: &[&RgbImage], min_faces: &[f32]) -> Result<Vec<Vec<Face>>, MtcnnError> {
+    fn cascade(
+        &self,
+        images: &[&RgbImage],
+        min_faces: &[f32],
+        wanted: Wanted,
+    ) -> Result<Vec<Vec<Face>>, MtcnnError> {
+        if wanted == Wanted::Largest {
+            return images.iter().zip(min_faces).map(|(image, &side)| self.descend(image, side)).collect();
+        }
         let proposed = self.propose_from(images, min_faces)?;
         let refined = self.refine(images, &proposed)?;
         self.conclude(images, &refined)
@@ -118,6 +127,7 @@ impl Mtcnn {
         &self,
         images: &[&RgbImage],
         min_faces: &[f32],
+        wanted: Wanted,
         found: &mut [Vec<Face>],
     ) -> Result<(), MtcnnError> {
         let empty: Vec<usize> = (0..images.len()).filter(|&image| found[image].is_empty()).collect();
@@ -125,7 +135,7 @@ impl Mtcnn {
         for turn in Turn::ALL {
             let turned: Vec<RgbImage> = empty.par_iter().map(|&image| turn.image(images[image])).collect();
             let sizes: Vec<f32> = empty.iter().map(|&image| min_faces[image]).collect();
-            for (&image, faces) in empty.iter().zip(self.cascade(&borrowed(&turned), &sizes)?) {
+            for (&image, faces) in empty.iter().zip(self.cascade(&borrowed(&turned), &sizes, wanted)?) {
                 let (width, height) = images[image].dimensions();
                 let faces: Vec<Face> = faces.iter().map(|face| turn.face_back(face, width, height)).collect();
                 if surest(&faces) > surest(&found[image]) {
@@ -149,27 +159,24 @@ impl Mtcnn {
         images: &[impl Borrow<RgbImage>],
         candidates: &[Vec<Candidate>],
     ) -> Result<Vec<Vec<Candidate>>, MtcnnError> {
-        let images = &borrowed(images);
-        let fused = self.fused.as_ref().map(|fused| &fused.rnet);
-        let verdicts = self.judge(images, candidates, &REFINEMENT, fused, |crops| {
-            let output = self.networks.rnet.forward(crops);
-            Tensor::cat(vec![output.probability, output.regression], 1)
-        })?;
-        let refine = |verdicts: Vec<Verdict<5>>| {
-            let likely: Vec<_> =
-                verdicts.into_iter().filter(|v| v.values[0] > self.config.thresholds[1]).collect();
-            suppress(&likely, self.config.overlaps.refinement, Overlap::Union, |v| {
-                (v.candidate.bbox, v.values[0])
-            })
-            .into_iter()
-            .take(self.config.limits.output)
-            .map(|Verdict { candidate, values: [probability, correction @ ..], .. }| Candidate {
-                bbox: regressed(candidate.bbox, correction, 1.0).to_square(),
-                probability,
-            })
-            .collect()
-        };
-        Ok(verdicts.into_iter().map(refine).collect())
+        let verdicts = self.ask_refinement_network(&borrowed(images), candidates)?;
+        Ok(verdicts.into_iter().map(|verdicts| self.refined(verdicts)).collect())
+    }
+
+    /// What R-Net's verdicts leave of one image's candidates.
+    pub(crate) fn refined(&self, verdicts: Vec<Verdict<5>>) -> Vec<Candidate> {
+        let likely: Vec<_> =
+            verdicts.into_iter().filter(|verdict| verdict.values[0] > self.config.thresholds[1]).collect();
+        suppress(&likely, self.config.overlaps.refinement, Overlap::Union, |verdict| {
+            (verdict.candidate.bbox, verdict.values[0])
+        })
+        .into_iter()
+        .take(self.config.limits.output)
+        .map(|Verdict { candidate, values: [probability, correction @ ..], .. }| Candidate {
+            bbox: regressed(candidate.bbox, correction, 1.0).to_square(),
+            probability,
+        })
+        .collect()
     }
 
     /// The third stage alone: the faces O-Net sees in `candidates`, one list an image, the
@@ -185,22 +192,21 @@ impl Mtcnn {
         images: &[impl Borrow<RgbImage>],
         candidates: &[Vec<Candidate>],
     ) -> Result<Vec<Vec<Face>>, MtcnnError> {
-        let images = &borrowed(images);
-        let conclude = |verdicts: Vec<Verdict<15>>| {
-            let faces: Vec<Face> = verdicts
-                .iter()
-                .filter(|verdict| verdict.values[0] > self.config.thresholds[2])
-                .map(face)
-                .collect();
-            let mut faces = suppress(&faces, self.config.overlaps.output, Overlap::Minimum, |face| {
-                // The pixel in the right and bottom edge counts here, as in facenet-pytorch.
-                let Rect { x1, y1, x2, y2 } = face.bbox;
-                (Rect::new(x1, y1, x2 + 1.0, y2 + 1.0), face.probability)
-            });
-            faces.sort_by(|a, b| b.bbox.area().total_cmp(&a.bbox.area()));
-            faces
-        };
-        Ok(self.ask_output_network(images, candidates)?.into_iter().map(conclude).collect())
+        let verdicts = self.ask_output_network(&borrowed(images), candidates)?;
+        Ok(verdicts.iter().map(|verdicts| self.concluded(verdicts)).collect())
+    }
+
+    /// The faces that O-Net's verdicts leave of one image's candidates, the largest first.
+    pub(crate) fn concluded(&self, verdicts: &[Verdict<15>]) -> Vec<Face> {
+        let likely = verdicts.iter().filter(|verdict| verdict.values[0] > self.config.thresholds[2]);
+        let faces: Vec<Face> = likely.map(face).collect();
+        let mut faces = suppress(&faces, self.config.overlaps.output, Overlap::Minimum, |face| {
+            // The pixel in the right and bottom edge counts here, as in facenet-pytorch.
+            let Rect { x1, y1, x2, y2 } = face.bbox;
+            (Rect::new(x1, y1, x2 + 1.0, y2 + 1.0), face.probability)
+        });
+        faces.sort_by(|a, b| b.bbox.area().total_cmp(&a.bbox.area()));
+        faces
     }
 
     /// O-Net alone, without a threshold or a suppression: what it sees in each of `candidates`,
@@ -220,7 +226,19 @@ impl Mtcnn {
         Ok(faces)
     }
 
-    fn ask_output_network(
+    pub(crate) fn ask_refinement_network(
+        &self,
+        images: &[&RgbImage],
+        candidates: &[Vec<Candidate>],
+    ) -> Result<Vec<Vec<Verdict<5>>>, MtcnnError> {
+        let fused = self.fused.as_ref().map(|fused| &fused.rnet);
+        self.judge(images, candidates, &REFINEMENT, fused, |crops| {
+            let output = self.networks.rnet.forward(crops);
+            Tensor::cat(vec![output.probability, output.regression], 1)
+        })
+    }
+
+    pub(crate) fn ask_output_network(
         &self,
         images: &[&RgbImage],
         candidates: &[Vec<Candidate>],

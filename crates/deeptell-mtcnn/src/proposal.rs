@@ -17,7 +17,7 @@ use crate::{Candidate, Mtcnn, MtcnnError, Window};
 
 /// A cell in which P-Net sees a face.
 #[derive(Debug, Clone, Copy)]
-struct Proposal {
+pub(crate) struct Proposal {
     bbox: Rect,
     probability: f32,
     regression: [f32; 4],
@@ -70,6 +70,16 @@ impl Mtcnn {
             pyramid(image.width(), image.height(), min_face, self.config.scale_factor)
         };
         let pyramids: Vec<Vec<Level>> = images.iter().zip(min_faces).map(levels).collect();
+        let proposals = self.proposals(images, &pyramids)?;
+        Ok(proposals.into_par_iter().map(|levels| self.merge(levels)).collect())
+    }
+
+    /// The cells with a face in each of the levels given for each image.
+    pub(crate) fn proposals(
+        &self,
+        images: &[&RgbImage],
+        pyramids: &[Vec<Level>],
+    ) -> Result<Vec<Vec<Vec<Proposal>>>, MtcnnError> {
         let mut places = Vec::new();
         for (image, levels) in pyramids.iter().enumerate() {
             for (level, &Level { scale, width, height }) in levels.iter().enumerate() {
@@ -90,7 +100,7 @@ impl Mtcnn {
         for (place, mut found) in places.iter().zip(found) {
             proposals[place.image][place.level].append(&mut found);
         }
-        Ok(proposals.into_par_iter().map(|levels| self.merge(levels)).collect())
+        Ok(proposals)
     }
 
     /// P-Net on one tile, on this thread; neither its pixels nor its answers exist as a whole.
@@ -154,7 +164,7 @@ impl Mtcnn {
     }
 
     /// Non-maximum suppression of each level, then of the image; the boxes corrected and squared.
-    fn merge(&self, levels: Vec<Vec<Proposal>>) -> Vec<Candidate> {
+    pub(crate) fn merge(&self, levels: Vec<Vec<Proposal>>) -> Vec<Candidate> {
         let describe = |proposal: &Proposal| (proposal.bbox, proposal.probability);
         let kept: Vec<Proposal> = levels
             .into_iter()

@@ -26,6 +26,7 @@ Examples:
   deeptell faces *.jpg --json - | jq '.[] | {file, faces: .faces | length}'
   deeptell faces crowd.png --min-face 12 --draw marked/
   deeptell faces snapshots/*.jpg --quick
+  deeptell faces portraits/*.jpg --largest
   deeptell faces snapshots/*.jpg --min-face-part 0.1 --max-side 960
   deeptell faces interview.mp4 --every-frame --json tracks.json
 
@@ -33,6 +34,7 @@ JSON: a list with one object a file, the largest face first, all in pixels:
   {\"file\": \"a.jpg\", \"faces\": [{\"box\": [x1, y1, x2, y2], \"score\": 0.99, \"landmarks\": [[x, y], ...]}]}
 Of a video: {\"file\": \"a.mp4\", \"frames\": [{\"seconds\": 0.5, \"faces\": [{\"track\": 0, \"box\": ...}]}]}
 Of a file that failed: {\"file\": \"b.jpg\", \"error\": \"...\"}")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Args {
     /// Pictures and videos.
     #[arg(required = true, value_name = "FILE")]
@@ -51,6 +53,9 @@ pub(crate) struct Args {
     /// pixels: several times as fast, and boxes lie a little otherwise.
     #[arg(long, conflicts_with_all = ["min_face", "min_face_part", "max_side"])]
     quick: bool,
+    /// Look only for the largest face of each picture or frame: the larger it is, the sooner it is found.
+    #[arg(long, conflicts_with = "every_frame")]
+    largest: bool,
     /// Look again at pictures without a face turned by 90, -90 and 180 degrees.
     #[arg(long)]
     turned: bool,
@@ -156,7 +161,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
 
 fn picture(args: &Args, mtcnn: &Mtcnn, file: &Path) -> anyhow::Result<Content> {
     let image = read_picture(file)?;
-    let faces = mtcnn.detect(&image)?;
+    let faces = if args.largest {
+        mtcnn.detect_largest(&image)?.into_iter().collect()
+    } else {
+        mtcnn.detect(&image)?
+    };
     if let Some(folder) = &args.draw {
         let name = format!("{}.png", name_of(file));
         write_drawing(image, &faces, &folder.join(name))?;
@@ -197,13 +206,18 @@ fn video(args: &Args, mtcnn: &Mtcnn, file: &Path) -> anyhow::Result<Content> {
         if frame.repeats_previous {
             continue;
         }
-        let tracked = tracker.follow(&frame.image)?.faces;
-        let faces = tracked.iter().map(|face| FaceFound::new(&face.face, Some(face.track))).collect();
+        let tracked: Vec<(Face, Option<u64>)> = if args.largest {
+            mtcnn.detect_largest(&frame.image)?.map(|face| (face, None)).into_iter().collect()
+        } else {
+            let tracked = tracker.follow(&frame.image)?;
+            tracked.faces.iter().map(|tracked| (tracked.face, Some(tracked.track))).collect()
+        };
         if let Some(folder) = &args.draw {
             let name = format!("{}-{:05}.png", name_of(file), frames.len());
-            let faces: Vec<Face> = tracked.iter().map(|tracked| tracked.face).collect();
+            let faces: Vec<Face> = tracked.iter().map(|(face, _)| *face).collect();
             write_drawing(frame.image, &faces, &folder.join(name))?;
         }
+        let faces = tracked.iter().map(|(face, track)| FaceFound::new(face, *track)).collect();
         frames.push(FrameSeen { seconds: frame.pts_seconds, faces });
     }
     Ok(Content::Frames(frames))

@@ -47,6 +47,9 @@ fn the_faces_of_pictures_are_json_and_drawings() {
     let quick = ["faces", path(&portrait), "--min-face-part", "0.1", "--max-side", "256", "--json", "-"];
     let entries: Value = serde_json::from_str(&succeeds(&quick)).unwrap();
     assert_is_the_face(&entries[0]["faces"][0], 10.0);
+    let largest = ["faces", path(&portrait), "--largest", "--json", "-"];
+    let entries: Value = serde_json::from_str(&succeeds(&largest)).unwrap();
+    assert_is_the_face(&entries[0]["faces"][0], 0.1);
     assert!(succeeds(&["faces", path(&portrait)]).contains("1 face\n  - 181,62 to 268,172  score 1.000"));
 }
 
@@ -64,6 +67,23 @@ fn the_face_of_a_clip_keeps_its_track() {
         assert_eq!(seen.len(), frames);
         assert!(seen.iter().all(|frame| frame["faces"][0]["track"] == 0), "{entries}");
     }
+    // The largest face of each frame is of no track.
+    succeeds(&[
+        "faces",
+        path(&clip),
+        "--frames",
+        "4",
+        "--min-face",
+        "40",
+        "--largest",
+        "--json",
+        path(&json),
+    ]);
+    let entries: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    let seen = entries[0]["frames"].as_array().unwrap();
+    let counts = seen.iter().map(|frame| frame["faces"].as_array().unwrap().len());
+    assert_eq!(counts.collect::<Vec<_>>(), [1; 4]);
+    assert!(seen.iter().all(|frame| frame["faces"][0].get("track").is_none()), "{entries}");
 }
 
 #[test]

@@ -22,8 +22,8 @@ fn affinity(last: &Face, face: &Face) -> Option<f32> {
     (is_close && is_alike).then_some(iou - moved)
 }
 
-/// For each of `faces` the index of the one of `lasts`, the last faces of the tracks, that it
-/// continues. The pair that fits best is linked first; each track and each face is in one pair.
+/// For each of `faces` the index of the one of `lasts`, the faces of the tracks as they were last or should be now,
+/// that it continues. The pair that fits best is linked first; each track and each face is in one pair.
 pub(super) fn link(lasts: &[Face], faces: &[Face]) -> Vec<Option<usize>> {
     let mut pairs = Vec::new();
     for (track, last) in lasts.iter().enumerate() {

@@ -5,7 +5,7 @@ mod link;
 mod scene;
 mod smooth;
 
-use deeptell_image::{Overlap, RgbImage, non_maximum_suppression};
+use deeptell_image::{Overlap, Point, RgbImage, non_maximum_suppression};
 use serde::{Deserialize, Serialize};
 
 pub use config::{Pace, TrackerConfig};
@@ -17,13 +17,17 @@ use crate::{Candidate, Face, Mtcnn, MtcnnError};
 
 /// Overlap, over the smaller box, above which two tracks are on the same face.
 const SAME_FACE: f32 = 0.7;
+/// Weight of the newest step in the mean that says how a face moves.
+const STEP_WEIGHT: f32 = 0.5;
+/// Steps a face that is missed is taken to go on by.
+const MAX_STEPS: usize = 5;
 
 /// Follows faces through the frames of a video, at a fraction of what searching each frame costs.
 ///
 /// The whole cascade searches key frames only: the first, every
 /// [`key_interval`](TrackerConfig::key_interval)-th, the first of another scene, and at once any
-/// frame in which a face is lost. Between them O-Net alone looks where each face was in the frame
-/// before, which corrects the box and finds the landmarks again. Each face has the number of its
+/// frame in which a face is lost. Between them O-Net alone looks where each face will have moved to
+/// since the frame before, which corrects the box and finds the landmarks again. Each face has the number of its
 /// track, which it keeps when it is missed for a while and comes back.
 ///
 /// ```
@@ -75,7 +79,7 @@ pub struct TrackedFace {
 pub enum Look {
     /// The whole frame was searched.
     Cascade(KeyFrame),
-    /// Each face was looked for where it was in the frame before.
+    /// Each face was looked for where it should be, from where it was and how it moved.
     OutputNetwork,
 }
 
@@ -89,7 +93,7 @@ pub enum KeyFrame {
     SceneCut,
     /// It was its turn.
     Interval,
-    /// A face was not found where it was. One that was found in a single frame only was none, and
+    /// A face was not found where it should be. One that was found in a single frame only was none, and
     /// no reason to search.
     Lost,
     /// The frames are too far apart for anything else: faces are linked by overlap and landmarks
@@ -105,6 +109,8 @@ struct Track {
     face: Face,
     smooth: Face,
     smoother: Smoother,
+    /// Pixels that the face moves by from one frame to the next, across and down.
+    motion: (f32, f32),
     /// Frames since the face was last found.
     missed: usize,
     /// Whether it was found in more than one frame.
@@ -113,10 +119,34 @@ struct Track {
 
 impl Track {
     fn new(number: u64, face: Face) -> Self {
-        Self { number, face, smooth: face, smoother: Smoother::new(&face), missed: 0, is_confirmed: false }
+        Self {
+            number,
+            face,
+            smooth: face,
+            smoother: Smoother::new(&face),
+            motion: (0.0, 0.0),
+            missed: 0,
+            is_confirmed: false,
+        }
+    }
+
+    /// The face as it should be in the next frame, if it goes on as it moved.
+    fn expected(&self) -> Face {
+        let steps = (1 + self.missed).min(MAX_STEPS) as f32;
+        let (dx, dy) = (steps * self.motion.0, steps * self.motion.1);
+        Face {
+            bbox: self.face.bbox.translated(dx, dy),
+            landmarks: self.face.landmarks.map(|point| Point::new(point.x + dx, point.y + dy)),
+            ..self.face
+        }
     }
 
     fn found(&mut self, face: Face) {
+        let (from, to) = (self.face.bbox.center(), face.bbox.center());
+        let frames = (1 + self.missed) as f32;
+        let weight = if self.is_confirmed { STEP_WEIGHT } else { 1.0 };
+        self.motion.0 += weight * ((to.x - from.x) / frames - self.motion.0);
+        self.motion.1 += weight * ((to.y - from.y) / frames - self.motion.1);
         if self.missed > 0 {
             // Where it was before says nothing about how it moves now.
             self.smoother = Smoother::new(&face);
@@ -187,7 +217,12 @@ impl Tracker {
         if reason == KeyFrame::SceneCut {
             self.tracks.clear();
         }
-        let lasts: Vec<Face> = self.tracks.iter().map(|track| track.face).collect();
+        // Frames far apart say nothing of how a face moves from one to the next.
+        let expected = match self.config.pace {
+            Pace::Continuous => Track::expected,
+            Pace::Sparse => |track: &Track| track.face,
+        };
+        let lasts: Vec<Face> = self.tracks.iter().map(expected).collect();
         let links = link(&lasts, &faces);
         for (track, number) in self.tracks.iter_mut().zip(0..) {
             match links.iter().position(|link| *link == Some(number)) {
@@ -205,11 +240,11 @@ impl Tracker {
         Ok(())
     }
 
-    /// Looks for each face where it was; searches the frame when one of them is not there.
+    /// Looks for each face where it should be; searches the frame when one of them is not there.
     fn look_again(&mut self, frame: &RgbImage) -> Result<Look, MtcnnError> {
         let followed: Vec<&Track> = self.tracks.iter().filter(|track| track.missed == 0).collect();
         let places = followed.iter().map(|track| Candidate {
-            bbox: track.face.bbox.to_square(),
+            bbox: track.expected().bbox.to_square(),
             probability: track.face.probability,
         });
         let mut found = self.mtcnn.inspect(frame, places.collect())?;

@@ -43,6 +43,23 @@ fn two_faces_that_move_keep_their_tracks_between_searches() {
 }
 
 #[test]
+fn a_face_that_runs_is_looked_for_where_it_is_going() {
+    let mut tracker = tracker(TrackerConfig { scene_cut: 0.9, ..TrackerConfig::default() });
+    let looks = (0..12).map(|number| {
+        // It gains speed, up to its own width a frame: looked for where it was, it would be lost.
+        let x = (0..number).map(|step| (16 * step).min(80)).sum::<u32>();
+        let (image, expected) = collage(1000, 270, &[(x, 20, 1.0)]);
+        let tracked = tracker.follow(&image).unwrap();
+        assert_eq!(tracks(&tracked), [0], "frame {number}");
+        let overlap = tracked.faces[0].unsmoothed.bbox.iou(&expected[0]);
+        assert!(overlap > 0.8, "frame {number}: {overlap}");
+        tracked.look
+    });
+    let searches = looks.filter(|look| matches!(look, Look::Cascade(_))).count();
+    assert_eq!(searches, 3, "the first frame and every fifth");
+}
+
+#[test]
 fn a_face_that_vanishes_is_searched_at_once_and_found_again_as_itself() {
     let mut tracker = tracker(TrackerConfig { scene_cut: 0.9, ..TrackerConfig::default() });
     let (both, one) = ([(20, 20, 1.0), (300, 100, 0.6)], [(20, 20, 1.0)]);

@@ -1,0 +1,99 @@
+//! The largest face of an image, without a search for the others.
+
+use std::collections::HashMap;
+
+use deeptell_image::RgbImage;
+
+use crate::crops::Verdict;
+use crate::network::PNet;
+use crate::pyramid::pyramid;
+use crate::{Candidate, Face, Mtcnn, MtcnnError, Window};
+
+/// A face whose box has so many times the side of the windows still to come is the largest: boxes grow by less on their
+/// way through the cascade.
+const OUT_OF_REACH: f32 = 2.0;
+
+/// What is looked for in an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Every face.
+    All,
+    /// The largest face; smaller ones may be missing.
+    Largest,
+}
+
+/// What a network said of the crops it was shown so far.
+struct Memory<const VALUES: usize>(HashMap<Window, [f32; VALUES]>);
+
+impl<const VALUES: usize> Memory<VALUES> {
+    fn new() -> Self {
+        Self(HashMap::new())
+    }
+
+    /// A verdict on each of `candidates` of one image; the network is asked about new crops only.
+    fn judge(
+        &mut self,
+        image: &RgbImage,
+        candidates: &[Candidate],
+        ask: impl FnOnce(Vec<Candidate>) -> Result<Vec<Vec<Verdict<VALUES>>>, MtcnnError>,
+    ) -> Result<Vec<Verdict<VALUES>>, MtcnnError> {
+        let window = |candidate: &Candidate| candidate.window(image.width(), image.height());
+        let is_new =
+            |candidate: &&Candidate| window(candidate).is_some_and(|window| !self.0.contains_key(&window));
+        let new = candidates.iter().filter(is_new).copied().collect();
+        for Verdict { candidate, values, .. } in ask(new)?.into_iter().flatten() {
+            if let Some(window) = window(&candidate) {
+                self.0.insert(window, values);
+            }
+        }
+        let verdict = |(number, &candidate): (usize, &Candidate)| {
+            Some(Verdict { number, candidate, values: *self.0.get(&window(&candidate)?)? })
+        };
+        Ok(candidates.iter().enumerate().filter_map(verdict).collect())
+    }
+}
+
+impl Mtcnn {
+    /// The largest face in `image`, the first that [`detect`](Self::detect) finds, without a search for smaller ones:
+    /// the larger it is, the sooner it is found.
+    ///
+    /// The pyramid is searched from its coarsest level on. As soon as there is a face so large that the windows of the
+    /// finer levels cannot reach its size, these are left out.
+    ///
+    /// # Errors
+    /// [`MtcnnError::Device`] when the device fails.
+    pub fn detect_largest(&self, image: &RgbImage) -> Result<Option<Face>, MtcnnError> {
+        let mut faces = Ok(Vec::new());
+        rayon::scope(|_| faces = self.search(&[image], Wanted::Largest));
+        Ok(faces?.into_iter().flatten().next())
+    }
+
+    /// The cascade over the levels of the pyramid from the coarsest on, until its largest face is out of reach of those
+    /// still to come.
+    pub(crate) fn descend(&self, image: &RgbImage, min_face: f32) -> Result<Vec<Face>, MtcnnError> {
+        let levels = pyramid(image.width(), image.height(), min_face, self.config.scale_factor);
+        let mut proposals = vec![Vec::new(); levels.len()];
+        let (mut refinements, mut conclusions) = (Memory::new(), Memory::new());
+        let mut faces: Vec<Face> = Vec::new();
+        for number in (0..levels.len()).rev() {
+            // A window of the level, in pixels of the image.
+            let window = (PNet::WINDOW as f64 / levels[number].scale) as f32;
+            let side = |face: &Face| face.bbox.width().min(face.bbox.height());
+            if faces.first().is_some_and(|face| side(face) >= OUT_OF_REACH * window) {
+                break;
+            }
+            let found = self.proposals(&[image], &[vec![levels[number]]])?;
+            proposals[number] = found.into_iter().flatten().flatten().collect();
+            if proposals[number].is_empty() {
+                continue;
+            }
+            // All of them together, as in a search for every face: what is found is the same face, to the last bit.
+            let proposed = self.merge(proposals.clone());
+            let ask = |candidates| self.ask_refinement_network(&[image], &[candidates]);
+            let refined = self.refined(refinements.judge(image, &proposed, ask)?);
+            let ask = |candidates| self.ask_output_network(&[image], &[candidates]);
+            faces = self.concluded(&conclusions.judge(image, &refined, ask)?);
+        }
+        Ok(faces)
+    }
+}
