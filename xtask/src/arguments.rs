@@ -30,6 +30,9 @@ Tasks:
                     BENCHMARKS.md is made again, on what ships
            --json   append the comparisons to FILE, one JSON line each
   devices  Type-check the builds for GPUs, without one
+  wgpu     Build deeptell for GPUs through Vulkan, Metal or DirectX 12 and hold
+           what it computes against the processor; without a GPU on a software
+           driver. Takes a quarter of an hour
   cuda     Build deeptell for NVIDIA GPUs; fetches LLVM, or takes Debian's where
            that cannot be reached
   sample   Make datasets/sample again from public portraits
@@ -57,6 +60,7 @@ pub(crate) enum Task {
     Check,
     Sanitize,
     Devices,
+    Wgpu,
     Cuda,
     Fuzz {
         /// How long.
@@ -83,6 +87,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Task, String> {
         "check" => Task::Check,
         "sanitize" => Task::Sanitize,
         "devices" => Task::Devices,
+        "wgpu" => Task::Wgpu,
         "cuda" => Task::Cuda,
         "fuzz" => return parse_fuzz(rest),
         "sample" => Task::Sample,
@@ -144,6 +149,7 @@ mod tests {
         assert_eq!(parse_line("sample"), Ok(Task::Sample));
         assert_eq!(parse_line("sanitize"), Ok(Task::Sanitize));
         assert_eq!(parse_line("devices"), Ok(Task::Devices));
+        assert_eq!(parse_line("wgpu"), Ok(Task::Wgpu));
         assert_eq!(parse_line("cuda"), Ok(Task::Cuda));
     }
 
@@ -162,9 +168,10 @@ mod tests {
 
     #[test]
     fn every_task_but_help_is_in_the_help_text() {
-        for task in
-            ["setup", "demo", "test", "check", "sanitize", "fuzz", "peers", "devices", "cuda", "sample"]
-        {
+        for task in [
+            "setup", "demo", "test", "check", "sanitize", "fuzz", "peers", "devices", "wgpu", "cuda",
+            "sample",
+        ] {
             assert!(HELP.contains(&format!("\n  {task} ")), "{task}");
         }
     }

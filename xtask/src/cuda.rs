@@ -1,8 +1,8 @@
-//! `cargo xtask cuda`: a build of `deeptell` for NVIDIA GPUs; `cargo xtask devices`: type checks of the GPU builds.
+//! `cargo xtask cuda`: a build of `deeptell` for NVIDIA GPUs.
 //!
 //! Burn's CUDA backend compiles through LLVM. The build script of `tracel-llvm-bundler` fetches one from GitHub; where
 //! that cannot be reached, Debian's LLVM 22 is put where the script looks. It differs by a version from the one the
-//! script would fetch: Burn's CUDA crates were seen to compile with it; the whole program was neither linked nor run.
+//! script would fetch: the program links with it and runs, but was not yet tried on a GPU.
 
 use std::env;
 use std::fs;
@@ -12,34 +12,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::devices::TARGET;
 use crate::process::{NotReady, cargo, output_of, run_step};
 use crate::setup;
 use crate::workspace::Workspace;
-
-/// Builds of their own: GPU features change most of the dependencies.
-const TARGET: &str = "target/devices";
 
 /// Debian's LLVM that stands in.
 const SYSTEM_LLVM: &str = "/usr/lib/llvm-22";
 
 /// The crate whose build script wants an LLVM.
 const BUNDLER: &str = "tracel-llvm-bundler";
-
-/// Type-checks the program with each GPU backend, without LLVM and without a GPU.
-///
-/// # Errors
-/// When one does not check.
-pub(crate) fn check(_: &Workspace) -> Result<()> {
-    setup::ensure()?;
-    for feature in ["cuda", "wgpu"] {
-        let mut check = cargo();
-        check.args(["check", "--package", "deeptell-cli", "--features", feature, "--target-dir", TARGET]);
-        // The build scripts of the CUDA backend do without LLVM where only documentation is made.
-        run_step(&format!("check with {feature}"), check.env("DOCS_RS", "1"))?;
-    }
-    println!("\nThe builds for cuda and wgpu type-check.");
-    Ok(())
-}
 
 /// Builds the program with the feature `cuda`, and puts beside it the LLVM that it loads.
 ///

@@ -13,6 +13,7 @@ mod arguments;
 mod check;
 mod cuda;
 mod demo;
+mod devices;
 mod figures;
 mod freshness;
 mod invariants;
@@ -67,7 +68,8 @@ fn perform(task: &Task) -> anyhow::Result<()> {
         Task::Demo => demo::run(&workspace),
         Task::Test => suite::run(&workspace),
         Task::Check => check::run(&workspace),
-        Task::Devices => cuda::check(&workspace),
+        Task::Devices => devices::check(&workspace),
+        Task::Wgpu => devices::wgpu(&workspace),
         Task::Cuda => cuda::build(&workspace),
         Task::Sanitize => sanitizer::test(&workspace),
         Task::Fuzz { seconds } => sanitizer::fuzz(&workspace, *seconds),

@@ -1,11 +1,15 @@
 //! `--device` and `--precision`: which backend computes, and in what.
 
+use std::panic::UnwindSafe;
+
 use burn::tensor::Device;
 use clap::ValueEnum;
 use deeptell::Precision;
+use serde::Serialize;
 
 /// Where tensors live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum DeviceName {
     /// This machine's processor; always there.
     Cpu,
@@ -16,6 +20,15 @@ pub(crate) enum DeviceName {
 }
 
 impl DeviceName {
+    /// Whether this build has the backend.
+    pub(crate) fn is_compiled_in(self) -> bool {
+        match self {
+            Self::Cpu => true,
+            Self::Wgpu => cfg!(feature = "wgpu"),
+            Self::Cuda => cfg!(feature = "cuda"),
+        }
+    }
+
     /// The device, after a first small computation on it.
     pub(crate) fn open(self) -> anyhow::Result<Device> {
         match self {
@@ -77,32 +90,35 @@ fn not_compiled_in(feature: &str) -> anyhow::Error {
     )
 }
 
-/// Burn reports a missing driver or GPU by panicking at the first use of the device: here it
-/// becomes an error.
+/// The device `open` gives, when it can add.
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
-fn tried(name: &str, open: impl FnOnce() -> Device + std::panic::UnwindSafe) -> anyhow::Result<Device> {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let result = std::panic::catch_unwind(move || {
+fn tried(name: &str, open: impl FnOnce() -> Device + UnwindSafe) -> anyhow::Result<Device> {
+    let result = caught(move || {
         let device = open();
         let sum = burn::tensor::Tensor::<1>::ones([4], &device).sum().into_scalar::<f32>();
         (device, sum)
     });
-    std::panic::set_hook(hook);
     match result {
         Ok((device, 4.0)) => Ok(device),
         Ok((_, sum)) => anyhow::bail!("the {name} device computes 1+1+1+1 = {sum}: its driver is broken"),
-        Err(panic) => {
-            let reason = panic
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-                .unwrap_or_default();
-            anyhow::bail!(
-                "no {name} device can be used here ({reason}): install its driver, or use --device cpu"
-            )
-        }
+        Err(reason) => anyhow::bail!(
+            "no {name} device can be used here: install its driver, or use --device cpu. What was tried ended with: \
+             {reason}"
+        ),
     }
+}
+
+/// What `work` gives, or why it panicked: Burn has no other way to report a missing driver, or a device that fails.
+pub(crate) fn caught<T>(work: impl FnOnce() -> T + UnwindSafe) -> Result<T, String> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let result = std::panic::catch_unwind(work);
+    std::panic::set_hook(hook);
+    result.map_err(|panic| {
+        let reason = panic.downcast_ref::<String>().map(String::as_str);
+        let reason = reason.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+        reason.split_whitespace().collect::<Vec<_>>().join(" ")
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! The `deeptell` command: scan, serve, faces, extract, merge, split, audit, preview, train, calibrate, eval,
-//! compare, export, weights.
+//! compare, export, weights, devices.
 
 #![expect(clippy::print_stderr, reason = "a command speaks to its user")]
 
@@ -67,6 +67,7 @@ enum Command {
     Export(commands::export::Args),
     Faces(commands::faces::Args),
     Weights(commands::weights::Args),
+    Devices(commands::devices::Args),
 }
 
 /// How a command ended, short of an error.
@@ -115,6 +116,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Export(args) => commands::export::run(&args),
         Command::Faces(args) => commands::faces::run(&args),
         Command::Weights(args) => commands::weights::run(&args),
+        Command::Devices(args) => commands::devices::run(&args),
     }
 }
 

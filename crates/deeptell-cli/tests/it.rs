@@ -4,6 +4,8 @@
 
 #[path = "it/audit.rs"]
 mod audit;
+#[path = "it/devices.rs"]
+mod devices;
 #[path = "it/faces.rs"]
 mod faces;
 #[path = "it/shards.rs"]
