@@ -19,7 +19,7 @@ fn affinity(last: &Face, face: &Face) -> Option<f32> {
     let iou = face.bbox.iou(&last.bbox);
     let is_close = iou >= MIN_IOU || moved <= MAX_MOVE;
     let is_alike = (1.0 / MAX_GROWTH..=MAX_GROWTH).contains(&growth);
-    (is_close && is_alike).then_some(iou - moved)
+    (is_close && is_alike).then_some(iou - moved - growth.ln().abs())
 }
 
 /// For each of `faces` the index of the one of `lasts`, the faces of the tracks as they were last or should be now,
@@ -63,6 +63,15 @@ mod tests {
         // The first face overlaps both tracks, but is nearer to the second one.
         assert_eq!(link(&lasts, &[face(50.0, 100.0), face(10.0, 100.0)]), [Some(1), Some(0)]);
         assert_eq!(link(&lasts, &[face(55.0, 100.0)]), [Some(1)]);
+    }
+
+    #[test]
+    fn a_face_of_the_same_size_goes_before_one_that_is_nearer() {
+        // Somebody steps aside, and who stood behind comes into view.
+        let last = face(300.0, 24.0);
+        let faces = [face(304.0, 14.0), face(309.0, 26.0)];
+        assert_eq!(link(&[last], &faces), [None, Some(0)]);
+        assert_eq!(link(&[last], &faces[..1]), [Some(0)]);
     }
 
     #[test]
