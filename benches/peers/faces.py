@@ -9,8 +9,8 @@ and with five people of the sample clips, at three sizes. With pictures these ar
 What is measured:
 - every scene with faces from 20 and from 40 pixels: CPU time (user + system) a frame, one thread on each side;
 - ours with two threads against ours with one: wall time, the best of the rounds, since others may be using the machine;
-- ours beside a program that keeps eight threads busy, in a session of its own and in ours, against ours alone: wall time
-  and CPU time;
+- ours beside a program that keeps eight threads busy, which the scheduler takes for another program or counts with ours,
+  against ours alone: wall time and CPU time;
 - ours on a batch of eight frames against the same frames one by one, and ours on a frame that is shrunk first, with
   the smallest face given as a part of the frame, against ours on the whole frame: CPU time.
 
@@ -253,15 +253,15 @@ while True:
 
 def beside_others(ours, cells, rounds):
     text, file = cells[min(2, len(cells) - 1)]
-    # Linux shares the cores between sessions first (autogroup, where it is on): another program has one of its own, and
-    # threads of the same session each count as much as ours.
-    sessions = {"another session": {"start_new_session": True}, "the same session": {"process_group": 0}}
+    # Linux shares the cores between groups of processes first (autogroup, where it is on), one for each terminal or
+    # service; within a group every thread counts the same.
+    groups = {"another program": {"start_new_session": True}, "our own group": {"process_group": 0}}
     for threads in (1, 2):
 
         def measured(repeat):
             return [ours.measure([file], 20, threads=threads, repeat=repeat) for _ in range(rounds)]
 
-        for session, how in sessions.items():
+        for group, how in groups.items():
             idle = measured(3)
             # A group of processes of its own, to be ended at once.
             others = subprocess.Popen([sys.executable, "-c", SPIN, str(BUSY)], **how)
@@ -269,7 +269,7 @@ def beside_others(ours, cells, rounds):
             busy = measured(9)
             os.killpg(others.pid, signal.SIGKILL)
             others.wait()
-            here = f"{text}, from 20 px, beside {BUSY} busy threads of {session}"
+            here = f"{text}, from 20 px, beside {BUSY} busy threads of {group}"
             for key, unit in (("wall_ms", "ms a frame"), ("cpu_ms", "CPU ms a frame")):
                 times = statistics.median(answer[key] for answer in busy)
                 report(here, threads, times, min(answer[key] for answer in idle), "ours, idle", unit)
