@@ -32,7 +32,7 @@ Tasks:
   devices  Type-check the builds for GPUs, without one
   wgpu     Build deeptell for GPUs through Vulkan, Metal or DirectX 12 and hold
            what it computes against the processor; without a GPU on a software
-           driver. Takes a quarter of an hour
+           driver. Takes half an hour on two cores without one
   cuda     Build deeptell for NVIDIA GPUs; fetches LLVM, or takes Debian's where
            that cannot be reached
   sample   Make datasets/sample again from public portraits

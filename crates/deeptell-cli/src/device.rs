@@ -20,6 +20,15 @@ pub(crate) enum DeviceName {
 }
 
 impl DeviceName {
+    /// As `--device` takes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Wgpu => "wgpu",
+            Self::Cuda => "cuda",
+        }
+    }
+
     /// Whether this build has the backend.
     pub(crate) fn is_compiled_in(self) -> bool {
         match self {

@@ -9,8 +9,9 @@ use crate::network::PNet;
 use crate::pyramid::pyramid;
 use crate::{Candidate, Face, Mtcnn, MtcnnError, Window};
 
-/// A face whose box has so many times the side of the windows still to come is the largest: boxes grow by less on their
-/// way through the cascade.
+/// A face whose box has so many times the side of the windows still to come counts as the largest. Boxes grow on their way
+/// through the cascade, but by less: of 1499 frames of 24 clips none had a larger face further down, nor another box for
+/// this one (`cargo run --release --workspace --example tracking`).
 const OUT_OF_REACH: f32 = 2.0;
 
 /// What is looked for in an image.
@@ -57,8 +58,9 @@ impl Mtcnn {
     /// The largest face in `image`, the first that [`detect`](Self::detect) finds, without a search for smaller ones:
     /// the larger it is, the sooner it is found.
     ///
-    /// The pyramid is searched from its coarsest level on. As soon as there is a face so large that the windows of the
-    /// finer levels cannot reach its size, these are left out.
+    /// The pyramid is searched from its coarsest level on. As soon as there is a face with twice the side of P-Net's
+    /// windows in the next level, the finer levels are left out: boxes are corrected by less than that. It is a bound
+    /// that was measured, not one that the networks must keep.
     ///
     /// # Errors
     /// [`MtcnnError::Device`] when the device fails.

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::device::{DeviceName, caught};
 use crate::output::say;
+use crate::progress::Progress;
 use crate::{Outcome, interrupt, output};
 
 /// Check that devices compute what they should, and how fast.
@@ -163,16 +164,22 @@ fn looked_at(
     speed: Option<(usize, Duration)>,
 ) -> anyhow::Result<Seen> {
     let opened = device.open()?;
+    let progress = Progress::new(device.name(), if speed.is_some() { 4 } else { 3 }, "steps");
     let work = || {
-        let checks = reference.checks(&opened)?;
+        let checks = reference.checks(&opened, &progress)?;
         let speeds = match speed {
-            Some((batch, duration)) => speeds(&opened, reference, batch, duration)?,
+            Some((batch, duration)) => {
+                progress.set(3, "measuring speeds");
+                speeds(&opened, reference, batch, duration)?
+            }
             None => Vec::new(),
         };
         Ok(Seen { checks, speeds })
     };
-    caught(std::panic::AssertUnwindSafe(work))
-        .unwrap_or_else(|reason| Err(anyhow::anyhow!("it failed: {reason}")))
+    let seen = caught(std::panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|reason| Err(anyhow::anyhow!("it failed: {reason}")));
+    progress.finish();
+    seen
 }
 
 impl Reference {
@@ -187,9 +194,12 @@ impl Reference {
         Ok(Self { pictures, portrait, logits, losses, face })
     }
 
-    fn checks(&self, device: &Device) -> anyhow::Result<Vec<Check>> {
+    fn checks(&self, device: &Device, progress: &Progress) -> anyhow::Result<Vec<Check>> {
+        progress.set(0, "scoring");
         let logits = logits(&network(device)?.folded(), &self.pictures, device)?;
+        progress.set(1, "training");
         let losses = losses(device, &self.pictures, |network| network)?;
+        progress.set(2, "finding a face");
         let face = face(&self.portrait, device)?;
         let landmark = |face: Face| {
             let points = face.landmarks.points().into_iter().zip(self.face.landmarks.points());
@@ -338,7 +348,7 @@ fn per_second(batch: usize, duration: Duration, mut work: impl FnMut()) -> f64 {
 }
 
 fn print(entry: &Entry) -> anyhow::Result<()> {
-    let name = entry.device.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+    let name = entry.device.name();
     let (verdict, seen) = match &entry.state {
         State::Agrees(seen) => ("computes what it should", seen),
         State::Differs(seen) => ("computes something else: do not trust its results", seen),
@@ -381,14 +391,16 @@ mod tests {
     fn a_network_with_other_weights_is_found_out() {
         let reference = Reference::new().unwrap();
         let device = Device::flex();
-        let checks = reference.checks(&device).unwrap();
+        let progress = Progress::new("cpu", 3, "steps");
+        let checks = reference.checks(&device, &progress).unwrap();
         assert!(checks.iter().all(Check::holds), "{checks:?}");
         let strange = Reference {
             logits: reference.logits.iter().map(|logit| logit + 0.01).collect(),
             face: Face { bbox: reference.face.bbox.translated(0.5, 0.0), ..reference.face },
             ..reference
         };
-        let broken: Vec<bool> = strange.checks(&device).unwrap().iter().map(Check::holds).collect();
+        let broken: Vec<bool> =
+            strange.checks(&device, &progress).unwrap().iter().map(Check::holds).collect();
         assert_eq!(broken, [false, true, false, true, true]);
     }
 }
