@@ -15,7 +15,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use deeptell::{Detector, ScanOptions};
 use deeptell_benches::{crops, sample_clip, scene};
 use deeptell_data::{Label, Sample, Split};
-use deeptell_image::{Landmarks, Point};
+use deeptell_face::{Landmarks, Point};
 use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, normalize};
 use deeptell_mtcnn::MtcnnConfig;
 use deeptell_train::{Sampling as Order, TrainConfig, binary_cross_entropy_with_logits, preview};

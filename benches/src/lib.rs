@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use deeptell_image::RgbImage;
+use deeptell_face::RgbImage;
 use image::imageops::{self, FilterType};
 
 /// NASA's portrait of the astronaut Eileen Collins (public domain), 512x512 pixels.

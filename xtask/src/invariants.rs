@@ -32,7 +32,7 @@ const BACKENDS: [&str; 11] =
     ["cpu", "cuda", "flex", "metal", "ndarray", "remote", "rocm", "tch", "vulkan", "webgpu", "wgpu"];
 
 /// The crates of plain numbers and pixels.
-const PLAIN_CRATES: [&str; 3] = ["deeptell-data", "deeptell-image", "deeptell-metrics"];
+const PLAIN_CRATES: [&str; 3] = ["deeptell-data", "deeptell-face", "deeptell-metrics"];
 
 /// What one of our manifests declares.
 #[derive(Debug, Default)]
@@ -270,8 +270,8 @@ mod tests {
             ("deeptell", vec![burn(), ("deeptell-video", None, vec![])]),
             ("deeptell-benches", vec![flex()]),
             ("deeptell-cli", vec![flex(), ("deeptell", None, vec![])]),
-            ("deeptell-data", vec![("deeptell-image", None, vec![])]),
-            ("deeptell-image", vec![("image", None, vec![])]),
+            ("deeptell-data", vec![("deeptell-face", None, vec![])]),
+            ("deeptell-face", vec![("image", None, vec![])]),
             ("deeptell-kernels", vec![flex(), ("burn-flex", None, vec![])]),
             ("deeptell-metrics", vec![]),
             ("deeptell-mobilenet", vec![burn(), ("burn", Some("dev"), vec!["flex"])]),
@@ -373,10 +373,10 @@ mod tests {
     #[test]
     fn plain_crates_build_without_burn_even_at_a_distance() {
         assert_eq!(
-            breaches_with("deeptell-image", ("deeptell-mtcnn", None, vec![])),
-            ["3: building deeptell-data builds burn", "3: building deeptell-image builds burn"]
+            breaches_with("deeptell-face", ("deeptell-mtcnn", None, vec![])),
+            ["3: building deeptell-data builds burn", "3: building deeptell-face builds burn"]
         );
-        assert!(breaches_with("deeptell-image", ("deeptell-mtcnn", Some("dev"), vec![])).is_empty());
+        assert!(breaches_with("deeptell-face", ("deeptell-mtcnn", Some("dev"), vec![])).is_empty());
     }
 
     #[test]

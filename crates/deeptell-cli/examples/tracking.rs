@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use clap::Parser;
-use deeptell_image::RgbImage;
+use deeptell_face::RgbImage;
 use deeptell_mtcnn::{Face, Look, Mtcnn, MtcnnConfig, TrackedFrame, Tracker, TrackerConfig};
 use deeptell_video::{Limits, Sampling, VideoReader};
 use rustix::time::{ClockId, clock_gettime};

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use deeptell::{Aggregation, Calibration, Criteria, Measure, Model, ModelCard, View};
 use deeptell_data::Sample;
-use deeptell_image::{FaceCrop, blur_effect};
+use deeptell_face::{FaceCrop, blur_effect};
 use deeptell_metrics::{
     BinaryReport, EvaluationConfig, PlattScaling, ScoreScale, evaluate, operating_point_at_fpr, roc_auc,
 };

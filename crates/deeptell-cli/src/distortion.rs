@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use deeptell_data::{Augmentation, keep_corners};
-use deeptell_image::RgbImage;
+use deeptell_face::RgbImage;
 use deeptell_video::{VideoCodec, VideoError, recompress};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;

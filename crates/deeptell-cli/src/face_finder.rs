@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use clap::ValueEnum;
-use deeptell_image::{Point, RgbImage};
+use deeptell_face::{Point, RgbImage};
 use deeptell_mtcnn::{Face, Mtcnn, MtcnnConfig, MtcnnError, Selection};
 use image::Rgb;
 use serde::{Deserialize, Serialize};
@@ -91,7 +91,7 @@ fn mean_color(image: &RgbImage) -> Rgb<u8> {
 
 #[cfg(test)]
 mod tests {
-    use deeptell_image::FaceCrop;
+    use deeptell_face::FaceCrop;
 
     use super::*;
 

@@ -334,7 +334,7 @@ fn a_scan_in_a_process_of_its_own_says_the_same() {
 fn no_face_is_an_answer_and_never_a_number() {
     let folder = tempfile::tempdir().unwrap();
     let sky = folder.path().join("sky.png");
-    deeptell_image::RgbImage::from_fn(320, 240, |x, y| {
+    deeptell_face::RgbImage::from_fn(320, 240, |x, y| {
         image::Rgb([90, 140 + (x / 8) as u8, 200 - (y / 4) as u8])
     })
     .save(&sky)
@@ -353,7 +353,7 @@ fn what_cannot_be_done_says_what_to_do() {
     for name in ["real", "fake"] {
         fs::create_dir_all(crops.join(name)).unwrap();
     }
-    deeptell_image::RgbImage::new(64, 64).save(crops.join("real/a.png")).unwrap();
+    deeptell_face::RgbImage::new(64, 64).save(crops.join("real/a.png")).unwrap();
     let empty = folder.path().join("empty");
     fs::create_dir(&empty).unwrap();
     let out = folder.path().join("out");

@@ -16,7 +16,7 @@ use std::error::Error;
 use std::time::Instant;
 
 use deeptell_data::{Label, ManifestReader, ManifestWriter, Sample, Split, read_manifest};
-use deeptell_image::{Landmarks, Point, Rect};
+use deeptell_face::{Landmarks, Point, Rect};
 use rustix::time::{ClockId, clock_gettime};
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -1,6 +1,6 @@
 use std::f32::consts::TAU;
 
-use deeptell_image::{Point, Similarity, warp_stretched};
+use deeptell_face::{Point, Similarity, warp_stretched};
 use image::{RgbImage, imageops};
 use rand::Rng;
 use serde::{Deserialize, Serialize};

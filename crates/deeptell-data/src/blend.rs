@@ -1,4 +1,4 @@
-use deeptell_image::{Landmarks, Point, Rect, Similarity, warp};
+use deeptell_face::{Landmarks, Point, Rect, Similarity, warp};
 use image::{GrayImage, Luma, RgbImage, imageops};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ use crate::mask::{Mask, blur_reach};
 ///
 /// ```
 /// use deeptell_data::SelfBlend;
-/// use deeptell_image::{Landmarks, Point, RgbImage};
+/// use deeptell_face::{Landmarks, Point, RgbImage};
 /// use rand::SeedableRng;
 /// use rand_chacha::ChaCha8Rng;
 ///

@@ -7,7 +7,7 @@
 
 use std::f32::consts::TAU;
 
-use deeptell_image::{Landmarks, Point, Similarity};
+use deeptell_face::{Landmarks, Point, Similarity};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 

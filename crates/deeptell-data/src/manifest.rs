@@ -307,7 +307,7 @@ pub fn write_manifest(path: impl AsRef<Path>, samples: &[Sample]) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
-    use deeptell_image::{Landmarks, Point, Rect};
+    use deeptell_face::{Landmarks, Point, Rect};
 
     use super::*;
     use crate::{Label, Split};

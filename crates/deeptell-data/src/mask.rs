@@ -1,4 +1,4 @@
-use deeptell_image::Point;
+use deeptell_face::Point;
 
 /// A soft mask over a rectangle of pixels; 0 leaves the target as it is, 1 is all source.
 #[derive(Debug, Clone, PartialEq)]

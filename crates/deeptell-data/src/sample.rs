@@ -2,7 +2,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use deeptell_image::{Landmarks, Rect};
+use deeptell_face::{Landmarks, Rect};
 use serde::{Deserialize, Serialize};
 
 use crate::{DataError, Extra};

@@ -9,7 +9,7 @@
 use std::error::Error;
 
 use burn::tensor::Device;
-use deeptell_image::{Rect, RgbImage};
+use deeptell_face::{Rect, RgbImage};
 use deeptell_mtcnn::{MinFace, MtcnnConfig};
 use image::Rgb;
 use imageproc::drawing::{draw_filled_circle_mut, draw_hollow_rect_mut};

@@ -22,7 +22,7 @@ use std::io::{BufRead as _, Write as _};
 use std::time::Instant;
 
 use burn::tensor::Device;
-use deeptell_image::RgbImage;
+use deeptell_face::RgbImage;
 use deeptell_mtcnn::{MinFace, Mtcnn, MtcnnConfig, Overlaps};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use rustix::time::{ClockId, clock_gettime};

@@ -1,6 +1,6 @@
 //! Boxes on their way through the cascade.
 
-use deeptell_image::{Overlap, Rect, non_maximum_suppression};
+use deeptell_face::{Overlap, Rect, non_maximum_suppression};
 
 use crate::Window;
 

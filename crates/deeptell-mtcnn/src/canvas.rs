@@ -137,7 +137,7 @@ impl Canvas {
 
 #[cfg(test)]
 mod tests {
-    use deeptell_image::RgbImage;
+    use deeptell_face::RgbImage;
 
     use super::*;
     use crate::network::Networks;

@@ -1,7 +1,7 @@
 //! Crops of candidates put through a network in batches of bounded size.
 
 use burn::tensor::{Tensor, TensorData};
-use deeptell_image::RgbImage;
+use deeptell_face::RgbImage;
 use deeptell_kernels::{ConvStack, RowSource as _};
 use rayon::prelude::*;
 

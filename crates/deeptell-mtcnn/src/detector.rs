@@ -2,7 +2,7 @@ use std::borrow::Borrow;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use deeptell_image::{Landmarks, Overlap, Point, Rect, RgbImage};
+use deeptell_face::{Landmarks, Overlap, Point, Rect, RgbImage};
 use rayon::prelude::*;
 
 use crate::candidate::{regressed, suppress};

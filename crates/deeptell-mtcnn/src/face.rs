@@ -1,4 +1,4 @@
-use deeptell_image::{Landmarks, Point, Rect};
+use deeptell_face::{Landmarks, Point, Rect};
 use serde::{Deserialize, Serialize};
 
 /// A face found in an image.

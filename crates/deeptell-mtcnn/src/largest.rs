@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use deeptell_image::RgbImage;
+use deeptell_face::RgbImage;
 
 use crate::crops::Verdict;
 use crate::network::PNet;

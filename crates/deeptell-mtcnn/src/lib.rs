@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use burn::tensor::Device;
-//! use deeptell_image::RgbImage;
+//! use deeptell_face::RgbImage;
 //! use deeptell_mtcnn::{Mtcnn, Selection};
 //!
 //! let mtcnn = Mtcnn::pretrained(&Device::flex())?;

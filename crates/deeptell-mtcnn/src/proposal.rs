@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 
 use burn::tensor::Tensor;
-use deeptell_image::{Overlap, Rect, RgbImage};
+use deeptell_face::{Overlap, Rect, RgbImage};
 use deeptell_kernels::ConvStack;
 use rayon::prelude::*;
 

@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::ops::{AddAssign, Range};
 
-use deeptell_image::RgbImage;
+use deeptell_face::RgbImage;
 use deeptell_kernels::RowSource;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;

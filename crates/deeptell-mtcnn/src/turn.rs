@@ -1,6 +1,6 @@
 //! Images turned by quarters, and what is found in them turned back.
 
-use deeptell_image::{Point, Rect, RgbImage};
+use deeptell_face::{Point, Rect, RgbImage};
 use image::imageops;
 
 use crate::Face;
@@ -44,7 +44,7 @@ impl Turn {
 
 #[cfg(test)]
 mod tests {
-    use deeptell_image::Landmarks;
+    use deeptell_face::Landmarks;
 
     use super::*;
 

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Scope;
 
 use deeptell_data::{Blend, DataError, Sample};
-use deeptell_image::{FaceCrop, Landmarks, Rect, RgbImage, Similarity};
+use deeptell_face::{FaceCrop, Landmarks, Rect, RgbImage, Similarity};
 use deeptell_video::{VideoCodec, recompress};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -210,7 +210,7 @@ impl<'a> Loader<'a> {
 #[cfg(test)]
 mod tests {
     use deeptell_data::{Augmentation, Label};
-    use deeptell_image::Point;
+    use deeptell_face::Point;
 
     use super::*;
 

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use deeptell_data::{Augmentation, SelfBlend};
-use deeptell_image::FaceCrop;
+use deeptell_face::FaceCrop;
 use deeptell_mobilenet::Precision;
 use serde::{Deserialize, Serialize};
 

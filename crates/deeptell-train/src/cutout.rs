@@ -1,6 +1,6 @@
 //! Covering one part of a face.
 
-use deeptell_image::{Landmarks, Point, RgbImage};
+use deeptell_face::{Landmarks, Point, RgbImage};
 use image::Rgb;
 use rand::{Rng, RngExt as _};
 

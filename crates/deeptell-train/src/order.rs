@@ -172,7 +172,7 @@ pub(crate) fn order(samples: &[&Sample], config: &TrainConfig, epoch: usize, cou
 #[cfg(test)]
 mod tests {
     use deeptell_data::Label;
-    use deeptell_image::{Landmarks, Point};
+    use deeptell_face::{Landmarks, Point};
 
     use super::*;
 

@@ -1,6 +1,6 @@
 use burn::tensor::Device;
 use deeptell_data::Sample;
-use deeptell_image::FaceCrop;
+use deeptell_face::FaceCrop;
 use deeptell_mobilenet::{MobileNetV3Small, normalize};
 
 use crate::TrainError;

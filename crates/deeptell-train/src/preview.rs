@@ -1,5 +1,5 @@
 use deeptell_data::{Sample, Split};
-use deeptell_image::RgbImage;
+use deeptell_face::RgbImage;
 use rayon::prelude::*;
 
 use crate::batch::Loader;

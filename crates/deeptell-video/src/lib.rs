@@ -67,7 +67,7 @@ mod timeline;
 mod wire;
 mod writer;
 
-pub use deeptell_image::RgbImage;
+pub use deeptell_face::RgbImage;
 pub use error::{VideoError, Warning};
 #[cfg(unix)]
 pub use isolation::DecoderProcess;

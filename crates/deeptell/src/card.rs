@@ -1,6 +1,6 @@
 //! What a model file says about itself.
 
-use deeptell_image::FaceCrop;
+use deeptell_face::FaceCrop;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use burn::tensor::Device;
-use deeptell_image::{CropError, RgbImage};
+use deeptell_face::{CropError, RgbImage};
 use deeptell_mtcnn::{Face, Mtcnn, MtcnnConfig};
 #[cfg(unix)]
 use deeptell_video::DecoderProcess;

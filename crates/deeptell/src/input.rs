@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
-use deeptell_image::RgbImage;
+use deeptell_face::RgbImage;
 use deeptell_video::{Frame, VideoInfo};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};

@@ -25,7 +25,7 @@ pub struct Criteria {
     pub min_frames: usize,
     /// A face whose median crop is narrower than this many pixels is not judged.
     pub min_crop_width: f32,
-    /// A face whose median [blur](deeptell_image::blur_effect) is over this is not judged; in
+    /// A face whose median [blur](deeptell_face::blur_effect) is over this is not judged; in
     /// `0..=1`, and 1 judges all, as files that do not say do.
     #[serde(default = "any_blur")]
     pub max_blur: f32,
@@ -287,7 +287,7 @@ fn median(mut values: Vec<f32>) -> Option<f32> {
 
 #[cfg(test)]
 mod tests {
-    use deeptell_image::{Landmarks, Point, Rect};
+    use deeptell_face::{Landmarks, Point, Rect};
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! What somebody looks like from afar: a face and what is around it, in a few coloured cells.
 
-use deeptell_image::{CropError, FaceCrop, Rect, RgbImage};
+use deeptell_face::{CropError, FaceCrop, Rect, RgbImage};
 
 /// Cells along each side.
 const SIDE: usize = 8;

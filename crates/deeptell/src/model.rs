@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use deeptell_image::{FaceCrop, RgbImage};
+use deeptell_face::{FaceCrop, RgbImage};
 use deeptell_mobilenet::{
     IMAGENET_MEAN, IMAGENET_STD, MobileNetV3Small, MobileNetV3SmallConfig, OnnxOptions, Precision,
     StoredPrecision, Weights, normalize,
@@ -233,7 +233,7 @@ impl Model {
     /// The logit for every crop, in their order: higher is more fake. It is the mean over the card's
     /// [`views`](ModelCard::views); all crops go through the network as one batch a view.
     ///
-    /// Crops must be cut as the card's [`FaceCrop`](deeptell_image::FaceCrop) says.
+    /// Crops must be cut as the card's [`FaceCrop`](deeptell_face::FaceCrop) says.
     ///
     /// # Errors
     /// [`Error::Device`] when the crops differ in size or the device fails, [`Error::Model`] when

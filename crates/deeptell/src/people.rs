@@ -110,7 +110,7 @@ fn cosine(one: &[f32], other: &[f32]) -> f32 {
 ///
 /// ```
 /// use deeptell::{Appearance, Look, merge};
-/// use deeptell_image::{Rect, RgbImage};
+/// use deeptell_face::{Rect, RgbImage};
 ///
 /// let shot = |shirt: [u8; 3]| {
 ///     RgbImage::from_fn(96, 96, |_, y| image::Rgb(if y < 48 { [200, 170, 150] } else { shirt }))

@@ -1,6 +1,6 @@
 //! Small JPEG pictures of what was judged, for the HTML page.
 
-use deeptell_image::RgbImage;
+use deeptell_face::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use deeptell_image::{Landmarks, Rect};
+use deeptell_face::{Landmarks, Rect};
 use deeptell_mobilenet::Precision;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -221,7 +221,7 @@ pub struct Observation {
     pub landmarks: Landmarks,
     /// Side of the square that was cut out, in pixels of the frame: how much detail there was.
     pub crop_width: f32,
-    /// How blurred the cut-out is, from 0, sharp, to 1 ([`deeptell_image::blur_effect`]); a face that
+    /// How blurred the cut-out is, from 0, sharp, to 1 ([`deeptell_face::blur_effect`]); a face that
     /// had to be enlarged is blurred too.
     #[serde(default = "unknown_blur")]
     pub blur: f32,

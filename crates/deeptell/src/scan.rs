@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use deeptell_image::{RgbImage, blur_effect};
+use deeptell_face::{RgbImage, blur_effect};
 use deeptell_mtcnn::{Face, Mtcnn};
 
 use crate::detector::faces_in;

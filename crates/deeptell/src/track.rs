@@ -1,6 +1,6 @@
 //! Linking the faces of sampled frames into tracks, by where they are.
 
-use deeptell_image::{Landmarks, Rect};
+use deeptell_face::{Landmarks, Rect};
 
 use crate::Look;
 
@@ -70,9 +70,9 @@ impl Sighting {
 ///
 /// ```
 /// use deeptell::{Look, Sighting, link};
-/// use deeptell_image::{Landmarks, Point, Rect, RgbImage};
+/// use deeptell_face::{Landmarks, Point, Rect, RgbImage};
 ///
-/// # fn main() -> Result<(), deeptell_image::CropError> {
+/// # fn main() -> Result<(), deeptell_face::CropError> {
 /// let frame = RgbImage::new(640, 360);
 /// let at = |number, x: f32| {
 ///     let bbox = Rect::new(x, 0.0, x + 100.0, 120.0);
@@ -130,7 +130,7 @@ impl Linker {
 
 #[cfg(test)]
 mod tests {
-    use deeptell_image::Point;
+    use deeptell_face::Point;
 
     use super::*;
 

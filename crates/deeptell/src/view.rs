@@ -1,6 +1,6 @@
 //! Several looks at one crop.
 
-use deeptell_image::RgbImage;
+use deeptell_face::RgbImage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -102,7 +102,7 @@ impl Axis {
 
 #[cfg(test)]
 mod tests {
-    use deeptell_image::{Point, Similarity, warp};
+    use deeptell_face::{Point, Similarity, warp};
     use image::Rgb;
 
     use super::*;

@@ -2,7 +2,7 @@
 
 use std::f32::consts::TAU;
 
-use deeptell_image::{Point, RgbImage, Similarity, warp};
+use deeptell_face::{Point, RgbImage, Similarity, warp};
 use rand::{Rng as _, RngExt as _};
 use rand_chacha::ChaCha8Rng;
 

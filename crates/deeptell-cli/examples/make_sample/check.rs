@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::ensure;
-use deeptell_image::RgbImage;
+use deeptell_face::RgbImage;
 use deeptell_mtcnn::Mtcnn;
 use deeptell_video::{Sampling, VideoReader};
 

@@ -23,7 +23,7 @@ use anyhow::{Context as _, ensure};
 use burn::tensor::Device;
 use clap::Parser;
 use deeptell_data::{Blend, Label, Sample, SelfBlend, read_manifest, write_manifest};
-use deeptell_image::RgbImage;
+use deeptell_face::RgbImage;
 use deeptell_mtcnn::MtcnnConfig;
 use deeptell_video::{VideoCodec, VideoWriter, WriterOptions};
 use rand::SeedableRng as _;

@@ -1,7 +1,7 @@
 //! From a still to a scene that a camera can move over.
 
 use anyhow::Context as _;
-use deeptell_image::{Landmarks, Point, RgbImage, Similarity, warp};
+use deeptell_face::{Landmarks, Point, RgbImage, Similarity, warp};
 use deeptell_mtcnn::{Face, Mtcnn, Selection};
 use image::Rgb;
 use image::imageops::{FilterType, fast_blur, resize};

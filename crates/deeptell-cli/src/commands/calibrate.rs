@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use deeptell::{Model, ModelCard};
 use deeptell_data::{Sample, Split, read_dataset};
-use deeptell_image::FaceCrop;
+use deeptell_face::FaceCrop;
 use deeptell_metrics::BinaryReport;
 use serde::Serialize;
 

@@ -6,7 +6,7 @@ use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use clap::ValueEnum as _;
 use deeptell::Precision;
-use deeptell_image::RgbImage;
+use deeptell_face::RgbImage;
 use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, Weights, normalize};
 use deeptell_models::DEEPTELL_MNV3S;
 use deeptell_mtcnn::{Face, Mtcnn};

@@ -11,7 +11,7 @@ use deeptell_data::{
     DataError, ManifestWriter, Media, Sample, read_dataset, read_manifest, read_picture, sha256_of_bytes,
     sha256_of_file, write_manifest,
 };
-use deeptell_image::{FaceCrop, RgbImage};
+use deeptell_face::{FaceCrop, RgbImage};
 use deeptell_mtcnn::Face;
 use deeptell_video::{Limits, Sampling, VideoOptions, VideoReader};
 use rayon::prelude::*;

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use deeptell_data::Media;
-use deeptell_image::{Point, Rect, RgbImage};
+use deeptell_face::{Point, Rect, RgbImage};
 use deeptell_mtcnn::{Face, MinFace, Mtcnn, MtcnnConfig, Pace, Tracker, TrackerConfig};
 use deeptell_video::{Limits, Sampling, VideoReader};
 use image::metadata::Orientation;
@@ -292,7 +292,7 @@ fn count(faces: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use deeptell_image::Landmarks;
+    use deeptell_face::Landmarks;
 
     use super::*;
 

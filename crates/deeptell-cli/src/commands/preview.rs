@@ -2,7 +2,7 @@ use std::io::Cursor;
 use std::path::PathBuf;
 
 use deeptell_data::{audit, read_dataset};
-use deeptell_image::RgbImage;
+use deeptell_face::RgbImage;
 use deeptell_train::{TrainConfig, preview};
 use image::{ImageFormat, Rgb, imageops};
 

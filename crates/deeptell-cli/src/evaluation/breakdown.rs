@@ -161,7 +161,7 @@ fn lower_bound(name: &str) -> u32 {
 #[cfg(test)]
 mod tests {
     use deeptell_data::Label;
-    use deeptell_image::Rect;
+    use deeptell_face::Rect;
 
     use super::*;
     use crate::evaluation::tests::{CRITERIA, quick};

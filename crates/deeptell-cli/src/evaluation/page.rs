@@ -589,7 +589,7 @@ mod tests {
 
     use deeptell::{Calibration, Measure, ModelCard, View};
     use deeptell_data::{Label, Sample};
-    use deeptell_image::FaceCrop;
+    use deeptell_face::FaceCrop;
 
     use super::*;
     use crate::evaluation::evaluated;

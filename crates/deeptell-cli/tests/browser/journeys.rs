@@ -245,7 +245,7 @@ fn faults_come_in_plain_words(browser: &Path) {
     // As a download that broke off leaves it: the index at its end is missing.
     damaged.truncate(damaged.len() / 2);
     let sky = folder.path().join("sky.png");
-    deeptell_image::RgbImage::from_fn(320, 240, |x, y| {
+    deeptell_face::RgbImage::from_fn(320, 240, |x, y| {
         image::Rgb([90, 140 + (x / 8) as u8, 200 - (y / 4) as u8])
     })
     .save(&sky)

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use deeptell_data::{Label, Sample, Split, write_manifest};
-use deeptell_image::RgbImage;
+use deeptell_face::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 
 use super::{json, path, succeeds};

@@ -127,7 +127,7 @@ fn what_has_no_verdict_says_why() {
         );
         assert!(!failed.to_string().contains('/'), "no path: {failed}");
     }
-    let sky = deeptell_image::RgbImage::from_fn(320, 240, |x, y| {
+    let sky = deeptell_face::RgbImage::from_fn(320, 240, |x, y| {
         image::Rgb([90, 140 + (x / 8) as u8, 200 - (y / 4) as u8])
     });
     let mut png = std::io::Cursor::new(Vec::new());

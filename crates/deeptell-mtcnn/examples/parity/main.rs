@@ -24,7 +24,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use burn::tensor::Device;
-use deeptell_image::{Rect, RgbImage};
+use deeptell_face::{Rect, RgbImage};
 use deeptell_mtcnn::{Face, MinFace, Mtcnn, MtcnnConfig};
 use report::Report;
 use serde_json::Value;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::error::Error;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use deeptell_image::{Rect, RgbImage};
+use deeptell_face::{Rect, RgbImage};
 use deeptell_mtcnn::{Candidate, Face, Mtcnn, Window, pyramid, resample};
 
 use crate::archive::Array;

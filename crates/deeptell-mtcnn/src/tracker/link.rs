@@ -45,7 +45,7 @@ pub(super) fn link(lasts: &[Face], faces: &[Face]) -> Vec<Option<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use deeptell_image::{Landmarks, Point, Rect};
+    use deeptell_face::{Landmarks, Point, Rect};
 
     use super::*;
 

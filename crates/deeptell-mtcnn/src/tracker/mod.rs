@@ -5,7 +5,7 @@ mod link;
 mod scene;
 mod smooth;
 
-use deeptell_image::{Overlap, Point, RgbImage, non_maximum_suppression};
+use deeptell_face::{Overlap, Point, RgbImage, non_maximum_suppression};
 use serde::{Deserialize, Serialize};
 
 pub use config::{Pace, TrackerConfig};
@@ -32,7 +32,7 @@ const MAX_STEPS: usize = 5;
 ///
 /// ```
 /// use burn::tensor::Device;
-/// use deeptell_image::RgbImage;
+/// use deeptell_face::RgbImage;
 /// use deeptell_mtcnn::{Look, KeyFrame, Mtcnn, Tracker, TrackerConfig};
 ///
 /// let mtcnn = Mtcnn::pretrained(&Device::flex())?;

@@ -1,6 +1,6 @@
 //! Telling the first frame of another scene.
 
-use deeptell_image::RgbImage;
+use deeptell_face::RgbImage;
 
 /// Points of brightness a frame is compared by, across and down.
 const COLUMNS: u32 = 32;

@@ -1,6 +1,6 @@
 //! Boxes and landmarks without the trembling of a detector.
 
-use deeptell_image::{Landmarks, Point, Rect};
+use deeptell_face::{Landmarks, Point, Rect};
 
 use crate::Face;
 

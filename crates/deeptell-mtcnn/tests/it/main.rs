@@ -10,7 +10,7 @@ mod tracker;
 use std::sync::LazyLock;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use deeptell_image::{Landmarks, Rect, RgbImage};
+use deeptell_face::{Landmarks, Rect, RgbImage};
 use deeptell_mtcnn::{
     Candidate, CandidateLimits, Face, Mtcnn, MtcnnConfig, MtcnnError, Window, pyramid, resample,
 };

@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 use burn::tensor::Device;
 use deeptell::{Aggregation, Calibration, Criteria, Detector, Model, ModelCard, ScanOptions, View};
-use deeptell_image::{FaceCrop, Point, RgbImage, Similarity, warp};
+use deeptell_face::{FaceCrop, Point, RgbImage, Similarity, warp};
 use deeptell_mobilenet::{MobileNetV3SmallConfig, StoredPrecision};
 use deeptell_video::{VideoCodec, VideoWriter, WriterOptions};
 use tempfile::TempDir;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use deeptell::{Detector, ReasonCode, Report, ScanOptions, html};
-use deeptell_image::RgbImage;
+use deeptell_face::RgbImage;
 use deeptell_video::{Sampling, VideoReader};
 use image::imageops;
 use tempfile::TempDir;

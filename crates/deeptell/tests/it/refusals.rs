@@ -2,7 +2,7 @@ use burn::tensor::Device;
 use deeptell::{
     Calibration, Detector, Error, InputError, InputFrame, Manifest, Model, ModelError, ScanOptions,
 };
-use deeptell_image::RgbImage;
+use deeptell_face::RgbImage;
 use deeptell_mobilenet::{MobileNetV3SmallConfig, StoredPrecision, Weights};
 use tempfile::TempDir;
 

@@ -146,7 +146,7 @@ fn a_short_video_is_not_looked_at_twice() {
 #[test]
 fn large_pictures_are_scaled_down_and_crowds_are_cut_short() {
     let portrait = portrait();
-    let mut pair = deeptell_image::RgbImage::new(1024, 512);
+    let mut pair = deeptell_face::RgbImage::new(1024, 512);
     image::imageops::overlay(&mut pair, &portrait, 0, 0);
     image::imageops::overlay(&mut pair, &portrait, 512, 0);
     let both = DETECTOR.scan_rgb("pair", &pair, &options()).unwrap();

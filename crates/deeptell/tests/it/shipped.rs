@@ -1,6 +1,6 @@
 use burn::tensor::Device;
 use deeptell::{Detector, Manifest, ReasonCode, Report, Verdict};
-use deeptell_image::RgbImage;
+use deeptell_face::RgbImage;
 use deeptell_video::WriterOptions;
 use tempfile::TempDir;
 

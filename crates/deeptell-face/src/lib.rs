@@ -9,13 +9,13 @@
 //! `j` covers `[i, i + 1) x [j, j + 1)`, so its centre is at `(i + 0.5, j + 0.5)`.
 //!
 //! ```
-//! use deeptell_image::{FaceCrop, Rect, RgbImage};
+//! use deeptell_face::{FaceCrop, Rect, RgbImage};
 //!
 //! let frame = RgbImage::from_pixel(640, 360, image::Rgb([90, 120, 150]));
 //! let face = Rect::new(300.0, 80.0, 380.0, 190.0);
 //! let crop = FaceCrop::default().cut(&frame, face, None)?;
 //! assert_eq!(crop.dimensions(), (224, 224));
-//! # Ok::<(), deeptell_image::CropError>(())
+//! # Ok::<(), deeptell_face::CropError>(())
 //! ```
 
 mod blur;
