@@ -3,12 +3,9 @@
 
 #![expect(clippy::print_stderr, reason = "a command speaks to its user")]
 
-mod calibration;
 mod commands;
 mod detector;
 mod device;
-mod distortion;
-mod evaluation;
 mod face_finder;
 mod interrupt;
 mod isolation;
@@ -16,6 +13,7 @@ mod output;
 mod progress;
 mod provenance;
 mod views;
+mod which_split;
 
 use std::process::ExitCode;
 

@@ -4,7 +4,10 @@ use std::io::IsTerminal as _;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use deeptell_eval::{EvalError, Watch};
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::interrupt;
 
 /// Seconds between two lines where there is no terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(15);
@@ -87,5 +90,42 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// Shows the tasks of an evaluation one after the other, and stops them when the user asks.
+#[derive(Default)]
+pub(crate) struct Tasks {
+    task: Option<Progress>,
+}
+
+impl Watch for Tasks {
+    fn begin(&mut self, task: &str, total: usize, unit: &'static str) {
+        self.task = Some(Progress::new(task, total, unit));
+    }
+
+    fn advance(&mut self, steps: usize) {
+        if let Some(task) = &self.task {
+            task.add(steps, "");
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.finish();
+        }
+    }
+
+    fn wants_stop(&self) -> bool {
+        interrupt::requested()
+    }
+}
+
+/// `None` for work that the user stopped.
+pub(crate) fn unless_stopped<T>(result: Result<T, EvalError>) -> Result<Option<T>, EvalError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(EvalError::Stopped) => Ok(None),
+        Err(error) => Err(error),
     }
 }

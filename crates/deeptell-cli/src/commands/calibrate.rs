@@ -2,12 +2,13 @@ use std::path::PathBuf;
 
 use deeptell::{Model, ModelCard};
 use deeptell_data::{Sample, Split, read_dataset};
+use deeptell_eval::{Calibrated, calibrate};
 use deeptell_face::FaceCrop;
 use deeptell_metrics::BinaryReport;
 use serde::Serialize;
 
-use crate::calibration::{Calibrated, calibrated};
 use crate::device::DeviceName;
+use crate::progress::{Tasks, unless_stopped};
 use crate::views::Views;
 use crate::{Outcome, output};
 
@@ -75,7 +76,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         crop: FaceCrop { scale: args.scale.unwrap_or(known.crop.scale), ..known.crop },
         ..known
     })?;
-    let Some(Calibrated { card, figures, .. }) = calibrated(&model, &validation)? else {
+    let calibrated = unless_stopped(calibrate(&model, &validation, &mut Tasks::default()))?;
+    let Some(Calibrated { card, figures, .. }) = calibrated else {
         return Ok(Outcome::Interrupted);
     };
     let model_sha256 = Model::write_again(args.model.as_deref(), &card, &args.out)?;

@@ -1,24 +1,21 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::Context as _;
 use burn::tensor::Device;
-use clap::ValueEnum;
+use clap::ValueEnum as _;
 use deeptell::{Model, ModelCard, Precision};
-use deeptell_data::{Label, Layout, Sample, Split, read_dataset, read_layout, read_picture};
+use deeptell_data::{Layout, Sample, read_dataset, read_layout, read_picture};
+use deeptell_eval::{Distortion, Evaluation, NO_TEST, Subject, evaluate, page, per_crop, write_scores};
 use deeptell_metrics::EvaluationConfig;
-use image::RgbImage;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::device::{DeviceName, PrecisionName};
-use crate::distortion::Distortion;
-use crate::evaluation::page::{NO_TEST, Subject, page};
-use crate::evaluation::{Evaluation, evaluated};
 use crate::face_finder::{FaceFinder, Which};
-use crate::progress::Progress;
+use crate::progress::{Progress, Tasks, unless_stopped};
 use crate::views::Views;
-use crate::{Outcome, interrupt, output};
+use crate::which_split::WhichSplit;
+use crate::{Outcome, output};
 
 /// With `--detect`: pixels of the picture, and MTCNN's probability. A crop has one face, so lower
 /// than for a scan, which must not judge what is none.
@@ -84,26 +81,6 @@ pub(crate) struct Args {
     json: PathBuf,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum WhichSplit {
-    Train,
-    Validation,
-    Test,
-    /// Every sample, also those without a split.
-    All,
-}
-
-impl WhichSplit {
-    pub(crate) fn takes(self, split: Option<Split>) -> bool {
-        match self {
-            Self::Train => split == Some(Split::Train),
-            Self::Validation => split == Some(Split::Validation),
-            Self::Test => split == Some(Split::Test),
-            Self::All => true,
-        }
-    }
-}
-
 /// What `eval` prints.
 #[derive(Serialize)]
 struct Document {
@@ -156,14 +133,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let faces_not_found = if args.detect { Some(detect(&mut samples, &device)?) } else { None };
     let samples: Vec<&Sample> = samples.iter().collect();
 
-    let probabilities = per_crop("scoring", &model, &samples, |crops| {
+    let probabilities = per_crop("scoring", &model, &samples, &mut Tasks::default(), |crops| {
         let Some(distortion) = args.distort else { return Ok(model.probabilities(crops)?) };
         let crops: Result<Vec<_>, _> = crops.par_iter().map(|crop| distortion.apply(crop)).collect();
         Ok(model.probabilities(&crops?)?)
-    })?;
-    let Some(probabilities) = probabilities else { return Ok(Outcome::Interrupted) };
+    });
+    let Some(probabilities) = unless_stopped(probabilities)? else { return Ok(Outcome::Interrupted) };
     if let Some(path) = &args.scores {
-        write_scores(path, &samples, &probabilities)?;
+        output::write_file(path, &write_scores(&samples, &probabilities)?)?;
     }
     let config = EvaluationConfig { resamples: args.resamples, ..EvaluationConfig::default() };
     let split = args.manifest.as_ref().and_then(|_| args.split.to_possible_value());
@@ -176,7 +153,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         split: split.map(|split| split.get_name().to_owned()),
         distortion: args.distort.map(|distortion| distortion.to_string()),
         faces_not_found,
-        evaluation: evaluated(&samples, &probabilities, &model.card().criteria, &config)?,
+        evaluation: evaluate(&samples, &probabilities, &model.card().criteria, &config)?,
     };
     if let Some(path) = &args.html {
         let is_test = args.manifest.is_none() || args.split == WhichSplit::Test;
@@ -211,49 +188,4 @@ fn detect(samples: &mut [Sample], device: &Device) -> anyhow::Result<usize> {
     })?;
     progress.finish();
     Ok(missing.into_inner())
-}
-
-/// What `judge` says of each crop, cut as the model asks; `None` when interrupted.
-pub(crate) fn per_crop<T>(
-    task: &'static str,
-    model: &Model,
-    samples: &[&Sample],
-    judge: impl Fn(&[RgbImage]) -> anyhow::Result<Vec<T>>,
-) -> anyhow::Result<Option<Vec<T>>> {
-    let progress = Progress::new(task, samples.len(), "crops");
-    let mut values = Vec::with_capacity(samples.len());
-    for batch in samples.chunks(32) {
-        let crops = batch
-            .par_iter()
-            .map(|sample| deeptell_train::load_crop(sample, &model.card().crop))
-            .collect::<Result<Vec<_>, _>>()?;
-        values.extend(judge(&crops)?);
-        progress.add(batch.len(), "");
-        if interrupt::requested() {
-            return Ok(None);
-        }
-    }
-    progress.finish();
-    Ok(Some(values))
-}
-
-pub(crate) fn labels(samples: &[&Sample]) -> Vec<bool> {
-    samples.iter().map(|s| s.label == Label::Fake).collect()
-}
-
-/// A table of every crop's probability, as `compare` reads it.
-pub(crate) fn write_scores(path: &Path, samples: &[&Sample], probabilities: &[f64]) -> anyhow::Result<()> {
-    let mut table = csv::Writer::from_writer(Vec::new());
-    table.write_record(["path", "label", "source", "video", "probability"])?;
-    for (sample, probability) in samples.iter().zip(probabilities) {
-        table.write_record([
-            &sample.path.display().to_string(),
-            &sample.label.to_string(),
-            &sample.source,
-            sample.video.as_deref().unwrap_or_default(),
-            &probability.to_string(),
-        ])?;
-    }
-    let bytes = table.into_inner().context("cannot finish the table of scores")?;
-    output::write_file(path, &bytes)
 }

@@ -5,19 +5,19 @@ use anyhow::Context as _;
 use burn::tensor::Device;
 use deeptell::{Calibration, Criteria, Model, ModelInfo, Precision};
 use deeptell_data::{Sample, Split, audit, read_dataset};
+use deeptell_eval::{
+    CHOSEN_HERE, Calibrated, Evaluation, Subject, Training, calibrate, evaluate, page, uncalibrated,
+    write_scores,
+};
 use deeptell_metrics::EvaluationConfig;
 use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, StoredPrecision, Weights};
 use deeptell_train::{EpochRecord, Event, Run, Start, TrainConfig, train};
 use serde::Serialize;
 
-use super::eval::write_scores;
 use super::weights::cached_imagenet;
-use crate::calibration::{Calibrated, calibrated, uncalibrated};
 use crate::device::{DeviceName, PrecisionName, warn_if_slower};
-use crate::evaluation::page::{CHOSEN_HERE, Subject, Training, page};
-use crate::evaluation::{Evaluation, evaluated};
 use crate::output::say;
-use crate::progress::Progress;
+use crate::progress::{Progress, Tasks, unless_stopped};
 use crate::provenance::Provenance;
 use crate::views::Views;
 use crate::{Outcome, interrupt, output};
@@ -278,13 +278,14 @@ fn finish(
 
     let validation: Vec<&Sample> = samples.iter().filter(|s| s.split == Some(Split::Validation)).collect();
     // The file and not the network in memory: what is calibrated is what people will load.
-    let Some(Calibrated { card, probabilities, .. }) = calibrated(&Model::load(&path, device)?, &validation)?
-    else {
+    let model = Model::load(&path, device)?;
+    let calibrated = unless_stopped(calibrate(&model, &validation, &mut Tasks::default()))?;
+    let Some(Calibrated { card, probabilities, .. }) = calibrated else {
         return Ok(None);
     };
     let sha256 = Model::write(&path, &network, &card, StoredPrecision::Half)?;
     let (best_epoch, _) = run.best.context("the run has no epoch")?;
-    let found = evaluated(&validation, &probabilities, &card.criteria, &EvaluationConfig::default())?;
+    let found = evaluate(&validation, &probabilities, &card.criteria, &EvaluationConfig::default())?;
     let metrics = Metrics {
         split: "validation",
         seed: config.seed,
@@ -298,7 +299,8 @@ fn finish(
         model_sha256: &sha256,
     };
     output::write_figures(&metrics, &args.out.join("metrics.json"))?;
-    write_scores(&args.out.join("validation.csv"), &validation, &probabilities)?;
+    let scores = write_scores(&validation, &probabilities)?;
+    output::write_file(&args.out.join("validation.csv"), &scores)?;
     let subject = Subject {
         model: &ModelInfo { sha256, precision: Precision::F32, card },
         data: args.data.display().to_string(),

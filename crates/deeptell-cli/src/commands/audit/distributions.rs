@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
 use deeptell_data::{Label, PictureFacts, Sample};
+use deeptell_eval::face_width;
 use serde::Serialize;
 
-use crate::evaluation::face_width;
 use crate::output::say;
 
 /// Values of a kind that are printed; the JSON document has them all.

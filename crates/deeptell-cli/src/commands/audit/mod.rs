@@ -14,9 +14,9 @@ use serde::Serialize;
 
 use self::distributions::Distributions;
 
-use crate::commands::eval::WhichSplit;
 use crate::output::say;
 use crate::progress::Progress;
+use crate::which_split::WhichSplit;
 use crate::{Outcome, interrupt, output};
 
 /// Findings that are printed; the JSON document has them all.

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use deeptell_eval::compare_scores;
 use deeptell_metrics::AucComparison;
 use deeptell_train::{EpochRecord, read_history};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Document;
 use crate::output::say;
 use crate::{Outcome, output};
 
@@ -73,7 +73,7 @@ impl Table {
             // Other crops are no fault here, only nothing to compare.
             let compared = table.is_file() && scores[0].is_file();
             run.against_first =
-                compared.then(|| Document::of(&scores[0], table).ok()).flatten().map(|d| d.comparison);
+                compared.then(|| compare_scores(&scores[0], table).ok()).flatten().map(|d| d.comparison);
         }
         let names: std::collections::BTreeSet<&String> =
             runs.iter().flat_map(|run| run.settings.keys()).collect();

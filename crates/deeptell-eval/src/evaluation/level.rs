@@ -17,44 +17,49 @@ const CURVE_POINTS: usize = 200;
 
 /// Figures, curves and answers of one level.
 #[derive(Debug, Serialize)]
-pub(crate) struct Level {
+pub struct Level {
     #[serde(flatten)]
-    pub(crate) figures: BinaryReport,
+    /// Ranking and calibration.
+    pub figures: BinaryReport,
     /// What the thresholds of the model make of the scores.
-    pub(crate) answers: AnswerRates,
+    pub answers: AnswerRates,
     /// In bins of the width of those of `ece`.
-    pub(crate) reliability: Vec<ReliabilityBin>,
-    pub(crate) histogram: ScoreHistogram,
+    pub reliability: Vec<ReliabilityBin>,
+    /// Scores by class.
+    pub histogram: ScoreHistogram,
     /// Thinned: see [`RocCurve::thinned`].
-    pub(crate) roc: RocCurve,
+    pub roc: RocCurve,
     /// The 95% interval of the curve, at each false positive rate by itself.
-    pub(crate) roc_band_ci95: Option<RocBand>,
+    pub roc_band_ci95: Option<RocBand>,
 }
 
 /// How often the model says what, at its own thresholds.
 #[derive(Debug, Serialize)]
-pub(crate) struct AnswerRates {
+pub struct AnswerRates {
     /// Up to here: likely real.
-    pub(crate) low: f64,
+    pub low: f64,
     /// From here on: likely fake.
-    pub(crate) high: f64,
+    pub high: f64,
     #[serde(flatten)]
-    pub(crate) counts: ThreeWay,
+    /// Counts by class and answer.
+    pub counts: ThreeWay,
     /// Part of the reals called likely fake.
-    pub(crate) false_alarm_rate: Rate,
+    pub false_alarm_rate: Rate,
     /// Part of the fakes called likely fake.
-    pub(crate) detection_rate: Rate,
+    pub detection_rate: Rate,
     /// Part of the fakes called likely real.
-    pub(crate) miss_rate: Rate,
+    pub miss_rate: Rate,
     /// Part of the reals called likely real.
-    pub(crate) clearing_rate: Rate,
+    pub clearing_rate: Rate,
 }
 
 /// A part of one class, with its 95% interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(crate) struct Rate {
-    pub(crate) value: f64,
-    pub(crate) ci95: Option<[f64; 2]>,
+pub struct Rate {
+    /// The part, in `0..=1`.
+    pub value: f64,
+    /// By resampling sources; absent with fewer than two.
+    pub ci95: Option<[f64; 2]>,
 }
 
 impl Level {

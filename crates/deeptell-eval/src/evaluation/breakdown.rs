@@ -18,28 +18,34 @@ const UNSAID: &str = "not said";
 
 /// One way to divide the crops.
 #[derive(Debug, Serialize)]
-pub(crate) struct Breakdown {
+pub struct Breakdown {
     /// What the crops differ in: `method`, `dataset`, `compression`, `codec` or `face_width`.
-    pub(crate) by: &'static str,
+    pub by: &'static str,
     /// Whether the reals are the same in every part: the fakes of one method against all reals.
-    pub(crate) all_reals: bool,
-    pub(crate) parts: Vec<Part>,
+    pub all_reals: bool,
+    /// One entry a value, in order of the values.
+    pub parts: Vec<Part>,
 }
 
 /// The crops of one part.
 #[derive(Debug, Serialize)]
-pub(crate) struct Part {
-    pub(crate) name: String,
-    pub(crate) n_real: usize,
-    pub(crate) n_fake: usize,
-    pub(crate) n_groups: usize,
+pub struct Part {
+    /// What the crops of the part have in common.
+    pub name: String,
+    /// Number of real crops.
+    pub n_real: usize,
+    /// Number of fake crops.
+    pub n_fake: usize,
+    /// Number of sources.
+    pub n_groups: usize,
     /// Absent where a class is missing.
-    pub(crate) auc: Option<f64>,
-    pub(crate) auc_ci95: Option<[f64; 2]>,
+    pub auc: Option<f64>,
+    /// Its 95% interval by source.
+    pub auc_ci95: Option<[f64; 2]>,
     /// Reals called likely fake.
-    pub(crate) real_likely_fake: usize,
+    pub real_likely_fake: usize,
     /// Fakes called likely fake.
-    pub(crate) fake_likely_fake: usize,
+    pub fake_likely_fake: usize,
 }
 
 /// What puts crops into parts.
@@ -133,7 +139,7 @@ fn word(sample: &Sample, name: &str) -> Option<String> {
 
 /// Width of the face in the picture or frame that the crop was taken from, in pixels: of its box, or of a crop before
 /// it was scaled.
-pub(crate) fn face_width(sample: &Sample) -> Option<f64> {
+pub fn face_width(sample: &Sample) -> Option<f64> {
     let in_frame = sample.extra.get("bbox_in_frame");
     let corner = |name: &str| in_frame.as_ref()?.get(name)?.as_f64();
     let of_box = corner("x2").zip(corner("x1")).map(|(x2, x1)| x2 - x1);

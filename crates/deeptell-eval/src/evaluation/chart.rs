@@ -123,7 +123,7 @@ fn ticks(low: f64, high: f64) -> Vec<(f64, String)> {
 }
 
 /// The ROC curve with its band, chance, and a ring at each of the named points `(name, FPR, TPR)`.
-pub(super) fn roc(
+pub(crate) fn roc(
     id: &str,
     curve: &RocCurve,
     band: Option<&RocBand>,
@@ -162,7 +162,7 @@ pub(super) fn roc(
 }
 
 /// The reliability diagram, the number of samples of each bin as bars under it.
-pub(super) fn reliability(id: &str, bins: &[ReliabilityBin], description: &str) -> String {
+pub(crate) fn reliability(id: &str, bins: &[ReliabilityBin], description: &str) -> String {
     let mut plot = Plot::new(340.0, [0.0, 1.0], [-0.2, 1.0]);
     let xs = fifths();
     plot.axes(&xs, &xs, ["score", "part that is fake"]);
@@ -204,7 +204,7 @@ pub(super) fn reliability(id: &str, bins: &[ReliabilityBin], description: &str) 
 }
 
 /// The scores of each class: fakes above the line, reals under it, each as parts of its class, with the thresholds.
-pub(super) fn histogram(
+pub(crate) fn histogram(
     id: &str,
     counts: &ScoreHistogram,
     thresholds: [f64; 2],
@@ -251,10 +251,10 @@ pub(super) fn histogram(
 }
 
 /// One line of a course: its name, its class in the style sheet, its values.
-pub(super) type Line<'a> = (&'a str, &'a str, Vec<f64>);
+pub(crate) type Line<'a> = (&'a str, &'a str, Vec<f64>);
 
 /// Values over the epochs from 1, with a ring at the best one where it is on the first line.
-pub(super) fn course(
+pub(crate) fn course(
     id: &str,
     title: &str,
     lines: &[Line<'_>],
@@ -292,7 +292,7 @@ pub(super) fn course(
 }
 
 /// A figure from 0.5 to 1 with its interval, for a cell of a table that says the numbers as well.
-pub(super) fn whisker(value: f64, ci95: Option<[f64; 2]>) -> String {
+pub(crate) fn whisker(value: f64, ci95: Option<[f64; 2]>) -> String {
     let x = |value: f64| 4.0 + (value.clamp(0.5, 1.0) - 0.5) / 0.5 * 112.0;
     let reach = ci95.map_or_else(String::new, |[low, high]| {
         format!(r#"<line class="reach" x1="{:.1}" x2="{:.1}" y1="9" y2="9"/>"#, x(low), x(high))

@@ -8,32 +8,33 @@ pub(crate) mod page;
 
 use std::collections::{BTreeSet, HashMap};
 
-use anyhow::Context as _;
 use deeptell::Criteria;
 use deeptell_data::Sample;
-use deeptell_metrics::EvaluationConfig;
+use deeptell_metrics::{EvaluationConfig, MetricsError};
 use serde::Serialize;
 
-pub(crate) use breakdown::{Breakdown, Part, face_width};
-pub(crate) use level::{Level, Rate};
+use crate::EvalError;
+
+pub use breakdown::{Breakdown, Part, face_width};
+pub use level::{AnswerRates, Level, Rate};
 
 /// Everything measured on one list of crops. Intervals resample whole sources.
 #[derive(Debug, Serialize)]
-pub(crate) struct Evaluation {
+pub struct Evaluation {
     /// Number of videos that the crops say they are from.
     #[serde(rename = "n_videos")]
-    pub(crate) videos_named: usize,
+    pub videos_named: usize,
     /// Every crop by itself.
     #[serde(flatten)]
-    pub(crate) crops: Level,
+    pub crops: Level,
     /// The crops of one person in one video together, where the manifest tells people apart (`extra.track`).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) tracks: Option<Level>,
+    pub tracks: Option<Level>,
     /// The crops of one video together, where the manifest names videos. Of several tracks the highest counts.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) videos: Option<Level>,
+    pub videos: Option<Level>,
     /// Figures of single crops by what the manifest knows of them.
-    pub(crate) groups: Vec<Breakdown>,
+    pub groups: Vec<Breakdown>,
 }
 
 /// Samples that are judged together.
@@ -48,12 +49,12 @@ struct Unit<'a> {
 ///
 /// # Errors
 /// When a class is missing, or one video or track holds both.
-pub(crate) fn evaluated(
+pub fn evaluate(
     samples: &[&Sample],
     probabilities: &[f64],
     criteria: &Criteria,
     config: &EvaluationConfig,
-) -> anyhow::Result<Evaluation> {
+) -> Result<Evaluation, EvalError> {
     let labels: Vec<bool> = samples.iter().map(|s| s.label.is_fake()).collect();
     let sources: Vec<&str> = samples.iter().map(|s| s.source.as_str()).collect();
     let level = |units: &[Unit<'_>]| {
@@ -66,7 +67,7 @@ pub(crate) fn evaluated(
     let has_tracks = samples.iter().any(|s| track(s).is_some());
     let tracks =
         if has_tracks || has_videos { tracks(samples, probabilities, criteria)? } else { Vec::new() };
-    let videos = if has_videos { videos(samples, &tracks)? } else { Vec::new() };
+    let videos = if has_videos { videos(samples, &tracks) } else { Vec::new() };
     Ok(Evaluation {
         videos_named: samples.iter().filter_map(|s| s.video.as_deref()).collect::<BTreeSet<_>>().len(),
         crops: Level::measured(probabilities, &labels, &sources, criteria, config)?,
@@ -95,43 +96,40 @@ fn tracks<'a>(
     samples: &[&'a Sample],
     probabilities: &[f64],
     criteria: &Criteria,
-) -> anyhow::Result<Vec<Unit<'a>>> {
+) -> Result<Vec<Unit<'a>>, EvalError> {
     let rows = grouped(samples.iter().map(|sample| (video(sample), track(sample))));
     rows.into_iter()
         .map(|rows| {
             let first = samples[rows[0]];
             if let Some(other) = rows.iter().map(|&row| samples[row]).find(|s| s.label != first.label) {
-                anyhow::bail!(
-                    "{} is {} and {} is {}, but both are of `{}`: one of the labels is wrong, or two videos have one \
-                     name",
-                    first.path.display(),
-                    first.label,
-                    other.path.display(),
-                    other.label,
-                    video(first)
-                );
+                return Err(EvalError::MixedVideo {
+                    first: first.path.clone(),
+                    first_label: first.label,
+                    second: other.path.clone(),
+                    second_label: other.label,
+                    video: video(first),
+                });
             }
             let scores: Vec<f64> = rows.iter().map(|&row| probabilities[row]).collect();
-            let score = criteria.aggregation.combine(&scores).context("a video without crops")?;
+            let score = criteria.aggregation.combine(&scores).ok_or(MetricsError::Empty)?;
             Ok(Unit { rows, source: &first.source, is_fake: first.label.is_fake(), score })
         })
         .collect()
 }
 
 /// One unit a video, of the highest score among its tracks, and fake if one of them is.
-fn videos<'a>(samples: &[&'a Sample], tracks: &[Unit<'a>]) -> anyhow::Result<Vec<Unit<'a>>> {
+fn videos<'a>(samples: &[&'a Sample], tracks: &[Unit<'a>]) -> Vec<Unit<'a>> {
     let members = grouped(tracks.iter().map(|track| video(samples[track.rows[0]])));
     members
         .into_iter()
         .map(|members| {
             let of_video = || members.iter().map(|&track| &tracks[track]);
-            let first = of_video().next().context("a video without crops")?;
-            Ok(Unit {
+            Unit {
                 rows: of_video().flat_map(|track| track.rows.iter().copied()).collect(),
-                source: first.source,
+                source: tracks[members[0]].source,
                 is_fake: of_video().any(|track| track.is_fake),
                 score: of_video().map(|track| track.score).fold(f64::NEG_INFINITY, f64::max),
-            })
+            }
         })
         .collect()
 }
@@ -189,7 +187,7 @@ pub(crate) mod tests {
             sample(Label::Real, "b", "b.mp4", Some(0)),
         ];
         let samples: Vec<&Sample> = samples.iter().collect();
-        let found = evaluated(&samples, &[0.2, 0.9, 0.5, 0.6, 0.2], &CRITERIA, &quick()).unwrap();
+        let found = evaluate(&samples, &[0.2, 0.9, 0.5, 0.6, 0.2], &CRITERIA, &quick()).unwrap();
         let (tracks, videos) = (found.tracks.unwrap(), found.videos.unwrap());
         assert_eq!((tracks.figures.n_real, tracks.figures.n_fake), (2, 1));
         assert_eq!((videos.figures.n_real, videos.figures.n_fake), (1, 1));
@@ -203,7 +201,7 @@ pub(crate) mod tests {
     fn without_names_there_are_only_crops_and_with_two_labels_none() {
         let plain = [Sample::new("a", Label::Real, "a"), Sample::new("b", Label::Fake, "b")];
         let plain: Vec<&Sample> = plain.iter().collect();
-        let found = evaluated(&plain, &[0.1, 0.9], &CRITERIA, &quick()).unwrap();
+        let found = evaluate(&plain, &[0.1, 0.9], &CRITERIA, &quick()).unwrap();
         assert!(found.tracks.is_none() && found.videos.is_none() && found.groups.is_empty());
         let json = serde_json::to_value(&found).unwrap();
         assert_eq!(
@@ -213,7 +211,7 @@ pub(crate) mod tests {
 
         let mixed = [sample(Label::Real, "a", "a.mp4", None), sample(Label::Fake, "a", "a.mp4", None)];
         let mixed: Vec<&Sample> = mixed.iter().collect();
-        let error = evaluated(&mixed, &[0.1, 0.9], &CRITERIA, &quick()).unwrap_err().to_string();
+        let error = evaluate(&mixed, &[0.1, 0.9], &CRITERIA, &quick()).unwrap_err().to_string();
         assert!(error.contains("both are of `a.mp4`"), "{error}");
     }
 }

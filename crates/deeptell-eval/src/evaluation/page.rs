@@ -9,47 +9,52 @@ use deeptell_train::EpochRecord;
 use super::{Breakdown, Evaluation, Level, Part, Rate, chart};
 
 /// [`Subject::caution`] of the crops that a run validates on.
-pub(crate) const CHOSEN_HERE: [&str; 2] = [
+pub const CHOSEN_HERE: [&str; 2] = [
     "These figures flatter.",
     "The epoch, the calibration and the thresholds were chosen on these very crops; \
                                       only data that nothing was chosen on tells how well the detector does.",
 ];
 /// [`Subject::caution`] of crops that are not kept for a test.
-pub(crate) const NO_TEST: [&str; 2] = [
+pub const NO_TEST: [&str; 2] = [
     "These figures may flatter.",
     "This is no test split: if the detector was trained or chosen on this data, it does \
                                   worse elsewhere.",
 ];
 
 /// What the page is about.
-pub(crate) struct Subject<'a> {
-    pub(crate) model: &'a ModelInfo,
+#[derive(Debug)]
+pub struct Subject<'a> {
+    /// The model that was measured.
+    pub model: &'a ModelInfo,
     /// Path or name of the data.
-    pub(crate) data: String,
+    pub data: String,
     /// The split that was measured, where there is one.
-    pub(crate) split: Option<&'a str>,
+    pub split: Option<&'a str>,
     /// Why the figures may be too good: in short, and in a sentence.
-    pub(crate) caution: Option<[&'a str; 2]>,
+    pub caution: Option<[&'a str; 2]>,
     /// What the crops went through first.
-    pub(crate) distortion: Option<String>,
+    pub distortion: Option<String>,
     /// Crops that were taken whole because no face was found in them, where faces were looked for.
-    pub(crate) faces_not_found: Option<usize>,
+    pub faces_not_found: Option<usize>,
     /// The run that the model comes from, where the page belongs to one.
-    pub(crate) run: Option<Training<'a>>,
+    pub run: Option<Training<'a>>,
 }
 
 /// The training run behind a model.
-pub(crate) struct Training<'a> {
-    pub(crate) history: &'a [EpochRecord],
-    pub(crate) best_epoch: usize,
+#[derive(Debug)]
+pub struct Training<'a> {
+    /// Its epochs, in order.
+    pub history: &'a [EpochRecord],
+    /// Number of the epoch that was kept, from 1.
+    pub best_epoch: usize,
     /// Git revision of the program.
-    pub(crate) revision: Option<String>,
+    pub revision: Option<String>,
     /// What the audit of the splits found, in a sentence.
-    pub(crate) audit: String,
+    pub audit: String,
 }
 
 /// The page.
-pub(crate) fn page(subject: &Subject<'_>, found: &Evaluation) -> String {
+pub fn page(subject: &Subject<'_>, found: &Evaluation) -> String {
     let crops = &found.crops;
     let body = format!(
         "<main>{lead}{levels}<div class=\"two\">{roc}{reliability}</div><div class=\"two\">{histogram}{answers}</div>{groups}{run}<div class=\"two\">{measured}{detector}</div>{limits}</main><footer>Made by deeptell {version}.</footer>",
@@ -592,7 +597,7 @@ mod tests {
     use deeptell_face::FaceCrop;
 
     use super::*;
-    use crate::evaluation::evaluated;
+    use crate::evaluation::evaluate;
     use crate::evaluation::tests::{CRITERIA, quick};
 
     fn model(name: &str) -> ModelInfo {
@@ -628,7 +633,7 @@ mod tests {
             .collect();
         let scores: Vec<f64> =
             (0..40).map(|i| f64::from(i * 7 % 40) / 80.0 + if i % 4 > 1 { 0.4 } else { 0.0 }).collect();
-        evaluated(&samples.iter().collect::<Vec<_>>(), &scores, &CRITERIA, &quick()).unwrap()
+        evaluate(&samples.iter().collect::<Vec<_>>(), &scores, &CRITERIA, &quick()).unwrap()
     }
 
     fn subject<'a>(model: &'a ModelInfo, history: &'a [EpochRecord]) -> Subject<'a> {

@@ -1,17 +1,16 @@
 //! From a trained network to a detector: calibration and thresholds from validation crops.
 
-use anyhow::Context as _;
 use deeptell::{Aggregation, Calibration, Criteria, Measure, Model, ModelCard, View};
 use deeptell_data::Sample;
 use deeptell_face::{FaceCrop, blur_effect};
 use deeptell_metrics::{
-    BinaryReport, EvaluationConfig, PlattScaling, ScoreScale, evaluate, operating_point_at_fpr, roc_auc,
+    BinaryReport, EvaluationConfig, MetricsError, PlattScaling, ScoreScale, evaluate, operating_point_at_fpr,
+    roc_auc,
 };
 
 use rayon::prelude::*;
 
-use crate::commands::eval::{labels, per_crop};
-use crate::distortion::Distortion;
+use crate::{Distortion, EvalError, Watch, labels, per_crop};
 
 /// Faces narrower than this were hardly in the training material.
 const MIN_CROP_WIDTH: f32 = 48.0;
@@ -19,13 +18,7 @@ const MIN_CROP_WIDTH: f32 = 48.0;
 const MIN_FRAMES: usize = 3;
 
 /// A card whose scores mean nothing yet: for a network that comes from training.
-pub(crate) fn uncalibrated(
-    name: &str,
-    trained_on: &str,
-    seed: u64,
-    crop: FaceCrop,
-    views: Vec<View>,
-) -> ModelCard {
+pub fn uncalibrated(name: &str, trained_on: &str, seed: u64, crop: FaceCrop, views: Vec<View>) -> ModelCard {
     ModelCard {
         name: name.to_owned(),
         summary: "MobileNetV3-Small on single face crops: real, or manipulated.".to_owned(),
@@ -56,38 +49,44 @@ pub(crate) fn uncalibrated(
 }
 
 /// What calibration on validation crops gave.
-pub(crate) struct Calibrated {
+#[derive(Debug, Clone)]
+pub struct Calibrated {
     /// The card with calibration, thresholds and measures.
-    pub(crate) card: ModelCard,
+    pub card: ModelCard,
     /// Figures on those crops, which flatter.
-    pub(crate) figures: BinaryReport,
+    pub figures: BinaryReport,
     /// The calibrated probability of each crop.
-    pub(crate) probabilities: Vec<f64>,
+    pub probabilities: Vec<f64>,
 }
 
-/// `model` with calibration, thresholds and measures from `validation`; `None` when interrupted.
+/// `model` with calibration, thresholds and measures from `validation`.
 ///
 /// The threshold of likely fake holds for the crops as they are and under each of the usual distortions: a genuine face
 /// must not become a fake because somebody sent it on.
-pub(crate) fn calibrated(model: &Model, validation: &[&Sample]) -> anyhow::Result<Option<Calibrated>> {
-    let seen = per_crop("calibrating", model, validation, |crops| {
+///
+/// # Errors
+/// [`EvalError::Calibration`] when the scores do not rise towards fakes, [`EvalError::Stopped`], and those of reading
+/// and scoring a crop.
+pub fn calibrate(
+    model: &Model,
+    validation: &[&Sample],
+    watch: &mut dyn Watch,
+) -> Result<Calibrated, EvalError> {
+    let seen = per_crop("calibrating", model, validation, watch, |crops| {
         let blurs = crops.par_iter().map(blur_effect).collect::<Vec<_>>();
         Ok(model.logits(crops)?.into_iter().zip(blurs).collect())
     })?;
-    let Some(seen) = seen else { return Ok(None) };
     let (logits, blurs): (Vec<f64>, Vec<f32>) = seen.into_iter().unzip();
     let mut distorted = Vec::new();
     for distortion in Distortion::USUAL {
-        let logits = per_crop("calibrating, distorted", model, validation, |crops| {
+        let logits = per_crop("calibrating, distorted", model, validation, watch, |crops| {
             let crops: Result<Vec<_>, _> = crops.par_iter().map(|crop| distortion.apply(crop)).collect();
-            anyhow::Ok(model.logits(&crops?)?)
+            Ok(model.logits(&crops?)?)
         })?;
-        let Some(logits) = logits else { return Ok(None) };
         distorted.push((distortion, logits));
     }
     let labels = labels(validation);
-    let scaling = PlattScaling::fit(&logits, &labels)
-        .context("validation scores cannot be calibrated; the network has learnt too little")?;
+    let scaling = PlattScaling::fit(&logits, &labels).map_err(EvalError::Calibration)?;
     let probabilities: Vec<f64> = logits.iter().map(|&logit| scaling.probability(logit)).collect();
     let sources: Vec<&str> = validation.iter().map(|sample| sample.source.as_str()).collect();
     let config = EvaluationConfig { scale: ScoreScale::Probability, ..EvaluationConfig::default() };
@@ -116,12 +115,12 @@ pub(crate) fn calibrated(model: &Model, validation: &[&Sample]) -> anyhow::Resul
         .concat(),
         ..model.card().clone()
     };
-    Ok(Some(Calibrated { card, figures, probabilities }))
+    Ok(Calibrated { card, figures, probabilities })
 }
 
 /// Likely fake where, with 95% confidence, at most 1% of real crops like those of validation would be; likely real
 /// where at most 10% of the fakes of validation would be; both moved apart when they touch.
-fn criteria(probabilities: &[f64], labels: &[bool]) -> anyhow::Result<Criteria> {
+fn criteria(probabilities: &[f64], labels: &[bool]) -> Result<Criteria, MetricsError> {
     let high = upper_threshold(probabilities, labels)?;
     // The same question with the classes swapped: which score do at most 10% of fakes stay under?
     let flipped: Vec<f64> = probabilities.iter().map(|p| 1.0 - p).collect();
@@ -139,7 +138,7 @@ fn criteria(probabilities: &[f64], labels: &[bool]) -> anyhow::Result<Criteria> 
 }
 
 /// Where, with 95% confidence, at most 1% of reals like these would be.
-fn upper_threshold(probabilities: &[f64], labels: &[bool]) -> anyhow::Result<f64> {
+fn upper_threshold(probabilities: &[f64], labels: &[bool]) -> Result<f64, MetricsError> {
     let reals = labels.iter().filter(|fake| !**fake).count();
     let high = match false_alarms_allowed(reals, 0.01, 0.05) {
         // Half an alarm more: the rate must not be lost to rounding.

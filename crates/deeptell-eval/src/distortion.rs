@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 /// One loss of quality at a fixed strength.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Distortion {
+pub enum Distortion {
     /// A keyframe of H.264 at this constant rate factor.
     H264(u8),
     /// JPEG of this quality.
@@ -28,14 +28,14 @@ pub(crate) enum Distortion {
 
 impl Distortion {
     /// What a detector has to bear: common on the web, and none destroys a face.
-    pub(crate) const USUAL: [Self; 6] =
+    pub const USUAL: [Self; 6] =
         [Self::H264(28), Self::Jpeg(50), Self::Shrink(2.0), Self::Shrink(3.0), Self::Noise(5.0), Self::Grey];
 
     /// The distorted picture, of the same size.
     ///
     /// # Errors
     /// When FFmpeg cannot compress it.
-    pub(crate) fn apply(self, image: &RgbImage) -> Result<RgbImage, VideoError> {
+    pub fn apply(self, image: &RgbImage) -> Result<RgbImage, VideoError> {
         let none = Augmentation::none();
         let change = match self {
             Self::H264(crf) => return recompress(image, VideoCodec::H264, crf),

@@ -1,0 +1,87 @@
+use std::path::PathBuf;
+
+use deeptell_data::{DataError, Label};
+use deeptell_metrics::MetricsError;
+use deeptell_train::TrainError;
+use deeptell_video::VideoError;
+
+/// Why an evaluation or a calibration could not be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvalError {
+    /// The [`Watch`](crate::Watch) asked to stop.
+    #[error("stopped before the end")]
+    Stopped,
+    /// The model could not be read or run.
+    #[error(transparent)]
+    Model(#[from] deeptell::Error),
+    /// The data set could not be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A crop could not be read or cut.
+    #[error(transparent)]
+    Crop(#[from] TrainError),
+    /// FFmpeg could not compress a picture.
+    #[error(transparent)]
+    Distortion(#[from] VideoError),
+    /// The scores allow no such figure.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// No calibration fits the scores.
+    #[error("validation scores cannot be calibrated; the network has learnt too little")]
+    Calibration(#[source] MetricsError),
+    /// Crops of one person in one video have two labels.
+    #[error(
+        "{} is {first_label} and {} is {second_label}, but both are of `{video}`: one of the labels is wrong, or two \
+         videos have one name", first.display(), second.display()
+    )]
+    MixedVideo {
+        /// A crop of the video.
+        first: PathBuf,
+        /// Its label.
+        first_label: Label,
+        /// A crop of the same video.
+        second: PathBuf,
+        /// Its label, another one.
+        second_label: Label,
+        /// Name of the video.
+        video: String,
+    },
+    /// A table of scores could not be read.
+    #[error("cannot read {}: it must be a table that `deeptell eval --scores` writes", path.display())]
+    ScoreTable {
+        /// The table.
+        path: PathBuf,
+        /// What the reader said.
+        source: csv::Error,
+    },
+    /// A row of a table of scores is not usable.
+    #[error("{}: {reason}", path.display())]
+    ScoreRow {
+        /// The table.
+        path: PathBuf,
+        /// What is wrong, with the crop.
+        reason: String,
+    },
+    /// A table of scores could not be written.
+    #[error("cannot write the table of scores")]
+    WriteScores(#[source] csv::Error),
+    /// Two tables of scores do not list the same crops.
+    #[error("{} has no score of {crop}: score the same crops with both models", path.display())]
+    MissingScore {
+        /// The table without it.
+        path: PathBuf,
+        /// Path of the crop.
+        crop: String,
+    },
+    /// Two tables of scores disagree about a label.
+    #[error("{crop} is {first} in one table and {second} in the other")]
+    Labels {
+        /// Path of the crop.
+        crop: String,
+        /// Its label in the first table.
+        first: Label,
+        /// Its label in the second.
+        second: Label,
+    },
+}
