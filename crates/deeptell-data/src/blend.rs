@@ -9,6 +9,7 @@ use crate::color::ColorTransform;
 use crate::degrade::{sharpen, shrink_and_enlarge};
 use crate::face_shape::{FaceFit, MaskKind};
 use crate::mask::{Mask, blur_reach};
+use crate::seam::{Seam, leave_trace};
 
 /// Makes fakes out of real faces: self-blended images (Shiohara and Yamasaki, "Detecting
 /// Deepfakes with Self-Blended Images", CVPR 2022, section 3).
@@ -74,6 +75,11 @@ pub struct SelfBlend {
     pub ratios: Vec<f32>,
     /// How often each kind of mask is drawn, in the order of [`MaskKind::ALL`]; any scale.
     pub mask_weights: [f64; 6],
+    /// How often each kind of seam is drawn, in the order of [`Seam::ALL`]; any scale.
+    pub seam_weights: [f64; 3],
+    /// How often the part that is blended in first gets the traces of a generator or an editor (JPEG
+    /// of its own, periodic upsampling artefacts); 0 to 1.
+    pub trace_probability: f64,
 }
 
 impl Default for SelfBlend {
@@ -96,6 +102,8 @@ impl Default for SelfBlend {
             mask_blur: [0.0085, 0.032],
             ratios: vec![0.25, 0.5, 0.75, 1.0, 1.0, 1.0],
             mask_weights: [0.28, 0.27, 0.12, 0.15, 0.13, 0.05],
+            seam_weights: [1.0, 0.0, 0.0],
+            trace_probability: 0.0,
         }
     }
 }
@@ -113,6 +121,8 @@ pub struct Blend {
     pub mask: GrayImage,
     /// What the mask covers.
     pub kind: MaskKind,
+    /// How its edge is hidden.
+    pub seam: Seam,
 }
 
 impl SelfBlend {
@@ -125,6 +135,7 @@ impl SelfBlend {
         for (field, value, most) in [
             ("target_probability", self.target_probability as f32, 1.0),
             ("shrink_probability", self.shrink_probability as f32, 1.0),
+            ("trace_probability", self.trace_probability as f32, 1.0),
             ("color_shift", self.color_shift, 255.0),
             ("hue_degrees", self.hue_degrees, 180.0),
             ("saturation", self.saturation, 1.0),
@@ -155,9 +166,12 @@ impl SelfBlend {
         if self.ratios.is_empty() || self.ratios.iter().any(|ratio| !(0.0..=1.0).contains(ratio)) {
             return fail("ratios", "must be one or more numbers from 0 to 1");
         }
-        let weights = &self.mask_weights;
-        if weights.iter().any(|w| !(w.is_finite() && *w >= 0.0)) || weights.iter().all(|w| *w == 0.0) {
-            return fail("mask_weights", "must be six numbers from 0 up, not all 0");
+        for (field, weights) in
+            [("mask_weights", &self.mask_weights[..]), ("seam_weights", &self.seam_weights[..])]
+        {
+            if weights.iter().any(|w| !(w.is_finite() && *w >= 0.0)) || weights.iter().all(|w| *w == 0.0) {
+                return fail(field, "must be numbers from 0 up, not all 0");
+            }
         }
         Ok(())
     }
@@ -186,6 +200,7 @@ impl SelfBlend {
         let real = if on_target { change.apply(image) } else { image.clone() };
         let part = imageops::crop_imm(image, cover.left, cover.top, cover.width(), cover.height()).to_image();
         let part = if on_target { part } else { change.apply(&part) };
+        let part = if self.leaves_trace(rng) { leave_trace(&part, rng) } else { part };
         let corner = Point::new(cover.left as f32, cover.top as f32);
         // The part's own pixels, seen through the movement around the face.
         let part_from_moved = shift_by(corner.x, corner.y)
@@ -224,6 +239,9 @@ impl SelfBlend {
         let part =
             imageops::crop_imm(target, cover.left, cover.top, cover.width(), cover.height()).to_image();
         match_colors(&mut source, &part, &cover.mask);
+        if self.leaves_trace(rng) {
+            source = leave_trace(&source, rng);
+        }
         Ok(cover.blend(target.clone(), &source))
     }
 
@@ -236,6 +254,11 @@ impl SelfBlend {
     pub fn disguise(&self, image: &RgbImage, rng: &mut impl Rng) -> Result<RgbImage, DataError> {
         self.validate()?;
         Ok(self.draw_change(rng).apply(image))
+    }
+
+    /// No draw when it never happens, so that blends of older configurations stay the same.
+    fn leaves_trace(&self, rng: &mut impl Rng) -> bool {
+        self.trace_probability > 0.0 && happens(rng, self.trace_probability)
     }
 
     fn draw_change(&self, rng: &mut impl Rng) -> Change {
@@ -317,7 +340,10 @@ impl SelfBlend {
         if mask.iter().all(|&alpha| alpha == 0) && ratio > 0.0 {
             return Err(outside());
         }
-        Ok(Cover { left: left as u32, top: top as u32, mask, kind })
+        // No draw without a choice, so that blends of older configurations stay the same.
+        let has_choice = self.seam_weights[1..].iter().any(|w| *w > 0.0);
+        let seam = if has_choice { Seam::ALL[weighted(rng, &self.seam_weights)] } else { Seam::Alpha };
+        Ok(Cover { left: left as u32, top: top as u32, mask, kind, seam })
     }
 }
 
@@ -349,6 +375,7 @@ struct Cover {
     top: u32,
     mask: GrayImage,
     kind: MaskKind,
+    seam: Seam,
 }
 
 impl Cover {
@@ -362,18 +389,20 @@ impl Cover {
 
     /// Puts `source`, which has the size of the mask, over `real`.
     fn blend(self, real: RgbImage, source: &RgbImage) -> Blend {
+        let part = imageops::crop_imm(&real, self.left, self.top, self.width(), self.height()).to_image();
+        let joined = self.seam.join(&part, source, &self.mask);
         let mut image = real.clone();
         let mut mask = GrayImage::new(real.width(), real.height());
-        for (x, y, &Luma([alpha])) in self.mask.enumerate_pixels() {
+        for (((x, y, &Luma([alpha])), new), old) in
+            self.mask.enumerate_pixels().zip(joined.pixels()).zip(part.pixels())
+        {
             let (in_image_x, in_image_y) = (self.left + x, self.top + y);
-            mask.put_pixel(in_image_x, in_image_y, Luma([alpha]));
-            let target = &mut image.get_pixel_mut(in_image_x, in_image_y).0;
-            for (value, other) in target.iter_mut().zip(source.get_pixel(x, y).0) {
-                let mixed = u32::from(other) * u32::from(alpha) + u32::from(*value) * u32::from(255 - alpha);
-                *value = ((mixed + 127) / 255) as u8;
-            }
+            image.put_pixel(in_image_x, in_image_y, *new);
+            // A pyramid reaches a little beyond the mask.
+            let covered = alpha.max(u8::from(new != old));
+            mask.put_pixel(in_image_x, in_image_y, Luma([covered]));
         }
-        Blend { image, real, mask, kind: self.kind }
+        Blend { image, real, mask, kind: self.kind, seam: self.seam }
     }
 }
 
@@ -526,6 +555,31 @@ mod tests {
     }
 
     #[test]
+    fn every_seam_changes_the_face_and_nothing_outside_of_its_mask() {
+        let image = picture(224, 224);
+        for (index, seam) in Seam::ALL.into_iter().enumerate() {
+            let mut seam_weights = [0.0; 3];
+            seam_weights[index] = 1.0;
+            let settings = SelfBlend {
+                seam_weights,
+                trace_probability: 1.0,
+                target_probability: 0.0,
+                ratios: vec![1.0],
+                ..only(MaskKind::WholeFace)
+            };
+            for seed in 0..8 {
+                let blend = settings.blend(&image, &landmarks(), &mut rng(seed)).unwrap();
+                assert_eq!(blend.seam, seam);
+                let changed = blend.image.pixels().zip(blend.real.pixels()).filter(|(a, b)| a != b).count();
+                assert!(changed > 3000, "{seam:?} {seed}: {changed}");
+                let outside = blend.image.pixels().zip(blend.real.pixels()).zip(blend.mask.iter());
+                assert!(outside.filter(|(_, mask)| **mask == 0).all(|((a, b), _)| a == b), "{seam:?}");
+                assert_eq!(blend.image.get_pixel(3, 3), image.get_pixel(3, 3));
+            }
+        }
+    }
+
+    #[test]
     fn the_mask_lies_on_the_face_and_has_soft_edges() {
         let whole = SelfBlend { ratios: vec![1.0], ..only(MaskKind::NoForehead) };
         for seed in 0..12 {
@@ -610,6 +664,8 @@ mod tests {
         let wrong = [
             ("ratios", SelfBlend { ratios: vec![], ..base.clone() }),
             ("mask_weights", SelfBlend { mask_weights: [0.0; 6], ..base.clone() }),
+            ("seam_weights", SelfBlend { seam_weights: [1.0, f64::NAN, 0.0], ..base.clone() }),
+            ("trace_probability", SelfBlend { trace_probability: 1.5, ..base.clone() }),
             ("smallest_scale", SelfBlend { smallest_scale: 0.0, ..base.clone() }),
             ("mask_blur", SelfBlend { mask_blur: [0.1, f32::NAN], ..base.clone() }),
             ("shift", SelfBlend { shift: [0.0, -1.0], ..base.clone() }),

@@ -45,6 +45,7 @@ pub mod manifest;
 mod mask;
 mod resample;
 mod sample;
+mod seam;
 mod shard;
 mod split;
 mod traces;
@@ -63,6 +64,7 @@ pub use layout::{Layout, Listing, detect_layout, read_dataset, read_layout, scan
 pub use likeness::{Fingerprint, near_duplicates};
 pub use manifest::{ManifestReader, ManifestWriter, read_manifest, write_manifest};
 pub use sample::{Label, Media, Sample, Split};
+pub use seam::Seam;
 pub use shard::{ShardIndex, ShardWriter};
 pub use split::{GroupBy, SplitConfig, SplitSummary, split_by_source};
 pub use traces::{PictureFacts, Trace, read_facts};
