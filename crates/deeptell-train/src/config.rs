@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use deeptell_data::{Augmentation, SelfBlend};
@@ -23,7 +24,9 @@ pub enum Sampling {
     /// Every real sample in random order, each as a triple: the real face, a blend made from it
     /// ([`SelfBlend`]) and one fake of the same source, all through the same augmentation. The
     /// blends teach what any face swap leaves, the fakes what the generators at hand leave.
-    /// Reals without landmarks have no blend, those whose source has no fake no third part.
+    /// Reals without landmarks have no blend. Where the source has no fake, one of the same data set
+    /// (`dataset` in the manifest) is drawn, each method as often as the others; where that has none
+    /// either, there is no third part.
     Triples,
 }
 
@@ -43,6 +46,19 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Order of the samples.
     pub sampling: Sampling,
+    /// With [`Sampling::Triples`]: how often real faces of each data set (`dataset` in the manifest) are
+    /// drawn, in any scale. Empty: as often as there are real faces of it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub dataset_shares: BTreeMap<String, f64>,
+    /// With [`Sampling::Triples`]: how often the fake comes from another source of the same data set;
+    /// 0 to 1.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub other_source_probability: f64,
+    /// Sides of the training crops in pixels, each for an equal part of the epochs: smaller pictures
+    /// first save time (Tan and Le 2021, "`EfficientNetV2`", section 4). Empty: `crop.size` throughout.
+    /// Validation and the result use `crop.size`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sizes: Vec<u32>,
     /// What the steps compute in: `f32`, `bf16` or `f16`. Weights, validation and the result have 32
     /// bits whatever it is; the loss is scaled for `f16`.
     #[serde(skip_serializing_if = "Precision::is_full")]
@@ -112,6 +128,9 @@ impl Default for TrainConfig {
             samples_per_epoch: None,
             batch_size: 32,
             sampling: Sampling::BySource,
+            dataset_shares: BTreeMap::new(),
+            other_source_probability: 0.0,
+            sizes: Vec::new(),
             precision: Precision::F32,
             learning_rate: 6e-4,
             warmup: 0.05,
@@ -139,7 +158,19 @@ impl Default for TrainConfig {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
 impl TrainConfig {
+    /// How faces are cut in `epoch`, counted from 1.
+    pub(crate) fn crop_in(&self, epoch: usize) -> FaceCrop {
+        let part = (epoch.saturating_sub(1) * self.sizes.len()) / self.epochs.max(1);
+        let size = self.sizes.get(part).or(self.sizes.last()).copied();
+        FaceCrop { size: size.unwrap_or(self.crop.size), ..self.crop }
+    }
+
     /// Reads a TOML file; absent fields have their default.
     ///
     /// # Errors
@@ -202,6 +233,20 @@ impl TrainConfig {
                 self.codec_crf[0] <= self.codec_crf[1] && self.codec_crf[1] <= 51,
                 "two rising numbers from 0 to 51",
             ),
+            (
+                "dataset_shares",
+                self.dataset_shares.is_empty()
+                    || self.sampling == Sampling::Triples
+                        && self.dataset_shares.values().all(|v| v.is_finite() && *v >= 0.0)
+                        && self.dataset_shares.values().any(|v| *v > 0.0),
+                "numbers from 0 up, not all 0, together with `sampling = \"triples\"`",
+            ),
+            ("other_source_probability", (0.0..=1.0).contains(&self.other_source_probability), "0 to 1"),
+            (
+                "sizes",
+                self.sizes.len() <= 64 && self.sizes.iter().all(|size| (32..=1024).contains(size)),
+                "at most 64 sides of 32 to 1024 pixels",
+            ),
             ("crop.size", (32..=1024).contains(&self.crop.size), "32 to 1024 pixels"),
             ("crop.scale", positive(self.crop.scale.into()), "a positive number"),
         ];
@@ -227,6 +272,16 @@ mod tests {
     }
 
     #[test]
+    fn sizes_divide_the_epochs_evenly() {
+        let config = TrainConfig { epochs: 6, sizes: vec![160, 192, 224], ..TrainConfig::default() };
+        let sizes: Vec<u32> = (1..=6).map(|epoch| config.crop_in(epoch).size).collect();
+        assert_eq!(sizes, [160, 160, 192, 192, 224, 224]);
+        assert_eq!(TrainConfig { sizes: vec![], ..config.clone() }.crop_in(3), config.crop);
+        let few = TrainConfig { epochs: 2, ..config };
+        assert_eq!([1, 2].map(|epoch| few.crop_in(epoch).size), [160, 192]);
+    }
+
+    #[test]
     fn misspelt_and_impossible_settings_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("train.toml");
@@ -237,6 +292,10 @@ mod tests {
         assert!(matches!(error, TrainError::Setting { setting: "batch_size", .. }));
         let codec = TrainConfig { codec_crf: [30, 20], ..TrainConfig::default() };
         assert!(matches!(codec.validate(), Err(TrainError::Setting { setting: "codec_crf", .. })));
+        let shares = TrainConfig { dataset_shares: [("a".to_owned(), 1.0)].into(), ..TrainConfig::default() };
+        assert!(matches!(shares.validate(), Err(TrainError::Setting { setting: "dataset_shares", .. })));
+        let sizes = TrainConfig { sizes: vec![160, 4], ..TrainConfig::default() };
+        assert!(matches!(sizes.validate(), Err(TrainError::Setting { setting: "sizes", .. })));
         let nan = TrainConfig { learning_rate: f64::NAN, ..TrainConfig::default() };
         assert!(matches!(nan.validate(), Err(TrainError::Setting { setting: "learning_rate", .. })));
     }

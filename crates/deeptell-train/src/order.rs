@@ -1,10 +1,10 @@
 //! Which pictures an epoch shows, and in which order.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use deeptell_data::Sample;
-use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
+use rand::{Rng, RngExt as _};
 
 use crate::batch::generator;
 use crate::{Sampling, TrainConfig, TrainError};
@@ -14,8 +14,8 @@ use crate::{Sampling, TrainConfig, TrainError};
 pub(crate) enum Unit {
     /// A sample by itself.
     Single(usize),
-    /// A real sample, a blend of it where it has landmarks, and a fake of its source where there
-    /// is one.
+    /// A real sample, a blend of it where it has landmarks, and a fake of its source, or of its data
+    /// set, where there is one.
     Triple { real: usize, fake: Option<usize> },
 }
 
@@ -54,9 +54,9 @@ impl Plan {
             // By turns, so that an odd epoch has one real more.
             Sampling::Balanced => (samples.len(), 1, 1.0),
             Sampling::Triples => {
-                let triples = triples(samples);
-                let blends = triples.iter().filter(|t| samples[t.first()].landmarks.is_some()).count();
-                if blends == 0 {
+                let pairs = Pairs::new(samples);
+                let has_blend = |real: &usize| samples[*real].landmarks.is_some();
+                if !pairs.reals.iter().any(has_blend) {
                     return Err(TrainError::Setting {
                         setting: "sampling",
                         expected:
@@ -65,9 +65,19 @@ impl Plan {
                                 .into(),
                     });
                 }
-                let fakes =
-                    triples.iter().filter(|t| matches!(t, Unit::Triple { fake: Some(_), .. })).count();
-                (triples.len(), 3, triples.len() as f64 / (blends + fakes) as f64)
+                let shares = pairs.shares(config)?;
+                // Expected number of fakes, blends included, per unit.
+                let fakes: f64 = shares
+                    .iter()
+                    .map(|(reals, share)| {
+                        let shown = |real: &&usize| {
+                            usize::from(has_blend(real)) + usize::from(pairs.has_fake(samples, **real))
+                        };
+                        let fakes: usize = reals.iter().map(|real| shown(&real)).sum();
+                        share * fakes as f64 / reals.len() as f64
+                    })
+                    .sum();
+                (pairs.reals.len(), 3, fakes.recip())
             }
         };
         let units = config.samples_per_epoch.map_or(available, |n| (n / pictures_a_unit).max(1));
@@ -90,20 +100,98 @@ pub fn balanced_pos_weight(samples: &[&Sample], split: &'static str) -> Result<f
     Ok(n_real as f64 / n_fake as f64)
 }
 
-/// A triple for each real sample, each with the first fake of its source.
-fn triples(samples: &[&Sample]) -> Vec<Unit> {
-    let fakes = fakes_by_source(samples);
-    let fake_of = |real: usize| fakes.get(samples[real].source.as_str()).map(|fakes| fakes[0]);
-    let is_real = |&index: &usize| !samples[index].label.is_fake();
-    (0..samples.len()).filter(is_real).map(|real| Unit::Triple { real, fake: fake_of(real) }).collect()
+/// The real samples, and which fakes may stand beside each.
+struct Pairs<'a> {
+    reals: Vec<usize>,
+    by_source: HashMap<&'a str, Vec<usize>>,
+    /// The fakes of each data set by method.
+    by_dataset: HashMap<&'a str, BTreeMap<&'a str, Vec<usize>>>,
+    reals_by_dataset: BTreeMap<&'a str, Vec<usize>>,
 }
 
-fn fakes_by_source<'a>(samples: &[&'a Sample]) -> HashMap<&'a str, Vec<usize>> {
-    let mut fakes: HashMap<&str, Vec<usize>> = HashMap::new();
-    for (index, sample) in samples.iter().enumerate().filter(|(_, sample)| sample.label.is_fake()) {
-        fakes.entry(sample.source.as_str()).or_default().push(index);
+impl<'a> Pairs<'a> {
+    fn new(samples: &[&'a Sample]) -> Self {
+        let mut pairs = Self {
+            reals: Vec::new(),
+            by_source: HashMap::new(),
+            by_dataset: HashMap::new(),
+            reals_by_dataset: BTreeMap::new(),
+        };
+        for (index, sample) in samples.iter().enumerate() {
+            let dataset = sample.dataset.as_deref();
+            if sample.label.is_fake() {
+                pairs.by_source.entry(&sample.source).or_default().push(index);
+                if let Some(dataset) = dataset {
+                    let methods = pairs.by_dataset.entry(dataset).or_default();
+                    methods.entry(sample.method.as_deref().unwrap_or_default()).or_default().push(index);
+                }
+            } else {
+                pairs.reals.push(index);
+                pairs.reals_by_dataset.entry(dataset.unwrap_or_default()).or_default().push(index);
+            }
+        }
+        pairs
     }
-    fakes
+
+    fn has_fake(&self, samples: &[&Sample], real: usize) -> bool {
+        let sample = samples[real];
+        self.by_source.contains_key(sample.source.as_str())
+            || sample.dataset.as_deref().is_some_and(|dataset| self.by_dataset.contains_key(dataset))
+    }
+
+    /// A fake to stand beside a real sample: one of its source, or of its data set where its source
+    /// has none and in `other_source_probability` of all cases.
+    fn fake(
+        &self,
+        samples: &[&Sample],
+        real: usize,
+        other_source_probability: f64,
+        rng: &mut impl Rng,
+    ) -> Option<usize> {
+        let sample = samples[real];
+        let of_source = self.by_source.get(sample.source.as_str());
+        let of_dataset = sample.dataset.as_deref().and_then(|dataset| self.by_dataset.get(dataset));
+        let leaves_source = other_source_probability > 0.0 && rng.random_bool(other_source_probability);
+        match (of_source, of_dataset) {
+            (Some(fakes), None) => Some(fakes[rng.random_range(0..fakes.len())]),
+            (Some(fakes), Some(_)) if !leaves_source => Some(fakes[rng.random_range(0..fakes.len())]),
+            (_, Some(methods)) => {
+                let fakes = methods.values().nth(rng.random_range(0..methods.len()))?;
+                Some(fakes[rng.random_range(0..fakes.len())])
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// The real samples that are drawn from, each group with its share of the units; shares sum to 1.
+    ///
+    /// # Errors
+    /// [`TrainError::Setting`] when `dataset_shares` names a data set without real samples, or
+    /// leaves one out.
+    fn shares(&self, config: &TrainConfig) -> Result<Vec<(&[usize], f64)>, TrainError> {
+        if config.dataset_shares.is_empty() {
+            return Ok(vec![(&self.reals, 1.0)]);
+        }
+        let fault = |dataset: &str, what: &str| TrainError::Setting {
+            setting: "dataset_shares",
+            expected: format!("must name the data sets of the real training samples: `{dataset}` {what}"),
+        };
+        if let Some(missing) = self.reals_by_dataset.keys().find(|d| !config.dataset_shares.contains_key(**d))
+        {
+            return Err(fault(missing, "has no share (0 leaves it out)"));
+        }
+        let total: f64 = config.dataset_shares.values().sum();
+        config
+            .dataset_shares
+            .iter()
+            .filter(|(_, share)| **share > 0.0)
+            .map(|(dataset, share)| {
+                let reals = self.reals_by_dataset.get(dataset.as_str());
+                let reals = reals.ok_or_else(|| fault(dataset, "has no real sample"))?;
+                Ok((reals.as_slice(), share / total))
+            })
+            .collect()
+    }
 }
 
 /// `count` single samples, a real and a fake by turns, every sample of a class before any comes again.
@@ -128,6 +216,32 @@ fn balanced(samples: &[&Sample], config: &TrainConfig, epoch: usize, count: usiz
     turns.take(count).collect()
 }
 
+/// `count` triples, each data set by its share; within one, every real face before any comes again.
+fn triples(samples: &[&Sample], config: &TrainConfig, epoch: usize, count: usize) -> Vec<Unit> {
+    let pairs = Pairs::new(samples);
+    // The plan has refused shares that cannot be kept.
+    let shares = pairs.shares(config).unwrap_or_default();
+    let mut rng = generator(config.seed, "order", [epoch as u64, 0]);
+    let mut reals = Vec::with_capacity(count + shares.len());
+    let mut owed = 0.0;
+    for (group, share) in shares {
+        owed += share * count as f64;
+        let wanted = (owed.round() as usize).saturating_sub(reals.len());
+        let end = reals.len() + wanted;
+        while reals.len() < end {
+            let mut round = group.to_vec();
+            round.shuffle(&mut rng);
+            round.truncate(end - reals.len());
+            reals.extend(round);
+        }
+    }
+    if config.dataset_shares.len() > 1 {
+        reals.shuffle(&mut rng);
+    }
+    let fake = |real, rng: &mut _| pairs.fake(samples, real, config.other_source_probability, rng);
+    reals.into_iter().map(|real| Unit::Triple { real, fake: fake(real, &mut rng) }).collect()
+}
+
 /// The order of one epoch: `count` units of indices into `samples`.
 pub(crate) fn order(samples: &[&Sample], config: &TrainConfig, epoch: usize, count: usize) -> Vec<Unit> {
     let mut order = Vec::with_capacity(count);
@@ -148,20 +262,9 @@ pub(crate) fn order(samples: &[&Sample], config: &TrainConfig, epoch: usize, cou
                 groups.shuffle(&mut rng);
                 order.extend(groups.into_iter().flatten().map(|&index| Unit::Single(index)));
             }
-            // Has rounds of its own, one a class.
+            // These two have rounds of their own.
             Sampling::Balanced => return balanced(samples, config, epoch, count),
-            Sampling::Triples => {
-                let fakes = fakes_by_source(samples);
-                let mut all = triples(samples);
-                all.shuffle(&mut rng);
-                order.extend(all.into_iter().map(|triple| {
-                    let real = triple.first();
-                    let fake = fakes
-                        .get(samples[real].source.as_str())
-                        .map(|fakes| fakes[rng.random_range(0..fakes.len())]);
-                    Unit::Triple { real, fake }
-                }));
-            }
+            Sampling::Triples => return triples(samples, config, epoch, count),
         }
         round += 1;
     }
@@ -262,6 +365,87 @@ mod tests {
         fakes_seen.sort_unstable();
         fakes_seen.dedup();
         assert_eq!(fakes_seen.len(), 16, "some fakes are never shown");
+    }
+
+    /// `reals` real samples in a data set, and per method `fakes` fakes of other sources.
+    fn dataset(name: &str, reals: usize, methods: &[&str], fakes: usize) -> Vec<Sample> {
+        let dataset = Some(name.to_owned());
+        let real = |i| Sample {
+            dataset: dataset.clone(),
+            ..Sample::new(format!("{name}/r{i}.png"), Label::Real, format!("{name}r{i}"))
+        };
+        let fake = |method: &str, i| Sample {
+            dataset: dataset.clone(),
+            method: Some(method.to_owned()),
+            ..Sample::new(format!("{name}/{method}{i}.png"), Label::Fake, format!("{name}{method}{i}"))
+        };
+        let fakes = methods.iter().flat_map(|&method| (0..fakes).map(move |i| (method, i)));
+        (0..reals).map(real).chain(fakes.map(|(method, i)| fake(method, i))).collect()
+    }
+
+    #[test]
+    fn shares_decide_how_often_each_data_set_is_shown() {
+        let mut samples = dataset("a", 40, &["x"], 8);
+        samples.extend(dataset("b", 5, &["y", "z"], 3));
+        samples.extend(dataset("c", 7, &[], 0));
+        let samples: Vec<&Sample> = samples.iter().collect();
+        let shares = [("a", 2.0), ("b", 1.0), ("c", 1.0)].map(|(name, share)| (name.to_owned(), share));
+        let config = TrainConfig {
+            sampling: Sampling::Triples,
+            dataset_shares: shares.into(),
+            ..TrainConfig::default()
+        };
+        let units = order(&samples, &config, 1, 200);
+        assert_eq!(units, order(&samples, &config, 1, 200));
+        assert_ne!(units, order(&samples, &config, 2, 200));
+        let of = |name: &str| -> Vec<(usize, Option<usize>)> {
+            let pair = |unit: &Unit| match *unit {
+                Unit::Triple { real, fake } => (real, fake),
+                Unit::Single(_) => panic!("{unit:?}"),
+            };
+            units.iter().map(pair).filter(|(r, _)| samples[*r].dataset.as_deref() == Some(name)).collect()
+        };
+        assert_eq!(["a", "b", "c"].map(|name| of(name).len()), [100, 50, 50]);
+        assert!(of("c").iter().all(|(_, fake)| fake.is_none()));
+        let methods =
+            of("b").iter().filter(|(_, f)| samples[f.unwrap()].method.as_deref() == Some("y")).count();
+        assert!((15..=35).contains(&methods), "methods are drawn evenly: {methods}");
+        let shown = |real: usize| of("b").iter().filter(|(r, _)| *r == real).count();
+        assert!((48..53).all(|real| shown(real) == 10), "each real face as often as the others");
+        // Neighbours come from different data sets.
+        assert!(units.windows(2).any(|w| samples[w[0].first()].dataset != samples[w[1].first()].dataset));
+
+        let wrong = |shares: &[(&str, f64)]| {
+            let dataset_shares = shares.iter().map(|(name, share)| ((*name).to_owned(), *share)).collect();
+            let mut faces: Vec<Sample> = samples.iter().map(|s| (*s).clone()).collect();
+            let face = [(60.0, 60.0), (100.0, 60.0), (80.0, 85.0), (65.0, 110.0), (95.0, 110.0)];
+            faces[0].landmarks = Some(Landmarks::from_points(face.map(|(x, y)| Point::new(x, y))));
+            let faces: Vec<&Sample> = faces.iter().collect();
+            Plan::new(&faces, &TrainConfig { dataset_shares, ..config.clone() }).unwrap_err().to_string()
+        };
+        assert!(wrong(&[("a", 1.0), ("b", 1.0)]).contains("`c`"));
+        assert!(wrong(&[("a", 1.0), ("b", 1.0), ("c", 1.0), ("d", 1.0)]).contains("`d`"));
+    }
+
+    #[test]
+    fn a_fake_of_another_source_takes_part_as_often_as_asked() {
+        let mut samples = samples(6);
+        for sample in &mut samples {
+            sample.dataset = Some("d".into());
+        }
+        let samples: Vec<&Sample> = samples.iter().collect();
+        let other = |other_source_probability| {
+            let sampling = Sampling::Triples;
+            let config = TrainConfig { sampling, other_source_probability, ..TrainConfig::default() };
+            let other = |unit: &&Unit| match **unit {
+                Unit::Triple { real, fake } => samples[real].source != samples[fake.unwrap()].source,
+                Unit::Single(_) => false,
+            };
+            order(&samples, &config, 1, 600).iter().filter(other).count()
+        };
+        assert_eq!(other(0.0), 0);
+        assert!((350..=600).contains(&other(1.0)));
+        assert!((150..=350).contains(&other(0.5)));
     }
 
     #[test]

@@ -301,7 +301,8 @@ impl Session {
         };
         self.device.seed(seed(config.seed, "dropout", number as u64));
         let order = order(samples, config, number, epoch.plan.units);
-        let loader = Loader { samples, crop: &config.crop, training: Some((config, number)) };
+        let crop = config.crop_in(number);
+        let loader = Loader { samples, crop: &crop, training: Some((config, number)) };
         let mut recent = VecDeque::with_capacity(50);
         let mut total = 0.0;
         let (mut skipped, mut data_wait, began) = (0, Duration::ZERO, Instant::now());
