@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use clap::Parser;
-use deeptell_face::RgbImage;
-use deeptell_mtcnn::{Face, Look, Mtcnn, MtcnnConfig, TrackedFrame, Tracker, TrackerConfig};
+use deeptell_face::{Face, RgbImage};
+use deeptell_mtcnn::{Look, Mtcnn, MtcnnConfig, TrackedFrame, Tracker, TrackerConfig};
 use deeptell_video::{Limits, Sampling, VideoReader};
 use rustix::time::{ClockId, clock_gettime};
 

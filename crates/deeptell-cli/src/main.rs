@@ -6,7 +6,6 @@
 mod commands;
 mod detector;
 mod device;
-mod face_finder;
 mod interrupt;
 mod isolation;
 mod output;

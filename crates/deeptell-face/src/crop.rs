@@ -67,7 +67,7 @@ impl Default for FaceCrop {
 
 /// Frontal positions of the five landmarks in a crop of side 1 at scale 1: the template of
 /// insightface's `arcface` alignment (112 x 112), where the crop is about one MTCNN box high.
-const TEMPLATE: [Point; 5] = [
+pub(crate) const TEMPLATE: [Point; 5] = [
     Point::new(38.2946 / 112.0, 51.6963 / 112.0),
     Point::new(73.5318 / 112.0, 51.5014 / 112.0),
     Point::new(56.0252 / 112.0, 71.7366 / 112.0),

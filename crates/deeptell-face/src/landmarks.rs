@@ -1,9 +1,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Point;
+use crate::crop::TEMPLATE;
+use crate::{Point, Rect};
 
-/// The five facial landmarks of MTCNN (Zhang et al. 2016, section II), in pixels.
+/// The five landmarks of a face, in pixels.
 ///
 /// Left and right are as seen in the picture, not as the person would say.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +30,14 @@ impl Landmarks {
     /// The inverse of [`points`](Self::points).
     pub fn from_points([left_eye, right_eye, nose, mouth_left, mouth_right]: [Point; 5]) -> Self {
         Self { left_eye, right_eye, nose, mouth_left, mouth_right }
+    }
+
+    /// Where a frontal, upright face in `bbox` has its landmarks: the template of
+    /// [`FaceCrop`](crate::FaceCrop)'s alignment, in a square as high as the box about its centre.
+    pub fn frontal(bbox: Rect) -> Self {
+        let (center, side) = (bbox.center(), bbox.height());
+        let place = |p: Point| Point::new(center.x + side * (p.x - 0.5), center.y + side * (p.y - 0.5));
+        Self::from_points(TEMPLATE.map(place))
     }
 
     /// Every point put through `f`, for example a [`Similarity`](crate::Similarity).

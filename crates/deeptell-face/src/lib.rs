@@ -1,9 +1,10 @@
-//! Pixels and geometry for face forensics.
+//! Faces in images: what finds them, where they are, how they are cut out.
 //!
-//! The ground floor of deeptell: boxes, landmarks, similarity transforms, non-maximum
-//! suppression, and [`FaceCrop`], the one definition of how a face leaves its frame.
-//! Training and inference both cut faces through [`FaceCrop::cut`], so a detector never
-//! meets a framing it was not trained on.
+//! [`FaceDetector`] is the interface of every face detector, [`Face`] what it finds,
+//! [`link_faces`] decides which face of one frame is which of another, and [`FaceCrop`] is the
+//! one definition of how a face is cut out of its frame. Training and inference both cut through
+//! [`FaceCrop::cut`], so a classifier never sees a framing it was not trained on. The geometry
+//! below them is here too: boxes, landmarks, similarity transforms, non-maximum suppression.
 //!
 //! Coordinates are in pixels, x to the right and y down; the pixel in column `i` and row
 //! `j` covers `[i, i + 1) x [j, j + 1)`, so its centre is at `(i + 0.5, j + 0.5)`.
@@ -20,7 +21,10 @@
 
 mod blur;
 mod crop;
+mod detector;
+mod face;
 mod landmarks;
+mod link;
 mod nms;
 mod rect;
 mod similarity;
@@ -28,8 +32,11 @@ mod warp;
 
 pub use blur::blur_effect;
 pub use crop::{CropError, FaceCrop};
+pub use detector::{FaceDetector, FaceDetectorId, FaceError};
+pub use face::{Face, Selection};
 pub use image::RgbImage;
 pub use landmarks::Landmarks;
+pub use link::link_faces;
 pub use nms::{Overlap, non_maximum_suppression};
 pub use rect::{Point, Rect};
 pub use similarity::Similarity;

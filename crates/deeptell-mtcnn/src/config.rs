@@ -1,5 +1,6 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::network::{EMBEDDED, Networks, PNet};
 use crate::{MinFace, Mtcnn, MtcnnError};
@@ -109,7 +110,7 @@ impl MtcnnConfig {
     /// # Errors
     /// [`MtcnnError::Setting`] names the first setting that is out of its range.
     pub fn init(&self, device: &Device) -> Result<Mtcnn, MtcnnError> {
-        self.init_with_weights(device, EMBEDDED.to_vec())
+        self.init_with(device, EMBEDDED.to_vec(), None)
     }
 
     /// A detector on `device` with the weights in `safetensors`, the bytes of a file like the one
@@ -119,12 +120,24 @@ impl MtcnnConfig {
     /// [`MtcnnError::Setting`] as for [`init`](Self::init), and [`MtcnnError::Weights`] as for
     /// [`Networks::load`].
     pub fn init_with_weights(&self, device: &Device, safetensors: Vec<u8>) -> Result<Mtcnn, MtcnnError> {
-        self.validate()?;
-        let networks = Networks::new(device).load(safetensors)?;
-        Ok(Mtcnn::from_networks(self.clone(), networks, device))
+        let digest = (safetensors != EMBEDDED).then(|| hex(&Sha256::digest(&safetensors)));
+        self.init_with(device, safetensors, digest)
     }
 
-    fn validate(&self) -> Result<(), MtcnnError> {
+    fn init_with(
+        &self,
+        device: &Device,
+        safetensors: Vec<u8>,
+        digest: Option<String>,
+    ) -> Result<Mtcnn, MtcnnError> {
+        self.validate()?;
+        let networks = Networks::new(device).load(safetensors)?;
+        Ok(Mtcnn::from_networks(self.clone(), networks, digest, device))
+    }
+
+    /// # Errors
+    /// [`MtcnnError::Setting`] names the first setting that is out of its range.
+    pub(crate) fn validate(&self) -> Result<(), MtcnnError> {
         let window = PNet::WINDOW as f32;
         let [pnet, rnet, onet] = self.thresholds;
         let probability = |value: f32| (0.0..=1.0).contains(&value);
@@ -172,6 +185,10 @@ impl MtcnnConfig {
             None => Ok(()),
         }
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

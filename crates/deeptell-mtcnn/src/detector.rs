@@ -2,7 +2,7 @@ use std::borrow::Borrow;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use deeptell_face::{Landmarks, Overlap, Point, Rect, RgbImage};
+use deeptell_face::{Face, Landmarks, Overlap, Point, Rect, RgbImage};
 use rayon::prelude::*;
 
 use crate::candidate::{regressed, suppress};
@@ -11,7 +11,7 @@ use crate::largest::Wanted;
 use crate::network::{Fused, Networks, ONet, PNet, RNet};
 use crate::resample::shrunk;
 use crate::turn::Turn;
-use crate::{Candidate, Face, MtcnnConfig, MtcnnError};
+use crate::{Candidate, MtcnnConfig, MtcnnError};
 
 /// Batch sizes bound the activations of a forward pass to some 15 MB.
 const REFINEMENT: Batches = Batches { network: "R-Net", side: RNet::SIDE, size: 256 };
@@ -27,6 +27,8 @@ pub struct Mtcnn {
     pub(crate) networks: Networks,
     /// The networks in the form that is fastest here, where there is one.
     pub(crate) fused: Option<Fused>,
+    /// SHA-256 of the weights; `None` for the embedded ones.
+    pub(crate) weights: Option<String>,
     pub(crate) device: Device,
 }
 
@@ -39,10 +41,15 @@ impl Mtcnn {
         MtcnnConfig::default().init(device)
     }
 
-    pub(crate) fn from_networks(config: MtcnnConfig, networks: Networks, device: &Device) -> Self {
+    pub(crate) fn from_networks(
+        config: MtcnnConfig,
+        networks: Networks,
+        weights: Option<String>,
+        device: &Device,
+    ) -> Self {
         let networks = networks.no_grad();
         let fused = Fused::new(&networks, device);
-        Self { config, networks, fused, device: device.clone() }
+        Self { config, networks, fused, weights, device: device.clone() }
     }
 
     /// The settings the detector was made with.

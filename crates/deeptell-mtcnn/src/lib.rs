@@ -1,7 +1,7 @@
 //! MTCNN face detection in Burn, with the weights embedded.
 //!
 //! [`Mtcnn`] finds the faces of an image, each with its box, its probability and five
-//! landmarks. It is the cascade of Zhang, Zhang, Li and Qiao, "Joint Face Detection and Alignment
+//! landmarks; it is a [`FaceDetector`](deeptell_face::FaceDetector). It is the cascade of Zhang, Zhang, Li and Qiao, "Joint Face Detection and Alignment
 //! Using Multitask Cascaded Convolutional Networks" (2016, <https://arxiv.org/abs/1604.02878>):
 //! P-Net proposes boxes at every size, R-Net refines them, O-Net decides and places the
 //! landmarks. Weights and numbers are those of facenet-pytorch 2.6.0, which the results follow
@@ -9,8 +9,8 @@
 //!
 //! ```
 //! use burn::tensor::Device;
-//! use deeptell_face::RgbImage;
-//! use deeptell_mtcnn::{Mtcnn, Selection};
+//! use deeptell_face::{RgbImage, Selection};
+//! use deeptell_mtcnn::Mtcnn;
 //!
 //! let mtcnn = Mtcnn::pretrained(&Device::flex())?;
 //! let frame = RgbImage::from_pixel(96, 64, image::Rgb([90, 120, 150]));
@@ -18,8 +18,7 @@
 //! assert!(faces.is_empty()); // plain blue: nobody there
 //!
 //! // The face meant when only one is wanted (the largest is found sooner by `detect_largest`):
-//! let face = Selection::Largest.pick(&faces, frame.width(), frame.height()).map(|i| faces[i]);
-//! assert!(face.is_none());
+//! assert!(Selection::Largest.pick(&faces).is_none());
 //! # Ok::<(), deeptell_mtcnn::MtcnnError>(())
 //! ```
 //!
@@ -52,7 +51,7 @@ mod config;
 mod crops;
 mod detector;
 mod error;
-mod face;
+mod face_detector;
 mod largest;
 mod min_face;
 pub mod network;
@@ -66,7 +65,6 @@ pub use candidate::Candidate;
 pub use config::{CandidateLimits, MtcnnConfig, Overlaps};
 pub use detector::Mtcnn;
 pub use error::MtcnnError;
-pub use face::{Face, Selection};
 pub use min_face::MinFace;
 pub use pyramid::{Level, pyramid};
 pub use resample::{Window, resample};

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::network::PNet;
@@ -26,6 +28,16 @@ impl MinFace {
         match self {
             Self::Pixels(pixels) => pixels,
             Self::Fraction(fraction) => (fraction * width.min(height) as f32).max(PNet::WINDOW as f32),
+        }
+    }
+}
+
+impl fmt::Display for MinFace {
+    /// `20`, or `0.1 of the shorter side`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pixels(pixels) => write!(f, "{pixels}"),
+            Self::Fraction(fraction) => write!(f, "{fraction} of the shorter side"),
         }
     }
 }

@@ -1,9 +1,7 @@
 //! Images turned by quarters, and what is found in them turned back.
 
-use deeptell_face::{Point, Rect, RgbImage};
+use deeptell_face::{Face, Point, Rect, RgbImage};
 use image::imageops;
-
-use crate::Face;
 
 /// How an image is turned before it is looked at, clockwise on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -98,7 +98,7 @@ fn faces(detector: &Detector, path: &str) -> Result<Vec<Seen>, Box<dyn std::erro
     let mut reader = VideoReader::open(path)?;
     for (number, frame) in reader.sample(Sampling::Uniform(FRAMES)).enumerate() {
         let InputFrame { image, .. } = frame?.into();
-        let Some(face) = detector.detect(&image, &ScanOptions::default())?.into_iter().next() else {
+        let Some(face) = detector.find_faces(&image, &ScanOptions::default())?.into_iter().next() else {
             continue;
         };
         let look = Look::of(&image, face.bbox)?;

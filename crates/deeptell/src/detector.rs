@@ -1,12 +1,12 @@
 //! The whole job: sample, detect, crop, classify, judge.
 
-use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::tensor::Device;
-use deeptell_face::{CropError, RgbImage};
-use deeptell_mtcnn::{Face, Mtcnn, MtcnnConfig};
+use deeptell_face::{CropError, Face, FaceDetector, FaceError, RgbImage};
+use deeptell_mtcnn::MtcnnConfig;
 #[cfg(unix)]
 use deeptell_video::DecoderProcess;
 use deeptell_video::{Limits, Sampling, VideoReader};
@@ -29,15 +29,14 @@ pub struct Progress {
 /// The detector: a face detector and a classifier on one device.
 ///
 /// [`scan_video`](Self::scan_video) and its siblings do the whole job; each of its stages can be
-/// called alone: [`VideoReader::sample`], [`detect`](Self::detect), [`crop`](Self::crop),
+/// called alone: [`VideoReader::sample`], [`find_faces`](Self::find_faces), [`crop`](Self::crop),
 /// [`classify`](Self::classify), [`link`](crate::link) and
 /// [`Criteria::judge`](crate::Criteria::judge). A detector has no changing state: share one
 /// between threads by reference.
 #[derive(Debug, Clone)]
 pub struct Detector {
     model: Model,
-    faces: Mtcnn,
-    device: Device,
+    faces: Arc<dyn FaceDetector>,
     #[cfg(unix)]
     decoder: Option<DecoderProcess>,
 }
@@ -59,19 +58,36 @@ impl Detector {
         Self::new(Model::shipped(device)?, device)
     }
 
-    /// A detector with a model that is loaded already, on the model's device.
+    /// A detector with a model that is loaded already, and with MTCNN as its face detector on
+    /// `device`.
     ///
     /// # Errors
-    /// [`Error::Device`] when the face detector cannot be made on `device`.
+    /// [`Error::FaceDetector`] when the face detector cannot be made on `device`.
     pub fn new(model: Model, device: &Device) -> Result<Self, Error> {
-        let faces = face_detector(ScanOptions::default().min_face, device)?;
+        let min_face = ScanOptions::default().min_face;
+        let faces = MtcnnConfig { min_face: min_face.into(), ..MtcnnConfig::default() }
+            .init(device)
+            .map_err(FaceError::from)?;
         Ok(Self {
             model,
-            faces,
-            device: device.clone(),
+            faces: Arc::new(faces),
             #[cfg(unix)]
             decoder: None,
         })
+    }
+
+    /// The same detector with another face detector.
+    ///
+    /// A model is calibrated for the boxes of the face detector that it was trained with; with
+    /// another one its thresholds no longer hold.
+    #[must_use]
+    pub fn with_face_detector(self, faces: Arc<dyn FaceDetector>) -> Self {
+        Self { faces, ..self }
+    }
+
+    /// The face detector.
+    pub fn face_detector(&self) -> &dyn FaceDetector {
+        &*self.faces
     }
 
     /// Decodes videos in a process of its own from now on, which can do nothing else: for files
@@ -259,14 +275,15 @@ impl Detector {
         scan.finish(facts, Vec::new())
     }
 
-    /// The stage that finds faces: those that [`ScanOptions`] lets through and that touch the
-    /// image, the largest first. Their number is not limited here.
+    /// The stage that finds faces: those that touch the image and are as large and as probable as
+    /// `options` ask, the largest first. [`ScanOptions::max_faces_per_frame`] is ignored.
     ///
     /// # Errors
-    /// [`Error::Option`] for a `min_face` out of range, [`Error::Device`] when the device fails.
-    pub fn detect(&self, image: &RgbImage, options: &ScanOptions) -> Result<Vec<Face>, Error> {
+    /// [`Error::Option`] for an option out of range, [`Error::FaceDetector`] when the face detector
+    /// fails.
+    pub fn find_faces(&self, image: &RgbImage, options: &ScanOptions) -> Result<Vec<Face>, Error> {
         options.check()?;
-        faces_in(&*self.face_detector(options)?, image, options)
+        FaceFinder::new(self, options)?.find(image)
     }
 
     /// The stage that cuts a face out, as the model was trained to see it.
@@ -286,27 +303,31 @@ impl Detector {
     pub fn classify(&self, crops: &[RgbImage]) -> Result<Vec<f64>, Error> {
         self.model.probabilities(crops)
     }
+}
 
-    /// The face detector for these options: our own, unless they look for another size.
-    pub(crate) fn face_detector(&self, options: &ScanOptions) -> Result<Cow<'_, Mtcnn>, Error> {
-        if self.faces.config().min_face == options.min_face.into() {
-            Ok(Cow::Borrowed(&self.faces))
-        } else {
-            Ok(Cow::Owned(face_detector(options.min_face, &self.device)?))
-        }
+/// The face detector of a [`Detector`], set as the options of a scan ask.
+pub(crate) struct FaceFinder {
+    faces: Arc<dyn FaceDetector>,
+    min_probability: f32,
+    /// Smaller boxes are dropped; 0 where the face detector itself knows the smallest face.
+    min_height: f32,
+}
+
+impl FaceFinder {
+    pub(crate) fn new(detector: &Detector, options: &ScanOptions) -> Result<Self, Error> {
+        let min_probability = options.min_detection_probability;
+        Ok(match detector.faces.with_min_face(options.min_face)? {
+            Some(faces) => Self { faces, min_probability, min_height: 0.0 },
+            None => {
+                Self { faces: Arc::clone(&detector.faces), min_probability, min_height: options.min_face }
+            }
+        })
     }
-}
 
-fn face_detector(min_face: f32, device: &Device) -> Result<Mtcnn, Error> {
-    Ok(MtcnnConfig { min_face: min_face.into(), ..MtcnnConfig::default() }.init(device)?)
-}
-
-/// [`Detector::detect`] with a face detector that is at hand.
-pub(crate) fn faces_in(mtcnn: &Mtcnn, image: &RgbImage, options: &ScanOptions) -> Result<Vec<Face>, Error> {
-    let mut faces = mtcnn.detect(image)?;
-    faces.retain(|face| {
-        face.probability >= options.min_detection_probability
-            && face.bbox.clamped(image.width(), image.height()).is_some()
-    });
-    Ok(faces)
+    /// As [`Detector::find_faces`].
+    pub(crate) fn find(&self, image: &RgbImage) -> Result<Vec<Face>, Error> {
+        let mut faces = self.faces.find(image, self.min_probability)?;
+        faces.retain(|face| face.bbox.height() >= self.min_height);
+        Ok(faces)
+    }
 }

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use deeptell_face::FaceError;
 use deeptell_mobilenet::{PrecisionError, WeightsError};
-use deeptell_mtcnn::MtcnnError;
 use deeptell_video::VideoError;
 use thiserror::Error;
 
@@ -41,6 +41,9 @@ pub enum Error {
     /// The device has no arithmetic in that number format: choose another.
     #[error(transparent)]
     Precision(#[from] PrecisionError),
+    /// The face detector failed, or cannot be set as the options ask.
+    #[error(transparent)]
+    FaceDetector(#[from] FaceError),
     /// The caller's progress callback stopped the scan.
     #[error("the scan was cancelled")]
     Cancelled,
@@ -146,11 +149,5 @@ impl Error {
 
     pub(crate) fn model(name: &str, source: impl Into<ModelError>) -> Self {
         Self::Model { name: name.to_owned(), source: source.into() }
-    }
-}
-
-impl From<MtcnnError> for Error {
-    fn from(error: MtcnnError) -> Self {
-        Self::Device { network: "MTCNN", source: Box::new(error) }
     }
 }

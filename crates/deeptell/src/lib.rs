@@ -46,6 +46,7 @@ mod scan;
 mod track;
 mod view;
 
+pub use deeptell_face::{Face, FaceDetector, FaceDetectorId, FaceError, RgbImage};
 pub use deeptell_mobilenet::Precision;
 
 pub use card::{Calibration, Measure, ModelCard};

@@ -1,12 +1,10 @@
 //! One scan on its way: frames go in one by one, a report comes out.
 
-use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use deeptell_face::{RgbImage, blur_effect};
-use deeptell_mtcnn::{Face, Mtcnn};
+use deeptell_face::{Face, RgbImage, blur_effect};
 
-use crate::detector::faces_in;
+use crate::detector::FaceFinder;
 use crate::input::InputFrame;
 use crate::pictures::reduced;
 use crate::report::rounded;
@@ -24,7 +22,7 @@ const MOST_COMPARED: usize = 512;
 /// cut, crops once they are scored: memory does not grow with the video.
 pub(crate) struct Scan<'a> {
     detector: &'a Detector,
-    mtcnn: Cow<'a, Mtcnn>,
+    faces: FaceFinder,
     options: &'a ScanOptions,
     frames: Vec<FrameFacts>,
     /// Their probabilities come later.
@@ -59,7 +57,7 @@ impl<'a> Scan<'a> {
         options.check()?;
         Ok(Self {
             detector,
-            mtcnn: detector.face_detector(options)?,
+            faces: FaceFinder::new(detector, options)?,
             options,
             frames: Vec::new(),
             observations: Vec::new(),
@@ -99,7 +97,7 @@ impl<'a> Scan<'a> {
         let smaller = self.options.max_side.and_then(|side| reduced(&frame.image, side));
         let image = smaller.as_ref().unwrap_or(&frame.image);
 
-        let faces = faces_in(&self.mtcnn, image, self.options)?;
+        let faces = self.faces.find(image)?;
         self.frames.push(FrameFacts {
             index: frame.index,
             pts_seconds: rounded(frame.pts_seconds),

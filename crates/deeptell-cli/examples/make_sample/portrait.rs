@@ -1,8 +1,8 @@
 //! From a still to a scene that a camera can move over.
 
 use anyhow::Context as _;
-use deeptell_face::{Landmarks, Point, RgbImage, Similarity, warp};
-use deeptell_mtcnn::{Face, Mtcnn, Selection};
+use deeptell_face::{Face, FaceDetector as _, Landmarks, RgbImage, Similarity, warp};
+use deeptell_mtcnn::Mtcnn;
 use image::Rgb;
 use image::imageops::{FilterType, fast_blur, resize};
 use rand::RngExt as _;
@@ -93,25 +93,14 @@ impl Studio {
         let shorter = image.width().min(image.height()).max(1);
         let factor = (SMALLEST_SIDE as f32 / shorter as f32).max(1.0);
         let enlarged = enlarge(image, factor);
-        let faces = self.mtcnn.detect(&enlarged)?;
-        let chosen =
-            Selection::LargestAbove(FACE_PROBABILITY).pick(&faces, enlarged.width(), enlarged.height());
-        Ok(chosen.map(|index| scaled(&faces[index], 1.0 / factor)))
+        let faces = self.mtcnn.find(&enlarged, FACE_PROBABILITY)?;
+        Ok(faces.first().map(|face| face.stretched(1.0 / factor, 1.0 / factor)))
     }
 }
 
 fn enlarge(image: &RgbImage, factor: f32) -> RgbImage {
     let side = |pixels: u32| (pixels as f32 * factor).round().max(1.0) as u32;
     resize(image, side(image.width()), side(image.height()), FilterType::CatmullRom)
-}
-
-fn scaled(face: &Face, factor: f32) -> Face {
-    let mut bbox = face.bbox;
-    for edge in [&mut bbox.x1, &mut bbox.y1, &mut bbox.x2, &mut bbox.y2] {
-        *edge *= factor;
-    }
-    let landmarks = face.landmarks.map(|p| Point::new(p.x * factor, p.y * factor));
-    Face { bbox, landmarks, ..*face }
 }
 
 /// Puts a still into a scene, with the face near the middle and the background grown out of the still's edges.

@@ -6,10 +6,10 @@ use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use clap::ValueEnum as _;
 use deeptell::Precision;
-use deeptell_face::RgbImage;
+use deeptell_face::{Face, FaceDetector, RgbImage};
 use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, Weights, normalize};
 use deeptell_models::DEEPTELL_MNV3S;
-use deeptell_mtcnn::{Face, Mtcnn};
+use deeptell_mtcnn::Mtcnn;
 use deeptell_train::binary_cross_entropy_with_logits;
 use image::imageops;
 use serde::Serialize;
@@ -189,8 +189,8 @@ impl Reference {
         let device = Device::flex();
         let logits = logits(&network(&device)?.without_kernels(), &pictures, &device)?;
         let losses = losses(&device, &pictures, MobileNetV3Small::without_kernels)?;
-        let face =
-            face(&portrait, &device)?.context("the processor finds no face in the embedded portrait")?;
+        let face = face(&portrait, &Mtcnn::pretrained(&device)?)?
+            .context("the processor finds no face in the embedded portrait")?;
         Ok(Self { pictures, portrait, logits, losses, face })
     }
 
@@ -200,7 +200,7 @@ impl Reference {
         progress.set(1, "training");
         let losses = losses(device, &self.pictures, |network| network)?;
         progress.set(2, "finding a face");
-        let face = face(&self.portrait, device)?;
+        let face = face(&self.portrait, &Mtcnn::pretrained(device)?)?;
         let landmark = |face: Face| {
             let points = face.landmarks.points().into_iter().zip(self.face.landmarks.points());
             points.map(|(a, b)| f64::from(a.distance(b))).fold(0.0, f64::max)
@@ -277,8 +277,8 @@ fn losses(
 }
 
 /// The largest face.
-fn face(picture: &RgbImage, device: &Device) -> anyhow::Result<Option<Face>> {
-    Ok(Mtcnn::pretrained(device)?.detect(picture)?.first().copied())
+fn face(picture: &RgbImage, faces: &dyn FaceDetector) -> anyhow::Result<Option<Face>> {
+    Ok(faces.find(picture, 0.0)?.first().copied())
 }
 
 /// The network in training on one batch.

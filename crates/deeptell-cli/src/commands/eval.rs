@@ -1,17 +1,17 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use burn::tensor::Device;
 use clap::ValueEnum as _;
 use deeptell::{Model, ModelCard, Precision};
 use deeptell_data::{Layout, Sample, read_dataset, read_layout, read_picture};
 use deeptell_eval::{Distortion, Evaluation, NO_TEST, Subject, evaluate, page, per_crop, write_scores};
+use deeptell_face::{FaceDetector, Selection};
 use deeptell_metrics::EvaluationConfig;
+use deeptell_mtcnn::MtcnnConfig;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::device::{DeviceName, PrecisionName};
-use crate::face_finder::{FaceFinder, Which};
 use crate::progress::{Progress, Tasks, unless_stopped};
 use crate::views::Views;
 use crate::which_split::WhichSplit;
@@ -130,7 +130,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
         (None, None) => anyhow::bail!("pass --crops or --manifest"),
     };
-    let faces_not_found = if args.detect { Some(detect(&mut samples, &device)?) } else { None };
+    let faces_not_found = if args.detect {
+        let faces = MtcnnConfig { min_face: SMALLEST_FACE.into(), ..MtcnnConfig::default() }.init(&device)?;
+        Some(detect(&mut samples, &faces)?)
+    } else {
+        None
+    };
     let samples: Vec<&Sample> = samples.iter().collect();
 
     let probabilities = per_crop("scoring", &model, &samples, &mut Tasks::default(), |crops| {
@@ -173,13 +178,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 /// Gives each sample the box and landmarks of its largest face; how many have none.
-fn detect(samples: &mut [Sample], device: &Device) -> anyhow::Result<usize> {
-    let finder = FaceFinder::new(Which::Largest, SMALLEST_FACE, SUREST_ENOUGH, device)?;
+fn detect(samples: &mut [Sample], faces: &dyn FaceDetector) -> anyhow::Result<usize> {
     let progress = Progress::new("finding faces", samples.len(), "pictures");
     let missing = AtomicUsize::new(0);
     samples.par_iter_mut().try_for_each(|sample| {
         let image = read_picture(&sample.path)?;
-        let face = finder.find_in_crop(&image)?;
+        let face = faces.find_in_crop(&image, SUREST_ENOUGH, Selection::Largest)?;
         missing.fetch_add(usize::from(face.is_none()), Ordering::Relaxed);
         sample.bbox = face.as_ref().map(|face| face.bbox);
         sample.landmarks = face.map(|face| face.landmarks);

@@ -11,14 +11,13 @@ use deeptell_data::{
     DataError, ManifestWriter, Media, Sample, read_dataset, read_manifest, read_picture, sha256_of_bytes,
     sha256_of_file, write_manifest,
 };
-use deeptell_face::{FaceCrop, RgbImage};
-use deeptell_mtcnn::Face;
+use deeptell_face::{Face, FaceCrop, FaceDetector, FaceDetectorId, RgbImage, Selection};
+use deeptell_mtcnn::MtcnnConfig;
 use deeptell_video::{Limits, Sampling, VideoOptions, VideoReader};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::device::DeviceName;
-use crate::face_finder::{FaceFinder, Which};
 use crate::output::say;
 use crate::progress::Progress;
 use crate::{Outcome, interrupt, output};
@@ -140,6 +139,25 @@ enum InPlace {
     Landmarks,
 }
 
+/// Which face of a picture to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Which {
+    /// The largest.
+    Largest,
+    /// The one with the highest probability of being a face.
+    MostProbable,
+}
+
+impl From<Which> for Selection {
+    fn from(which: Which) -> Self {
+        match which {
+            Which::Largest => Self::Largest,
+            Which::MostProbable => Self::MostProbable,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Format {
@@ -172,6 +190,9 @@ struct Settings {
     store: Place,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     in_place: Option<InPlace>,
+    /// What found the faces; folders of earlier versions do not say so and hold MTCNN's.
+    #[serde(default)]
+    face_detector: Option<FaceDetectorId>,
     /// The part of the files that the folder is for: the manifest of one part must not take the
     /// place of another's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -188,6 +209,11 @@ struct Failure {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    if args.frames == 0 {
+        anyhow::bail!("--frames must be 1 or more");
+    }
+    let device = args.device.open()?;
+    let faces = MtcnnConfig { min_face: args.min_face.into(), ..MtcnnConfig::default() }.init(&device)?;
     let settings = Settings {
         frames: args.frames,
         crop: FaceCrop { size: args.size, scale: args.scale, align: args.align },
@@ -197,13 +223,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         format: args.format,
         store: args.store,
         in_place: args.in_place,
+        face_detector: Some(faces.id()),
         shard: args.shard,
     };
-    if settings.frames == 0 {
-        anyhow::bail!("--frames must be 1 or more");
-    }
-    let device = args.device.open()?;
-    let finder = FaceFinder::new(settings.face, settings.min_face, settings.min_probability, &device)?;
     let mut samples = read_dataset(&args.data)?;
     if let Some(shard) = args.shard {
         samples.retain(|sample| shard.takes(root_of(&args.data), sample));
@@ -223,7 +245,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             if interrupt::requested() {
                 return None;
             }
-            let result = store.extract(sample, &finder);
+            let result = store.extract(sample, &faces);
             progress.add(1, &sample.path.display().to_string());
             let error = output::one_line(&result.err()?);
             progress.say(&format!("failed: {}: {error}", sample.path.display()));
@@ -271,8 +293,11 @@ impl Store {
         if path.is_file() {
             let text =
                 fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            let before: Settings =
+            let mut before: Settings =
                 toml::from_str(&text).with_context(|| format!("{} cannot be understood", path.display()))?;
+            if before.face_detector.is_none() {
+                before.face_detector.clone_from(&settings.face_detector);
+            }
             if before != settings {
                 anyhow::bail!(
                     "{} holds crops made with other settings (see extract.toml there): use another --out, or the \
@@ -303,19 +328,21 @@ impl Store {
         self.part(sample).is_file()
     }
 
-    fn extract(&self, sample: &Sample, finder: &FaceFinder) -> anyhow::Result<()> {
+    fn extract(&self, sample: &Sample, faces: &dyn FaceDetector) -> anyhow::Result<()> {
         let key = key(sample);
         let hash = sha256_of_file(&sample.path)?;
         let mut rows = Vec::new();
         // Of the crops that go into a shard together.
         let mut pictures = Vec::new();
         let mut frames = 0;
+        let Settings { min_probability, face, .. } = self.settings;
+        let selection = Selection::from(face);
         let mut take =
             |image: &RgbImage, pts_seconds: Option<f64>, index: Option<u64>| -> anyhow::Result<()> {
                 frames += 1;
                 let face = match self.settings.in_place {
-                    Some(_) => finder.find_in_crop(image)?,
-                    None => finder.find(image)?,
+                    Some(_) => faces.find_in_crop(image, min_probability, selection)?,
+                    None => selection.pick(&faces.find(image, min_probability)?),
                 };
                 if let Some(face) = face {
                     let mut row = self.row(sample, image, &face)?;
@@ -400,7 +427,7 @@ impl Store {
             video: sample.video.clone().or_else(|| Some(sample.path.display().to_string())),
             bbox,
             landmarks: Some(landmarks),
-            detector: Some(format!("deeptell-mtcnn {}", env!("CARGO_PKG_VERSION"))),
+            detector: self.settings.face_detector.as_ref().map(|id| id.name.clone()),
             extra,
             ..sample.clone()
         })

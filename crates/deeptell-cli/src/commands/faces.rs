@@ -2,8 +2,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use deeptell_data::Media;
-use deeptell_face::{Point, Rect, RgbImage};
-use deeptell_mtcnn::{Face, MinFace, Mtcnn, MtcnnConfig, Pace, Tracker, TrackerConfig};
+use deeptell_face::{Face, Point, Rect, RgbImage};
+use deeptell_mtcnn::{MinFace, Mtcnn, MtcnnConfig, Pace, Tracker, TrackerConfig};
 use deeptell_video::{Limits, Sampling, VideoReader};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder as _, ImageReader, Rgb};

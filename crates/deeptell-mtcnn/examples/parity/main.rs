@@ -24,8 +24,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use burn::tensor::Device;
-use deeptell_face::{Rect, RgbImage};
-use deeptell_mtcnn::{Face, MinFace, Mtcnn, MtcnnConfig};
+use deeptell_face::{Face, Rect, RgbImage};
+use deeptell_mtcnn::{MinFace, Mtcnn, MtcnnConfig};
 use report::Report;
 use serde_json::Value;
 

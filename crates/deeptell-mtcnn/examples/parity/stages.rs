@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::error::Error;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use deeptell_face::{Rect, RgbImage};
-use deeptell_mtcnn::{Candidate, Face, Mtcnn, Window, pyramid, resample};
+use deeptell_face::{Face, Rect, RgbImage};
+use deeptell_mtcnn::{Candidate, Mtcnn, Window, pyramid, resample};
 
 use crate::archive::Array;
 use crate::report::Report;

@@ -1,19 +1,17 @@
 //! Following faces through a video.
 
 mod config;
-mod link;
 mod scene;
 mod smooth;
 
-use deeptell_face::{Overlap, Point, RgbImage, non_maximum_suppression};
+use deeptell_face::{Face, Overlap, RgbImage, link_faces, non_maximum_suppression};
 use serde::{Deserialize, Serialize};
 
 pub use config::{Pace, TrackerConfig};
-use link::link;
 use scene::Thumbnail;
 use smooth::Smoother;
 
-use crate::{Candidate, Face, Mtcnn, MtcnnError};
+use crate::{Candidate, Mtcnn, MtcnnError};
 
 /// Overlap, over the smaller box, above which two tracks are on the same face.
 const SAME_FACE: f32 = 0.7;
@@ -134,11 +132,7 @@ impl Track {
     fn expected(&self) -> Face {
         let steps = (1 + self.missed).min(MAX_STEPS) as f32;
         let (dx, dy) = (steps * self.motion.0, steps * self.motion.1);
-        Face {
-            bbox: self.face.bbox.translated(dx, dy),
-            landmarks: self.face.landmarks.map(|point| Point::new(point.x + dx, point.y + dy)),
-            ..self.face
-        }
+        self.face.translated(dx, dy)
     }
 
     fn found(&mut self, face: Face) {
@@ -223,7 +217,7 @@ impl Tracker {
             Pace::Sparse => |track: &Track| track.face,
         };
         let lasts: Vec<Face> = self.tracks.iter().map(expected).collect();
-        let links = link(&lasts, &faces);
+        let links = link_faces(&lasts, &faces, |_, _| Some(0.0));
         for (track, number) in self.tracks.iter_mut().zip(0..) {
             match links.iter().position(|link| *link == Some(number)) {
                 Some(face) => track.found(faces[face]),

@@ -1,8 +1,6 @@
 //! Boxes and landmarks without the trembling of a detector.
 
-use deeptell_face::{Landmarks, Point, Rect};
-
-use crate::Face;
+use deeptell_face::{Face, Landmarks, Point, Rect};
 
 /// Cut-off frequencies in cycles a frame: of a face at rest, what a speed of one face side a
 /// frame adds, and of the speed itself.

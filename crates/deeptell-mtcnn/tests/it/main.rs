@@ -10,10 +10,8 @@ mod tracker;
 use std::sync::LazyLock;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use deeptell_face::{Landmarks, Rect, RgbImage};
-use deeptell_mtcnn::{
-    Candidate, CandidateLimits, Face, Mtcnn, MtcnnConfig, MtcnnError, Window, pyramid, resample,
-};
+use deeptell_face::{Face, Landmarks, Rect, RgbImage};
+use deeptell_mtcnn::{Candidate, CandidateLimits, Mtcnn, MtcnnConfig, MtcnnError, Window, pyramid, resample};
 use image::imageops::{self, FilterType};
 use safetensors::SafeTensors;
 use serde::Deserialize;

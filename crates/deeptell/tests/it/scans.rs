@@ -121,7 +121,7 @@ fn the_stages_alone_give_what_the_scan_gives() {
     let mut probabilities = Vec::new();
     for frame in reader.sample(Sampling::Uniform(options.frames)) {
         let frame = frame.unwrap();
-        let faces = DETECTOR.detect(&frame.image, &options).unwrap();
+        let faces = DETECTOR.find_faces(&frame.image, &options).unwrap();
         let crop = DETECTOR.crop(&frame.image, &faces[0]).unwrap();
         probabilities.extend(DETECTOR.classify(&[crop]).unwrap());
     }
