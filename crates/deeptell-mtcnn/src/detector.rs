@@ -5,13 +5,14 @@ use burn::tensor::{Device, Tensor};
 use deeptell_face::{Face, Landmarks, Overlap, Point, Rect, RgbImage};
 use rayon::prelude::*;
 
-use crate::candidate::{regressed, suppress};
-use crate::crops::{Batches, Verdict};
-use crate::largest::Wanted;
+use crate::cascade::candidate::{regressed, suppress};
+use crate::cascade::crops::{Batches, Verdict};
+use crate::cascade::largest::Wanted;
 use crate::network::{Fused, Networks, ONet, PNet, RNet};
-use crate::resample::shrunk;
-use crate::turn::Turn;
-use crate::{Candidate, MtcnnConfig, MtcnnError};
+use crate::cascade::resample::shrunk;
+use crate::cascade::turn::Turn;
+use crate::cascade::Candidate;
+use crate::{MtcnnConfig, MtcnnError};
 
 /// Batch sizes bound the activations of a forward pass to some 15 MB.
 const REFINEMENT: Batches = Batches { network: "R-Net", side: RNet::SIDE, size: 256 };

@@ -45,27 +45,18 @@
 //!   [`CandidateLimits`] caps what a picture of nothing but face-like texture can ask for.
 //! - Turned faces are looked for on demand ([`MtcnnConfig::retry_turned`]).
 
-mod candidate;
-mod canvas;
+mod cascade;
 mod config;
-mod crops;
 mod detector;
 mod error;
 mod face_detector;
-mod largest;
 mod min_face;
 pub mod network;
-mod proposal;
-mod pyramid;
-mod resample;
 mod tracker;
-mod turn;
 
-pub use candidate::Candidate;
+pub use cascade::{Candidate, Level, Window, pyramid, resample};
 pub use config::{CandidateLimits, MtcnnConfig, Overlaps};
 pub use detector::Mtcnn;
 pub use error::MtcnnError;
 pub use min_face::MinFace;
-pub use pyramid::{Level, pyramid};
-pub use resample::{Window, resample};
 pub use tracker::{KeyFrame, Look, Pace, TrackedFace, TrackedFrame, Tracker, TrackerConfig};

@@ -11,7 +11,8 @@ pub use config::{Pace, TrackerConfig};
 use scene::Thumbnail;
 use smooth::Smoother;
 
-use crate::{Candidate, Mtcnn, MtcnnError};
+use crate::cascade::Candidate;
+use crate::{Mtcnn, MtcnnError};
 
 /// Overlap, over the smaller box, above which two tracks are on the same face.
 const SAME_FACE: f32 = 0.7;

@@ -12,8 +12,8 @@ use deeptell_kernels::RowSource as _;
 use rayon::prelude::*;
 
 use crate::network::PNet;
-use crate::pyramid::Tile;
-use crate::resample::Resampled;
+use crate::cascade::pyramid::Tile;
+use crate::cascade::resample::Resampled;
 
 /// Pixels of the largest canvas: 48 MB as the network gets them, and some 700 MB of activations.
 const MAX_PIXELS: usize = 1 << 22;
@@ -141,8 +141,9 @@ mod tests {
 
     use super::*;
     use crate::network::Networks;
-    use crate::pyramid::{Level, pyramid};
-    use crate::{MtcnnConfig, Window, resample};
+    use crate::cascade::pyramid::{Level, pyramid};
+    use crate::MtcnnConfig;
+    use crate::cascade::{Window, resample};
 
     fn texture(width: u32, height: u32) -> RgbImage {
         RgbImage::from_fn(width, height, |x, y| {

@@ -7,13 +7,14 @@ use deeptell_face::{Overlap, Rect, RgbImage};
 use deeptell_kernels::ConvStack;
 use rayon::prelude::*;
 
-use crate::candidate::{regressed, suppress};
-use crate::canvas::Canvas;
+use crate::cascade::candidate::{regressed, suppress};
+use crate::cascade::canvas::Canvas;
 use crate::detector::borrowed;
 use crate::network::{PNet, sigmoid};
-use crate::pyramid::{Level, Tile, pyramid};
-use crate::resample::Resampled;
-use crate::{Candidate, Mtcnn, MtcnnError, Window};
+use crate::cascade::pyramid::{Level, Tile, pyramid};
+use crate::cascade::resample::Resampled;
+use crate::cascade::{Candidate, Window};
+use crate::{Mtcnn, MtcnnError};
 
 /// A cell in which P-Net sees a face.
 #[derive(Debug, Clone, Copy)]

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use deeptell_face::{Face, RgbImage};
 
-use crate::crops::Verdict;
+use crate::cascade::crops::Verdict;
 use crate::network::PNet;
-use crate::pyramid::pyramid;
-use crate::{Candidate, Mtcnn, MtcnnError, Window};
+use crate::cascade::pyramid::pyramid;
+use crate::cascade::{Candidate, Window};
+use crate::{Mtcnn, MtcnnError};
 
 /// A face whose box has so many times the side of the windows still to come counts as the largest. Boxes grow on their way
 /// through the cascade, but by less: of 1499 frames of 24 clips none had a larger face further down, nor another box for

@@ -2,7 +2,7 @@
 
 use deeptell_face::{Overlap, Rect, non_maximum_suppression};
 
-use crate::Window;
+use crate::cascade::Window;
 
 /// A box that may hold a face, as one stage hands it to the next.
 #[derive(Debug, Clone, Copy, PartialEq)]

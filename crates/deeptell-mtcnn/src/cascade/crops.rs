@@ -6,8 +6,9 @@ use deeptell_kernels::{ConvStack, RowSource as _};
 use rayon::prelude::*;
 
 use crate::network::sigmoid;
-use crate::resample::Resampled;
-use crate::{Candidate, Mtcnn, MtcnnError};
+use crate::cascade::resample::Resampled;
+use crate::cascade::Candidate;
+use crate::{Mtcnn, MtcnnError};
 
 /// What a network says of one candidate's crop.
 #[derive(Debug, Clone, Copy)]
