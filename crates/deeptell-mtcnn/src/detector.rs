@@ -5,13 +5,13 @@ use burn::tensor::{Device, Tensor};
 use deeptell_face::{Face, Landmarks, Overlap, Point, Rect, RgbImage};
 use rayon::prelude::*;
 
+use crate::cascade::Candidate;
 use crate::cascade::candidate::{regressed, suppress};
 use crate::cascade::crops::{Batches, Verdict};
 use crate::cascade::largest::Wanted;
-use crate::network::{Fused, Networks, ONet, PNet, RNet};
 use crate::cascade::resample::shrunk;
 use crate::cascade::turn::Turn;
-use crate::cascade::Candidate;
+use crate::network::{Fused, Networks, ONet, PNet, RNet};
 use crate::{MtcnnConfig, MtcnnError};
 
 /// Batch sizes bound the activations of a forward pass to some 15 MB.
@@ -56,11 +56,6 @@ impl Mtcnn {
     /// The settings the detector was made with.
     pub fn config(&self) -> &MtcnnConfig {
         &self.config
-    }
-
-    /// The three networks.
-    pub fn networks(&self) -> &Networks {
-        &self.networks
     }
 
     /// The faces in `image`, the largest first. None in an image whose shorter side is below
@@ -154,15 +149,8 @@ impl Mtcnn {
         Ok(())
     }
 
-    /// The second stage alone: what R-Net leaves of `candidates`, one list an image, as corrected
-    /// squares, the most probable first.
-    ///
-    /// # Errors
-    /// [`MtcnnError::Device`] when the device fails.
-    ///
-    /// # Panics
-    /// When there is not one list of candidates an image.
-    pub fn refine(
+    /// As [`Stages::refine`](crate::stages::Stages::refine).
+    pub(crate) fn refine(
         &self,
         images: &[impl Borrow<RgbImage>],
         candidates: &[Vec<Candidate>],
@@ -187,15 +175,8 @@ impl Mtcnn {
         .collect()
     }
 
-    /// The third stage alone: the faces O-Net sees in `candidates`, one list an image, the
-    /// largest first.
-    ///
-    /// # Errors
-    /// [`MtcnnError::Device`] when the device fails.
-    ///
-    /// # Panics
-    /// When there is not one list of candidates an image.
-    pub fn conclude(
+    /// As [`Stages::conclude`](crate::stages::Stages::conclude).
+    pub(crate) fn conclude(
         &self,
         images: &[impl Borrow<RgbImage>],
         candidates: &[Vec<Candidate>],

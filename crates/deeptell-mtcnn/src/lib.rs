@@ -26,8 +26,7 @@
 //! through a video at a quarter of the cost. [`Mtcnn::detect_largest`] stops at the largest face, which takes half as
 //! long where it is large. [`MtcnnConfig`] sets the smallest face, in pixels or
 //! as a part of the frame, shrinks large frames first, and looks for turned faces.
-//! [`Mtcnn::propose`], [`Mtcnn::refine`] and [`Mtcnn::conclude`] are the three stages for
-//! themselves, [`pyramid`] and [`resample`] what the networks in [`network`] are shown.
+//! The three stages can be run one at a time through [`stages`].
 //!
 //! # Speed
 //! On the CPU the networks run in the fused kernels of `deeptell-kernels`: rows of a pyramid level
@@ -51,10 +50,10 @@ mod detector;
 mod error;
 mod face_detector;
 mod min_face;
-pub mod network;
+mod network;
+pub mod stages;
 mod tracker;
 
-pub use cascade::{Candidate, Level, Window, pyramid, resample};
 pub use config::{CandidateLimits, MtcnnConfig, Overlaps};
 pub use detector::Mtcnn;
 pub use error::MtcnnError;

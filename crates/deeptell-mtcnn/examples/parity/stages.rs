@@ -5,7 +5,8 @@ use std::error::Error;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use deeptell_face::{Face, Rect, RgbImage};
-use deeptell_mtcnn::{Candidate, Mtcnn, Window, pyramid, resample};
+use deeptell_mtcnn::Mtcnn;
+use deeptell_mtcnn::stages::{Candidate, Window, pyramid, resample};
 
 use crate::archive::Array;
 use crate::report::Report;
@@ -39,7 +40,7 @@ pub(crate) fn compare(
         let input = array(&format!("pyr_{number}_input"))?;
         let planes = resample(image, Window::whole(image), level.width, level.height);
         pixels = pixels.max(largest(&planes, &input.values));
-        let output = mtcnn.networks().pnet.forward(tensor(input)?);
+        let output = mtcnn.stages().networks().pnet.forward(tensor(input)?);
         probability = probability.max(differ(output.probability, array(&format!("pyr_{number}_prob"))?)?);
         regression = regression.max(differ(output.regression, array(&format!("pyr_{number}_reg"))?)?);
     }
@@ -48,28 +49,28 @@ pub(crate) fn compare(
     report.at_most("P-Net: regression", regression, 1e-4);
 
     let proposed = candidates(array("stage1_boxes")?);
-    compare_candidates("proposals", &mtcnn.propose(&[image])?[0], &proposed, report);
+    compare_candidates("proposals", &mtcnn.stages().propose(&[image])?[0], &proposed, report);
 
     let crops = array("rnet_in_first64")?;
     let (pixels, _) = cut(image, &proposed[..crops.shape[0].min(proposed.len())], 24);
     report.at_most("R-Net: crops", largest(&pixels, &crops.values), 1e-5);
     let (pixels, count) = cut(image, &proposed, 24);
-    let output = mtcnn.networks().rnet.forward(batch(pixels, count, 24));
+    let output = mtcnn.stages().networks().rnet.forward(batch(pixels, count, 24));
     report.at_most("R-Net: probabilities", differ(output.probability, array("rnet_prob")?)?, 1e-4);
     report.at_most("R-Net: regression", differ(output.regression, array("rnet_reg")?)?, 1e-4);
 
     let refined = candidates(array("stage2_boxes")?);
-    compare_candidates("refinement", &mtcnn.refine(&[image], &[proposed])?[0], &refined, report);
+    compare_candidates("refinement", &mtcnn.stages().refine(&[image], &[proposed])?[0], &refined, report);
 
     let crops = array("onet_in")?;
     let (pixels, count) = cut(image, &refined, 48);
     report.at_most("O-Net: crops", largest(&pixels, &crops.values), 1e-5);
-    let output = mtcnn.networks().onet.forward(batch(pixels, count, 48));
+    let output = mtcnn.stages().networks().onet.forward(batch(pixels, count, 48));
     report.at_most("O-Net: probabilities", differ(output.probability, array("onet_prob")?)?, 1e-4);
     report.at_most("O-Net: regression", differ(output.regression, array("onet_reg")?)?, 1e-4);
     report.at_most("O-Net: landmarks", differ(output.landmarks, array("onet_lm")?)?, 1e-4);
 
-    let faces = mtcnn.conclude(&[image], &[refined])?.remove(0);
+    let faces = mtcnn.stages().conclude(&[image], &[refined])?.remove(0);
     let as_candidate = |face: &Face| Candidate { bbox: face.bbox, probability: face.probability };
     let found: Vec<Candidate> = faces.iter().map(as_candidate).collect();
     let expected = candidates(array("final_boxes")?);

@@ -11,9 +11,9 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 use deeptell_kernels::RowSource as _;
 use rayon::prelude::*;
 
-use crate::network::PNet;
 use crate::cascade::pyramid::Tile;
 use crate::cascade::resample::Resampled;
+use crate::network::PNet;
 
 /// Pixels of the largest canvas: 48 MB as the network gets them, and some 700 MB of activations.
 const MAX_PIXELS: usize = 1 << 22;
@@ -140,10 +140,10 @@ mod tests {
     use deeptell_face::RgbImage;
 
     use super::*;
-    use crate::network::Networks;
-    use crate::cascade::pyramid::{Level, pyramid};
     use crate::MtcnnConfig;
+    use crate::cascade::pyramid::{Level, pyramid};
     use crate::cascade::{Window, resample};
+    use crate::network::Networks;
 
     fn texture(width: u32, height: u32) -> RgbImage {
         RgbImage::from_fn(width, height, |x, y| {

@@ -5,9 +5,9 @@ use deeptell_face::RgbImage;
 use deeptell_kernels::{ConvStack, RowSource as _};
 use rayon::prelude::*;
 
-use crate::network::sigmoid;
-use crate::cascade::resample::Resampled;
 use crate::cascade::Candidate;
+use crate::cascade::resample::Resampled;
+use crate::network::sigmoid;
 use crate::{Mtcnn, MtcnnError};
 
 /// What a network says of one candidate's crop.

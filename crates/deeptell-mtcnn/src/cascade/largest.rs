@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use deeptell_face::{Face, RgbImage};
 
 use crate::cascade::crops::Verdict;
-use crate::network::PNet;
 use crate::cascade::pyramid::pyramid;
 use crate::cascade::{Candidate, Window};
+use crate::network::PNet;
 use crate::{Mtcnn, MtcnnError};
 
 /// A face whose box has so many times the side of the windows still to come counts as the largest. Boxes grow on their way

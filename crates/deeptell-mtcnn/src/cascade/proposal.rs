@@ -9,11 +9,11 @@ use rayon::prelude::*;
 
 use crate::cascade::candidate::{regressed, suppress};
 use crate::cascade::canvas::Canvas;
-use crate::detector::borrowed;
-use crate::network::{PNet, sigmoid};
 use crate::cascade::pyramid::{Level, Tile, pyramid};
 use crate::cascade::resample::Resampled;
 use crate::cascade::{Candidate, Window};
+use crate::detector::borrowed;
+use crate::network::{PNet, sigmoid};
 use crate::{Mtcnn, MtcnnError};
 
 /// A cell in which P-Net sees a face.
@@ -50,12 +50,11 @@ impl Place {
 }
 
 impl Mtcnn {
-    /// The first stage alone: squares that may hold a face, for each image the most probable
-    /// first. [`MtcnnConfig::max_side`](crate::MtcnnConfig::max_side) does not count here.
-    ///
-    /// # Errors
-    /// [`MtcnnError::Device`] when the device fails.
-    pub fn propose(&self, images: &[impl Borrow<RgbImage>]) -> Result<Vec<Vec<Candidate>>, MtcnnError> {
+    /// As [`Stages::propose`](crate::stages::Stages::propose).
+    pub(crate) fn propose(
+        &self,
+        images: &[impl Borrow<RgbImage>],
+    ) -> Result<Vec<Vec<Candidate>>, MtcnnError> {
         let images = borrowed(images);
         let smallest = |image: &&RgbImage| self.config.min_face.in_pixels(image.width(), image.height());
         self.propose_from(&images, &images.iter().map(smallest).collect::<Vec<_>>())

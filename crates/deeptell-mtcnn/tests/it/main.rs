@@ -11,7 +11,8 @@ use std::sync::LazyLock;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use deeptell_face::{Face, Landmarks, Rect, RgbImage};
-use deeptell_mtcnn::{Candidate, CandidateLimits, Mtcnn, MtcnnConfig, MtcnnError, Window, pyramid, resample};
+use deeptell_mtcnn::stages::{Candidate, Window, pyramid, resample};
+use deeptell_mtcnn::{CandidateLimits, Mtcnn, MtcnnConfig, MtcnnError};
 use image::imageops::{self, FilterType};
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -143,7 +144,7 @@ fn pnet_matches_the_reference_cell_by_cell() {
     let planes = resample(&ASTRONAUT, Window::whole(&ASTRONAUT), level.width, level.height);
     let shape = [1, 3, level.height, level.width];
     let pixels = Tensor::from_data(TensorData::new(planes, shape), &Device::flex());
-    let output = MTCNN.networks().pnet.forward(pixels);
+    let output = MTCNN.stages().networks().pnet.forward(pixels);
     assert_eq!(output.probability.dims(), [1, 1, 15, 15]);
     assert_close("probability", &to_vec(output.probability), &golden.probability, 1e-4);
     assert_close("regression", &to_vec(output.regression), &golden.regression.concat(), 1e-4);
@@ -152,10 +153,10 @@ fn pnet_matches_the_reference_cell_by_cell() {
 #[test]
 fn rnet_and_onet_match_the_reference_crop_by_crop() {
     let golden = &GOLDEN.stages;
-    let rnet = MTCNN.networks().rnet.forward(crops(&golden.proposed, 24));
+    let rnet = MTCNN.stages().networks().rnet.forward(crops(&golden.proposed, 24));
     assert_close("R-Net probability", &to_vec(rnet.probability), &golden.rnet_probability, 1e-4);
     assert_close("R-Net regression", &to_vec(rnet.regression), golden.rnet_regression.as_flattened(), 1e-4);
-    let onet = MTCNN.networks().onet.forward(crops(&golden.refined, 48));
+    let onet = MTCNN.stages().networks().onet.forward(crops(&golden.refined, 48));
     assert_close("O-Net probability", &to_vec(onet.probability), &golden.onet_probability, 1e-4);
     assert_close("O-Net regression", &to_vec(onet.regression), golden.onet_regression.as_flattened(), 1e-4);
     assert_close("O-Net landmarks", &to_vec(onet.landmarks), golden.onet_landmarks.as_flattened(), 1e-4);
@@ -165,10 +166,10 @@ fn rnet_and_onet_match_the_reference_crop_by_crop() {
 fn each_stage_matches_the_reference() {
     let golden = &GOLDEN.stages;
     let images = std::slice::from_ref(&*ASTRONAUT);
-    assert_boxes("proposed", &MTCNN.propose(images).unwrap()[0], &golden.proposed);
-    let refined = MTCNN.refine(images, &[candidates(&golden.proposed)]).unwrap();
+    assert_boxes("proposed", &MTCNN.stages().propose(images).unwrap()[0], &golden.proposed);
+    let refined = MTCNN.stages().refine(images, &[candidates(&golden.proposed)]).unwrap();
     assert_boxes("refined", &refined[0], &golden.refined);
-    let faces = MTCNN.conclude(images, &[candidates(&golden.refined)]).unwrap();
+    let faces = MTCNN.stages().conclude(images, &[candidates(&golden.refined)]).unwrap();
     assert_faces(&faces[0], &GOLDEN.min_face_20);
 }
 
@@ -189,7 +190,7 @@ fn the_level_limit_bounds_the_proposals() {
     let limits = CandidateLimits { level: 3, ..CandidateLimits::default() };
     let config = MtcnnConfig { limits, ..MtcnnConfig::default() };
     let mtcnn = config.init(&Device::flex()).unwrap();
-    let proposed = mtcnn.propose(std::slice::from_ref(&*ASTRONAUT)).unwrap();
+    let proposed = mtcnn.stages().propose(std::slice::from_ref(&*ASTRONAUT)).unwrap();
     assert!(!proposed[0].is_empty() && proposed[0].len() <= 3 * GOLDEN.stages.levels.len());
     // The surest proposal is among those that stay.
     assert_boxes("best", &proposed[0][..1], &GOLDEN.stages.proposed[..1]);
@@ -294,9 +295,9 @@ fn candidates_without_pixels_do_not_displace_others() {
     mixed.insert(0, nowhere(-500.0));
     mixed.insert(3, nowhere(f32::NAN));
     mixed.push(nowhere(900.0));
-    let faces = MTCNN.conclude(images, &[mixed]).unwrap();
+    let faces = MTCNN.stages().conclude(images, &[mixed]).unwrap();
     assert_faces(&faces[0], &GOLDEN.min_face_20);
-    assert_eq!(MTCNN.refine(images, &[vec![nowhere(-500.0)]]).unwrap(), [[]]);
+    assert_eq!(MTCNN.stages().refine(images, &[vec![nowhere(-500.0)]]).unwrap(), [[]]);
 }
 
 /// The shipped weights with one tensor changed: `edit` gets its name, shape and bytes.
