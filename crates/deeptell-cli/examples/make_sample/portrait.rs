@@ -1,7 +1,7 @@
 //! From a still to a scene that a camera can move over.
 
 use anyhow::Context as _;
-use deeptell_face::{Face, FaceDetector as _, Landmarks, RgbImage, Similarity, warp};
+use deeptell_face::{Face, FaceDetector as _, Landmarks, Point, RgbImage, Similarity, warp};
 use deeptell_mtcnn::Mtcnn;
 use image::Rgb;
 use image::imageops::{FilterType, fast_blur, resize};
@@ -115,7 +115,7 @@ fn set_scene(still: &RgbImage, face: &Face, rng: &mut ChaCha8Rng) -> (RgbImage, 
             *pixel = std::array::from_fn(|channel| bend(pixel[channel], tint[channel]));
         }
     }
-    let face = scaled(face, factor);
+    let face = face.stretched(factor, factor);
     let middle = 0.5 * SCENE_SIDE as f32;
     let Point { x, y } = face.bbox.center();
     // Whole pixels, so that moving the picture does not blur it.

@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_canvas_says_what_its_levels_say_alone() {
         let device = Device::flex();
-        let networks = MtcnnConfig::default().init(&device).unwrap().networks().clone();
+        let networks = MtcnnConfig::default().init(&device).unwrap().networks.clone();
         let Networks { pnet, .. } = networks;
         // Odd and even sizes, and levels too small for more than a cell.
         for (width, height) in [(149, 97), (120, 121), (21, 64)] {
