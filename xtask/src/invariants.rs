@@ -32,7 +32,7 @@ const BACKENDS: [&str; 11] =
     ["cpu", "cuda", "flex", "metal", "ndarray", "remote", "rocm", "tch", "vulkan", "webgpu", "wgpu"];
 
 /// The crates of plain numbers and pixels.
-const PLAIN_CRATES: [&str; 3] = ["deeptell-data", "deeptell-face", "deeptell-metrics"];
+const PLAIN_CRATES: [&str; 4] = ["deeptell-data", "deeptell-face", "deeptell-files", "deeptell-metrics"];
 
 /// What one of our manifests declares.
 #[derive(Debug, Default)]
@@ -272,6 +272,7 @@ mod tests {
             ("deeptell-cli", vec![flex(), ("deeptell", None, vec![])]),
             ("deeptell-data", vec![("deeptell-face", None, vec![])]),
             ("deeptell-face", vec![("image", None, vec![])]),
+            ("deeptell-files", vec![("sha2", None, vec![])]),
             ("deeptell-kernels", vec![flex(), ("burn-flex", None, vec![])]),
             ("deeptell-metrics", vec![]),
             ("deeptell-mobilenet", vec![burn(), ("burn", Some("dev"), vec!["flex"])]),

@@ -1,0 +1,26 @@
+//! Files as every part of deeptell writes and names them.
+//!
+//! - [`write_whole`] and [`WholeFile`]: a file is there with all of its content, or not at all.
+//! - [`sha256`], [`sha256_of_reader`], [`sha256_of_file`]: digests in hexadecimal.
+//! - [`name_below`], [`stem`]: names that are the same on every machine.
+//! - [`FolderLock`]: one process at a time works in a folder.
+//!
+//! ```
+//! use deeptell_files::{sha256, sha256_of_file, write_whole};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("results/figures.json");
+//! write_whole(&path, b"{}")?;
+//! assert_eq!(sha256_of_file(&path)?, sha256(b"{}"));
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+mod digest;
+mod lock;
+mod name;
+mod whole;
+
+pub use digest::{hexadecimal, sha256, sha256_of_file, sha256_of_reader};
+pub use lock::{FolderLock, LockError, is_at};
+pub use name::{name_below, stem};
+pub use whole::{WholeFile, remove_leftovers, write_whole};

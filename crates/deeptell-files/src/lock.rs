@@ -1,0 +1,183 @@
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Why a folder could not be locked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// Another process holds the lock.
+    #[error(
+        "another deeptell works in {}{}: wait until it ends, or give this run a folder of its own",
+        folder.display(), holder.as_deref().map_or_else(String::new, |holder| format!(" ({holder})"))
+    )]
+    Held {
+        /// The folder.
+        folder: PathBuf,
+        /// Process and host, as the holder wrote them.
+        holder: Option<String>,
+    },
+    /// The lock file cannot be written.
+    #[error("cannot lock {}: {source}", path.display())]
+    Io {
+        /// The lock file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The right to work in a folder, which one process has at a time; dropping it gives it back.
+///
+/// The lock is the system's own on the file `deeptell.lock` in the folder, so it ends with the
+/// process, however that ends. The file names process and host for people. Where the file system
+/// has no locks, everybody gets one: what is written must be safe without.
+#[derive(Debug)]
+pub struct FolderLock {
+    path: PathBuf,
+    /// Open for as long as the lock is held.
+    file: File,
+}
+
+impl FolderLock {
+    /// Name of the lock file.
+    pub const FILE: &str = "deeptell.lock";
+
+    /// Locks `folder`, which is created when it is not there.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] when another process works there, [`LockError::Io`].
+    pub fn acquire(folder: &Path) -> Result<Self, LockError> {
+        let path = folder.join(Self::FILE);
+        let fail = |source| LockError::Io { path: path.clone(), source };
+        fs::create_dir_all(folder).map_err(fail)?;
+        loop {
+            let mut options = File::options();
+            let mut file =
+                options.read(true).write(true).create(true).truncate(false).open(&path).map_err(fail)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(LockError::Held { folder: folder.to_path_buf(), holder: holder(&mut file) });
+                }
+                // A file system without locks.
+                Err(TryLockError::Error(_)) => {}
+            }
+            // The holder before removes the file when it ends: then this is a lock on nothing.
+            if !is_at(&file, &path).map_err(fail)? {
+                continue;
+            }
+            let note = format!("process {} on host {}\n", std::process::id(), host());
+            file.set_len(0).and_then(|()| file.write_all(note.as_bytes())).map_err(fail)?;
+            return Ok(Self { path, file });
+        }
+    }
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Removed while it is still held; whoever waited for it sees that it is gone. A file that
+        // cannot be removed locks nobody out.
+        if is_at(&self.file, &self.path).unwrap_or(false) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Whether `path` is the name of the open `file`, and not of another one that took its place.
+///
+/// Outside of Unix, whether there is a file of that name: an open one cannot be replaced there.
+///
+/// # Errors
+/// What the file system fails with.
+#[cfg(unix)]
+pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let id = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
+    match fs::metadata(path) {
+        Ok(found) => Ok(id(&found) == id(&file.metadata()?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether there is a file of that name: Windows replaces none that is open.
+///
+/// # Errors
+/// What the file system fails with.
+#[cfg(not(unix))]
+pub fn is_at(_: &File, path: &Path) -> io::Result<bool> {
+    path.try_exists()
+}
+
+/// The first line of a lock file, without what could disturb a terminal.
+fn holder(file: &mut File) -> Option<String> {
+    let mut text = String::new();
+    file.take(200).read_to_string(&mut text).ok()?;
+    let line: String = text.lines().next()?.chars().filter(|c| !c.is_control()).collect();
+    (!line.is_empty()).then_some(line)
+}
+
+/// The name of this machine.
+fn host() -> String {
+    let name = ["/proc/sys/kernel/hostname", "/etc/hostname"].into_iter().find_map(|path| {
+        let name = fs::read_to_string(path).ok()?;
+        let name = name.trim();
+        (!name.is_empty()).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| "unknown".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_and_the_next_one_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("out");
+        let lock = FolderLock::acquire(&folder).unwrap();
+        let refused = FolderLock::acquire(&folder).unwrap_err();
+        let said = refused.to_string();
+        assert!(matches!(refused, LockError::Held { .. }), "{said}");
+        let process = format!("(process {} on host ", std::process::id());
+        assert!(said.contains("another deeptell works in") && said.contains(&process), "{said}");
+        drop(lock);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        FolderLock::acquire(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_lock_file_left_by_a_killed_process_locks_nobody_out() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(FolderLock::FILE), "process 1 on host elsewhere, and more text")
+            .unwrap();
+        let _lock = FolderLock::acquire(folder.path()).unwrap();
+        let text = fs::read_to_string(folder.path().join(FolderLock::FILE)).unwrap();
+        assert!(text.starts_with(&format!("process {} on host ", std::process::id())), "{text}");
+        assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn of_many_that_come_and_go_one_works_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let working = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let mut had = 0;
+                    while had < 25 {
+                        let Ok(lock) = FolderLock::acquire(folder.path()) else {
+                            std::thread::yield_now();
+                            continue;
+                        };
+                        assert_eq!(working.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
+                        had += 1;
+                        working.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                        drop(lock);
+                    }
+                });
+            }
+        });
+    }
+}
