@@ -1,13 +1,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use deeptell_files::sha256;
 
 use crate::groups::SplitSet;
 use crate::shard::through_shard;
-use crate::{DataError, Label, Sample, Split, read_contents};
+use crate::{DataError, Label, Sample, Split, Unreadable, read_contents};
 
 /// What two splits have in common and must not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,12 +71,14 @@ pub struct AuditReport {
     /// Files with the same bytes but different labels, one list a content: one of the labels
     /// is wrong. Found by [`audit_contents`] only.
     pub contradictions: Vec<Vec<PathBuf>>,
+    /// Files that cannot be read. Found by [`audit_contents`] only.
+    pub unreadable: Vec<Unreadable>,
 }
 
 impl AuditReport {
     /// Whether nothing was found.
     pub fn is_clean(&self) -> bool {
-        self.crossings.is_empty() && self.contradictions.is_empty()
+        self.crossings.is_empty() && self.contradictions.is_empty() && self.unreadable.is_empty()
     }
 
     /// How many things of one kind cross.
@@ -112,6 +113,10 @@ impl fmt::Display for AuditReport {
                 names.join(", ")
             ));
         }
+        if let Some(Unreadable { path, reason }) = self.unreadable.first() {
+            let count = self.unreadable.len();
+            parts.push(format!("{count} files cannot be read, the first: {}: {reason}", path.display()));
+        }
         f.write_str(&parts.join("; "))
     }
 }
@@ -145,22 +150,26 @@ pub fn audit(samples: &[Sample]) -> AuditReport {
         unassigned: samples.len() - looked_at,
         crossings: tally.crossings(),
         contradictions: Vec::new(),
+        unreadable: Vec::new(),
     }
 }
 
-/// As [`audit`], and reads every file to find equal contents under different names.
-///
-/// # Errors
-/// As [`read_contents`] when a file cannot be read.
-pub fn audit_contents(samples: &[Sample]) -> Result<AuditReport, DataError> {
-    let mut hashes: BTreeMap<&Path, String> = BTreeMap::new();
+/// As [`audit`], and reads every file to find equal contents under different names, and files that
+/// cannot be read.
+pub fn audit_contents(samples: &[Sample]) -> AuditReport {
+    let mut hashes: BTreeMap<&Path, Option<String>> = BTreeMap::new();
+    let mut unreadable = Vec::new();
     let mut tally = Tally::default();
     let mut labels: BTreeMap<String, BTreeMap<Label, &Path>> = BTreeMap::new();
     for sample in samples {
-        let hash = match hashes.get(sample.path.as_path()) {
-            Some(hash) => hash.clone(),
-            None => hashes.entry(&sample.path).or_insert(sha256_of_file(&sample.path)?).clone(),
-        };
+        let hash = hashes.entry(&sample.path).or_insert_with(|| match sha256_of_file(&sample.path) {
+            Ok(hash) => Some(hash),
+            Err(error) => {
+                unreadable.push(Unreadable::new(&sample.path, &error));
+                None
+            }
+        });
+        let Some(hash) = hash.clone() else { continue };
         if let Some(split) = sample.split {
             tally.add(CrossingKind::Content, hash.clone(), split);
         }
@@ -174,7 +183,8 @@ pub fn audit_contents(samples: &[Sample]) -> Result<AuditReport, DataError> {
         .filter(|files| files.len() > 1)
         .map(|files| files.into_values().map(Path::to_path_buf).collect())
         .collect();
-    Ok(report)
+    report.unreadable = unreadable;
+    report
 }
 
 /// SHA-256 of the bytes of a file, in hexadecimal, read in constant memory; or of a member of a
@@ -185,38 +195,9 @@ pub fn audit_contents(samples: &[Sample]) -> Result<AuditReport, DataError> {
 pub fn sha256_of_file(path: impl AsRef<Path>) -> Result<String, DataError> {
     let path = path.as_ref();
     if through_shard(path)?.is_some() {
-        return Ok(sha256_of_bytes(&read_contents(path)?));
+        return Ok(sha256(&read_contents(path)?));
     }
-    let mut file = File::open(path).map_err(DataError::io(path))?;
-    let mut hasher = Sha256::new();
-    std::io::copy(&mut file, &mut HashWriter(&mut hasher)).map_err(DataError::io(path))?;
-    Ok(hexadecimal(&hasher.finalize()))
-}
-
-/// SHA-256 of bytes in memory, in hexadecimal.
-pub fn sha256_of_bytes(bytes: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(bytes))
-}
-
-fn hexadecimal(digest: &[u8]) -> String {
-    digest.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(hex_digit).collect()
-}
-
-fn hex_digit(value: u8) -> char {
-    char::from(b"0123456789abcdef"[usize::from(value & 15)])
-}
-
-struct HashWriter<'a>(&'a mut Sha256);
-
-impl std::io::Write for HashWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    deeptell_files::sha256_of_file(path).map_err(DataError::io(path))
 }
 
 #[derive(Default)]
@@ -309,16 +290,21 @@ mod tests {
             sample(&b, Label::Real, "b", Some(Split::Train)),
             sample(&c, Label::Fake, "c", Some(Split::Test)),
         ];
-        assert!(audit_contents(&clean).unwrap().is_clean());
+        assert!(audit_contents(&clean).is_clean());
 
         let crossing = [clean[0].clone(), sample(&b, Label::Fake, "b", Some(Split::Test))];
-        let report = audit_contents(&crossing).unwrap();
+        let report = audit_contents(&crossing);
         assert_eq!(report.count(CrossingKind::Content), 1);
         assert_eq!(report.crossings[0].key, sha256_of_file(&a).unwrap());
-        assert_eq!(report.contradictions, [vec![a, b]]);
+        assert_eq!(report.contradictions, [vec![a.clone(), b]]);
 
-        let missing = [sample(&folder.path().join("none"), Label::Real, "n", None)];
-        assert!(matches!(audit_contents(&missing), Err(DataError::Io { .. })));
+        let none = ["none", "nothing"].map(|name| folder.path().join(name));
+        let missing = [&none[0], &a, &none[1], &none[0]].map(|path| sample(path, Label::Real, "n", None));
+        let report = audit_contents(&missing);
+        assert!(!report.is_clean());
+        assert_eq!(report.unreadable.iter().map(|file| &file.path).collect::<Vec<_>>(), [&none[0], &none[1]]);
+        let said = report.to_string();
+        assert!(said.starts_with("2 files cannot be read, the first: ") && said.contains("none: "), "{said}");
     }
 
     #[test]

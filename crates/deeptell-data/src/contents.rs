@@ -107,6 +107,7 @@ mod tests {
     use crate::ShardWriter;
 
     fn shard(path: &Path, members: &[(&str, &[u8])]) {
+        let _ = std::fs::remove_file(path);
         let mut shard = ShardWriter::create(path).unwrap();
         shard.append(members.iter().copied()).unwrap();
         shard.finish().unwrap();

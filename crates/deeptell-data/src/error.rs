@@ -1,7 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::{AuditReport, Label, Layout, Split};
+use crate::{AuditReport, Label, Layout, Split, Unreadable};
 
 /// What can be wrong with a data set, grouped by who can put it right.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +72,7 @@ pub enum DataError {
     /// A list names files that are not there.
     #[error(
         "{} of {listed} files listed in {} are missing, the first is {}; \
-         complete the data set, or use `scan_layout` to go on without them",
+         complete the data set, or go on without them",
         missing.len(), listing.display(), first(missing)
     )]
     MissingFiles {
@@ -82,6 +82,17 @@ pub enum DataError {
         listed: usize,
         /// The ones that are missing.
         missing: Vec<PathBuf>,
+    },
+    /// Files or folders of a data set cannot be looked at.
+    #[error(
+        "{}: {}; it is the first of {count} files or folders of the data set that cannot be read: repair or remove them",
+        first.path.display(), first.reason
+    )]
+    Unreadable {
+        /// The first of them.
+        first: Unreadable,
+        /// How many there are.
+        count: usize,
     },
     /// No known layout fits the folder.
     #[error(
@@ -147,6 +158,15 @@ pub enum DataError {
         shard: PathBuf,
         /// How many members lie before the cut.
         whole: usize,
+    },
+    /// The unfinished file of a shard is not the one that was begun.
+    #[error(
+        "the shard {} was removed while it was written: another deeptell took this run for ended; run again",
+        shard.display()
+    )]
+    ShardTaken {
+        /// The shard.
+        shard: PathBuf,
     },
     /// A shard cannot be understood.
     #[error("the shard {} cannot be read: {reason}", shard.display())]

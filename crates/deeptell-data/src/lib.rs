@@ -50,9 +50,7 @@ mod shard;
 mod split;
 mod traces;
 
-pub use audit::{
-    AuditReport, Crossing, CrossingKind, audit, audit_contents, sha256_of_bytes, sha256_of_file,
-};
+pub use audit::{AuditReport, Crossing, CrossingKind, audit, audit_contents, sha256_of_file};
 pub use augment::{Augmentation, AugmentationDraw};
 pub use blend::{Blend, SelfBlend};
 pub use contents::{read_contents, read_picture};
@@ -60,7 +58,10 @@ pub use corners::keep_corners;
 pub use error::DataError;
 pub use extra::Extra;
 pub use face_shape::MaskKind;
-pub use layout::{Layout, Listing, detect_layout, read_dataset, read_layout, scan_crop_table, scan_layout};
+pub use layout::{
+    Layout, Listing, Unreadable, detect_layout, read_dataset, read_layout, scan_crop_table, scan_dataset,
+    scan_layout,
+};
 pub use likeness::{Fingerprint, near_duplicates};
 pub use manifest::{ManifestReader, ManifestWriter, read_manifest, write_manifest};
 pub use sample::{Label, Media, Sample, Split};

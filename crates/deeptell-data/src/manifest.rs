@@ -19,6 +19,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf, absolute};
 
+use deeptell_files::WholeFile;
 use serde::Deserialize;
 
 use crate::extra::last_in_row;
@@ -225,16 +226,17 @@ pub fn read_manifest(path: impl AsRef<Path>) -> Result<Vec<Sample>, DataError> {
 /// Writes a manifest row by row.
 ///
 /// Paths below the folder of the manifest are written relative to it, so that the folder can be
-/// moved; others are written in full.
+/// moved; others are written in full. The manifest is there once it is [finished](Self::finish),
+/// whole; until then, a manifest of that name stays as it was.
 #[derive(Debug)]
 pub struct ManifestWriter {
-    output: BufWriter<File>,
+    output: BufWriter<WholeFile>,
     path: PathBuf,
     folder: PathBuf,
 }
 
 impl ManifestWriter {
-    /// Creates or replaces the file and writes the header.
+    /// Begins a manifest, creates the folders it lies in and writes the header.
     ///
     /// # Errors
     /// [`DataError::Io`].
@@ -243,7 +245,7 @@ impl ManifestWriter {
         let fail = || DataError::io(path);
         let absolute_path = absolute(path).map_err(fail())?;
         let folder = absolute_path.parent().map(Path::to_path_buf).unwrap_or_default();
-        let mut output = BufWriter::new(File::create(path).map_err(fail())?);
+        let mut output = BufWriter::new(WholeFile::create(path).map_err(fail())?);
         writeln!(output, "{HEADER_LINE}").map_err(fail())?;
         Ok(Self { output, path: path.to_path_buf(), folder })
     }
@@ -263,12 +265,13 @@ impl ManifestWriter {
         writeln!(self.output, "{line}").map_err(DataError::io(&self.path))
     }
 
-    /// Writes what is buffered; dropping the writer does so too, but cannot report an error.
+    /// Gives the manifest its name, after it has reached the disk.
     ///
     /// # Errors
     /// [`DataError::Io`].
-    pub fn finish(mut self) -> Result<(), DataError> {
-        self.output.flush().map_err(DataError::io(&self.path))
+    pub fn finish(self) -> Result<(), DataError> {
+        let file = self.output.into_inner().map_err(|error| DataError::io(&self.path)(error.into_error()))?;
+        file.finish().map_err(DataError::io(&self.path))
     }
 
     fn portable(&self, path: &Path) -> Result<PathBuf, DataError> {

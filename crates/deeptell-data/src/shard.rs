@@ -5,7 +5,7 @@
 //! member as if the shard were a folder, `crops-000000.tar/KEY.png`, in manifests too;
 //! [`read_contents`](crate::read_contents) understands both. Nothing is ever unpacked to disk.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
@@ -44,13 +44,36 @@ impl ShardIndex {
         if !whole.has_end {
             return Err(DataError::TruncatedShard { shard: path.to_path_buf(), whole: whole.members.len() });
         }
+        Ok(Self::of(path.to_path_buf(), whole))
+    }
+
+    /// Reads what is whole of a shard that a [`ShardWriter`] for `path` did not finish, in the file
+    /// [`unfinished`](ShardWriter::unfinished). Nothing is changed, so its writer may still be at work.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), without [`DataError::TruncatedShard`].
+    pub fn read_unfinished(path: impl AsRef<Path>) -> Result<Self, DataError> {
+        let partial = ShardWriter::unfinished(path.as_ref());
+        let file = File::open(&partial).map_err(DataError::io(&partial))?;
+        // A file without anything, or cut in its first header, has no members.
+        let length = file.metadata().map_err(DataError::io(&partial))?.len();
+        let members = if length < BLOCK { Vec::new() } else { scan(&partial, &file)?.members };
+        Ok(Self::of(partial, Scan { members, has_end: false }))
+    }
+
+    fn of(path: PathBuf, whole: Scan) -> Self {
         let mut members = whole.members;
         // Of equal names the last now comes first; the sort keeps that, and the rest goes.
         members.reverse();
         members.sort_by(|a, b| a.0.cmp(&b.0));
         members.dedup_by(|a, b| a.0 == b.0);
         members.shrink_to_fit();
-        Ok(Self { path: path.to_path_buf(), members })
+        Self { path, members }
+    }
+
+    /// Whether the shard has a member of that name.
+    pub fn has(&self, member: &str) -> bool {
+        self.members.binary_search_by(|(name, _)| name.as_ref().cmp(member)).is_ok()
     }
 
     /// The names of the members, sorted.
@@ -207,8 +230,9 @@ fn member_name(shard: &Path, member: &Path) -> Result<String, DataError> {
 /// Writes a shard, a group of members at a time.
 ///
 /// The file is called `NAME.tar.partial` until [`finish`](Self::finish) gives it the name
-/// `NAME.tar`: whoever sees that name sees a whole shard. After a crash, [`reopen`](Self::reopen)
-/// keeps what is known to be wanted and goes on behind it.
+/// `NAME.tar`: whoever sees that name sees a whole shard. A writer only ever writes to a file that it
+/// created, so that two processes cannot tear one; after a crash,
+/// [`ShardIndex::read_unfinished`] tells what can be copied into another shard.
 #[derive(Debug)]
 pub struct ShardWriter {
     file: File,
@@ -221,56 +245,27 @@ impl ShardWriter {
     /// Begins the shard that will lie at `path`.
     ///
     /// # Errors
-    /// [`DataError::Io`].
+    /// [`DataError::Io`], of the kind [`AlreadyExists`](std::io::ErrorKind::AlreadyExists) where there is
+    /// such a shard, or a writer began one.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self, DataError> {
         let path = path.into();
-        let partial = partial_of(&path);
-        let file = File::create(&partial).map_err(DataError::io(&partial))?;
-        Ok(Self { file, path, partial, bytes: 0 })
+        let partial = Self::unfinished(&path);
+        let file = File::create_new(&partial).map_err(DataError::io(&partial))?;
+        let writer = Self { file, path, partial, bytes: 0 };
+        // In this order: a writer that finishes in between has removed its unfinished file.
+        if writer.path.exists() {
+            std::fs::remove_file(&writer.partial).map_err(DataError::io(&writer.partial))?;
+            let source = std::io::ErrorKind::AlreadyExists.into();
+            return Err(DataError::Io { path: writer.path, source });
+        }
+        Ok(writer)
     }
 
-    /// Goes on with the shard that was to lie at `path`: of its whole members, all up to the last
-    /// for which `is_wanted` holds are kept, and everything behind is cut off.
-    ///
-    /// `is_wanted` hears the names in the order of the archive.
-    ///
-    /// # Errors
-    /// As [`ShardIndex::read`], without [`DataError::TruncatedShard`]: an end that is missing is
-    /// what this is for.
-    pub fn reopen(
-        path: impl Into<PathBuf>,
-        mut is_wanted: impl FnMut(&str) -> bool,
-    ) -> Result<Self, DataError> {
-        let path = path.into();
-        let partial = partial_of(&path);
-        let fail = || DataError::io(&partial);
-        let mut file = OpenOptions::new().read(true).write(true).open(&partial).map_err(fail())?;
-        // A file without anything, or cut in its first header, is an archive to be begun.
-        let length = file.metadata().map_err(fail())?.len();
-        let members = if length < BLOCK { Vec::new() } else { scan(&partial, &file)?.members };
-        let mut bytes = 0;
-        for (name, range) in members {
-            if is_wanted(&name) {
-                bytes = range.end.next_multiple_of(BLOCK);
-            }
-        }
-        // What fills the last block may be missing; a longer file is filled with zeros.
-        file.set_len(bytes).map_err(fail())?;
-        file.seek(SeekFrom::End(0)).map_err(fail())?;
-        Ok(Self { file, path, partial, bytes })
-    }
-
-    /// The members that a shard cut short still has whole, in order, with nothing changed.
-    ///
-    /// # Errors
-    /// As [`reopen`](Self::reopen).
-    pub fn whole_members(path: impl AsRef<Path>) -> Result<Vec<String>, DataError> {
-        let partial = partial_of(path.as_ref());
-        let file = File::open(&partial).map_err(DataError::io(&partial))?;
-        if file.metadata().map_err(DataError::io(&partial))?.len() < BLOCK {
-            return Ok(Vec::new());
-        }
-        Ok(scan(&partial, &file)?.members.into_iter().map(|(name, _)| name.into()).collect())
+    /// The file that a shard at `path` is until it is finished.
+    pub fn unfinished(path: &Path) -> PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".partial");
+        name.into()
     }
 
     /// Where the shard lies once it is finished.
@@ -328,19 +323,16 @@ impl ShardWriter {
     /// Writes the end mark, waits for the disk and gives the shard its name.
     ///
     /// # Errors
-    /// [`DataError::Io`].
+    /// [`DataError::Io`]; [`DataError::ShardTaken`] when somebody removed the unfinished file.
     pub fn finish(mut self) -> Result<PathBuf, DataError> {
         let ended = self.file.write_all(&END).and_then(|()| self.file.sync_all());
         ended.map_err(DataError::io(&self.partial))?;
+        if !deeptell_files::is_at(&self.file, &self.partial).map_err(DataError::io(&self.partial))? {
+            return Err(DataError::ShardTaken { shard: self.path });
+        }
         std::fs::rename(&self.partial, &self.path).map_err(DataError::io(&self.path))?;
         Ok(self.path)
     }
-}
-
-fn partial_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".partial");
-    name.into()
 }
 
 #[cfg(test)]
@@ -405,36 +397,54 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_cut_anywhere_is_gone_on_with_to_the_same_bytes() {
+    fn of_a_shard_cut_anywhere_the_whole_members_are_read() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, again) = (folder.path().join("s.tar"), folder.path().join("t.tar"));
+        let (path, cut) = (folder.path().join("s.tar"), folder.path().join("t.tar"));
         write(&path);
-        let whole = std::fs::read(&path).unwrap();
-        let long = long_name();
-        for length in (0..=whole.len()).step_by(97) {
-            std::fs::write(partial_of(&again), &whole[..length]).unwrap();
-            let known = ShardWriter::whole_members(&again).unwrap();
-            // Whole groups alone are wanted: a picture without its row is made again.
-            let has = |name: &str| known.iter().any(|member| member == name);
-            let mut shard = ShardWriter::reopen(&again, |name| match name {
-                "a.png" | "a.json" => has("a.json"),
-                "b.png" | "b.json" => has("b.json"),
-                _ => true,
-            })
-            .unwrap();
-            if !has("a.json") {
-                shard.append([("a.png", &b"picture a"[..]), ("a.json", b"{}")]).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let whole = ShardIndex::read(&path).unwrap();
+        let mut counts = Vec::new();
+        for length in (0..=bytes.len()).step_by(97) {
+            std::fs::write(ShardWriter::unfinished(&cut), &bytes[..length]).unwrap();
+            let index = ShardIndex::read_unfinished(&cut).unwrap();
+            for name in index.names() {
+                assert_eq!(index.contents(name).unwrap(), whole.contents(name).unwrap(), "cut at {length}");
             }
-            if !has(&long) {
-                shard.append([(long.as_str(), &[7; 1000][..])]).unwrap();
-            }
-            if !has("b.json") {
-                shard.append([("b.png", &[1; 512][..]), ("b.json", b"")]).unwrap();
-            }
-            assert_eq!(shard.bytes() + END.len() as u64, whole.len() as u64);
-            shard.finish().unwrap();
-            assert!(std::fs::read(&again).unwrap() == whole, "cut at {length}");
+            counts.push(index.names().len());
         }
+        assert!(counts.is_sorted() && (0..=5).all(|count| counts.contains(&count)), "{counts:?}");
+        assert!(matches!(
+            ShardIndex::read_unfinished(folder.path().join("u.tar")),
+            Err(DataError::Io { .. })
+        ));
+    }
+
+    #[test]
+    fn a_shard_belongs_to_the_writer_that_began_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.tar");
+        let is_refused = || {
+            let refused = ShardWriter::create(&path);
+            matches!(refused, Err(DataError::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists)
+        };
+        let mut first = ShardWriter::create(&path).unwrap();
+        first.append([("a", &b"a"[..])]).unwrap();
+        assert!(is_refused(), "begun");
+        first.finish().unwrap();
+        assert!(is_refused(), "finished");
+        assert!(!ShardWriter::unfinished(&path).exists());
+        assert_eq!(ShardIndex::read(&path).unwrap().contents("a").unwrap(), b"a");
+
+        // Somebody takes the writer for dead, and begins anew.
+        std::fs::remove_file(&path).unwrap();
+        let silent = ShardWriter::create(&path).unwrap();
+        std::fs::remove_file(ShardWriter::unfinished(&path)).unwrap();
+        let mut second = ShardWriter::create(&path).unwrap();
+        second.append([("b", &b"b"[..])]).unwrap();
+        let taken = silent.finish();
+        assert_eq!(matches!(taken, Err(DataError::ShardTaken { .. })), cfg!(unix), "{taken:?}");
+        second.finish().unwrap();
+        assert!(ShardIndex::read(&path).unwrap().has("b"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::{Layout, Listing, OnlyOnce, media_below, read_text, stem};
+use super::{Layout, Listing, OnlyOnce, Walk, read_text, stem};
 use crate::manifest::resolve;
 use crate::{DataError, Label, Sample, Split};
 
@@ -21,16 +21,16 @@ pub(super) fn scan(root: &Path) -> Result<Listing, DataError> {
             expected: "it has neither `Celeb-real` nor `Celeb-synthesis`",
         });
     }
-    let mut samples = Vec::new();
+    let (mut samples, mut walk) = (Vec::new(), Walk::default());
     for (folder, label) in FOLDERS {
-        for path in media_below(&root.join(folder))? {
+        for path in walk.media_below(&root.join(folder)) {
             samples.push(sample(path, folder, label));
         }
     }
     let list = root.join(TEST_LIST);
     if !list.is_file() {
         let listed = samples.len();
-        return Ok(Listing { listed_in: root.to_path_buf(), listed, samples, missing: Vec::new() });
+        return Ok(walk.listing(root.to_path_buf(), listed, samples, Vec::new()));
     }
     let tested = read_test_list(root, &list)?;
     let names: HashSet<&Path> = tested.iter().map(PathBuf::as_path).collect();
@@ -39,7 +39,7 @@ pub(super) fn scan(root: &Path) -> Result<Listing, DataError> {
         sample.split = Some(split);
     }
     let missing = tested.iter().filter(|path| !path.is_file()).cloned().collect();
-    Ok(Listing { listed_in: list, listed: tested.len(), samples, missing })
+    Ok(walk.listing(list, tested.len(), samples, missing))
 }
 
 fn sample(path: PathBuf, folder: &str, label: Label) -> Sample {

@@ -58,7 +58,7 @@ pub fn scan_crop_table(table: impl AsRef<Path>, root: impl AsRef<Path>) -> Resul
     let columns = Columns::find(&header).map_err(|reason| DataError::metadata(table, reason))?;
     let mut once = OnlyOnce::new(table);
     let listed_in = table.to_path_buf();
-    let mut listing = Listing { listed_in, listed: 0, samples: Vec::new(), missing: Vec::new() };
+    let mut listing = Listing::new(listed_in);
     for record in reader.records() {
         let record = record.map_err(|error| {
             let line = error.position().map_or(1, csv::Position::line);

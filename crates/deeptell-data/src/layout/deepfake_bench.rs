@@ -57,7 +57,7 @@ pub(super) fn scan(root: &Path) -> Result<Listing, DataError> {
         });
     }
     let listed_in = if let [only] = lists.as_slice() { only.clone() } else { root.to_path_buf() };
-    let mut listing = Listing { listed_in, listed: 0, samples: Vec::new(), missing: Vec::new() };
+    let mut listing = Listing::new(listed_in);
     for file in lists {
         let mut once = OnlyOnce::new(&file);
         for (dataset, classes) in read_json::<List>(&file)? {

@@ -35,7 +35,7 @@ pub(super) fn scan(root: &Path) -> Result<Listing, DataError> {
         });
     }
     let listed_in = if let [only] = files.as_slice() { only.clone() } else { root.to_path_buf() };
-    let mut listing = Listing { listed_in, listed: 0, samples: Vec::new(), missing: Vec::new() };
+    let mut listing = Listing::new(listed_in);
     for file in files {
         let Entries(entries) = read_json(&file)?;
         let folder = file.parent().unwrap_or(root);

@@ -1,13 +1,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::{Layout, Listing, folders_in, media_below, read_json, stem};
+use super::{Layout, Listing, Walk, folders_in, read_json, stem};
 use crate::{DataError, Label, Sample, Split};
 
 const FOLDERS: [(&str, Label); 2] =
     [("original_sequences", Label::Real), ("manipulated_sequences", Label::Fake)];
 const SPLIT_FILES: [(&str, Split); 3] =
     [("train.json", Split::Train), ("val.json", Split::Validation), ("test.json", Split::Test)];
+/// How strongly videos are compressed; other folders beside these hold no samples.
+const COMPRESSIONS: [&str; 4] = ["raw", "c0", "c23", "c40"];
 /// The part of the set made by Google with paid actors, with names of its own.
 const ACTORS: [&str; 2] = ["actors", "DeepFakeDetection"];
 
@@ -23,14 +25,18 @@ pub(super) fn scan(root: &Path) -> Result<Listing, DataError> {
             expected: "it has neither `original_sequences` nor `manipulated_sequences`",
         });
     }
-    let mut samples = Vec::new();
+    let (mut samples, mut walk) = (Vec::new(), Walk::default());
     for (folder, label) in FOLDERS.map(|(name, label)| (root.join(name), label)) {
         if !folder.is_dir() {
             continue;
         }
         for set in folders_in(&folder)? {
             for compression in folders_in(&set)? {
-                for path in media_below(&compression)? {
+                if !COMPRESSIONS.contains(&name_of(&compression).as_str()) {
+                    walk.left_out.push(compression);
+                    continue;
+                }
+                for path in walk.media_below(&compression) {
                     samples.push(sample(path, &compression, &name_of(&set), label)?);
                 }
             }
@@ -51,7 +57,7 @@ pub(super) fn scan(root: &Path) -> Result<Listing, DataError> {
         Some(folder) => (folder, splits.len()),
         None => (root.to_path_buf(), samples.len()),
     };
-    Ok(Listing { listed_in, listed, samples, missing })
+    Ok(walk.listing(listed_in, listed, samples, missing))
 }
 
 fn name_of(path: &Path) -> String {
@@ -188,6 +194,28 @@ mod tests {
             assert_eq!(find(&samples, &root, FILES[6]).split, None);
             assert!(audit(&samples).is_clean());
         }
+    }
+
+    #[test]
+    fn masks_and_models_are_no_fakes() {
+        let companions = [
+            "manipulated_sequences/Deepfakes/masks/videos/071_054.mp4",
+            "manipulated_sequences/Deepfakes/models/071_054/preview.png",
+            "manipulated_sequences/Deepfakes/c23/masks/071_054/0003.png",
+            "original_sequences/youtube/landmarks/071/0003.png",
+            "original_sequences/youtube/C23 copy/videos/071.mp4",
+        ];
+        let root = tree(&[&FILES[..], &companions].concat());
+        let listing = scan_layout(root.path(), Layout::FaceForensics).unwrap();
+        assert_eq!(listing.samples.len(), FILES.len());
+        let folders = [
+            "manipulated_sequences/Deepfakes/c23/masks",
+            "manipulated_sequences/Deepfakes/masks",
+            "manipulated_sequences/Deepfakes/models",
+            "original_sequences/youtube/C23 copy",
+            "original_sequences/youtube/landmarks",
+        ];
+        assert_eq!(listing.left_out, folders.map(|folder| root.path().join(folder)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{Layout, Listing, OnlyOnce, below, folders_in, media_below, stem};
+use super::{Layout, Listing, OnlyOnce, Walk, folders_in, is_companion, name_below, stem};
 use crate::manifest::resolve;
 use crate::{DataError, Label, Media, Sample, Split};
 
@@ -32,12 +32,17 @@ fn label_of(name: &str) -> Option<Label> {
     }
 }
 
+/// What the name of a class folder says; a folder of masks is none.
+fn class_of(name: &str) -> Option<Label> {
+    label_of(name).filter(|_| !is_companion(name))
+}
+
 fn name_of(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 pub(super) fn is_at(root: &Path) -> Result<bool, DataError> {
-    Ok(!class_folders(root)?.is_empty())
+    Ok(!class_folders(root, &mut Vec::new())?.is_empty())
 }
 
 struct ClassFolder {
@@ -46,25 +51,35 @@ struct ClassFolder {
     split: Option<Split>,
 }
 
-/// Class folders at the root, and in folders there that are named after a split.
-fn class_folders(root: &Path) -> Result<Vec<ClassFolder>, DataError> {
+/// Class folders at the root, and in folders there that are named after a split; those that hold masks of a class are
+/// added to `left_out`.
+fn class_folders(root: &Path, left_out: &mut Vec<std::path::PathBuf>) -> Result<Vec<ClassFolder>, DataError> {
     let mut found = Vec::new();
+    let mut classify = |path: std::path::PathBuf, split: Option<Split>| {
+        let name = name_of(&path);
+        match class_of(&name) {
+            Some(label) => found.push(ClassFolder { path, label, split }),
+            None if label_of(&name).is_some() => left_out.push(path),
+            None => {}
+        }
+    };
     for path in folders_in(root)? {
-        if let Some(label) = label_of(&name_of(&path)) {
-            found.push(ClassFolder { path, label, split: None });
-        } else if let Ok(split) = name_of(&path).parse::<Split>() {
+        if label_of(&name_of(&path)).is_none()
+            && let Ok(split) = name_of(&path).parse::<Split>()
+        {
             for path in folders_in(&path)? {
-                if let Some(label) = label_of(&name_of(&path)) {
-                    found.push(ClassFolder { path, label, split: Some(split) });
-                }
+                classify(path, Some(split));
             }
+        } else {
+            classify(path, None);
         }
     }
     Ok(found)
 }
 
 pub(super) fn scan(root: &Path) -> Result<Listing, DataError> {
-    let folders = class_folders(root)?;
+    let mut walk = Walk::default();
+    let folders = class_folders(root, &mut walk.left_out)?;
     if folders.is_empty() {
         return Err(DataError::LayoutMismatch {
             root: root.to_path_buf(),
@@ -77,7 +92,7 @@ pub(super) fn scan(root: &Path) -> Result<Listing, DataError> {
     let listed = sources.len();
     let mut samples = Vec::new();
     for folder in folders {
-        for path in media_below(&folder.path)? {
+        for path in walk.media_below(&folder.path) {
             let inside = path.strip_prefix(&folder.path).unwrap_or(&path);
             let parent = inside.parent().unwrap_or(Path::new(""));
             if parent.iter().any(|name| label_of(&name.to_string_lossy()).is_some_and(|l| l != folder.label))
@@ -85,14 +100,14 @@ pub(super) fn scan(root: &Path) -> Result<Listing, DataError> {
                 return Err(DataError::AmbiguousFolder { path });
             }
             let frames_of = (Media::of(&path) == Some(Media::Image) && !parent.as_os_str().is_empty())
-                .then(|| below(&folder.path, &folder.path.join(parent)));
+                .then(|| name_below(&folder.path, &folder.path.join(parent)));
             let source = sources.remove(&path).unwrap_or_else(|| {
                 frames_of
                     .clone()
-                    .unwrap_or_else(|| below(&folder.path, &folder.path.join(parent).join(stem(&path))))
+                    .unwrap_or_else(|| name_below(&folder.path, &folder.path.join(parent).join(stem(&path))))
             });
             // Frames of one folder are one video; the same name in another class is another one.
-            let video = frames_of.map(|name| below(root, &folder.path.join(name)));
+            let video = frames_of.map(|name| name_below(root, &folder.path.join(name)));
             samples.push(Sample { split: folder.split, video, ..Sample::new(path, folder.label, source) });
         }
     }
@@ -100,7 +115,7 @@ pub(super) fn scan(root: &Path) -> Result<Listing, DataError> {
     missing.sort();
     let (listed_in, listed) =
         if missing.is_empty() { (root.to_path_buf(), samples.len()) } else { (table, listed) };
-    Ok(Listing { listed_in, listed, samples, missing })
+    Ok(walk.listing(listed_in, listed, samples, missing))
 }
 
 /// `sources.csv`: the source of each file that has another than its name.
@@ -189,6 +204,23 @@ mod tests {
         assert_eq!(of("fake/v1/0.png").video.as_deref(), Some("fake/v1"));
         assert_eq!(of("real/loose.png").source, "loose");
         assert_eq!(of("real/clips/x.mp4").source, "clips/x");
+    }
+
+    #[test]
+    fn masks_are_neither_real_nor_fake() {
+        let root = tree(&[
+            "real/a.png",
+            "fake/a.png",
+            "fake/masks/a.png",
+            "fake/v1/mask/0.png",
+            "fake_masks/a.png",
+            "test/fake mask/b.png",
+            "models/a.png",
+        ]);
+        let listing = scan_layout(root.path(), Layout::Folders).unwrap();
+        assert_eq!(listing.samples.len(), 2);
+        let folders = ["fake/masks", "fake/v1/mask", "fake_masks", "test/fake mask"];
+        assert_eq!(listing.left_out, folders.map(|folder| root.path().join(folder)));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use deeptell_files::{name_below, stem};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
@@ -53,7 +54,8 @@ pub enum Layout {
     /// `manipulated_sequences/METHOD/COMPRESSION/videos/TTT_SSS.mp4`, and optionally the official
     /// `train.json`, `val.json` and `test.json` at the root or in `splits`.
     ///
-    /// Frames in `frames/NAME/` or `images/NAME/` are read too. Source is the target video; the
+    /// COMPRESSION is `raw`, `c0`, `c23` or `c40`; other folders beside them, such as `masks` and `models`, are
+    /// left out. Frames in `frames/NAME/` or `images/NAME/` are read too. Source is the target video; the
     /// people are the two videos of the pair (or the two actors of `DeepFakeDetection`). The
     /// compression is in `extra`.
     FaceForensics,
@@ -102,14 +104,54 @@ pub struct Listing {
     pub samples: Vec<Sample>,
     /// Files that a list names and that do not exist.
     pub missing: Vec<PathBuf>,
+    /// Folders that come with the data set and hold no samples, such as masks, sorted.
+    pub left_out: Vec<PathBuf>,
+    /// What could not be looked at, such as links that lead nowhere.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A file or folder of a data set that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: String,
+}
+
+impl Unreadable {
+    /// For `error` met while `path` was read.
+    pub fn new(path: &Path, error: &DataError) -> Self {
+        let reason = match error {
+            DataError::Io { source, .. } => source.to_string(),
+            DataError::Picture { source, .. } => source.to_string(),
+            other => other.to_string(),
+        };
+        Self { path: path.to_path_buf(), reason }
+    }
 }
 
 impl Listing {
-    /// The samples, on condition that no file is missing.
+    fn new(listed_in: PathBuf) -> Self {
+        Self {
+            listed_in,
+            listed: 0,
+            samples: Vec::new(),
+            missing: Vec::new(),
+            left_out: Vec::new(),
+            unreadable: Vec::new(),
+        }
+    }
+
+    /// The samples, on condition that no file is missing and everything could be looked at.
     ///
     /// # Errors
-    /// [`DataError::MissingFiles`].
+    /// [`DataError::Unreadable`], [`DataError::MissingFiles`].
     pub fn complete(self) -> Result<Vec<Sample>, DataError> {
+        if let Some(first) = self.unreadable.first() {
+            let (first, count) = (first.clone(), self.unreadable.len());
+            return Err(DataError::Unreadable { first, count });
+        }
         if self.missing.is_empty() {
             return Ok(self.samples);
         }
@@ -190,36 +232,97 @@ pub fn scan_layout(root: impl AsRef<Path>, layout: Layout) -> Result<Listing, Da
     Ok(listing)
 }
 
-/// Reads a manifest, or a folder in whatever layout it has.
+/// Reads a manifest, or a folder in whatever layout it has, and insists that it is complete.
 ///
 /// # Errors
 /// As [`read_manifest`], [`detect_layout`] and [`read_layout`].
 pub fn read_dataset(path: impl AsRef<Path>) -> Result<Vec<Sample>, DataError> {
-    let path = path.as_ref();
-    if path.is_dir() { read_layout(path, detect_layout(path)?) } else { read_manifest(path) }
+    scan_dataset(path)?.complete()
 }
 
-/// All videos and pictures below a folder, sorted; links are followed, hidden files are not
-/// looked at. An absent folder holds none.
-fn media_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let mut found = Vec::new();
-    if !folder.is_dir() {
-        return Ok(found);
+/// Reads a manifest, or what is there of a folder in whatever layout it has.
+///
+/// Whether the files of a manifest exist is not checked.
+///
+/// # Errors
+/// As [`read_manifest`], [`detect_layout`] and [`scan_layout`].
+pub fn scan_dataset(path: impl AsRef<Path>) -> Result<Listing, DataError> {
+    let path = path.as_ref();
+    if path.is_dir() {
+        return scan_layout(path, detect_layout(path)?);
     }
-    let visible = |entry: &walkdir::DirEntry| {
-        entry.depth() == 0 || !entry.file_name().to_str().is_some_and(|name| name.starts_with('.'))
-    };
-    let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter().filter_entry(visible);
-    for entry in walk {
-        let entry = entry.map_err(|error| {
-            let path = error.path().unwrap_or(folder).to_path_buf();
-            DataError::io(&path)(error.into())
-        })?;
-        if entry.file_type().is_file() && Media::of(entry.path()).is_some() {
-            found.push(entry.into_path());
+    let samples = read_manifest(path)?;
+    let (listed_in, listed) = (path.to_path_buf(), samples.len());
+    Ok(Listing { listed, samples, ..Listing::new(listed_in) })
+}
+
+/// Whether the name of a folder says that it holds no samples but what public sets bring with
+/// them: masks of the manipulated region, landmarks, weights.
+fn is_companion(name: &str) -> bool {
+    let name = name.to_lowercase();
+    let mut words = name.split(|c: char| !c.is_alphanumeric());
+    name == "models" || words.any(|word| matches!(word, "mask" | "masks" | "landmark" | "landmarks"))
+}
+
+/// A walk through the folders of a data set, and what it meets besides samples.
+#[derive(Debug, Default)]
+struct Walk {
+    left_out: Vec<PathBuf>,
+    unreadable: Vec<Unreadable>,
+}
+
+impl Walk {
+    /// All videos and pictures below a folder, sorted; links are followed, hidden files are not
+    /// looked at, and neither are folders of masks. An absent folder holds none.
+    fn media_below(&mut self, folder: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        if !folder.is_dir() {
+            return found;
         }
+        let Self { left_out, unreadable } = self;
+        let belongs = |entry: &walkdir::DirEntry| {
+            let name = entry.file_name().to_string_lossy();
+            if entry.depth() == 0 {
+                return true;
+            }
+            if entry.file_type().is_dir() && is_companion(&name) {
+                left_out.push(entry.path().to_path_buf());
+                return false;
+            }
+            !name.starts_with('.')
+        };
+        let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name();
+        for entry in walk.into_iter().filter_entry(belongs) {
+            match entry {
+                Ok(entry) if entry.file_type().is_file() && Media::of(entry.path()).is_some() => {
+                    found.push(entry.into_path());
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let path = error.path().unwrap_or(folder).to_path_buf();
+                    let reason = match error.loop_ancestor() {
+                        Some(above) => format!("a link to {}, a folder it lies in", above.display()),
+                        None => error.io_error().map_or_else(|| error.to_string(), ToString::to_string),
+                    };
+                    unreadable.push(Unreadable { path, reason });
+                }
+            }
+        }
+        found
     }
-    Ok(found)
+
+    /// What was found, in a listing.
+    fn listing(
+        self,
+        listed_in: PathBuf,
+        listed: usize,
+        samples: Vec<Sample>,
+        missing: Vec<PathBuf>,
+    ) -> Listing {
+        let Self { mut left_out, unreadable } = self;
+        left_out.sort();
+        Listing { listed_in, listed, samples, missing, left_out, unreadable }
+    }
 }
 
 /// Sorted folders directly below `folder`.
@@ -232,18 +335,6 @@ fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
         }
     }
     Ok(found.into_iter().collect())
-}
-
-/// Name of a file without its extension.
-fn stem(path: &Path) -> String {
-    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
-}
-
-/// Path below a folder with `/` between names.
-fn below(folder: &Path, path: &Path) -> String {
-    let relative = path.strip_prefix(folder).unwrap_or(path);
-    let names: Vec<_> = relative.iter().map(|name| name.to_string_lossy()).collect();
-    names.join("/")
 }
 
 fn read_text(path: &Path) -> Result<String, DataError> {
@@ -356,6 +447,24 @@ mod tests {
         }
         let empty = tree(&["real/notes.txt", "fake/notes.txt"]);
         assert!(matches!(scan_layout(empty.path(), Layout::Folders), Err(DataError::Empty { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_bad_link_is_named_and_the_rest_is_listed() {
+        let root = tree(&["real/a.mp4", "fake/a.mp4"]);
+        let link = |target: &str, name: &str| {
+            std::os::unix::fs::symlink(target, root.path().join(name)).unwrap();
+            root.path().join(name)
+        };
+        let links = [link("no/such.mp4", "fake/b.mp4"), link("../fake", "fake/loop")];
+        let listing = scan_dataset(root.path()).unwrap();
+        assert_eq!(listing.samples.len(), 2);
+        let mut named: Vec<_> = listing.unreadable.iter().map(|unread| unread.path.clone()).collect();
+        named.sort();
+        assert_eq!(named, links);
+        let error = read_dataset(root.path()).unwrap_err().to_string();
+        assert!(error.contains("b.mp4") && error.contains("2 files or folders"), "{error}");
     }
 
     #[test]
