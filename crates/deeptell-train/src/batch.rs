@@ -72,6 +72,33 @@ pub(crate) struct Batch {
     pub(crate) fakes: Vec<bool>,
     /// What the batch shows, in order.
     pub(crate) units: Vec<Unit>,
+    /// Why other units are left out: [`TrainError::Picture`].
+    pub(crate) unreadable: Vec<TrainError>,
+}
+
+impl Batch {
+    /// Of `units` and what came of loading each. One whose pictures cannot be read is left out.
+    fn new(
+        units: &[Unit],
+        loaded: Vec<Result<Vec<(RgbImage, bool)>, TrainError>>,
+    ) -> Result<Self, TrainError> {
+        let (images, fakes, units_shown) = (Vec::new(), Vec::new(), Vec::with_capacity(units.len()));
+        let mut batch = Self { images, fakes, units: units_shown, unreadable: Vec::new() };
+        for (&unit, pictures) in units.iter().zip(loaded) {
+            match pictures {
+                Ok(pictures) => {
+                    batch.units.push(unit);
+                    for (image, fake) in pictures {
+                        batch.images.push(image);
+                        batch.fakes.push(fake);
+                    }
+                }
+                Err(error @ TrainError::Picture { .. }) => batch.unreadable.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(batch)
+    }
 }
 
 /// Where a batch's pictures come from and what happens to them.
@@ -85,7 +112,8 @@ pub(crate) struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     /// Makes the batches of `order`, `per_batch` units each, on background threads, a few ahead
-    /// of their use. The pictures depend on seed, epoch and position alone, never on timing.
+    /// of their use. The pictures depend on seed, epoch and position alone, never on timing, nor on
+    /// which others cannot be read.
     pub(crate) fn batches<'s>(
         self,
         scope: &'s Scope<'s, '_>,
@@ -102,12 +130,9 @@ impl<'a> Loader<'a> {
                     .par_iter()
                     .enumerate()
                     .map(|(place, &unit)| self.load(unit, number * per_batch + place))
-                    .collect::<Result<Vec<_>, _>>();
-                let failed = pictures.is_err();
-                let batch = pictures.map(|pictures| {
-                    let (images, fakes) = pictures.into_iter().flatten().unzip();
-                    Batch { images, fakes, units: units.to_vec() }
-                });
+                    .collect();
+                let batch = Batch::new(units, pictures);
+                let failed = batch.is_err();
                 // The receiver is gone once training stopped; then nobody needs more.
                 if sender.send(batch).is_err() || failed {
                     return;

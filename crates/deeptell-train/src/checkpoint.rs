@@ -1,5 +1,6 @@
 //! What a run leaves on disk after each epoch, and how it comes back.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +28,9 @@ pub(crate) struct State {
     /// SHA-256 over the samples: likewise.
     pub(crate) samples: String,
     pub(crate) history: Vec<EpochRecord>,
+    /// Pictures that could not be read, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) unreadable: BTreeMap<PathBuf, String>,
     /// Where the precision needs one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) loss_scale: Option<LossScale>,
@@ -41,6 +45,12 @@ const STATE: &str = "state.json";
 /// renames that replace it.
 pub(crate) fn find(run: &Path) -> Option<PathBuf> {
     ["last", "last.old"].map(|name| run.join(name)).into_iter().find(|p| p.join(STATE).is_file())
+}
+
+/// Whether the run folder holds a finished epoch that [`Start::Resume`](crate::Start::Resume) can
+/// continue from.
+pub fn has_checkpoint(run: &Path) -> bool {
+    find(run).is_some()
 }
 
 pub(crate) fn save(
@@ -112,8 +122,5 @@ pub(crate) fn load(
 
 /// Writes `text` to `path` whole or not at all.
 pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), TrainError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".partial");
-    fs::write(&beside, text).map_err(TrainError::io(path))?;
-    fs::rename(&beside, path).map_err(TrainError::io(path))
+    deeptell_files::write_whole(path, text.as_bytes()).map_err(TrainError::io(path))
 }

@@ -40,12 +40,27 @@ pub enum TrainError {
         n_fake: usize,
     },
     /// A picture could not be read.
-    #[error("cannot read the picture {path}: {source}; mend or remove it, then continue with --resume")]
+    #[error("cannot read the picture {path}: {source}; restore it, or take its row out of the manifest")]
     Picture {
         /// The file.
         path: PathBuf,
         /// What the decoder said.
         source: image::ImageError,
+    },
+    /// Most pictures could not be read: something is wrong with all of them.
+    #[error(
+        "{unreadable} of {samples} pictures cannot be read, the first is {first}: {reason}; see that the disk with \
+         the data set is there"
+    )]
+    MostUnreadable {
+        /// How many cannot be read.
+        unreadable: usize,
+        /// How many samples there are.
+        samples: usize,
+        /// The first that cannot.
+        first: PathBuf,
+        /// Why.
+        reason: String,
     },
     /// A picture could not be compressed as video.
     #[error("the video codec of `codec_probability` failed: {source}")]

@@ -44,6 +44,7 @@ mod sharpness;
 mod train;
 
 pub use batch::load_crop;
+pub use checkpoint::has_checkpoint;
 pub use config::{Sampling, TrainConfig};
 pub use error::TrainError;
 pub use history::{EpochRecord, read_history};

@@ -22,27 +22,54 @@ pub fn predict(
     samples: &[&Sample],
     crop: &FaceCrop,
     device: &Device,
-    mut progress: impl FnMut(usize),
+    progress: impl FnMut(usize),
 ) -> Result<Vec<f64>, TrainError> {
-    let mut logits = Vec::with_capacity(samples.len());
+    let Scores { logits, unreadable } = score(network, samples, crop, device, progress)?;
+    match unreadable.into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(logits.into_iter().flatten().collect()),
+    }
+}
+
+/// What a network says of samples.
+pub(crate) struct Scores {
+    /// The logit of each sample, in order; `None` where its picture cannot be read.
+    pub(crate) logits: Vec<Option<f64>>,
+    /// Why pictures cannot be read: [`TrainError::Picture`].
+    pub(crate) unreadable: Vec<TrainError>,
+}
+
+/// As [`predict`], without an end at a picture that cannot be read.
+pub(crate) fn score(
+    network: &MobileNetV3Small,
+    samples: &[&Sample],
+    crop: &FaceCrop,
+    device: &Device,
+    mut progress: impl FnMut(usize),
+) -> Result<Scores, TrainError> {
+    let mut scores = Scores { logits: vec![None; samples.len()], unreadable: Vec::new() };
     std::thread::scope(|scope| {
         let loader = Loader { samples, crop, training: None };
-        for batch in loader.batches(scope, (0..samples.len()).map(Unit::Single).collect(), BATCH) {
+        let batches = loader.batches(scope, (0..samples.len()).map(Unit::Single).collect(), BATCH);
+        for (number, batch) in batches.into_iter().enumerate() {
             let batch = batch?;
+            scores.unreadable.extend(batch.unreadable);
+            progress(samples.len().min((number + 1) * BATCH));
+            if batch.units.is_empty() {
+                continue;
+            }
             let input = normalize(&batch.images, device)?;
             let values = rayon::scope(|_| network.forward(input).try_into_vec_as::<f32>())
                 .map_err(|e| TrainError::Device { reason: e.to_string() })?;
             for (unit, value) in batch.units.iter().zip(&values) {
                 if !value.is_finite() {
                     let first = samples[unit.first()].path.clone();
-                    let value = f64::from(*value);
-                    let batch = logits.len() / BATCH + 1;
+                    let (value, batch) = (f64::from(*value), number + 1);
                     return Err(TrainError::NotFinite { what: "a score", value, epoch: 0, batch, first });
                 }
+                scores.logits[unit.first()] = Some(f64::from(*value));
             }
-            logits.extend(values.into_iter().map(f64::from));
-            progress(logits.len());
         }
-        Ok(logits)
+        Ok(scores)
     })
 }

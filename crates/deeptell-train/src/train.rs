@@ -1,8 +1,8 @@
 //! The training loop.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,8 @@ use burn::grad_clipping::GradientClippingConfig;
 use burn::module::Module as _;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
-use deeptell_data::{Sample, Split, sha256_of_bytes};
+use deeptell_data::{Sample, Split};
+use deeptell_files::sha256;
 use deeptell_metrics::roc_auc;
 use deeptell_mobilenet::{
     MobileNetV3Small, MobileNetV3SmallConfig, Precision, StoredPrecision, Weights, normalize,
@@ -22,10 +23,10 @@ use crate::checkpoint::{self, State};
 use crate::history::to_lines;
 use crate::loss_scale::LossScale;
 use crate::order::{Plan, balanced_pos_weight, order};
+use crate::predict::score;
 use crate::sharpness::ascended;
 use crate::{
     EpochRecord, LearningRate, TrainConfig, TrainError, binary_cross_entropy_with_logits, history_svg,
-    predict,
 };
 
 /// Where the weights come from.
@@ -87,6 +88,13 @@ pub enum Event {
         /// Whether it is the best so far.
         best: bool,
     },
+    /// A picture cannot be read, and is left out from now on; said once a picture.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// How a run ended.
@@ -98,6 +106,8 @@ pub struct Run {
     pub best: Option<(usize, f64)>,
     /// Weight of fakes in the loss.
     pub pos_weight: f64,
+    /// Pictures that could not be read and were left out, with the reason.
+    pub unreadable: BTreeMap<PathBuf, String>,
     /// False when `stop` ended it early; resume to finish.
     pub finished: bool,
 }
@@ -106,16 +116,18 @@ pub struct Run {
 /// `test`.
 ///
 /// The run folder `run` gets `config.toml`, `history.jsonl`, `history.svg`,
-/// `best.safetensors` (the best epoch by validation AUC, moving average included) and `last/`
-/// (all that a new process needs to go on). Each is replaced whole, so a kill at any moment
+/// `best.safetensors` (the best epoch by validation AUC, moving average included), `last/`
+/// (all that a new process needs to go on) and, if need be, `skipped.jsonl` (pictures that could not
+/// be read, which are left out). Each is replaced whole, so a kill at any moment
 /// loses at most the epoch under way, and with [`Start::Resume`] the run ends, on a CPU, in
-/// the same weights bit by bit as one that was never stopped.
+/// the same weights bit by bit as one that was never stopped. A run may be resumed with more epochs than
+/// it had: the learning rate then follows the schedule of the new number from there.
 ///
 /// `stop` is looked at after every step. `on_event` is called from this thread.
 ///
 /// # Errors
-/// [`TrainError`]: a setting out of range, a split without both classes, an unreadable
-/// picture, a loss that is not finite, a device that cannot compute in the precision, a folder that
+/// [`TrainError`]: a setting out of range, a split without both classes, more than half of the
+/// pictures unreadable, a loss that is not finite, a device that cannot compute in the precision, a folder that
 /// holds another run, or a full disk.
 pub fn train(
     config: &TrainConfig,
@@ -165,14 +177,17 @@ pub fn train(
         };
 
         let candidate = session.candidate();
-        let logits = predict(
+        let scores = score(
             &candidate.clone().with_precision(Precision::F32).folded(),
             &validation,
             &config.crop,
             &device.clone().inner(),
             |done| on_event(Event::Validating { epoch, done, total: validation.len() }),
         )?;
-        let labels: Vec<bool> = validation.iter().map(|s| s.label.is_fake()).collect();
+        session.leave_out(scores.unreadable, &mut on_event)?;
+        let scored = validation.iter().zip(&scores.logits);
+        let (labels, logits): (Vec<bool>, Vec<f64>) =
+            scored.filter_map(|(sample, logit)| Some((sample.label.is_fake(), (*logit)?))).unzip();
         let record = EpochRecord {
             epoch,
             train_loss: steps.mean_loss,
@@ -225,6 +240,8 @@ struct Session {
     optimizer: ModuleOptimizer,
     average: Option<Average>,
     state: State,
+    /// How many the run uses, of both splits.
+    samples: usize,
 }
 
 impl Session {
@@ -253,20 +270,27 @@ impl Session {
             config: config.to_toml()?,
             samples: fingerprint(samples),
             history: Vec::new(),
+            unreadable: BTreeMap::new(),
             loss_scale: LossScale::needed_by(config.precision),
         };
         let found = checkpoint::find(run);
+        let is_used = |sample: &&Sample| matches!(sample.split, Some(Split::Train | Split::Validation));
+        let used = samples.iter().filter(is_used).count();
         match start {
             Start::Resume => {
                 let folder = found.ok_or_else(|| TrainError::Resume {
                     path: run.to_owned(),
                     reason: "it holds no finished epoch; start the run without --resume".into(),
                 })?;
-                let saved = checkpoint::load_state(&folder)?;
-                differs(&state, &saved, run)?;
+                let mut saved = checkpoint::load_state(&folder)?;
+                differs(config, &state, &saved, run)?;
+                if saved.config != state.config {
+                    checkpoint::write_whole(&run.join("config.toml"), &state.config)?;
+                    saved.config = state.config;
+                }
                 let (network, optimizer, average) =
                     checkpoint::load(&folder, network, optimizer, &saved, config.average_decay)?;
-                return Ok(Self { device, network, optimizer, average, state: saved });
+                return Ok(Self { device, network, optimizer, average, state: saved, samples: used });
             }
             _ if found.is_some() => {
                 return Err(TrainError::Resume {
@@ -281,7 +305,7 @@ impl Session {
         std::fs::create_dir_all(run).map_err(TrainError::io(run))?;
         checkpoint::write_whole(&run.join("config.toml"), &state.config)?;
         let average = config.average_decay.map(|decay| Average::new(&network.valid(), decay, 0));
-        Ok(Self { device, network, optimizer, average, state })
+        Ok(Self { device, network, optimizer, average, state, samples: used })
     }
 
     /// One pass over the training samples; `None` when stopped.
@@ -305,7 +329,8 @@ impl Session {
         let loader = Loader { samples, crop: &crop, training: Some((config, number)) };
         let mut recent = VecDeque::with_capacity(50);
         let mut total = 0.0;
-        let (mut skipped, mut data_wait, began) = (0, Duration::ZERO, Instant::now());
+        let (mut taken, mut skipped) = (0_usize, 0);
+        let (mut data_wait, began) = (Duration::ZERO, Instant::now());
         std::thread::scope(|scope| {
             let batches = loader.batches(scope, order, epoch.plan.per_batch);
             for step in 0..epoch.plan.steps {
@@ -313,7 +338,11 @@ impl Session {
                 // The loader ends early after an error only, which comes first.
                 let Ok(batch) = batches.recv() else { break };
                 data_wait += waiting.elapsed();
-                let batch = batch?;
+                let mut batch = batch?;
+                self.leave_out(std::mem::take(&mut batch.unreadable), on_event)?;
+                if batch.units.is_empty() {
+                    continue;
+                }
                 let rate = epoch.rate.at((number - 1) * epoch.plan.steps + step);
                 let Step { loss, updated } = self.step(&batch, config, epoch.pos_weight, rate)?;
                 if !loss.is_finite() {
@@ -334,6 +363,7 @@ impl Session {
                     *scale = scale.after_clean_step();
                 }
                 total += loss;
+                taken += 1;
                 if recent.len() == 50 {
                     recent.pop_front();
                 }
@@ -349,7 +379,7 @@ impl Session {
                     return Ok(None);
                 }
             }
-            let mean_loss = total / epoch.plan.steps as f64;
+            let mean_loss = total / taken.max(1) as f64;
             Ok(Some(Steps { mean_loss, skipped, time: began.elapsed(), data_wait }))
         })
     }
@@ -395,6 +425,31 @@ impl Session {
             }
             Ok(Step { loss: value, updated })
         })
+    }
+
+    /// Notes pictures that cannot be read.
+    fn leave_out(
+        &mut self,
+        unreadable: Vec<TrainError>,
+        on_event: &mut impl FnMut(Event),
+    ) -> Result<(), TrainError> {
+        let known = &mut self.state.unreadable;
+        for error in unreadable {
+            let TrainError::Picture { path, source } = error else { return Err(error) };
+            let reason = source.to_string();
+            if known.insert(path.clone(), reason.clone()).is_none() {
+                on_event(Event::Unreadable { path, reason });
+            }
+        }
+        match known.first_key_value() {
+            Some((first, reason)) if 2 * known.len() > self.samples => Err(TrainError::MostUnreadable {
+                unreadable: known.len(),
+                samples: self.samples,
+                first: first.clone(),
+                reason: reason.clone(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the last best epoch is too long ago.
@@ -463,6 +518,12 @@ impl Session {
         let lines = to_lines(&self.state.history)
             .map_err(|e| TrainError::Checkpoint { path: run.join("history.jsonl"), reason: e.to_string() })?;
         checkpoint::write_whole(&run.join("history.jsonl"), &lines)?;
+        if !self.state.unreadable.is_empty() {
+            let line =
+                |(path, reason)| format!("{}\n", serde_json::json!({ "path": path, "reason": reason }));
+            let lines: String = self.state.unreadable.iter().map(line).collect();
+            checkpoint::write_whole(&run.join("skipped.jsonl"), &lines)?;
+        }
         if let Some(svg) = history_svg(&self.state.history) {
             checkpoint::write_whole(&run.join("history.svg"), &svg)?;
         }
@@ -470,18 +531,29 @@ impl Session {
     }
 
     fn ended(self, pos_weight: f64, finished: bool) -> Run {
-        Run { history: self.state.history, best: self.state.best, pos_weight, finished }
+        let State { history, best, unreadable, .. } = self.state;
+        Run { history, best, pos_weight, unreadable, finished }
     }
 }
 
-/// Refuses to continue a run under other settings or on other samples, naming what differs.
-fn differs(now: &State, saved: &State, run: &Path) -> Result<(), TrainError> {
+/// Refuses to continue a run under other settings or on other samples, naming what differs. It may
+/// get more epochs.
+fn differs(config: &TrainConfig, now: &State, saved: &State, run: &Path) -> Result<(), TrainError> {
     let refuse = |reason: String| Err(TrainError::Resume { path: run.to_owned(), reason });
-    if now.config != saved.config {
-        let line = now
-            .config
-            .lines()
-            .zip(saved.config.lines())
+    if config.epochs < saved.epoch {
+        return refuse(format!(
+            "it has {} epochs, and {} are asked for: ask for as many or more",
+            saved.epoch, config.epochs
+        ));
+    }
+    let settings = |state: &State| -> Vec<String> {
+        state.config.lines().filter(|line| !line.starts_with("epochs = ")).map(str::to_owned).collect()
+    };
+    let (settings_now, settings_saved) = (settings(now), settings(saved));
+    if settings_now != settings_saved {
+        let line = settings_now
+            .iter()
+            .zip(&settings_saved)
             .find(|(now, saved)| now != saved)
             .map_or_else(String::new, |(now, saved)| format!(" (`{now}` where it was `{saved}`)"));
         return refuse(format!("it began with another configuration{line}; use its own config.toml"));
@@ -499,7 +571,7 @@ fn fingerprint(samples: &[Sample]) -> String {
         let split = sample.split.map(|s| s.to_string());
         let _ = writeln!(rows, "{}\t{}\t{}\t{split:?}", sample.path.display(), sample.label, sample.source);
     }
-    sha256_of_bytes(rows.as_bytes())
+    sha256(rows.as_bytes())
 }
 
 fn seed(seed: u64, purpose: &str, index: u64) -> u64 {
