@@ -1,7 +1,6 @@
 //! Which code and which moment made a file.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -11,9 +10,9 @@ use serde::Serialize;
 pub(crate) struct Provenance {
     /// Version of deeptell.
     pub(crate) deeptell: &'static str,
-    /// Git revision of the working folder, `+` behind it when files were changed; absent
+    /// Git revision that the program was built from, `+` behind it when files were changed; absent when it was built
     /// outside of a repository.
-    pub(crate) revision: Option<String>,
+    pub(crate) revision: Option<&'static str>,
     /// The command line.
     pub(crate) command: Vec<String>,
     /// Seconds since 1970 when the command began, UTC.
@@ -43,12 +42,18 @@ impl Provenance {
     }
 }
 
-fn revision() -> Option<String> {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    let head = git(&["rev-parse", "HEAD"])?;
-    let clean = git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty();
-    Some(if clean { head } else { format!("{head}+") })
+/// Of the build; absent when it was made outside of a checkout.
+fn revision() -> Option<&'static str> {
+    Some(env!("DEEPTELL_REVISION")).filter(|revision| !revision.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_revision_is_that_of_the_build() {
+        let hash = |text: &str| text.len() == 40 && text.chars().all(|c| c.is_ascii_hexdigit());
+        assert!(revision().is_none_or(|revision| hash(revision.trim_end_matches('+'))), "{:?}", revision());
+    }
 }
