@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "a command speaks to its user")]
 
 mod commands;
+mod dataset;
 mod detector;
 mod device;
 mod interrupt;

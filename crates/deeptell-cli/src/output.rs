@@ -146,16 +146,7 @@ pub(crate) fn write_document(target: &Path, content: &[u8]) -> anyhow::Result<()
 
 /// Writes a file, with the folders it lies in, whole or not at all.
 pub(crate) fn write_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let write = || {
-        if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder)?;
-        }
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".partial");
-        std::fs::write(&beside, content)?;
-        std::fs::rename(&beside, path)
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    deeptell_files::write_whole(path, content).with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

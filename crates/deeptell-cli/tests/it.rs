@@ -6,10 +6,14 @@
 mod audit;
 #[path = "it/devices.rs"]
 mod devices;
+#[path = "it/extraction.rs"]
+mod extraction;
 #[path = "it/faces.rs"]
 mod faces;
 #[path = "it/shards.rs"]
 mod shards;
+#[path = "it/training.rs"]
+mod training;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,11 +1,12 @@
 use std::io::Cursor;
 use std::path::PathBuf;
 
-use deeptell_data::{audit, read_dataset};
+use deeptell_data::audit;
 use deeptell_face::RgbImage;
 use deeptell_train::{TrainConfig, preview};
 use image::{ImageFormat, Rgb, imageops};
 
+use crate::dataset::{Dataset, DatasetArgs};
 use crate::output::say;
 use crate::{Outcome, output};
 
@@ -28,6 +29,8 @@ Examples:
 pub(crate) struct Args {
     /// A manifest of crops with splits, or a data set folder that comes with splits.
     data: PathBuf,
+    #[command(flatten)]
+    dataset: DatasetArgs,
     /// Picture to write: .png or .jpg.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -48,14 +51,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         Some(path) => TrainConfig::read(path)?,
         None => TrainConfig::default(),
     };
-    let samples = read_dataset(&args.data)?;
+    let Dataset { samples, outcome } = args.dataset.read(&args.data)?;
     audit(&samples).into_result()?;
     let units = preview(&config, &samples, args.rows)?;
     let mut bytes = Cursor::new(Vec::new());
     sheet(&units).write_to(&mut bytes, format)?;
     output::write_file(&args.out, bytes.get_ref())?;
     say!("{}", args.out.display());
-    Ok(Outcome::Done)
+    Ok(outcome)
 }
 
 /// Units in columns of two, so that a sheet of triples is about as wide as high.

@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use deeptell_data::{GroupBy, Split, SplitConfig, audit, read_dataset, split_by_source, write_manifest};
+use deeptell_data::{GroupBy, Split, SplitConfig, audit, split_by_source, write_manifest};
 
 use crate::Outcome;
+use crate::dataset::{Dataset, DatasetArgs};
 use crate::output::say;
 
 /// Divide a data set into train, validation and test, so that no source is in two of them.
@@ -15,6 +16,8 @@ use crate::output::say;
 pub(crate) struct Args {
     /// A manifest, or a data set folder in a layout deeptell knows.
     data: PathBuf,
+    #[command(flatten)]
+    dataset: DatasetArgs,
     /// The manifest to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -46,7 +49,7 @@ enum By {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let mut samples = read_dataset(&args.data)?;
+    let Dataset { mut samples, outcome } = args.dataset.read(&args.data)?;
     let config = SplitConfig {
         train: args.train,
         validation: args.validation,
@@ -60,7 +63,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     };
     let summary = split_by_source(&mut samples, &config)?;
     audit(&samples).into_result()?;
-    crate::output::write_file(&args.out, b"")?;
     write_manifest(&args.out, &samples)?;
     say!("{:<12}{:>10}{:>10}{:>10}", "split", "real", "fake", "groups");
     for (i, split) in Split::ALL.into_iter().enumerate() {
@@ -71,5 +73,5 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         say!("{} samples are in no split: their fakes would carry people across", summary.left_out);
     }
     say!("no path, source or person crosses; wrote {}", args.out.display());
-    Ok(Outcome::Done)
+    Ok(outcome)
 }

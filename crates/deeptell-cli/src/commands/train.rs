@@ -4,17 +4,19 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use burn::tensor::Device;
 use deeptell::{Calibration, Criteria, Model, ModelInfo, Precision};
-use deeptell_data::{Sample, Split, audit, read_dataset};
+use deeptell_data::{Sample, Split, audit};
 use deeptell_eval::{
     CHOSEN_HERE, Calibrated, Evaluation, Subject, Training, calibrate, evaluate, page, uncalibrated,
     write_scores,
 };
+use deeptell_files::{FolderLock, remove_leftovers};
 use deeptell_metrics::EvaluationConfig;
 use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, StoredPrecision, Weights};
-use deeptell_train::{EpochRecord, Event, Run, Start, TrainConfig, train};
-use serde::Serialize;
+use deeptell_train::{EpochRecord, Event, Run, Start, TrainConfig, has_checkpoint, train};
+use serde::{Deserialize, Serialize};
 
 use super::weights::cached_imagenet;
+use crate::dataset::{Dataset, DatasetArgs};
 use crate::device::{DeviceName, PrecisionName, warn_if_slower};
 use crate::output::say;
 use crate::progress::{Progress, Tasks, unless_stopped};
@@ -42,15 +44,18 @@ Start from ImageNet weights with --init imagenet (after `deeptell weights import
 pub(crate) struct Args {
     /// A manifest of crops with splits, or a data set folder that comes with splits.
     data: PathBuf,
+    #[command(flatten)]
+    dataset: DatasetArgs,
     /// Run folder.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Continue the run in --out after its last finished epoch.
+    /// Continue the run in --out after its last finished epoch, or begin it when there is none; with a larger
+    /// --epochs, also one that has ended.
     #[arg(long)]
     resume: bool,
-    /// Where the weights come from: imagenet, shipped, scratch, or a weights file.
-    #[arg(long, default_value = "imagenet", value_name = "FROM")]
-    init: String,
+    /// Where the weights come from: imagenet, shipped, scratch, or a weights file [default: imagenet, or as the run began].
+    #[arg(long, value_name = "FROM")]
+    init: Option<String>,
     /// Settings in TOML; absent ones have their default.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -87,7 +92,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.device.open()?;
     let config = config(args)?;
     warn_if_slower(config.precision, args.device);
-    let samples = read_dataset(&args.data)?;
+    let Dataset { samples, outcome } = args.dataset.read(&args.data)?;
     if samples.iter().all(|s| s.split.is_none()) {
         anyhow::bail!(
             "no sample of {} has a split: make them with `deeptell split {0} --out split.jsonl`",
@@ -104,8 +109,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         splits: Split::ALL.map(|split| SplitCount::of(split, &samples)),
     };
     audited.into_result()?;
-    let start = if args.resume { Start::Resume } else { start(&args.init)? };
-    if !args.resume {
+    let _lock = FolderLock::acquire(&args.out)?;
+    remove_leftovers(&args.out)?;
+    let resumes = args.resume && has_checkpoint(&args.out);
+    let start = if resumes { Start::Resume } else { begin(args)? };
+    if !resumes {
+        if args.resume {
+            eprintln!("no epoch is finished in {}: beginning anew", args.out.display());
+        }
         output::write_json(&Provenance::now(), &args.out.join("provenance.json"))?;
         output::write_json(&verdict, &args.out.join("audit.json"))?;
     }
@@ -132,10 +143,25 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             }
             eprintln!("{}", epoch_line(&record, best));
         }
+        Event::Unreadable { path, reason } => {
+            let line = format!("left out: {}: {reason}", path.display());
+            match &bar {
+                Some(bar) => bar.say(&line),
+                None => eprintln!("{line}"),
+            }
+        }
         _ => {}
     })?;
     if let Some(bar) = bar.take() {
         bar.finish();
+    }
+    if !run.unreadable.is_empty() {
+        let list = args.out.join("skipped.jsonl");
+        eprintln!(
+            "{} pictures cannot be read and were left out, see {}",
+            run.unreadable.len(),
+            list.display()
+        );
     }
     if !run.finished {
         eprintln!("stopped after epoch {}; continue with --resume", run.history.len());
@@ -145,7 +171,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Interrupted);
     };
     say!("{}", detector.display());
-    Ok(Outcome::Done)
+    Ok(outcome)
 }
 
 fn config(args: &Args) -> anyhow::Result<TrainConfig> {
@@ -162,6 +188,26 @@ fn config(args: &Args) -> anyhow::Result<TrainConfig> {
     config.precision = args.precision.map_or(config.precision, Into::into);
     config.validate()?;
     Ok(config)
+}
+
+/// How a run begins, which its folder notes: a run killed before its first epoch ended begins again like that.
+fn begin(args: &Args) -> anyhow::Result<Start> {
+    #[derive(Serialize, Deserialize)]
+    struct Beginning {
+        init: String,
+    }
+    let path = args.out.join("start.json");
+    let init = match &args.init {
+        Some(init) => init.clone(),
+        None if args.resume && path.is_file() => {
+            let noted = || anyhow::Ok(serde_json::from_slice::<Beginning>(&std::fs::read(&path)?)?.init);
+            noted().with_context(|| format!("cannot read {}: pass --init", path.display()))?
+        }
+        None => "imagenet".to_owned(),
+    };
+    let start = start(&init)?;
+    output::write_json(&Beginning { init }, &path)?;
+    Ok(start)
 }
 
 fn start(init: &str) -> anyhow::Result<Start> {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::ValueEnum as _;
 use deeptell_data::{
-    AuditReport, CrossingKind, Label, Media, PictureFacts, Sample, Split, Trace, audit_contents,
-    near_duplicates, read_dataset, read_facts,
+    AuditReport, CrossingKind, Label, Media, PictureFacts, Sample, Split, Trace, Unreadable, audit_contents,
+    near_duplicates, read_facts,
 };
 use deeptell_metrics::{BootstrapConfig, bootstrap_interval, roc_auc, shortcut_scores};
 use rayon::prelude::*;
@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use self::distributions::Distributions;
 
+use crate::dataset::{Dataset, DatasetArgs};
 use crate::output::say;
 use crate::progress::Progress;
 use crate::which_split::WhichSplit;
@@ -25,7 +26,7 @@ const SHOWN: usize = 20;
 /// Check a data set: does anything cross its splits, and could a label be told without looking at
 /// the face?
 ///
-/// Reads every file. Ends with exit code 1 when a path, a content, a picture that shows the same
+/// Reads every file. Ends with exit code 1 when a file cannot be read, when a path, a content, a picture that shows the same
 /// (compressed anew, resized, brightened), a source, a video or a person is in two splits, or one
 /// content is labelled both real and fake. Prints what each class consists of, and how well the label
 /// follows from resolution, format, file size, JPEG tables and the four corners of each picture
@@ -39,6 +40,8 @@ Examples:
 pub(crate) struct Args {
     /// A manifest, or a data set folder in a layout deeptell knows.
     data: PathBuf,
+    #[command(flatten)]
+    dataset: DatasetArgs,
     /// The split to look for shortcuts in; what crosses splits is looked for in all.
     #[arg(long, value_enum, default_value_t = WhichSplit::All)]
     split: WhichSplit,
@@ -61,11 +64,19 @@ struct Document {
     crossings: Vec<Finding>,
     /// Files with the same bytes and different labels.
     contradictions: Vec<Vec<PathBuf>>,
+    /// Files that are damaged or not there.
+    unreadable: Vec<Unread>,
     /// What real and fake pictures consist of, over all splits.
     distributions: Distributions,
     /// Which split `shortcuts` are of.
     shortcuts_in: String,
     shortcuts: Vec<Shortcut>,
+}
+
+#[derive(Serialize)]
+struct Unread {
+    path: PathBuf,
+    reason: String,
 }
 
 #[derive(Serialize)]
@@ -95,9 +106,14 @@ struct Shortcut {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let samples = read_dataset(&args.data)?;
-    let mut report = audit_contents(&samples)?;
-    let Some(pictures) = pictures(&samples)? else { return Ok(Outcome::Interrupted) };
+    let Dataset { samples, outcome } = args.dataset.read(&args.data)?;
+    let mut report = audit_contents(&samples);
+    let Some((pictures, damaged)) = pictures(&samples) else { return Ok(Outcome::Interrupted) };
+    for file in damaged {
+        if !report.unreadable.iter().any(|known| known.path == file.path) {
+            report.unreadable.push(file);
+        }
+    }
     let seen: Vec<_> = pictures.iter().map(|(sample, facts)| (*sample, facts.fingerprint.clone())).collect();
     report.crossings.extend(near_duplicates(&seen));
     let splits: Vec<Balance> = Split::ALL
@@ -133,6 +149,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
                 })
                 .collect(),
             contradictions: report.contradictions,
+            unreadable: report
+                .unreadable
+                .into_iter()
+                .map(|Unreadable { path, reason }| Unread { path, reason })
+                .collect(),
             distributions,
             shortcuts_in: args
                 .split
@@ -142,7 +163,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         };
         output::write_json(&document, json)?;
     }
-    Ok(if is_clean { Outcome::Done } else { Outcome::SomeFailed })
+    Ok(if is_clean { outcome } else { Outcome::SomeFailed })
 }
 
 fn balance(samples: &[Sample], split: Split) -> Balance {
@@ -153,7 +174,13 @@ fn balance(samples: &[Sample], split: Split) -> Balance {
 }
 
 fn print_findings(report: &AuditReport) -> anyhow::Result<()> {
-    if report.is_clean() {
+    if !report.unreadable.is_empty() {
+        say!("{} files cannot be read:", report.unreadable.len());
+    }
+    for Unreadable { path, reason } in &report.unreadable {
+        say!("  {}: {reason}", path.display());
+    }
+    if report.crossings.is_empty() && report.contradictions.is_empty() {
         say!("nothing crosses the splits, and no content has two labels");
         return Ok(());
     }
@@ -187,25 +214,32 @@ fn print_findings(report: &AuditReport) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every picture among the samples, read; `None` when interrupted.
-fn pictures(samples: &[Sample]) -> anyhow::Result<Option<Vec<(&Sample, PictureFacts)>>> {
+/// What every picture among the samples says, and those that cannot be read; `None` when interrupted.
+fn pictures(samples: &[Sample]) -> Option<(Vec<(&Sample, PictureFacts)>, Vec<Unreadable>)> {
     let pictures: Vec<&Sample> =
         samples.iter().filter(|sample| sample.media() == Some(Media::Image)).collect();
     let progress = Progress::new("reading pictures", pictures.len(), "pictures");
-    let facts = pictures
+    let read: Vec<_> = pictures
         .par_iter()
         .filter(|_| !interrupt::requested())
         .map(|&sample| {
-            let facts = read_facts(&sample.path)?;
+            let facts = read_facts(&sample.path).map_err(|error| Unreadable::new(&sample.path, &error));
             progress.add(1, "");
-            Ok((sample, facts))
+            (sample, facts)
         })
-        .collect::<anyhow::Result<Vec<_>>>()?;
+        .collect();
     if interrupt::requested() {
-        return Ok(None);
+        return None;
     }
     progress.finish();
-    Ok(Some(facts))
+    let (mut facts, mut damaged) = (Vec::new(), Vec::new());
+    for (sample, read) in read {
+        match read {
+            Ok(read) => facts.push((sample, read)),
+            Err(unreadable) => damaged.push(unreadable),
+        }
+    }
+    Some((facts, damaged))
 }
 
 /// What the label follows from, in the pictures of the split.

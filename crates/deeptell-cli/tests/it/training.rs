@@ -1,0 +1,163 @@
+//! Training that is killed, goes on longer, meets damaged crops, or learns nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use deeptell_data::{Label, Sample, Split, write_manifest};
+use deeptell_face::RgbImage;
+
+use super::{deeptell, fails, json, path, succeeds};
+
+/// Twelve crops to train on and eight to validate on: fakes are red, reals blue.
+fn crops(folder: &Path, exchanged: bool) -> PathBuf {
+    let mut samples = Vec::new();
+    for number in 0..20_u32 {
+        let (label, split) = (
+            if number % 2 == 0 { Label::Real } else { Label::Fake },
+            if number < 12 { Split::Train } else { Split::Validation },
+        );
+        let is_red = label.is_fake() != (exchanged && split == Split::Validation);
+        let picture = RgbImage::from_fn(224, 224, |x, y| {
+            let shade = (x * (3 + number) + y * 5) % 60;
+            let [strong, weak] = [150 + shade, shade].map(|value| value as u8);
+            image::Rgb(if is_red { [strong, 40, weak] } else { [weak, 40, strong] })
+        });
+        let file = folder.join(format!("{number:02}.png"));
+        picture.save(&file).unwrap();
+        let sample = Sample::new(file, label, format!("{split}-{}", number / 2));
+        samples.push(Sample { split: Some(split), ..sample });
+    }
+    let manifest = folder.join("split.jsonl");
+    write_manifest(&manifest, &samples).unwrap();
+    manifest
+}
+
+fn words<'a>(split: &'a Path, out: &'a Path, epochs: &'a str) -> Vec<&'a str> {
+    let train = ["--threads", "1", "train", path(split), "--out", path(out), "--epochs", epochs];
+    let how = ["--init", "shipped", "--batch-size", "4", "--learning-rate", "0.001", "--seed", "5"];
+    [&train[..], &how].concat()
+}
+
+fn run(words: &[&str], more: &[&str]) -> (Output, String) {
+    let output = deeptell(&[words, more].concat());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output, said)
+}
+
+fn weights(out: &Path) -> Vec<u8> {
+    fs::read(out.join("best.safetensors")).unwrap()
+}
+
+#[test]
+fn killed_at_ten_moments_the_weights_are_those_of_a_run_that_was_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let split = crops(folder.path(), false);
+    let (alone, killed) = (at("alone"), at("killed"));
+    let began = std::time::Instant::now();
+    succeeds(&words(&split, &alone, "2"));
+    let whole = began.elapsed();
+    // The first kills come before an epoch has ended: --resume begins anew then.
+    let resumed = [&words(&split, &killed, "2")[..], &["--resume"]].concat();
+    for moment in 0..10_u32 {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_deeptell"));
+        child.args(&resumed).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        std::thread::sleep(whole.mul_f64(f64::from(moment * 3 % 10 + 1) * 0.06));
+        child.kill().unwrap();
+        let said = String::from_utf8_lossy(&child.wait_with_output().unwrap().stderr).into_owned();
+        assert!(!said.contains("error:"), "{said}");
+    }
+    succeeds(&resumed);
+    assert!(weights(&killed) == weights(&alone), "the weights differ");
+    let names = |folder: &Path| {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&killed), names(&alone), "nothing is left over");
+    assert_eq!(
+        json(&killed.join("metrics.json"))["validation"],
+        json(&alone.join("metrics.json"))["validation"]
+    );
+}
+
+#[test]
+fn a_run_killed_before_its_first_epoch_begins_anew_as_it_began() {
+    let folder = tempfile::tempdir().unwrap();
+    let split = crops(folder.path(), false);
+    let out = folder.path().join("run");
+    fs::create_dir_all(out.join("last.partial")).unwrap();
+    fs::write(out.join("start.json"), r#"{"init": "shipped"}"#).unwrap();
+    fs::write(out.join("config.toml"), "epochs = 1\nbatch_size = 4\n").unwrap();
+    // Without --init: ImageNet weights are asked for by default, and not there.
+    let said = deeptell(&["--threads", "1", "train", path(&split), "--out", path(&out), "--resume"]);
+    let messages = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.success() && messages.contains("beginning anew"), "{messages}");
+    assert!(out.join("detector.safetensors").is_file());
+    let again = fails(2, &words(&split, &out, "1"));
+    assert!(again.contains("already holds a run"), "{again}");
+}
+
+#[test]
+fn a_run_can_go_on_longer_but_not_shorter_nor_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let split = crops(folder.path(), false);
+    let out = folder.path().join("run");
+    succeeds(&words(&split, &out, "1"));
+    let (output, said) = run(&words(&split, &out, "3"), &["--resume"]);
+    assert!(output.status.success() && said.contains("continuing after epoch 1"), "{said}");
+    let history = fs::read_to_string(out.join("history.jsonl")).unwrap();
+    assert_eq!(history.lines().count(), 3);
+    assert!(fs::read_to_string(out.join("config.toml")).unwrap().contains("epochs = 3"));
+    let (output, said) = run(&words(&split, &out, "2"), &["--resume"]);
+    assert!(!output.status.success() && said.contains("it has 3 epochs"), "{said}");
+    let (output, said) = run(&words(&split, &out, "4"), &["--resume", "--batch-size", "5"]);
+    assert!(!output.status.success() && said.contains("another configuration (`batch_size = 5`"), "{said}");
+}
+
+#[test]
+fn damaged_crops_are_left_out_with_a_list_and_the_audit_names_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let split = crops(folder.path(), false);
+    let out = folder.path().join("run");
+    let damaged = ["02.png", "07.png", "15.png"];
+    for name in damaged {
+        let file = folder.path().join(name);
+        let bytes = fs::read(&file).unwrap();
+        fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    }
+    let audit = deeptell(&["--threads", "1", "audit", path(&split), "--resamples", "20"]);
+    let said = String::from_utf8_lossy(&audit.stdout);
+    assert_eq!(audit.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("3 files cannot be read:") && damaged.iter().all(|name| said.contains(name)),
+        "{said}"
+    );
+
+    let (output, said) = run(&words(&split, &out, "2"), &[]);
+    assert!(output.status.success(), "{said}");
+    for name in damaged {
+        assert_eq!(said.matches(&format!("{name}: ")).count(), 1, "{name}: {said}");
+    }
+    let list = fs::read_to_string(out.join("skipped.jsonl")).unwrap();
+    assert!(list.lines().count() == 3 && damaged.iter().all(|name| list.contains(name)), "{list}");
+    assert!(out.join("detector.safetensors").is_file());
+
+    // A disk that is not there is not a data set to train on.
+    for number in 0..12 {
+        fs::remove_file(folder.path().join(format!("{number:02}.png"))).unwrap();
+    }
+    let said = fails(2, &words(&split, &folder.path().join("other"), "2"));
+    assert!(said.contains("pictures cannot be read, the first is") && said.contains("disk"), "{said}");
+    // No advice to continue what cannot be continued.
+    for command in [
+        vec!["preview", path(&split), "--out", "none.png"],
+        vec!["eval", "--manifest", path(&split), "--split", "all"],
+    ] {
+        let said = fails(2, &command);
+        assert!(said.contains("cannot read") && !said.contains("--resume"), "{said}");
+    }
+}

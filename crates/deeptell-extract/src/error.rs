@@ -1,0 +1,161 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use deeptell_data::DataError;
+use deeptell_face::{CropError, FaceDetectorId, FaceError};
+use deeptell_files::LockError;
+use deeptell_video::VideoError;
+use image::ImageError;
+
+/// Why faces could not be extracted, or extractions not be put together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExtractError {
+    /// The folder holds crops made with other settings.
+    #[error(
+        "{} holds crops made with other settings (see {} there): use another folder, or the same settings",
+        folder.display(), crate::SETTINGS_FILE
+    )]
+    OtherSettings {
+        /// The output folder.
+        folder: PathBuf,
+    },
+    /// The folder holds boxes of another face detector: crops of two do not mix.
+    #[error(
+        "{} holds faces found by {before}, and not by {now}: use another folder, or the same face detector",
+        folder.display()
+    )]
+    OtherFaceDetector {
+        /// The output folder.
+        folder: PathBuf,
+        /// The one that the folder names.
+        before: FaceDetectorId,
+        /// The one of this run.
+        now: FaceDetectorId,
+    },
+    /// A settings file or a list of failures cannot be understood.
+    #[error("{} cannot be understood: {reason}; use another folder, or remove it", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The settings make no sense.
+    #[error("{setting}: {expected}")]
+    Setting {
+        /// Which one.
+        setting: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// Another process works in the folder, or it cannot be locked.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// No frame shows a face.
+    #[error("no face found in {frames} frames")]
+    NoFace {
+        /// How many frames were searched.
+        frames: usize,
+    },
+    /// Videos cannot be left in place.
+    #[error("this is a video, and only pictures can be left in place: cut its faces out")]
+    VideoInPlace,
+    /// The crops of a file that was done are not there.
+    #[error("its crops are gone, perhaps because another deeptell worked in the folder: run again")]
+    CropsGone,
+    /// A face is too small to be cut.
+    #[error("the face is too small to be cut out")]
+    TooSmall,
+
+    /// Crops that are put together were made with different settings.
+    #[error("{} and {} differ: crops made with different settings do not mix", one.display(), other.display())]
+    SettingsDiffer {
+        /// One of the settings files.
+        one: PathBuf,
+        /// The other.
+        other: PathBuf,
+    },
+    /// A crop is listed in two manifests, or twice in one.
+    #[error("{} is listed in {} and in {}", crop.display(), one.display(), other.display())]
+    ListedTwice {
+        /// The crop.
+        crop: PathBuf,
+        /// One manifest.
+        one: PathBuf,
+        /// The other.
+        other: PathBuf,
+    },
+    /// Two manifests hold crops of one file.
+    #[error("{} and {} both hold crops of {file}: leave one of them out", one.display(), other.display())]
+    DoneTwice {
+        /// The file, by its name below the data set.
+        file: String,
+        /// One manifest.
+        one: PathBuf,
+        /// The other.
+        other: PathBuf,
+    },
+    /// A row does not name the file that its crop comes from.
+    #[error(
+        "{}: {} does not say which file it was cut from; run the extraction there again, which keeps the crops and \
+         adds it",
+        manifest.display(), crop.display()
+    )]
+    NoFile {
+        /// The manifest.
+        manifest: PathBuf,
+        /// The crop.
+        crop: PathBuf,
+    },
+    /// Files of the data set were not extracted.
+    #[error(
+        "{absent} of {all} files of {} are in none of the manifests, for example {}: extract them first",
+        root.display(), first.display()
+    )]
+    Absent {
+        /// The data set.
+        root: PathBuf,
+        /// How many are in no manifest.
+        absent: usize,
+        /// How many files the data set has.
+        all: usize,
+        /// The first of them.
+        first: PathBuf,
+    },
+
+    /// A data set, a manifest, a picture or an archive cannot be read or written.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A video cannot be decoded.
+    #[error(transparent)]
+    Video(#[from] VideoError),
+    /// Faces cannot be looked for.
+    #[error(transparent)]
+    Face(#[from] FaceError),
+    /// A face cannot be cut out.
+    #[error(transparent)]
+    Crop(#[from] CropError),
+    /// A crop cannot be encoded.
+    #[error("cannot encode a crop")]
+    Encode(#[from] ImageError),
+    /// A file of the output folder cannot be read or written.
+    #[error("cannot access {}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl ExtractError {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { path, source }
+    }
+
+    pub(crate) fn damaged(path: &Path, reason: impl ToString) -> Self {
+        Self::Damaged { path: path.to_path_buf(), reason: reason.to_string() }
+    }
+}

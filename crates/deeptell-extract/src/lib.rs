@@ -1,0 +1,22 @@
+//! Face crops out of data sets of videos and pictures, for training.
+//!
+//! A [`Store`] is an output folder: crops in files or tar archives, a manifest with where each came
+//! from, and a list of the files that could not be done. One process works in it at a time; a run
+//! can be killed at any moment and started again, and what is done stays. Several machines each do
+//! a [`Shard`] of a data set into a folder of their own, and [`merge`] puts these together.
+//!
+//! Faces are found by any [`FaceDetector`](deeptell_face::FaceDetector).
+
+mod archives;
+mod crops;
+mod error;
+mod frames;
+mod merge;
+mod parts;
+mod settings;
+mod store;
+
+pub use error::ExtractError;
+pub use merge::{Merged, merge};
+pub use settings::{Failure, Format, InPlace, Place, Settings, Shard, root_of};
+pub use store::{Event, SETTINGS_FILE, Store, Summary, Tools};

@@ -1,0 +1,187 @@
+//! Several extractions put together.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use deeptell_data::{Sample, read_manifest};
+use deeptell_files::name_below;
+use serde::Deserialize;
+
+use crate::{ExtractError, SETTINGS_FILE};
+
+/// What several extractions come to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Merged {
+    /// The crops of all of them.
+    pub rows: Vec<Sample>,
+    /// Names below the data set of the files that have crops.
+    pub done: BTreeSet<String>,
+    /// Names below the data set of the files that could not be done.
+    pub failed: BTreeSet<String>,
+}
+
+impl Merged {
+    /// Checks that every file of a data set at `root` was tried.
+    ///
+    /// # Errors
+    /// [`ExtractError::Absent`] when some are neither among the crops nor among the failures.
+    pub fn accounts_for(&self, all: &[Sample], root: &Path) -> Result<(), ExtractError> {
+        let is_absent = |sample: &&Sample| {
+            let file = name_below(root, &sample.path);
+            !self.done.contains(&file) && !self.failed.contains(&file)
+        };
+        let absent: Vec<&Sample> = all.iter().filter(is_absent).collect();
+        if let [first, ..] = absent.as_slice() {
+            return Err(ExtractError::Absent {
+                root: root.to_path_buf(),
+                absent: absent.len(),
+                all: all.len(),
+                first: first.path.clone(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Puts the manifests of several extractions together, and checks that they fit.
+///
+/// # Errors
+/// For crops made with different settings, a crop that is listed twice, and a file of which two manifests hold
+/// crops.
+pub fn merge(manifests: &[PathBuf]) -> Result<Merged, ExtractError> {
+    let mut rows: Vec<Sample> = Vec::new();
+    let mut settings: Option<(PathBuf, toml::Table)> = None;
+    let mut crop_in: HashMap<PathBuf, &Path> = HashMap::new();
+    let mut file_in: HashMap<String, &Path> = HashMap::new();
+    let mut failed = BTreeSet::new();
+    for manifest in manifests {
+        let folder = manifest.parent().unwrap_or(Path::new("."));
+        let path = folder.join(SETTINGS_FILE);
+        if path.is_file() {
+            let mut table: toml::Table =
+                read(&path)?.parse().map_err(|error| ExtractError::damaged(&path, error))?;
+            // Parts differ in that, and are meant to; where a crop lies does not change it.
+            table.remove("shard");
+            table.remove("store");
+            match &settings {
+                Some((one, before)) if *before != table => {
+                    return Err(ExtractError::SettingsDiffer { one: one.clone(), other: path });
+                }
+                _ => settings = Some((path, table)),
+            }
+        }
+        failed.extend(failures(&folder.join("failures.jsonl"))?);
+        let mut files = BTreeSet::new();
+        for row in read_manifest(manifest)? {
+            let other = || manifest.clone();
+            if let Some(one) = crop_in.insert(row.path.clone(), manifest) {
+                return Err(ExtractError::ListedTwice {
+                    crop: row.path,
+                    one: one.to_path_buf(),
+                    other: other(),
+                });
+            }
+            let file = row.extra.get("file");
+            let Some(file) = file.as_ref().and_then(|file| file.as_str()) else {
+                return Err(ExtractError::NoFile { manifest: other(), crop: row.path });
+            };
+            files.insert(file.to_owned());
+            rows.push(row);
+        }
+        for file in files {
+            if let Some(one) = file_in.insert(file.clone(), manifest) {
+                let (one, other) = (one.to_path_buf(), manifest.clone());
+                return Err(ExtractError::DoneTwice { file, one, other });
+            }
+        }
+    }
+    Ok(Merged { rows, done: file_in.into_keys().collect(), failed })
+}
+
+/// A row of `failures.jsonl`.
+#[derive(Deserialize)]
+struct Failure {
+    file: String,
+}
+
+/// Names of the files that a run could not do.
+fn failures(path: &Path) -> Result<Vec<String>, ExtractError> {
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let name = |line: &str| {
+        let failure: Failure =
+            serde_json::from_str(line).map_err(|error| ExtractError::damaged(path, error))?;
+        Ok(failure.file)
+    };
+    read(path)?.lines().map(name).collect()
+}
+
+fn read(path: &Path) -> Result<String, ExtractError> {
+    std::fs::read_to_string(path).map_err(ExtractError::io(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use deeptell_data::{Label, read_dataset, write_manifest};
+
+    use super::*;
+
+    #[test]
+    fn parts_that_fit_become_one_and_others_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let part = |name: &str, crops: &[(&str, &str)], settings: &str, failed: &str| {
+            std::fs::create_dir_all(at(name)).unwrap();
+            let rows: Vec<Sample> = crops
+                .iter()
+                .map(|(crop, video)| {
+                    let extra = [("file".to_owned(), format!("real/{video}").into())].into();
+                    Sample { extra, ..Sample::new(at(crop), Label::Real, *crop) }
+                })
+                .collect();
+            let manifest = at(name).join("manifest.jsonl");
+            write_manifest(&manifest, &rows).unwrap();
+            std::fs::write(at(name).join("extract.toml"), settings).unwrap();
+            let lost = failed.split_whitespace().map(|name| {
+                let file = format!("real/{name}");
+                serde_json::json!({ "path": at(&file), "file": file, "error": "no face" }).to_string() + "\n"
+            });
+            std::fs::write(at(name).join("failures.jsonl"), lost.collect::<String>()).unwrap();
+            manifest
+        };
+        for file in ["a.mp4", "b.mp4", "c.mp4"] {
+            let path = at("set").join("real").join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        std::fs::create_dir_all(at("set").join("fake")).unwrap();
+        let shard = |part| format!("frames = 10\n[shard]\npart = {part}\ncount = 2\n");
+        let first = part("1", &[("a0.png", "a.mp4"), ("a1.png", "a.mp4")], &shard(0), "c.mp4");
+        let second = part("2", &[("b0.png", "b.mp4")], &shard(1), "");
+        let merge = |manifests: &[&PathBuf], data: Option<PathBuf>| {
+            let manifests: Vec<PathBuf> = manifests.iter().map(|path| (*path).clone()).collect();
+            let merged = merge(&manifests)?;
+            if let Some(data) = data {
+                merged.accounts_for(&read_dataset(&data).unwrap(), &data)?;
+            }
+            write_manifest(at("all.jsonl"), &merged.rows).unwrap();
+            Ok::<_, ExtractError>(())
+        };
+        merge(&[&first, &second], Some(at("set"))).unwrap();
+        assert_eq!(read_manifest(at("all.jsonl")).unwrap().len(), 3);
+
+        let refused = |manifests: &[&PathBuf], data| merge(manifests, data).unwrap_err().to_string();
+        assert!(refused(&[&first], Some(at("set"))).contains("1 of 3 files"));
+        assert!(refused(&[&first, &first], None).contains("is listed in"));
+        let same_video = part("3", &[("a2.png", "a.mp4")], "frames = 10", "");
+        assert!(refused(&[&first, &same_video], None).contains("both hold crops of"));
+        let unknown = at("5.jsonl");
+        write_manifest(&unknown, &[Sample::new(at("e0.png"), Label::Real, "e")]).unwrap();
+        assert!(refused(&[&first, &unknown], None).contains("which file it was cut from"));
+        let stored = part("6", &[("s.tar/f0.png", "f.mp4")], "frames = 10\nstore = \"tar\"", "");
+        merge(&[&first, &stored], None).unwrap();
+        let other = part("4", &[("d0.png", "d.mp4")], "frames = 12", "");
+        assert!(refused(&[&first, &other], None).contains("different settings"));
+    }
+}

@@ -1,0 +1,101 @@
+//! The parts under `done/`: one small manifest an input, written once all its crops are stored.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use deeptell_data::{Sample, ShardIndex, read_manifest, write_manifest};
+
+use crate::ExtractError;
+
+/// Folder of crops that are files, and of archives, in the output folder.
+pub(crate) const CROPS: &str = "crops";
+pub(crate) const ARCHIVES: &str = "shards";
+
+/// The parts of one output folder.
+pub(crate) struct Parts {
+    /// The output folder.
+    out: PathBuf,
+    /// Where the parts are.
+    done: PathBuf,
+}
+
+impl Parts {
+    pub(crate) fn open(out: &Path) -> Result<Self, ExtractError> {
+        let done = out.join("done");
+        fs::create_dir_all(&done).map_err(ExtractError::io(&done))?;
+        Ok(Self { out: out.to_path_buf(), done })
+    }
+
+    pub(crate) fn path(&self, key: &str) -> PathBuf {
+        self.done.join(format!("{key}.jsonl"))
+    }
+
+    /// All parts, sorted.
+    pub(crate) fn all(&self) -> Result<Vec<PathBuf>, ExtractError> {
+        let mut parts = Vec::new();
+        for entry in fs::read_dir(&self.done).map_err(ExtractError::io(&self.done))? {
+            let path = entry.map_err(ExtractError::io(&self.done))?.path();
+            if path.extension().is_some_and(|end| end == "jsonl") {
+                parts.push(path);
+            }
+        }
+        parts.sort();
+        Ok(parts)
+    }
+
+    /// The rows of a part. Crops lie where the output folder is now, which may have been moved;
+    /// pictures that stay `in_place` where they were.
+    pub(crate) fn read(&self, part: &Path, in_place: bool) -> Result<Vec<Sample>, ExtractError> {
+        let mut rows = read_manifest(part)?;
+        for row in rows.iter_mut().filter(|_| !in_place) {
+            row.path = self.moved(&row.path).unwrap_or_else(|| row.path.clone());
+        }
+        Ok(rows)
+    }
+
+    /// Where a crop `crops/LABEL/NAME` or `shards/ARCHIVE/NAME` of this folder is; `None` for others.
+    fn moved(&self, path: &Path) -> Option<PathBuf> {
+        let folder = path.parent()?;
+        let kind = folder.parent()?.file_name()?;
+        let crop = self.out.join(kind).join(folder.file_name()?).join(path.file_name()?);
+        (kind == CROPS || kind == ARCHIVES).then_some(crop)
+    }
+
+    pub(crate) fn write(&self, key: &str, rows: &[Sample]) -> Result<(), ExtractError> {
+        Ok(write_manifest(self.path(key), rows)?)
+    }
+
+    /// Removes a part with the crops it names, as far as they are files of this folder.
+    pub(crate) fn remove(&self, part: &Path, rows: &[Sample]) -> Result<(), ExtractError> {
+        let crops = self.out.join(CROPS);
+        for row in rows.iter().filter(|row| row.path.starts_with(&crops) && row.path.is_file()) {
+            fs::remove_file(&row.path).map_err(ExtractError::io(&row.path))?;
+        }
+        fs::remove_file(part).map_err(ExtractError::io(part))
+    }
+}
+
+/// Tells whether crops are there, and remembers the archives that were looked into.
+#[derive(Default)]
+pub(crate) struct Presence {
+    /// The names of the members; `None` for an archive that is not there or not whole.
+    archives: HashMap<PathBuf, Option<HashSet<String>>>,
+}
+
+impl Presence {
+    /// Whether what every row names is there.
+    pub(crate) fn has_all(&mut self, rows: &[Sample]) -> bool {
+        rows.iter().all(|row| {
+            let (Some(folder), Some(name)) = (row.path.parent(), row.path.file_name()) else { return false };
+            if folder.extension().is_none_or(|end| end != "tar") || folder.is_dir() {
+                return row.path.is_file();
+            }
+            let members = self
+                .archives
+                .entry(folder.to_path_buf())
+                .or_insert_with(|| Some(ShardIndex::read(folder).ok()?.names().map(str::to_owned).collect()));
+            members.as_ref().is_some_and(|members| members.contains(name.to_string_lossy().as_ref()))
+        })
+    }
+}

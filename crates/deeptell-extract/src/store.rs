@@ -1,0 +1,377 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use deeptell_data::{ManifestWriter, Sample};
+use deeptell_face::{FaceDetector, FaceDetectorId};
+use deeptell_files::{FolderLock, name_below, remove_leftovers, sha256, write_whole};
+use deeptell_video::VideoOptions;
+use rayon::prelude::*;
+
+use crate::archives::Archives;
+use crate::crops::{CropWriter, Crops, length_of, video_of};
+use crate::frames::FrameSource;
+use crate::parts::{ARCHIVES, CROPS, Parts, Presence};
+use crate::{ExtractError, Failure, Place, Settings};
+
+/// Name of the file with the settings in an output folder.
+pub const SETTINGS_FILE: &str = "extract.toml";
+/// The face detector of folders that do not name one.
+const FIRST_DETECTOR: &str = "mtcnn";
+
+/// The output folder of an extraction, locked for this process.
+///
+/// Each input leaves one small manifest under `done/` once all its crops are stored, so that a run
+/// can stop anywhere and no row is lost, doubled or names nothing. Inputs are known by their names
+/// below the data set: it may move between two runs, and so may the folder.
+pub struct Store<'a> {
+    folder: PathBuf,
+    /// Of the data set.
+    root: PathBuf,
+    settings: Settings,
+    /// How videos are opened.
+    videos: VideoOptions,
+    detector: &'a dyn FaceDetector,
+    detector_name: String,
+    parts: Parts,
+    /// Where crops go when they are no files.
+    archives: Option<Archives>,
+    /// Held until the store is dropped.
+    _lock: FolderLock,
+}
+
+/// What an extraction works with.
+#[derive(Debug, Clone)]
+pub struct Tools<'a> {
+    /// What finds the faces; the settings file and each row name it.
+    pub detector: &'a dyn FaceDetector,
+    /// How videos are opened.
+    pub videos: VideoOptions,
+    /// A tar archive ends before it grows beyond this many bytes, unless one input alone does.
+    pub tar_bytes: u64,
+}
+
+/// What happens in an extraction, as it happens.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The extraction begins.
+    Started {
+        /// Inputs to do.
+        waiting: usize,
+        /// Inputs in all.
+        inputs: usize,
+    },
+    /// An input is done.
+    Done {
+        /// The input.
+        sample: &'a Sample,
+    },
+    /// An input could not be done.
+    Failed {
+        /// The input.
+        sample: &'a Sample,
+        /// Why.
+        error: ExtractError,
+    },
+}
+
+/// What an extraction came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Crops in the manifest, of earlier runs too.
+    pub crops: usize,
+    /// Inputs that could not be done.
+    pub failures: usize,
+}
+
+impl<'a> Store<'a> {
+    /// Opens or begins the output folder `folder`, for a data set whose names begin at `root`.
+    ///
+    /// Finishes what a killed run left: crops that are stored and named are kept, everything else
+    /// is done again.
+    ///
+    /// # Errors
+    /// [`ExtractError::Lock`] while another process works in the folder,
+    /// [`ExtractError::OtherSettings`] and [`ExtractError::OtherFaceDetector`] when it holds other
+    /// crops, [`ExtractError::Setting`], [`ExtractError::Damaged`], [`ExtractError::Io`].
+    pub fn open(
+        folder: &Path,
+        root: &Path,
+        settings: Settings,
+        tools: Tools<'a>,
+    ) -> Result<Self, ExtractError> {
+        let Tools { detector, videos, tar_bytes } = tools;
+        if settings.frames == 0 {
+            return Err(ExtractError::Setting { setting: "frames", expected: "must be 1 or more" });
+        }
+        // Parts name their crops by full path, so the folder must not depend on where we stand.
+        let folder = std::path::absolute(folder).map_err(ExtractError::io(folder))?;
+        let lock = FolderLock::acquire(&folder)?;
+        let id = detector.id();
+        agree(&folder, &settings, &id)?;
+        for left in ["", "done", "crops/real", "crops/fake"] {
+            let left = folder.join(left);
+            remove_leftovers(&left).map_err(ExtractError::io(&left))?;
+        }
+        let parts = Parts::open(&folder)?;
+        let archives = match settings.store {
+            Place::Files => None,
+            Place::Tar => Some(Archives::open(folder.join(ARCHIVES), &parts, tar_bytes)?),
+        };
+        let store = Self {
+            folder,
+            root: root.to_path_buf(),
+            settings,
+            videos,
+            detector,
+            detector_name: id.name,
+            parts,
+            archives,
+            _lock: lock,
+        };
+        store.check_parts()?;
+        Ok(store)
+    }
+
+    /// Removes parts whose crops are gone, and names the others by what they are of.
+    fn check_parts(&self) -> Result<(), ExtractError> {
+        let mut presence = Presence::default();
+        for part in self.parts.all()? {
+            let Ok(rows) = self.rows(&part) else {
+                // Cut short by a power cut: nothing in it can be trusted.
+                self.parts.remove(&part, &[])?;
+                continue;
+            };
+            if rows.is_empty() || (self.settings.in_place.is_none() && !presence.has_all(&rows)) {
+                self.parts.remove(&part, &rows)?;
+                continue;
+            }
+            // Earlier versions named a part by the path as it was given.
+            let file = rows[0].extra.get("file");
+            if let Some(file) = file.as_ref().and_then(|file| file.as_str()) {
+                let known = self.parts.path(&key(file));
+                if known == part {
+                    continue;
+                }
+                if known.exists() {
+                    self.parts.remove(&part, &rows)?;
+                } else {
+                    fs::rename(&part, &known).map_err(ExtractError::io(&part))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn rows(&self, part: &Path) -> Result<Vec<Sample>, ExtractError> {
+        self.parts.read(part, self.settings.in_place.is_some())
+    }
+
+    /// The name of an input below the data set.
+    fn name(&self, sample: &Sample) -> String {
+        name_below(&self.root, &sample.path)
+    }
+
+    fn part(&self, sample: &Sample) -> PathBuf {
+        self.parts.path(&key(&self.name(sample)))
+    }
+
+    /// Whether the crops of an input are there; those of another file that had its name are removed.
+    ///
+    /// # Errors
+    /// [`ExtractError::Io`].
+    pub fn is_done(&self, sample: &Sample) -> Result<bool, ExtractError> {
+        let part = self.part(sample);
+        if !part.is_file() {
+            return Ok(false);
+        }
+        let rows = self.rows(&part)?;
+        let before =
+            rows.first().and_then(|row| row.extra.get("file_bytes")).and_then(|bytes| bytes.as_u64());
+        if before.zip(length_of(sample)).is_some_and(|(before, now)| before != now) {
+            self.parts.remove(&part, &rows)?;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Extracts what is not done of `samples` on all threads of the pool, and writes the manifest;
+    /// `None` when `stop` ended it early, with all that was done kept.
+    ///
+    /// `on_event` is called from several threads.
+    ///
+    /// # Errors
+    /// When something in the output folder cannot be read or written. What is wrong with one input
+    /// is an [`Event::Failed`].
+    pub fn run(
+        &self,
+        samples: &[Sample],
+        stop: &AtomicBool,
+        on_event: impl Fn(Event<'_>) + Sync,
+    ) -> Result<Option<Summary>, ExtractError> {
+        let mut waiting = Vec::new();
+        for sample in samples {
+            if !self.is_done(sample)? {
+                waiting.push(sample);
+            }
+        }
+        on_event(Event::Started { waiting: waiting.len(), inputs: samples.len() });
+        let failures = Mutex::new(Vec::new());
+        waiting.par_iter().for_each(|&sample| {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            match self.extract(sample) {
+                Ok(()) => on_event(Event::Done { sample }),
+                Err(error) => {
+                    if let Ok(mut failures) = failures.lock() {
+                        failures.push(self.failure(sample, &error));
+                    }
+                    on_event(Event::Failed { sample, error });
+                }
+            }
+        });
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let failures = failures.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.assemble(samples, failures, &on_event).map(Some)
+    }
+
+    fn failure(&self, sample: &Sample, error: &ExtractError) -> Failure {
+        Failure { path: sample.path.clone(), file: self.name(sample), error: one_line(error) }
+    }
+
+    /// Cuts the faces out of one input.
+    fn extract(&self, sample: &Sample) -> Result<(), ExtractError> {
+        let file = self.name(sample);
+        let key = key(&file);
+        let source = FrameSource::open(sample, self.settings.frames, &self.videos)?;
+        if source.is_video() && self.settings.in_place.is_some() {
+            return Err(ExtractError::VideoInPlace);
+        }
+        let mut crops = CropWriter::new(sample, &self.settings, &self.detector_name, &key, file)?;
+        let Settings { face, min_probability, in_place, .. } = self.settings;
+        let warnings = source.each(|frame| {
+            let found = match in_place {
+                Some(_) => self.detector.find_in_crop(&frame.image, min_probability, face)?,
+                None => face.pick(&self.detector.find(&frame.image, min_probability)?),
+            };
+            crops.take(frame, found.as_ref())
+        })?;
+        let Crops { mut rows, pictures } = crops.finish(&warnings)?;
+        if let Some(archives) = &self.archives {
+            return archives.add(&mut rows, &pictures, |rows| self.parts.write(&key, rows));
+        }
+        let folder = self.folder.join(CROPS).join(sample.label.to_string());
+        for (row, picture) in rows.iter_mut().zip(&pictures) {
+            row.path = folder.join(&row.path);
+            write_whole(&row.path, picture).map_err(ExtractError::io(&row.path))?;
+        }
+        self.parts.write(&key, &rows)
+    }
+
+    /// Ends the archive that is open, and writes the manifest in the order of the data set and the
+    /// list of failures.
+    fn assemble(
+        &self,
+        samples: &[Sample],
+        mut failures: Vec<Failure>,
+        on_event: &impl Fn(Event<'_>),
+    ) -> Result<Summary, ExtractError> {
+        if let Some(archives) = &self.archives {
+            archives.finish()?;
+        }
+        let mut writer = ManifestWriter::create(self.folder.join("manifest.jsonl"))?;
+        let mut presence = Presence::default();
+        let mut crops = 0;
+        for sample in samples {
+            let part = self.part(sample);
+            if !part.is_file() {
+                continue;
+            }
+            let mut rows = self.rows(&part)?;
+            if self.settings.in_place.is_none() && !presence.has_all(&rows) {
+                failures.push(self.failure(sample, &ExtractError::CropsGone));
+                on_event(Event::Failed { sample, error: ExtractError::CropsGone });
+                self.parts.remove(&part, &rows)?;
+                continue;
+            }
+            for row in &mut rows {
+                // Splits and sources may have been corrected since the crops were cut, and the data
+                // set moved.
+                row.split = sample.split;
+                row.source.clone_from(&sample.source);
+                row.video = Some(video_of(sample));
+                if self.settings.in_place.is_some() {
+                    row.path.clone_from(&sample.path);
+                }
+                // Parts that an earlier version made do not say it.
+                row.extra.insert("file", self.name(sample));
+                writer.write(row)?;
+            }
+            crops += rows.len();
+        }
+        writer.finish()?;
+        let failures: BTreeMap<&Path, &Failure> = failures.iter().map(|f| (f.path.as_path(), f)).collect();
+        let path = self.folder.join("failures.jsonl");
+        let mut lines = String::new();
+        for failure in failures.values() {
+            let line = serde_json::to_string(failure).map_err(|error| ExtractError::damaged(&path, error))?;
+            lines.push_str(&line);
+            lines.push('\n');
+        }
+        write_whole(&path, lines.as_bytes()).map_err(ExtractError::io(&path))?;
+        Ok(Summary { crops, failures: failures.len() })
+    }
+}
+
+/// Writes the settings to a new folder, or compares them with those of an old one.
+fn agree(folder: &Path, settings: &Settings, id: &FaceDetectorId) -> Result<(), ExtractError> {
+    let path = folder.join(SETTINGS_FILE);
+    let now = Settings { face_detector: Some(id.clone()), ..settings.clone() };
+    if path.is_file() {
+        let text = fs::read_to_string(&path).map_err(ExtractError::io(&path))?;
+        let before: Settings =
+            toml::from_str(&text).map_err(|error| ExtractError::damaged(&path, error.message()))?;
+        if before == now {
+            return Ok(());
+        }
+        if (Settings { face_detector: now.face_detector.clone(), ..before.clone() }) != now {
+            return Err(ExtractError::OtherSettings { folder: folder.to_path_buf() });
+        }
+        let is_first = before.face_detector.is_none() && id.name == FIRST_DETECTOR;
+        if !is_first {
+            let before = before.face_detector.unwrap_or_else(|| FaceDetectorId::new(FIRST_DETECTOR));
+            let (folder, now) = (folder.to_path_buf(), id.clone());
+            return Err(ExtractError::OtherFaceDetector { folder, before, now });
+        }
+    }
+    let text = toml::to_string_pretty(&now).map_err(|error| ExtractError::damaged(&path, error))?;
+    write_whole(&path, text.as_bytes()).map_err(ExtractError::io(&path))
+}
+
+/// Tells inputs apart whatever their names: the start of a hash of the name below the data set.
+fn key(file: &str) -> String {
+    let mut key = sha256(file.as_bytes());
+    key.truncate(12);
+    key
+}
+
+/// An error and its causes, without saying anything twice.
+fn one_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        cause = error.source();
+    }
+    text
+}
