@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use image::{ImageReader, RgbImage};
+use deeptell_face::{Picture, PictureLimits, RgbImage};
 
 use crate::shard::through_shard;
 use crate::{DataError, ShardIndex};
@@ -87,18 +87,20 @@ fn index_of(shard: &Path, stamp: Stamp) -> Result<Arc<ShardIndex>, DataError> {
     Ok(index)
 }
 
-/// Decodes the picture at a path, in a file or in a shard. Its kind is told by its bytes, not by
-/// its name.
+/// Decodes the picture at a path, in a file or in a shard, upright as its EXIF data say. Its kind is told by
+/// its bytes, not by its name.
 ///
 /// # Errors
 /// As [`read_contents`]; [`DataError::Picture`] when the bytes cannot be decoded.
 pub fn read_picture(path: impl AsRef<Path>) -> Result<RgbImage, DataError> {
     let path = path.as_ref();
-    let fault = |source| DataError::Picture { path: path.to_path_buf(), source };
-    let reader = ImageReader::new(Cursor::new(read_contents(path)?))
-        .with_guessed_format()
-        .map_err(|source| fault(source.into()))?;
-    Ok(reader.decode().map_err(fault)?.into_rgb8())
+    Ok(decode(path, &read_contents(path)?)?.image)
+}
+
+/// The picture that was read from `path`.
+pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<Picture, DataError> {
+    deeptell_face::read_picture(Cursor::new(bytes), &PictureLimits::default())
+        .map_err(|source| DataError::Picture { path: path.to_path_buf(), source })
 }
 
 #[cfg(test)]

@@ -192,8 +192,8 @@ pub enum DataError {
     Picture {
         /// The file, or the member of a shard.
         path: PathBuf,
-        /// What the decoder said.
-        source: image::ImageError,
+        /// What is wrong with it.
+        source: deeptell_face::PictureError,
     },
     /// There is nothing to read.
     #[error("{} holds no image or video that belongs to the data set", root.display())]

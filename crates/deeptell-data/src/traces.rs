@@ -1,9 +1,9 @@
 use std::fmt;
-use std::io::Cursor;
 use std::path::Path;
 
-use image::{ImageFormat, ImageReader};
+use deeptell_face::{Picture, PictureFormat};
 
+use crate::contents::decode;
 use crate::corners::corner_statistics;
 use crate::{DataError, Fingerprint, read_contents};
 
@@ -66,17 +66,13 @@ pub struct PictureFacts {
 /// As [`read_picture`](crate::read_picture).
 pub fn read_facts(path: impl AsRef<Path>) -> Result<PictureFacts, DataError> {
     let path = path.as_ref();
-    let fault = |source| DataError::Picture { path: path.to_path_buf(), source };
     let bytes = read_contents(path)?;
-    let reader =
-        ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(|source| fault(source.into()))?;
-    let format = reader.format();
-    let image = reader.decode().map_err(fault)?.into_rgb8();
+    let Picture { image, format, .. } = decode(path, &bytes)?;
     let (width, height) = (f64::from(image.width().max(1)), f64::from(image.height().max(1)));
-    let kinds = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp];
+    let kinds = [PictureFormat::Jpeg, PictureFormat::Png, PictureFormat::WebP, PictureFormat::Bmp];
     let traces = [
         vec![width.ln(), height.ln()],
-        kinds.map(|kind| f64::from(u8::from(format == Some(kind)))).to_vec(),
+        kinds.map(|kind| f64::from(u8::from(format == kind))).to_vec(),
         vec![(bytes.len() as f64).ln(), (bytes.len() as f64 / (width * height)).ln()],
         jpeg_tables(&bytes),
         corner_statistics(&image),
@@ -85,7 +81,7 @@ pub fn read_facts(path: impl AsRef<Path>) -> Result<PictureFacts, DataError> {
         width: image.width(),
         height: image.height(),
         bytes: bytes.len() as u64,
-        format: format.and_then(|format| format.extensions_str().first()).copied().unwrap_or("unknown"),
+        format: format.extension(),
         traces,
         fingerprint: Fingerprint::of(&image),
     })

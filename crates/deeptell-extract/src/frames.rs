@@ -1,6 +1,6 @@
-use deeptell_data::{Media, Sample, read_picture};
+use deeptell_data::{Sample, read_picture};
 use deeptell_face::RgbImage;
-use deeptell_video::{Sampling, VideoOptions, VideoReader};
+use deeptell_video::{Media, Sampling, VideoError, VideoOptions, VideoReader};
 
 use crate::ExtractError;
 
@@ -20,12 +20,17 @@ pub(crate) enum FrameSource {
 }
 
 impl FrameSource {
-    /// Opens a picture, or a video of which `frames` frames are sampled.
+    /// Opens a still picture, or a video or animated picture of which `frames` frames are sampled.
     pub(crate) fn open(sample: &Sample, frames: usize, videos: &VideoOptions) -> Result<Self, ExtractError> {
-        if sample.media() == Some(Media::Image) {
+        if !sample.path.is_file() {
+            // A picture in a shard, which has no file of its own.
             return Ok(Self::Picture(read_picture(&sample.path)?));
         }
-        Ok(Self::Video { reader: Box::new(videos.clone().open(&sample.path)?), frames })
+        Ok(match videos.clone().open_media(&sample.path)? {
+            Media::Picture(picture) => Self::Picture(picture.image),
+            Media::Video(reader) => Self::Video { reader, frames },
+            _ => return Err(VideoError::NoVideo { path: sample.path.clone() }.into()),
+        })
     }
 
     pub(crate) fn is_video(&self) -> bool {

@@ -6,6 +6,8 @@
 //! [`FaceCrop::cut`], so a classifier never sees a framing it was not trained on. The geometry
 //! below them is here too: boxes, landmarks, similarity transforms, non-maximum suppression.
 //!
+//! [`read_picture`] is the one reader of still pictures, for the same reason.
+//!
 //! Coordinates are in pixels, x to the right and y down; the pixel in column `i` and row
 //! `j` covers `[i, i + 1) x [j, j + 1)`, so its centre is at `(i + 0.5, j + 0.5)`.
 //!
@@ -26,6 +28,7 @@ mod face;
 mod landmarks;
 mod link;
 mod nms;
+mod picture;
 mod rect;
 mod similarity;
 mod warp;
@@ -38,6 +41,7 @@ pub use image::RgbImage;
 pub use landmarks::Landmarks;
 pub use link::link_faces;
 pub use nms::{Overlap, non_maximum_suppression};
+pub use picture::{Picture, PictureError, PictureFormat, PictureKind, PictureLimits, read_picture};
 pub use rect::{Point, Rect};
 pub use similarity::Similarity;
 pub use warp::{warp, warp_stretched};

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use deeptell::{Error, InputError};
-use deeptell_video::VideoError;
-use image::ImageError;
+use deeptell_video::{PictureError, VideoError};
 use serde::Serialize;
 
 /// Why a file got no verdict. No path and no other detail of this machine is in it.
@@ -55,23 +54,46 @@ impl Failure {
     fn of_input(error: &InputError) -> Self {
         match error {
             InputError::Video(error) => Self::of_video(error),
-            InputError::Image(ImageError::Limits(_)) => Self::new(
-                "too_large",
-                "The picture has too many pixels: 8192 on a side are the most. A smaller copy will do.",
-            ),
-            InputError::Image(ImageError::Unsupported(_)) => {
-                Self::new("unsupported", "This kind of picture cannot be read. JPEG and PNG can.")
-            }
-            InputError::Image(_) => Self::new(
-                "broken",
-                "The picture is damaged or incomplete and cannot be read. Fetch the file again if you can.",
-            ),
-            InputError::TooLarge { .. } => {
-                Self::new("too_large", "The picture file is too large. A smaller copy will do.")
-            }
+            InputError::Picture(error) => Self::of_picture(error),
             InputError::NoFrames | InputError::Frame { .. } => {
                 Self::new("broken", "There is not a single picture in this file.")
             }
+            _ => Self::internal(),
+        }
+    }
+
+    fn of_picture(error: &PictureError) -> Self {
+        match error {
+            PictureError::TooLarge { width, height, max_pixels, max_side } => Self::new(
+                "too_large",
+                format!(
+                    "The picture has {width} by {height} pixels. {} megapixels and {max_side} pixels on a side are \
+                     the most. A smaller copy will do.",
+                    max_pixels / 1_000_000
+                ),
+            ),
+            PictureError::FileTooLarge { limit, .. } => Self::new(
+                "too_large",
+                format!(
+                    "The picture file is too large: {} MiB are the most. A smaller copy will do.",
+                    limit >> 20
+                ),
+            ),
+            PictureError::TooMuchMemory { .. } => Self::new(
+                "too_large",
+                "Decoding this picture needs too much memory. A smaller copy may work.",
+            ),
+            PictureError::Unsupported { .. } | PictureError::Unknown => {
+                Self::new("unsupported", "This kind of picture cannot be read. JPEG and PNG can.")
+            }
+            PictureError::Truncated => Self::new(
+                "broken",
+                "The picture is cut short: a part of it is missing. Fetch the whole file if you can.",
+            ),
+            PictureError::Damaged { .. } => Self::new(
+                "broken",
+                "The picture is damaged and cannot be read. Fetch the file again if you can.",
+            ),
             _ => Self::internal(),
         }
     }

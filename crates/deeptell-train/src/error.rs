@@ -44,8 +44,8 @@ pub enum TrainError {
     Picture {
         /// The file.
         path: PathBuf,
-        /// What the decoder said.
-        source: image::ImageError,
+        /// What is wrong with it.
+        source: deeptell_face::PictureError,
     },
     /// Most pictures could not be read: something is wrong with all of them.
     #[error(

@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::fs::File;
+use std::io::Seek;
 use std::ptr;
 
 use ff::codec::{self, packet::Ref as _, packet::side_data};
@@ -11,6 +12,7 @@ use ff::{Dictionary, Packet, ffi, media};
 use ffmpeg_next as ff;
 
 use crate::guard::{Guard, GuardedFile};
+use crate::heif;
 use crate::orientation::Orientation;
 use crate::{Limits, VideoError};
 
@@ -48,6 +50,8 @@ pub(crate) struct Demuxer {
     input: Input,
     stream: usize,
     guard: Guard,
+    /// How the picture is turned where the stream does not say it: in HEIF files.
+    item_orientation: Option<Orientation>,
     /// Packets that could not be read so far.
     pub(crate) damaged: u64,
 }
@@ -55,11 +59,13 @@ pub(crate) struct Demuxer {
 impl Demuxer {
     /// Opens `file` from its beginning and chooses the video stream with the largest pictures.
     pub(crate) fn open(file: &File, guard: &Guard, limits: &Limits) -> Result<Self, VideoError> {
-        let bytes = GuardedFile::new(file, guard).map_err(|error| guard.io(error))?;
+        let mut bytes = GuardedFile::new(file, guard).map_err(|error| guard.io(error))?;
+        let item_orientation = heif::orientation(&mut bytes).map_err(|error| guard.io(error))?;
+        bytes.rewind().map_err(|error| guard.io(error))?;
         let (mut input, declared) = open_container(bytes, guard, limits)?;
         let stream = choose_stream(&input, &declared, guard, limits)?;
         discard_other_streams(&mut input, stream);
-        Ok(Self { input, stream, guard: guard.clone(), damaged: 0 })
+        Ok(Self { input, stream, guard: guard.clone(), item_orientation, damaged: 0 })
     }
 
     fn chosen(&self) -> Stream<'_> {
@@ -91,7 +97,10 @@ impl Demuxer {
             codec: stream.parameters().id().name().to_owned(),
             width,
             height,
-            orientation: orientation(&stream).unwrap_or_default(),
+            orientation: orientation(&stream)
+                .filter(|turned| *turned != Orientation::default())
+                .or(self.item_orientation)
+                .unwrap_or_default(),
             tick_seconds,
             start: known(stream.start_time()),
             span: positive_span(stream.duration())

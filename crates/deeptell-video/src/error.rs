@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use deeptell_face::PictureError;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -41,6 +42,14 @@ pub enum VideoError {
     NoVideo {
         /// The file.
         path: PathBuf,
+    },
+    /// A still picture cannot be read.
+    #[error("{path}: {source}")]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: PictureError,
     },
     /// The pictures are larger than [`Limits::max_pixels`](crate::Limits::max_pixels).
     #[error(

@@ -15,8 +15,9 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use crate::decoder;
-use crate::frames::{LocalFrames, Timing};
-use crate::local::{Job, LocalReader, prepare_ffmpeg};
+use crate::frames::Timing;
+use crate::local::{Job, prepare_ffmpeg};
+use crate::local_source::{LocalSource, LocalSourceFrames};
 use crate::sandbox::{self, Baseline, OnForbidden};
 use crate::shared_pixels::{Room, TAKEN};
 use crate::wire::{self, Failure, FrameHead, Reply};
@@ -247,20 +248,20 @@ fn answer(descriptors: Descriptors, baseline: Baseline, on_forbidden: OnForbidde
         let error = VideoError::Decoder { path: "".into(), detail };
         return wire::send(&mut channel, &Reply::Failed(error.into()));
     }
-    let mut reader = match LocalReader::open(file, Path::new("(open file)"), &job) {
+    let mut reader = match LocalSource::open(file, Path::new("(open file)"), &job) {
         Ok(reader) => reader,
         Err(error) => return wire::send(&mut channel, &Reply::Failed(error.into())),
     };
-    let opened = Reply::Opened { info: reader.info.clone(), warnings: reader.warnings.clone() };
+    let opened = Reply::Opened { info: reader.info().clone(), warnings: reader.warnings().to_vec() };
     wire::send(&mut channel, &opened)?;
-    let mut reported = reader.warnings.clone();
+    let mut reported = reader.warnings().to_vec();
     loop {
         let sampling: Sampling = match wire::receive(&mut channel) {
             Ok(sampling) => sampling,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             Err(error) => return Err(error),
         };
-        let mut frames = LocalFrames::new(&mut reader, sampling);
+        let mut frames = reader.sample(sampling);
         let mut ending = Reply::End;
         while let Some(timing) = frames.advance() {
             report(&mut channel, &frames, &mut reported)?;
@@ -290,7 +291,7 @@ impl Pixels {
     fn send(
         &mut self,
         channel: &mut File,
-        frames: &mut LocalFrames<'_>,
+        frames: &mut LocalSourceFrames<'_>,
         timing: Timing,
     ) -> io::Result<Result<(), VideoError>> {
         self.wait_until_taken(channel)?;
@@ -326,13 +327,13 @@ impl Pixels {
 /// Passes on new warnings.
 fn report(
     channel: &mut File,
-    frames: &LocalFrames<'_>,
+    frames: &LocalSourceFrames<'_>,
     reported: &mut Vec<crate::Warning>,
 ) -> io::Result<()> {
-    let warnings = &frames.reader.warnings;
+    let warnings = frames.warnings();
     if warnings != reported {
-        wire::send(channel, &Reply::Warnings(warnings.clone()))?;
-        reported.clone_from(warnings);
+        *reported = warnings.to_vec();
+        wire::send(channel, &Reply::Warnings(reported.clone()))?;
     }
     Ok(())
 }

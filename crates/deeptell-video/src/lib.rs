@@ -40,17 +40,21 @@
 //! does; none of FFmpeg's types is part of its interface. On first use it silences FFmpeg's log for
 //! the whole process, which would otherwise go to standard error.
 
+mod animation;
 mod decoder;
 mod demuxer;
 mod error;
 mod frames;
 mod guard;
+mod heif;
 #[cfg(unix)]
 mod isolation;
 #[cfg(unix)]
 mod launcher;
 mod limits;
 mod local;
+mod local_source;
+mod media;
 mod orientation;
 mod packets;
 mod pixels;
@@ -67,13 +71,14 @@ mod timeline;
 mod wire;
 mod writer;
 
-pub use deeptell_face::RgbImage;
+pub use deeptell_face::{Picture, PictureError, PictureFormat, PictureLimits, RgbImage};
 pub use error::{VideoError, Warning};
 #[cfg(unix)]
 pub use isolation::DecoderProcess;
 #[cfg(unix)]
 pub use launcher::{serve_decoding, serve_decoding_strictly};
 pub use limits::Limits;
+pub use media::Media;
 pub use reader::{Frame, Frames, VideoInfo, VideoOptions, VideoReader};
 pub use recompress::recompress;
 pub use sampling::Sampling;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use deeptell_face::PictureLimits;
 use serde::{Deserialize, Serialize};
 
 /// Bounds on what a file may contain and on what reading it may cost.
@@ -33,13 +34,15 @@ pub struct Limits {
     pub containers: Vec<String>,
     /// FFmpeg names of the decoders that may run.
     pub codecs: Vec<String>,
+    /// Bounds on still pictures.
+    pub pictures: PictureLimits,
 }
 
 /// Containers and decoders for files from anyone: what phones, browsers and data sets use.
 const COMMON_CONTAINERS: &[&str] =
-    &["mov", "mp4", "matroska", "webm", "avi", "mpegts", "gif", "h264", "hevc"];
+    &["mov", "mp4", "matroska", "webm", "avi", "mpegts", "gif", "apng", "h264", "hevc"];
 const COMMON_CODECS: &[&str] =
-    &["h264", "hevc", "vp8", "vp9", "libdav1d", "av1", "libaom-av1", "mpeg4", "mjpeg", "gif"];
+    &["h264", "hevc", "vp8", "vp9", "libdav1d", "av1", "libaom-av1", "mpeg4", "mjpeg", "gif", "apng"];
 
 /// What a trusted file may use besides.
 const FURTHER_CONTAINERS: &[&str] =
@@ -83,6 +86,7 @@ impl Limits {
             fixed_streams: true,
             containers: names(COMMON_CONTAINERS),
             codecs: names(COMMON_CODECS),
+            pictures: PictureLimits::untrusted(),
         }
     }
 }
@@ -98,6 +102,7 @@ impl Default for Limits {
             fixed_streams: false,
             containers: [untrusted.containers, names(FURTHER_CONTAINERS)].concat(),
             codecs: [untrusted.codecs, names(FURTHER_CODECS)].concat(),
+            pictures: PictureLimits::default(),
             ..Self::untrusted()
         }
     }

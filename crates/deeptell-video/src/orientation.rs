@@ -29,6 +29,20 @@ impl Orientation {
         Some(Self { transposed, mirrored_x: x_sign < 0, mirrored_y: y_sign < 0 })
     }
 
+    /// After a further quarter turn to the left.
+    pub(crate) fn turned_left(self) -> Self {
+        Self { transposed: !self.transposed, mirrored_x: self.mirrored_y, mirrored_y: !self.mirrored_x }
+    }
+
+    /// After a further exchange of left and right, or of top and bottom.
+    pub(crate) fn mirrored(self, is_left_right: bool) -> Self {
+        Self {
+            mirrored_x: self.mirrored_x != is_left_right,
+            mirrored_y: self.mirrored_y == is_left_right,
+            ..self
+        }
+    }
+
     /// Clockwise turn in degrees that shows the picture upright: 0, 90, 180 or 270.
     pub(crate) fn rotation_degrees(self) -> u32 {
         match (self.transposed, self.mirrored_x, self.mirrored_y) {

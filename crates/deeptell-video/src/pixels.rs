@@ -251,7 +251,7 @@ fn colour_codes(picture: &frame::Video) -> (i32, i32) {
 }
 
 /// The largest size of the same shape whose longer side is at most `max_side`; never enlarges.
-fn fit_inside((width, height): (u32, u32), max_side: Option<u32>) -> (u32, u32) {
+pub(crate) fn fit_inside((width, height): (u32, u32), max_side: Option<u32>) -> (u32, u32) {
     let longest = width.max(height);
     match max_side {
         Some(max_side) if longest > max_side => {

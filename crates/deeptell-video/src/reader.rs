@@ -7,10 +7,10 @@ use std::path::Path;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use crate::frames::LocalFrames;
 #[cfg(unix)]
 use crate::isolation::{DecoderProcess, RemoteFrames, RemoteReader};
-use crate::local::{Job, LocalReader};
+use crate::local::Job;
+use crate::local_source::{LocalSource, LocalSourceFrames};
 use crate::{Limits, Sampling, VideoError, Warning};
 
 /// What a file says and shows about its video stream.
@@ -110,13 +110,7 @@ impl VideoOptions {
     /// As [`VideoReader::open`].
     pub fn open(self, path: impl AsRef<Path>) -> Result<VideoReader, VideoError> {
         let path = path.as_ref();
-        let io = |source| VideoError::Io { path: path.to_owned(), source };
-        // Asked before opening: opening a pipe blocks, and opening a device may do anything.
-        if !path.metadata().map_err(io)?.is_file() {
-            return Err(VideoError::NotAFile { path: path.to_owned() });
-        }
-        let file = open_without_blocking(path).map_err(io)?;
-        self.read(file, path)
+        self.read(open_file(path)?, path)
     }
 
     /// Reads a file that is open already, from its beginning; the file's cursor moves.
@@ -127,15 +121,25 @@ impl VideoOptions {
         self.read(file, Path::new("(open file)"))
     }
 
-    fn read(self, file: File, path: &Path) -> Result<VideoReader, VideoError> {
+    pub(crate) fn read(self, file: File, path: &Path) -> Result<VideoReader, VideoError> {
         #[cfg(unix)]
         if let Some(decoder) = self.decoder {
             let reader = RemoteReader::open(file, path, self.job, decoder)?;
             return Ok(VideoReader { source: Source::There(reader.into()) });
         }
-        let reader = LocalReader::open(file, path, &self.job)?;
-        Ok(VideoReader { source: Source::Here(reader.into()) })
+        let reader = LocalSource::open(file, path, &self.job)?;
+        Ok(VideoReader { source: Source::Here(reader) })
     }
+}
+
+/// Opens a regular file.
+pub(crate) fn open_file(path: &Path) -> Result<File, VideoError> {
+    let io = |source| VideoError::Io { path: path.to_owned(), source };
+    // Asked before opening: opening a pipe blocks, and opening a device may do anything.
+    if !path.metadata().map_err(io)?.is_file() {
+        return Err(VideoError::NotAFile { path: path.to_owned() });
+    }
+    open_without_blocking(path).map_err(io)
 }
 
 /// Opens for reading; should the path have become a pipe since it was looked at, does not wait for
@@ -160,7 +164,7 @@ pub struct VideoReader {
 
 /// Where decoding happens.
 enum Source {
-    Here(Box<LocalReader>),
+    Here(LocalSource),
     #[cfg(unix)]
     There(Box<RemoteReader>),
 }
@@ -204,7 +208,7 @@ impl VideoReader {
     /// What is in the file.
     pub fn info(&self) -> &VideoInfo {
         match &self.source {
-            Source::Here(reader) => &reader.info,
+            Source::Here(reader) => reader.info(),
             #[cfg(unix)]
             Source::There(reader) => &reader.info,
         }
@@ -221,7 +225,7 @@ impl VideoReader {
     pub fn sample(&mut self, sampling: Sampling) -> Frames<'_> {
         Frames {
             source: match &mut self.source {
-                Source::Here(reader) => FramesSource::Here(LocalFrames::new(reader, sampling).into()),
+                Source::Here(reader) => FramesSource::Here(reader.sample(sampling)),
                 #[cfg(unix)]
                 Source::There(reader) => FramesSource::There(RemoteFrames::new(reader, sampling)),
             },
@@ -231,7 +235,7 @@ impl VideoReader {
     /// What was amiss so far: at opening, and in the frames sampled since.
     pub fn warnings(&self) -> &[Warning] {
         match &self.source {
-            Source::Here(reader) => &reader.warnings,
+            Source::Here(reader) => reader.warnings(),
             #[cfg(unix)]
             Source::There(reader) => &reader.warnings,
         }
@@ -244,7 +248,7 @@ pub struct Frames<'a> {
 }
 
 enum FramesSource<'a> {
-    Here(Box<LocalFrames<'a>>),
+    Here(LocalSourceFrames<'a>),
     #[cfg(unix)]
     There(RemoteFrames<'a>),
 }

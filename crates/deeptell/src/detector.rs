@@ -5,15 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use deeptell_face::{CropError, Face, FaceDetector, FaceError, RgbImage};
+use deeptell_face::{CropError, Face, FaceDetector, FaceError, Picture, RgbImage};
 use deeptell_mtcnn::MtcnnConfig;
 #[cfg(unix)]
 use deeptell_video::DecoderProcess;
-use deeptell_video::{Limits, Sampling, VideoReader};
+use deeptell_video::{Limits, Media, Sampling, VideoOptions, VideoReader};
 
-use crate::input::{InputFrame, picture, picture_format, video_facts};
+use crate::input::{InputFrame, picture_facts, video_facts};
 use crate::scan::Scan;
-use crate::{Error, InputFacts, InputKind, Model, Report, ScanOptions};
+use crate::{Error, InputError, InputFacts, InputKind, Model, Report, ScanOptions};
 
 /// How far a scan has come, for a progress bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl Detector {
         &self.model
     }
 
-    /// Scans a file, a picture if its first bytes say so, else a video.
+    /// Scans a file: a still picture if its first bytes say so, else a video or an animated picture.
     ///
     /// # Errors
     /// As [`scan_video`](Self::scan_video) and [`scan_image`](Self::scan_image).
@@ -123,11 +123,12 @@ impl Detector {
         on_progress: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Report, Error> {
         let path = path.as_ref();
-        let format = picture_format(path).map_err(|e| Error::input(&path.display().to_string(), e))?;
-        if format.is_some() {
-            self.scan_image_with(path, options, on_progress)
-        } else {
-            self.scan_video_with(path, options, on_progress)
+        let name = path.display().to_string();
+        options.check()?;
+        match self.reading(options).open_media(path).map_err(|e| Error::input(&name, e))? {
+            Media::Picture(picture) => self.scan_picture_file(path, picture, options, on_progress),
+            Media::Video(reader) => self.scan_reader(path, *reader, options, on_progress),
+            _ => Err(Error::input(&name, InputError::NoFrames)),
         }
     }
 
@@ -149,12 +150,17 @@ impl Detector {
         &self,
         path: impl AsRef<Path>,
         options: &ScanOptions,
-        mut on_progress: impl FnMut(Progress) -> ControlFlow<()>,
+        on_progress: impl FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Report, Error> {
         let path = path.as_ref();
-        let name = path.display().to_string();
-        let mut scan = Scan::new(self, options)?;
+        options.check()?;
+        let reader = self.reading(options).open(path);
+        let reader = reader.map_err(|e| Error::input(&path.display().to_string(), e))?;
+        self.scan_reader(path, reader, options, on_progress)
+    }
 
+    /// How files are opened under these options.
+    fn reading(&self, options: &ScanOptions) -> VideoOptions {
         let mut reading = VideoReader::options();
         if let Some(side) = options.max_side {
             reading = reading.max_side(side);
@@ -166,7 +172,18 @@ impl Detector {
         if let Some(decoder) = &self.decoder {
             reading = reading.isolated_by(decoder);
         }
-        let mut reader = reading.open(path).map_err(|e| Error::input(&name, e))?;
+        reading
+    }
+
+    fn scan_reader(
+        &self,
+        path: &Path,
+        mut reader: VideoReader,
+        options: &ScanOptions,
+        mut on_progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Report, Error> {
+        let name = path.display().to_string();
+        let mut scan = Scan::new(self, options)?;
         let facts = video_facts(path, reader.info(), options).map_err(|e| Error::input(&name, e))?;
         scan.report_progress(Some(options.frames), &mut on_progress)?;
         for frame in reader.sample(Sampling::Uniform(options.frames)) {
@@ -202,9 +219,21 @@ impl Detector {
     ) -> Result<Report, Error> {
         let path = path.as_ref();
         options.check()?;
-        let (image, facts) =
-            picture(path, options).map_err(|e| Error::input(&path.display().to_string(), e))?;
-        self.scan_picture(image, facts, options, on_progress)
+        let picture = self.reading(options).read_picture(path);
+        let picture = picture.map_err(|e| Error::input(&path.display().to_string(), e))?;
+        self.scan_picture_file(path, picture, options, on_progress)
+    }
+
+    fn scan_picture_file(
+        &self,
+        path: &Path,
+        picture: Picture,
+        options: &ScanOptions,
+        on_progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Report, Error> {
+        let facts = picture_facts(path, &picture, options);
+        let facts = facts.map_err(|e| Error::input(&path.display().to_string(), e))?;
+        self.scan_picture(picture.image, facts, options, on_progress)
     }
 
     /// Scans a picture in memory; `name` is what the report calls it.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use deeptell_face::FaceError;
+use deeptell_face::{FaceError, PictureError};
 use deeptell_mobilenet::{PrecisionError, WeightsError};
 use deeptell_video::VideoError;
 use thiserror::Error;
@@ -69,18 +69,10 @@ pub enum InputError {
     NotAFile,
     /// The video cannot be decoded.
     #[error(transparent)]
-    Video(#[from] VideoError),
+    Video(VideoError),
     /// The picture cannot be decoded.
-    #[error("the picture cannot be decoded")]
-    Image(#[from] image::ImageError),
-    /// The picture file is too large to be read into memory.
-    #[error("it has {bytes} bytes, more than the limit of {limit}: make it smaller")]
-    TooLarge {
-        /// Size of the file.
-        bytes: u64,
-        /// The limit.
-        limit: u64,
-    },
+    #[error(transparent)]
+    Picture(#[from] PictureError),
     /// There was not a single frame.
     #[error("it has no frame to look at")]
     NoFrames,
@@ -140,6 +132,17 @@ pub enum ModelError {
     /// The network gave something that is no number.
     #[error("it scored a face as {0}, which is no number: the weights are damaged")]
     Score(f64),
+}
+
+impl From<VideoError> for InputError {
+    fn from(error: VideoError) -> Self {
+        match error {
+            VideoError::Io { source, .. } => Self::Read(source),
+            VideoError::NotAFile { .. } => Self::NotAFile,
+            VideoError::Picture { source, .. } => Self::Picture(source),
+            error => Self::Video(error),
+        }
+    }
 }
 
 impl Error {

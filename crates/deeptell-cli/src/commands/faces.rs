@@ -1,12 +1,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use deeptell_data::Media;
 use deeptell_face::{Face, Point, Rect, RgbImage};
 use deeptell_mtcnn::{MinFace, Mtcnn, MtcnnConfig, Pace, Tracker, TrackerConfig};
-use deeptell_video::{Limits, Sampling, VideoReader};
-use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder as _, ImageReader, Rgb};
+use deeptell_video::{Limits, Media, Sampling, VideoReader};
+use image::Rgb;
 use imageproc::drawing::{draw_filled_circle_mut, draw_hollow_rect_mut};
 use serde::Serialize;
 
@@ -136,11 +134,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         if interrupt::requested() {
             return Ok(Outcome::Interrupted);
         }
-        let found = match Media::of(file) {
-            Some(Media::Video) => video(args, &mtcnn, file),
-            Some(Media::Image) | None => picture(args, &mtcnn, file),
-        };
-        let content = found.unwrap_or_else(|error| {
+        let content = faces_of(args, &mtcnn, file).unwrap_or_else(|error| {
             let error = output::one_line(&error);
             eprintln!("error: {}: {error}", file.display());
             Content::Error(error)
@@ -159,8 +153,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(if has_failed { Outcome::SomeFailed } else { Outcome::Done })
 }
 
-fn picture(args: &Args, mtcnn: &Mtcnn, file: &Path) -> anyhow::Result<Content> {
-    let image = read_picture(file)?;
+fn faces_of(args: &Args, mtcnn: &Mtcnn, file: &Path) -> anyhow::Result<Content> {
+    let options = VideoReader::options().limits(Limits::untrusted());
+    #[cfg(unix)]
+    let options = options.isolated_by(&crate::isolation::decoder()?);
+    match options.open_media(file)? {
+        Media::Picture(read) => picture(args, mtcnn, file, read.image),
+        Media::Video(mut reader) => video(args, mtcnn, file, &mut reader),
+        _ => anyhow::bail!("it is neither a picture nor a video"),
+    }
+}
+
+fn picture(args: &Args, mtcnn: &Mtcnn, file: &Path, image: RgbImage) -> anyhow::Result<Content> {
     let faces = if args.largest {
         mtcnn.detect_largest(&image)?.into_iter().collect()
     } else {
@@ -173,21 +177,7 @@ fn picture(args: &Args, mtcnn: &Mtcnn, file: &Path) -> anyhow::Result<Content> {
     Ok(Content::Faces(faces.iter().map(|face| FaceFound::new(face, None)).collect()))
 }
 
-/// The pixels of a picture, upright as its EXIF data says.
-fn read_picture(file: &Path) -> anyhow::Result<RgbImage> {
-    let mut decoder = ImageReader::open(file)?.with_guessed_format()?.into_decoder()?;
-    // A picture with damaged EXIF data is a picture all the same.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut image = DynamicImage::from_decoder(decoder)?;
-    image.apply_orientation(orientation);
-    Ok(image.into_rgb8())
-}
-
-fn video(args: &Args, mtcnn: &Mtcnn, file: &Path) -> anyhow::Result<Content> {
-    let options = VideoReader::options().limits(Limits::untrusted());
-    #[cfg(unix)]
-    let options = options.isolated_by(&crate::isolation::decoder()?);
-    let mut reader = options.open(file)?;
+fn video(args: &Args, mtcnn: &Mtcnn, file: &Path, reader: &mut VideoReader) -> anyhow::Result<Content> {
     let (sampling, pace) = match (args.every_frame, reader.info().frames_per_second) {
         // Twice as often as there are frames: none slips through where times are rounded.
         (true, Some(rate)) if rate > 0.0 => (Sampling::EverySeconds(0.5 / rate), Pace::Continuous),

@@ -28,7 +28,7 @@ fn inputs_that_cannot_be_scanned() {
     let text = folder.path().join("notes.mp4");
     std::fs::write(&text, "not a video at all").unwrap();
     assert!(matches!(refused(DETECTOR.scan_file(&text, &options())), InputError::Video(_)));
-    assert!(matches!(refused(DETECTOR.scan_image(&text, &options())), InputError::Image(_)));
+    assert!(matches!(refused(DETECTOR.scan_image(&text, &options())), InputError::Picture(_)));
     assert!(matches!(refused(DETECTOR.scan_file(folder.path(), &options())), InputError::NotAFile));
     assert!(matches!(refused(DETECTOR.scan_image(folder.path(), &options())), InputError::NotAFile));
     let missing = folder.path().join("missing.mp4");

@@ -1,0 +1,290 @@
+//! Still pictures out of files: upright, as 8-bit RGB, within limits, and never in part.
+
+mod jpeg;
+mod kind;
+
+use std::io::{self, BufRead, Seek, SeekFrom};
+
+use image::metadata::Orientation;
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageReader, RgbImage};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+pub use kind::{PictureFormat, PictureKind};
+
+/// What a picture may be and what decoding it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PictureLimits {
+    /// Largest picture in pixels (width times height).
+    pub max_pixels: u64,
+    /// Most pixels on one side.
+    pub max_side: u32,
+    /// Largest file in bytes.
+    pub max_file_bytes: u64,
+    /// Memory in bytes for everything that is held at once while decoding: the decoder's own buffers, its
+    /// output and the RGB picture made of it.
+    pub max_memory_bytes: u64,
+}
+
+impl PictureLimits {
+    /// Narrow bounds, for files from strangers: 40 megapixels, 8192 pixels on a side, files of 64 MiB and
+    /// 280 MiB of memory.
+    #[must_use]
+    pub fn untrusted() -> Self {
+        Self {
+            max_pixels: 40_000_000,
+            max_side: 1 << 13,
+            max_file_bytes: 64 << 20,
+            max_memory_bytes: 280 << 20,
+        }
+    }
+}
+
+impl Default for PictureLimits {
+    /// Bounds for one's own files: 256 megapixels, 32768 pixels on a side, files of 512 MiB and 2 GiB of
+    /// memory.
+    fn default() -> Self {
+        Self { max_pixels: 1 << 28, max_side: 1 << 15, max_file_bytes: 512 << 20, max_memory_bytes: 2 << 30 }
+    }
+}
+
+/// Why a picture could not be read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PictureError {
+    /// The operating system refused to read the file.
+    #[error("the file cannot be read")]
+    Read(#[from] io::Error),
+    /// The content is no picture that can be read.
+    #[error("it is no JPEG, PNG, WebP or BMP picture; convert it to one of them")]
+    Unknown,
+    /// The file has several frames, where a still picture is needed.
+    #[error("it is an animated picture; give it to a command that takes videos, or save one frame of it")]
+    Animated,
+    /// The data end before the picture is complete.
+    #[error("the picture is cut short; fetch the whole file")]
+    Truncated,
+    /// The data are damaged.
+    #[error("the picture is damaged ({detail}); fetch the file again")]
+    Damaged {
+        /// What the decoder said.
+        detail: String,
+    },
+    /// The format is known, but not this variety of it.
+    #[error("this variety of the format cannot be read ({detail}); save the picture again as JPEG or PNG")]
+    Unsupported {
+        /// What the decoder said.
+        detail: String,
+    },
+    /// The picture is larger than [`PictureLimits::max_pixels`] or [`PictureLimits::max_side`].
+    #[error(
+        "a picture of {width} x {height} pixels exceeds the limit of {max_pixels} pixels and {max_side} on a side"
+    )]
+    TooLarge {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// The limit in pixels.
+        max_pixels: u64,
+        /// The limit for one side in pixels.
+        max_side: u32,
+    },
+    /// The file is larger than [`PictureLimits::max_file_bytes`].
+    #[error("the file has {bytes} bytes, more than the limit of {limit}")]
+    FileTooLarge {
+        /// Size of the file.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// Decoding takes more than [`PictureLimits::max_memory_bytes`].
+    #[error("decoding the picture takes more than the {limit} bytes of memory allowed")]
+    TooMuchMemory {
+        /// The limit.
+        limit: u64,
+    },
+}
+
+impl PictureError {
+    fn damaged(detail: impl Into<String>) -> Self {
+        Self::Damaged { detail: detail.into() }
+    }
+
+    fn decoding(error: ImageError, limits: &PictureLimits) -> Self {
+        match error {
+            ImageError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Truncated,
+            ImageError::IoError(error) => Self::Read(error),
+            ImageError::Limits(_) => Self::TooMuchMemory { limit: limits.max_memory_bytes },
+            ImageError::Unsupported(error) => Self::Unsupported { detail: error.to_string() },
+            other => Self::damaged(other.to_string()),
+        }
+    }
+}
+
+impl PictureLimits {
+    fn check_size(&self, width: u32, height: u32) -> Result<(), PictureError> {
+        let Self { max_pixels, max_side, .. } = *self;
+        if u64::from(width) * u64::from(height) > max_pixels || width.max(height) > max_side {
+            return Err(PictureError::TooLarge { width, height, max_pixels, max_side });
+        }
+        Ok(())
+    }
+
+    fn check_memory(&self, bytes: u64) -> Result<(), PictureError> {
+        if bytes > self.max_memory_bytes {
+            return Err(PictureError::TooMuchMemory { limit: self.max_memory_bytes });
+        }
+        Ok(())
+    }
+}
+
+/// A still picture.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Picture {
+    /// The pixels, upright. Transparency is dropped, and 16-bit values are rounded to 8 bits.
+    pub image: RgbImage,
+    /// The format of the file.
+    pub format: PictureFormat,
+}
+
+/// Without the pixels, which would fill the screen.
+impl std::fmt::Debug for Picture {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Picture")
+            .field("size", &self.image.dimensions())
+            .field("format", &self.format)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Decodes a still picture: JPEG, PNG, WebP or BMP, told by the first bytes, turned upright as its EXIF data
+/// say.
+///
+/// Whoever scans, extracts, trains or evaluates reads pictures through this function, so that all see the
+/// same pixels.
+///
+/// ```
+/// use std::io::Cursor;
+///
+/// use deeptell_face::{PictureFormat, PictureLimits, RgbImage, read_picture};
+///
+/// let mut file = Cursor::new(Vec::new());
+/// RgbImage::new(3, 2).write_to(&mut file, image::ImageFormat::Png)?;
+/// let picture = read_picture(file, &PictureLimits::default())?;
+/// assert_eq!((picture.format, picture.image.dimensions()), (PictureFormat::Png, (3, 2)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// A [`PictureError`]. A JPEG whose data end early is an error like that of any other format, although JPEG
+/// decoders fill the rest with grey; a missing end mark alone is none.
+pub fn read_picture<R: BufRead + Seek>(
+    mut source: R,
+    limits: &PictureLimits,
+) -> Result<Picture, PictureError> {
+    let bytes = source.seek(SeekFrom::End(0))?;
+    if bytes > limits.max_file_bytes {
+        return Err(PictureError::FileTooLarge { bytes, limit: limits.max_file_bytes });
+    }
+    let kind = PictureKind::of(&mut source)?.ok_or(PictureError::Unknown)?;
+    if kind.is_animated {
+        return Err(PictureError::Animated);
+    }
+    if kind.is_cut {
+        return Err(PictureError::Truncated);
+    }
+    let format = kind.format;
+    source.rewind()?;
+    let held = match format {
+        // The decoder keeps the file, and of a progressive picture all coefficients.
+        PictureFormat::Jpeg => bytes.saturating_add(jpeg::check(&mut source, limits)?),
+        _ => 0,
+    };
+    source.rewind()?;
+    let fault = |error| PictureError::decoding(error, limits);
+    let mut reader = ImageReader::with_format(&mut source, format.into());
+    let mut decoding = image::Limits::no_limits();
+    decoding.max_alloc = Some(limits.max_memory_bytes);
+    reader.limits(decoding);
+    let mut decoder = reader.into_decoder().map_err(fault)?;
+    let (width, height) = decoder.dimensions();
+    limits.check_size(width, height)?;
+    let color = decoder.color_type();
+    let pixels = u64::from(width) * u64::from(height);
+    // The decoder of WebP makes its output from a picture of its own.
+    let held = if format == PictureFormat::WebP { pixels * 4 } else { held };
+    let (coded, rgb) = (decoder.total_bytes(), pixels * 3);
+    // Conversion makes a second buffer only where the result is larger than what it is made of.
+    let held = if coded >= rgb { held } else { held.max(rgb) };
+    limits.check_memory(coded.saturating_add(held))?;
+    // A picture with damaged EXIF data is a picture all the same.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let length = usize::try_from(coded).map_err(|_| PictureError::TooMuchMemory { limit: coded })?;
+    let mut pixels = vec![0; length];
+    decoder.read_image(&mut pixels).map_err(fault)?;
+    let image = to_rgb(pixels, color, width, height)
+        .ok_or_else(|| PictureError::Unsupported { detail: format!("pixels as {color:?}") })?;
+    Ok(Picture { image: upright(image, orientation, limits)?, format })
+}
+
+/// `image` turned and mirrored as its file asks.
+fn upright(
+    image: RgbImage,
+    orientation: Orientation,
+    limits: &PictureLimits,
+) -> Result<RgbImage, PictureError> {
+    let is_in_place = matches!(
+        orientation,
+        Orientation::NoTransforms
+            | Orientation::Rotate180
+            | Orientation::FlipHorizontal
+            | Orientation::FlipVertical
+    );
+    if !is_in_place {
+        limits.check_memory(image.len() as u64 * 2)?;
+    }
+    let mut image = DynamicImage::ImageRgb8(image);
+    image.apply_orientation(orientation);
+    Ok(image.into_rgb8())
+}
+
+/// 8-bit RGB from what decoders give, in the same memory where it fits; `None` for other kinds of pixels.
+fn to_rgb(pixels: Vec<u8>, color: ColorType, width: u32, height: u32) -> Option<RgbImage> {
+    let wide = |bytes: [u8; 2]| ((u32::from(u16::from_ne_bytes(bytes)) + 128) / 257) as u8;
+    let bytes = match color {
+        ColorType::Rgb8 => pixels,
+        ColorType::L8 => pixels.iter().flat_map(|&grey| [grey; 3]).collect(),
+        ColorType::La8 => pixels.chunks_exact(2).flat_map(|pixel| [pixel[0]; 3]).collect(),
+        ColorType::L16 => pixels.chunks_exact(2).flat_map(|p| [wide([p[0], p[1]]); 3]).collect(),
+        ColorType::La16 => narrowed::<4>(pixels, |p| [wide([p[0], p[1]]); 3]),
+        ColorType::Rgba8 => narrowed::<4>(pixels, |[r, g, b, _]| [r, g, b]),
+        ColorType::Rgb16 => {
+            narrowed::<6>(pixels, |p| [wide([p[0], p[1]]), wide([p[2], p[3]]), wide([p[4], p[5]])])
+        }
+        ColorType::Rgba16 => {
+            narrowed::<8>(pixels, |p| [wide([p[0], p[1]]), wide([p[2], p[3]]), wide([p[4], p[5]])])
+        }
+        _ => return None,
+    };
+    RgbImage::from_raw(width, height, bytes)
+}
+
+/// Three bytes for each `N`, in the same memory.
+fn narrowed<const N: usize>(mut bytes: Vec<u8>, convert: impl Fn([u8; N]) -> [u8; 3]) -> Vec<u8> {
+    let pixels = bytes.len() / N;
+    for index in 0..pixels {
+        let mut pixel = [0; N];
+        pixel.copy_from_slice(&bytes[index * N..][..N]);
+        bytes[index * 3..][..3].copy_from_slice(&convert(pixel));
+    }
+    bytes.truncate(pixels * 3);
+    bytes.shrink_to_fit();
+    bytes
+}
+
+#[cfg(test)]
+mod tests;
