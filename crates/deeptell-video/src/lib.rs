@@ -49,8 +49,6 @@ mod guard;
 mod heif;
 #[cfg(unix)]
 mod isolation;
-#[cfg(unix)]
-mod launcher;
 mod limits;
 mod local;
 mod local_source;
@@ -61,22 +59,14 @@ mod pixels;
 mod reader;
 mod recompress;
 mod sampling;
-#[cfg(unix)]
-mod sandbox;
-#[cfg(unix)]
-mod shared_pixels;
 mod survey;
 mod timeline;
-#[cfg(unix)]
-mod wire;
 mod writer;
 
 pub use deeptell_face::{Picture, PictureError, PictureFormat, PictureLimits, RgbImage};
 pub use error::{VideoError, Warning};
 #[cfg(unix)]
-pub use isolation::DecoderProcess;
-#[cfg(unix)]
-pub use launcher::{serve_decoding, serve_decoding_strictly};
+pub use isolation::{DecoderProcess, serve_decoding, serve_decoding_strictly};
 pub use limits::Limits;
 pub use media::Media;
 pub use reader::{Frame, Frames, VideoInfo, VideoOptions, VideoReader};

@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 use image::RgbImage;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-use crate::launcher::{self, Answer, HELLO, REAP, START};
+use super::pixels::{SharedPixels, TAKEN};
+use super::server::{self, Answer, HELLO, REAP, START};
+use super::wire::{self, Reply};
 use crate::local::Job;
 use crate::sampling::Moments;
-use crate::shared_pixels::{SharedPixels, TAKEN};
-use crate::wire::{self, Reply};
 use crate::{Frame, Sampling, VideoError, VideoInfo, Warning};
 
 /// Has glibc take memory in large pieces and keep it: each process begins with none, and would else
@@ -138,8 +138,8 @@ impl DecoderProcess {
         if process <= 0 { Err(io::Error::from_raw_os_error(problem)) } else { Ok((process, ours)) }
     }
 
-    /// Ends a process and says how it ended: [`launcher::EXITED`] and its code, or
-    /// [`launcher::SIGNALLED`] and the signal.
+    /// Ends a process and says how it ended: [`server::EXITED`] and its code, or
+    /// [`server::SIGNALLED`] and the signal.
     fn reap(&self, process: i32) -> io::Result<Answer> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.as_mut().ok_or(io::ErrorKind::NotFound)?.ask(REAP, process)
@@ -152,13 +152,13 @@ impl Running {
     }
 
     fn answer(&mut self) -> io::Result<Answer> {
-        let mut bytes = [0; launcher::ANSWER_BYTES];
+        let mut bytes = [0; server::ANSWER_BYTES];
         self.control()?.read_exact(&mut bytes)?;
         Ok(Answer::from_bytes(bytes))
     }
 
     fn ask(&mut self, what: u8, process: i32) -> io::Result<Answer> {
-        self.control()?.write_all(&launcher::request(what, process))?;
+        self.control()?.write_all(&server::request(what, process))?;
         self.answer()
     }
 
@@ -169,14 +169,14 @@ impl Running {
         channel: &UnixStream,
         pixels: Option<&SharedPixels>,
     ) -> io::Result<Answer> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(launcher::MAX_DESCRIPTORS))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(server::MAX_DESCRIPTORS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         let descriptors: Vec<_> =
             [file.as_fd(), channel.as_fd()].into_iter().chain(pixels.map(AsFd::as_fd)).collect();
         if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let request = launcher::request(START, 0);
+        let request = server::request(START, 0);
         let sent = sendmsg(self.control()?, &[IoSlice::new(&request)], &mut control, SendFlags::empty())?;
         if sent == request.len() { self.answer() } else { Err(io::ErrorKind::WriteZero.into()) }
     }
@@ -203,7 +203,7 @@ impl Worker {
     fn ending(mut self) -> Ending {
         let process = std::mem::take(&mut self.process);
         match self.decoder.reap(process) {
-            Ok(Answer(launcher::EXITED, code)) => Ending::Exited(code),
+            Ok(Answer(server::EXITED, code)) => Ending::Exited(code),
             Ok(Answer(_, signal)) => Ending::Signalled(signal),
             Err(_) => Ending::Unknown,
         }

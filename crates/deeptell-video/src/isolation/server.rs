@@ -14,13 +14,13 @@ use std::process::ExitCode;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
+use super::pixels::{Room, TAKEN};
+use super::sandbox::{self, Baseline, OnForbidden};
+use super::wire::{self, Failure, FrameHead, Reply};
 use crate::decoder;
 use crate::frames::Timing;
 use crate::local::{Job, prepare_ffmpeg};
 use crate::local_source::{LocalSource, LocalSourceFrames};
-use crate::sandbox::{self, Baseline, OnForbidden};
-use crate::shared_pixels::{Room, TAKEN};
-use crate::wire::{self, Failure, FrameHead, Reply};
 use crate::{Sampling, VideoError};
 
 /// Fork a worker; its file, its channel and, on Linux, memory for its pixels come along. The answer is its number, or 0 and an error.
