@@ -41,7 +41,9 @@ pub use image::RgbImage;
 pub use landmarks::Landmarks;
 pub use link::link_faces;
 pub use nms::{Overlap, non_maximum_suppression};
-pub use picture::{Picture, PictureError, PictureFormat, PictureKind, PictureLimits, read_picture};
+pub use picture::{
+    Picture, PictureError, PictureFormat, PictureKind, PictureLimits, read_picture, shrunk, size_within,
+};
 pub use rect::{Point, Rect};
 pub use similarity::Similarity;
 pub use warp::{warp, warp_stretched};

@@ -188,13 +188,12 @@ impl<'a> AnimationFrames<'a> {
             Some(decoder) => self.decoder.insert(decoder),
             None => self.decoder.insert(decoder(&self.reader.file, &guard)?),
         };
-        let (next, mut pixels) = match self.shown.take() {
-            Some((shown, pixels)) => (shown + 1, pixels),
-            None => {
-                let length = decoder.output_buffer_size();
-                let length = length.ok_or_else(|| VideoError::OutOfMemory { path: guard.path() })?;
-                (0, vec![0; length])
-            }
+        let (next, mut pixels) = if let Some((shown, pixels)) = self.shown.take() {
+            (shown + 1, pixels)
+        } else {
+            let length = decoder.output_buffer_size();
+            let length = length.ok_or_else(|| VideoError::OutOfMemory { path: guard.path() })?;
+            (0, vec![0; length])
         };
         for _ in next..=wanted {
             guard.check()?;

@@ -59,9 +59,11 @@ pub(crate) struct Demuxer {
 impl Demuxer {
     /// Opens `file` from its beginning and chooses the video stream with the largest pictures.
     pub(crate) fn open(file: &File, guard: &Guard, limits: &Limits) -> Result<Self, VideoError> {
-        let mut bytes = GuardedFile::new(file, guard).map_err(|error| guard.io(error))?;
-        let item_orientation = heif::orientation(&mut bytes).map_err(|error| guard.io(error))?;
-        bytes.rewind().map_err(|error| guard.io(error))?;
+        guard.check()?;
+        let fault = |error| guard.check().err().unwrap_or_else(|| guard.io(error));
+        let mut bytes = GuardedFile::new(file, guard).map_err(fault)?;
+        let item_orientation = heif::orientation(&mut bytes).map_err(fault)?;
+        bytes.rewind().map_err(fault)?;
         let (mut input, declared) = open_container(bytes, guard, limits)?;
         let stream = choose_stream(&input, &declared, guard, limits)?;
         discard_other_streams(&mut input, stream);

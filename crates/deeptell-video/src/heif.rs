@@ -70,8 +70,8 @@ fn boxes(mut bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     })
 }
 
-fn find<'a>(bytes: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
-    boxes(bytes).find(|(name, _)| name == wanted).map(|(_, contents)| contents)
+fn find(bytes: &[u8], wanted: [u8; 4]) -> Option<&[u8]> {
+    boxes(bytes).find(|(name, _)| *name == wanted).map(|(_, contents)| contents)
 }
 
 /// What is read number by number, the highest byte first.
@@ -88,10 +88,10 @@ impl Numbers<'_> {
 /// The turns and mirrorings of the primary item, in the order in which they are to be applied.
 fn primary_orientation(meta: &[u8]) -> Option<Orientation> {
     let contents = meta.get(4..)?;
-    let mut primary = Numbers(find(contents, b"pitm")?);
+    let mut primary = Numbers(find(contents, *b"pitm")?);
     let primary = if primary.next::<4>()? >> 24 == 0 { primary.next::<2>()? } else { primary.next::<4>()? };
-    let properties = find(contents, b"iprp")?;
-    let all: Vec<_> = boxes(find(properties, b"ipco")?).collect();
+    let properties = find(contents, *b"iprp")?;
+    let all: Vec<_> = boxes(find(properties, *b"ipco")?).collect();
     let mut orientation = None;
     for (_, association) in boxes(properties).filter(|(name, _)| name == b"ipma") {
         let mut numbers = Numbers(association);
@@ -128,23 +128,23 @@ mod tests {
 
     use super::*;
 
-    fn a_box(name: &[u8; 4], contents: &[u8]) -> Vec<u8> {
-        [&(contents.len() as u32 + 8).to_be_bytes(), name.as_slice(), contents].concat()
+    fn a_box(name: [u8; 4], contents: &[u8]) -> Vec<u8> {
+        [&(contents.len() as u32 + 8).to_be_bytes(), &name[..], contents].concat()
     }
 
     /// A file whose second item, the primary one, has these properties.
     fn file(properties: &[(&[u8; 4], u8)]) -> Vec<u8> {
-        let all: Vec<u8> = [a_box(b"ispe", &[0; 12])]
+        let all: Vec<u8> = [a_box(*b"ispe", &[0; 12])]
             .into_iter()
-            .chain(properties.iter().map(|(name, value)| a_box(name, &[*value])))
+            .chain(properties.iter().map(|(name, value)| a_box(**name, &[*value])))
             .flatten()
             .collect();
         let mut associations =
             vec![0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 1, 0x81, 0, 2, properties.len() as u8 + 1, 1];
         associations.extend((2..).take(properties.len()).map(|number: u8| number | 0x80));
-        let iprp = [a_box(b"ipco", &all), a_box(b"ipma", &associations)].concat();
-        let meta = [vec![0; 4], a_box(b"pitm", &[0, 0, 0, 0, 0, 2]), a_box(b"iprp", &iprp)].concat();
-        [a_box(b"ftyp", b"avif\0\0\0\0mif1"), a_box(b"free", &[7; 9]), a_box(b"meta", &meta)].concat()
+        let iprp = [a_box(*b"ipco", &all), a_box(*b"ipma", &associations)].concat();
+        let meta = [vec![0; 4], a_box(*b"pitm", &[0, 0, 0, 0, 0, 2]), a_box(*b"iprp", &iprp)].concat();
+        [a_box(*b"ftyp", b"avif\0\0\0\0mif1"), a_box(*b"free", &[7; 9]), a_box(*b"meta", &meta)].concat()
     }
 
     #[test]
@@ -180,7 +180,7 @@ mod tests {
             damaged[place] ^= 0xFF;
             let _ = orientation(&mut Cursor::new(damaged)).unwrap();
         }
-        let movie = [a_box(b"ftyp", b"isom\0\0\0\0mp42"), a_box(b"meta", &[0; 4])].concat();
+        let movie = [a_box(*b"ftyp", b"isom\0\0\0\0mp42"), a_box(*b"meta", &[0; 4])].concat();
         assert_eq!(orientation(&mut Cursor::new(movie)).unwrap(), None);
     }
 }

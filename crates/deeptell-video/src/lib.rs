@@ -66,7 +66,9 @@ mod writer;
 pub use deeptell_face::{Picture, PictureError, PictureFormat, PictureLimits, RgbImage};
 pub use error::{VideoError, Warning};
 #[cfg(unix)]
-pub use isolation::{DecoderProcess, serve_decoding, serve_decoding_strictly};
+pub use isolation::{
+    CallOutcome, Confinement, DecoderProcess, ForbiddenCall, serve_decoding, serve_decoding_strictly,
+};
 pub use limits::Limits;
 pub use media::Media;
 pub use reader::{Frame, Frames, VideoInfo, VideoOptions, VideoReader};

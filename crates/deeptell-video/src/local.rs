@@ -1,6 +1,7 @@
 //! A file read in this process.
 
 use std::fs::File;
+use std::io::{Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Once;
 
@@ -65,14 +66,12 @@ impl LocalReader {
         prepare_ffmpeg();
         let guard = Guard::new(path, job.limits.deadline);
         let running = guard.run();
-        let metadata = file.metadata().map_err(|error| guard.io(error))?;
-        if !metadata.is_file() {
-            return Err(VideoError::NotAFile { path: path.to_owned() });
-        }
+        // Not by asking for its metadata, which a decoding process of its own may not.
+        let file_bytes = (&file).seek(SeekFrom::End(0)).map_err(|error| guard.io(error))?;
         let mut demuxer = Demuxer::open(&file, &guard, &job.limits)?;
         let facts = demuxer.facts();
         let decoder = Decoder::open(&demuxer, &guard, &job.limits)?;
-        let is_small = metadata.len() <= job.tuning.survey_bytes;
+        let is_small = file_bytes <= job.tuning.survey_bytes;
         let (survey, packets) = if is_small || facts.span.is_none() {
             let mut keep = Keep::up_to(job.tuning.keep_bytes);
             let survey = Survey::of(&mut demuxer, &facts, &mut keep)?;
@@ -90,7 +89,7 @@ impl LocalReader {
         drop(running);
         Ok(Self {
             file,
-            file_bytes: metadata.len(),
+            file_bytes,
             guard,
             limits: job.limits.clone(),
             tuning: job.tuning,

@@ -48,7 +48,9 @@ impl LocalSource {
     pub(crate) fn sample(&mut self, sampling: Sampling) -> LocalSourceFrames<'_> {
         match self {
             Self::Coded(reader) => LocalSourceFrames::Coded(LocalFrames::new(reader, sampling).into()),
-            Self::Animation(reader) => LocalSourceFrames::Animation(AnimationFrames::new(reader, sampling)),
+            Self::Animation(reader) => {
+                LocalSourceFrames::Animation(AnimationFrames::new(reader, sampling).into())
+            }
         }
     }
 }
@@ -56,7 +58,7 @@ impl LocalSource {
 /// The frames of one sampling.
 pub(crate) enum LocalSourceFrames<'a> {
     Coded(Box<LocalFrames<'a>>),
-    Animation(AnimationFrames<'a>),
+    Animation(Box<AnimationFrames<'a>>),
 }
 
 impl LocalSourceFrames<'_> {

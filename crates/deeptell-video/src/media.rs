@@ -3,9 +3,14 @@
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
+use std::time::Duration;
 
-use deeptell_face::{Picture, PictureKind, read_picture};
+use deeptell_face::{Picture, PictureKind, PictureLimits, read_picture, shrunk};
+use serde::{Deserialize, Serialize};
 
+use crate::guard::{Guard, GuardedFile};
+#[cfg(unix)]
+use crate::isolation::read_picture_isolated;
 use crate::reader::open_file;
 use crate::{VideoError, VideoOptions, VideoReader};
 
@@ -31,24 +36,55 @@ impl VideoOptions {
         let kind =
             PictureKind::of(&mut file).map_err(|source| VideoError::Io { path: path.to_owned(), source })?;
         if kind.is_some_and(|kind| !kind.is_animated) {
-            self.picture_in(file, path).map(Media::Picture)
+            self.picture_in(&file, path).map(Media::Picture)
         } else {
             self.read(file, path).map(|reader| Media::Video(reader.into()))
         }
     }
 
-    /// Decodes the still picture at `path`: JPEG, PNG, WebP or BMP, upright, at full size.
+    /// Decodes the still picture at `path`: JPEG, PNG, WebP or BMP, upright, shrunk to
+    /// [`max_side`](Self::max_side).
     ///
     /// # Errors
     /// [`VideoError::Io`] or [`VideoError::NotAFile`] when there is no readable regular file,
     /// [`VideoError::Picture`] when it cannot be decoded within [`Limits::pictures`](crate::Limits::pictures).
     pub fn read_picture(self, path: impl AsRef<Path>) -> Result<Picture, VideoError> {
         let path = path.as_ref();
-        self.picture_in(open_file(path)?, path)
+        self.picture_in(&open_file(path)?, path)
     }
 
-    fn picture_in(self, file: File, path: &Path) -> Result<Picture, VideoError> {
-        read_picture(BufReader::new(file), &self.job.limits.pictures)
-            .map_err(|source| VideoError::Picture { path: path.to_owned(), source })
+    fn picture_in(&self, file: &File, path: &Path) -> Result<Picture, VideoError> {
+        let limits = &self.job.limits;
+        let job =
+            PictureJob { limits: limits.pictures, deadline: limits.deadline, max_side: self.job.max_side };
+        #[cfg(unix)]
+        if let Some(decoder) = &self.decoder {
+            return read_picture_isolated(file, path, job, decoder);
+        }
+        job.read(file, path)
+    }
+}
+
+/// How to read one picture.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct PictureJob {
+    pub(crate) limits: PictureLimits,
+    pub(crate) deadline: Duration,
+    pub(crate) max_side: Option<u32>,
+}
+
+impl PictureJob {
+    /// Decodes the picture in `file`, which is called `path` in errors, in this process.
+    pub(crate) fn read(&self, file: &File, path: &Path) -> Result<Picture, VideoError> {
+        let guard = Guard::new(path, self.deadline);
+        let _running = guard.run();
+        let file = GuardedFile::new(file, &guard).map_err(|error| guard.io(error))?;
+        let mut picture = read_picture(BufReader::new(file), &self.limits).map_err(|source| {
+            guard.check().err().unwrap_or_else(|| VideoError::Picture { path: path.to_owned(), source })
+        })?;
+        if let Some(image) = self.max_side.and_then(|side| shrunk(&picture.image, side)) {
+            picture.image = image;
+        }
+        Ok(picture)
     }
 }

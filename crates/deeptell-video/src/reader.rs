@@ -68,7 +68,7 @@ impl std::fmt::Debug for Frame {
 pub struct VideoOptions {
     pub(crate) job: Job,
     #[cfg(unix)]
-    decoder: Option<DecoderProcess>,
+    pub(crate) decoder: Option<DecoderProcess>,
 }
 
 impl VideoOptions {
@@ -122,6 +122,10 @@ impl VideoOptions {
     }
 
     pub(crate) fn read(self, file: File, path: &Path) -> Result<VideoReader, VideoError> {
+        let metadata = file.metadata().map_err(|source| VideoError::Io { path: path.to_owned(), source })?;
+        if !metadata.is_file() {
+            return Err(VideoError::NotAFile { path: path.to_owned() });
+        }
         #[cfg(unix)]
         if let Some(decoder) = self.decoder {
             let reader = RemoteReader::open(file, path, self.job, decoder)?;

@@ -34,7 +34,7 @@ fn encoded(image: &RgbImage, format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
-fn chunk(name: &[u8; 4], contents: &[u8]) -> Vec<u8> {
+fn chunk(name: [u8; 4], contents: &[u8]) -> Vec<u8> {
     let padding = vec![0; contents.len() % 2];
     [name.as_slice(), &(contents.len() as u32).to_le_bytes(), contents, &padding].concat()
 }
@@ -43,18 +43,18 @@ fn chunk(name: &[u8; 4], contents: &[u8]) -> Vec<u8> {
 /// many milliseconds.
 fn animated_webp(milliseconds: &[u32]) -> Vec<u8> {
     let size = [39, 0, 0, 23, 0, 0];
-    let mut body = [&b"WEBP"[..], &chunk(b"VP8X", &[&[2, 0, 0, 0], &size[..]].concat())].concat();
-    body.extend(chunk(b"ANIM", &[0; 6]));
+    let mut body = [&b"WEBP"[..], &chunk(*b"VP8X", &[&[2, 0, 0, 0], &size[..]].concat())].concat();
+    body.extend(chunk(*b"ANIM", &[0; 6]));
     for (number, time) in (0..).zip(milliseconds) {
         let still = encoded(&picture(number), ImageFormat::WebP);
         let head = [&[0; 6], &size[..], &time.to_le_bytes()[..3], &[2]].concat();
-        body.extend(chunk(b"ANMF", &[head, still[12..].to_vec()].concat()));
+        body.extend(chunk(*b"ANMF", &[head, still[12..].to_vec()].concat()));
     }
     [&b"RIFF"[..], &(body.len() as u32).to_le_bytes(), &body].concat()
 }
 
-fn png_chunk(name: &[u8; 4], contents: &[u8]) -> Vec<u8> {
-    let body = [name, contents].concat();
+fn png_chunk(name: [u8; 4], contents: &[u8]) -> Vec<u8> {
+    let body = [&name[..], contents].concat();
     let crc = !body.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| crc >> 1 ^ if crc & 1 == 1 { 0xEDB8_8320 } else { 0 })
     });
@@ -64,7 +64,7 @@ fn png_chunk(name: &[u8; 4], contents: &[u8]) -> Vec<u8> {
 /// The same as an APNG (PNG, third edition, 11.3.6).
 fn animated_png(milliseconds: &[u32]) -> Vec<u8> {
     let mut all = encoded(&picture(0), ImageFormat::Png)[..33].to_vec();
-    all.extend(png_chunk(b"acTL", &[(milliseconds.len() as u32).to_be_bytes(), [0; 4]].concat()));
+    all.extend(png_chunk(*b"acTL", &[(milliseconds.len() as u32).to_be_bytes(), [0; 4]].concat()));
     let mut sequence = 0_u32;
     let mut next = || {
         sequence += 1;
@@ -73,7 +73,7 @@ fn animated_png(milliseconds: &[u32]) -> Vec<u8> {
     for (number, time) in (0..).zip(milliseconds) {
         let sides = [40_u32.to_be_bytes(), 24_u32.to_be_bytes(), [0; 4], [0; 4]].concat();
         let delay = [(*time as u16).to_be_bytes(), 1000_u16.to_be_bytes(), [0, 0]].concat();
-        all.extend(png_chunk(b"fcTL", &[&next()[..], &sides, &delay].concat()));
+        all.extend(png_chunk(*b"fcTL", &[&next()[..], &sides, &delay].concat()));
         let still = encoded(&picture(number), ImageFormat::Png);
         let mut at = 33;
         while at < still.len() {
@@ -81,14 +81,14 @@ fn animated_png(milliseconds: &[u32]) -> Vec<u8> {
             let contents = &still[at + 8..at + 8 + length];
             if &still[at + 4..at + 8] == b"IDAT" {
                 all.extend(match number {
-                    0 => png_chunk(b"IDAT", contents),
-                    _ => png_chunk(b"fdAT", &[&next()[..], contents].concat()),
+                    0 => png_chunk(*b"IDAT", contents),
+                    _ => png_chunk(*b"fdAT", &[&next()[..], contents].concat()),
                 });
             }
             at += 12 + length;
         }
     }
-    all.extend(png_chunk(b"IEND", &[]));
+    all.extend(png_chunk(*b"IEND", &[]));
     all
 }
 

@@ -185,9 +185,13 @@ fn children(parent: u32) -> Vec<i32> {
 
 #[cfg(target_os = "linux")]
 fn kill(process: i32) {
-    assert!(
-        std::process::Command::new("kill").args(["-ILL", &process.to_string()]).status().unwrap().success()
-    );
+    signal(process, "-ILL");
+}
+
+#[cfg(target_os = "linux")]
+fn signal(process: i32, signal: &str) {
+    let status = std::process::Command::new("kill").args([signal, &process.to_string()]).status();
+    assert!(status.unwrap().success());
 }
 
 /// The launcher of a decoder that has the folder's unique name as a further argument.
@@ -247,6 +251,141 @@ fn nothing_is_left_behind() {
     assert!(reader.sample(Sampling::Uniform(2)).next().unwrap().is_ok());
     drop((reader, decoder));
     assert!(!Path::new(&format!("/proc/{launcher}")).exists());
+}
+
+/// Every call that the wall is there for, made by the decoder itself, locked in as for a file.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_decoder_can_make_no_forbidden_call() {
+    use deeptell_video::{CallOutcome, ForbiddenCall};
+
+    let program = env!("CARGO_BIN_EXE_deeptell-decoder");
+    let (usual, strict) = (DecoderProcess::new(program), strict());
+    for call in ForbiddenCall::ALL {
+        let outcome = usual.attempt(call).unwrap();
+        match call {
+            // Calls that only an intruder makes.
+            ForbiddenCall::Exec | ForbiddenCall::Socket | ForbiddenCall::Trace | ForbiddenCall::Signal => {
+                assert_eq!(outcome, CallOutcome::Killed, "{call}");
+            }
+            _ => assert_eq!(outcome, CallOutcome::Refused(1), "{call}"),
+        }
+        assert_eq!(strict.attempt(call).unwrap(), CallOutcome::Killed, "{call}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_decoder_inherits_no_secret() {
+    use std::os::fd::AsFd;
+
+    let folder = tempfile::tempdir().unwrap();
+    let secret = fs::File::create(folder.path().join("secret.txt")).unwrap();
+    rustix::io::fcntl_setfd(secret.as_fd(), rustix::io::FdFlags::empty()).unwrap();
+    assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some(), "a variable to be left out");
+
+    let found = DecoderProcess::new(env!("CARGO_BIN_EXE_deeptell-decoder")).confinement().unwrap();
+    assert_eq!(found.descriptors, 5, "the standard streams, the file and the channel");
+    let kept = ["GLIBC_TUNABLES", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ"];
+    assert!(found.variables.iter().all(|name| kept.contains(&name.as_str())), "{:?}", found.variables);
+    assert!(found.has_no_capabilities);
+}
+
+/// Where a process came to a bad end, the next comes from a program that was started anew: at other addresses.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_crash_is_followed_by_a_new_launcher() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mp4");
+    write(&path, 40, VideoCodec::Mpeg4, (640, 480));
+    let decoder = strict().arg(folder.path());
+    let open = || VideoReader::options().isolated_by(&decoder).open(&path).unwrap();
+    let (mut reader, mut other) = (open(), open());
+    let before = launcher(folder.path());
+    kill(children(before as u32)[0]);
+    assert!(reader.sample(Sampling::Uniform(20)).find_map(Result::err).is_some());
+    drop(reader);
+    let mut next = open();
+    assert_eq!(next.sample(Sampling::Uniform(3)).flatten().count(), 3);
+    // The other process may finish its file, and the old launcher ends with it.
+    assert!(Path::new(&format!("/proc/{before}")).exists());
+    assert_eq!(other.sample(Sampling::Uniform(3)).flatten().count(), 3);
+    drop(other);
+    assert!(!Path::new(&format!("/proc/{before}")).exists());
+    assert_ne!(launcher(folder.path()), before);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_launcher_that_stands_still_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mp4");
+    write(&path, 4, VideoCodec::Mpeg4, (64, 64));
+    let decoder = strict().arg(folder.path());
+    assert!(outcome(&path, Some(&decoder)).0.is_ok());
+    let launcher = launcher(folder.path());
+    signal(launcher, "-STOP");
+    let start = Instant::now();
+    drop(decoder);
+    assert!(!Path::new(&format!("/proc/{launcher}")).exists());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
+fn pictures_are_the_same_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = RgbImage::from_fn(300, 200, |x, y| Rgb([x as u8, y as u8, (x ^ y) as u8]));
+    let decoder = strict();
+    for name in ["a.png", "a.jpg", "a.webp", "a.bmp"] {
+        let path = folder.path().join(name);
+        image.save(&path).unwrap();
+        let here = VideoReader::options().limits(Limits::untrusted());
+        let there = here.clone().isolated_by(&decoder);
+        let picture = here.clone().read_picture(&path).unwrap();
+        assert!(there.clone().read_picture(&path).unwrap() == picture, "{name}");
+        assert_eq!(picture.image.dimensions(), (300, 200));
+        let small = there.clone().max_side(60).read_picture(&path).unwrap();
+        assert!(small == here.max_side(60).read_picture(&path).unwrap(), "{name}");
+        assert_eq!((small.image.dimensions(), small.full_size), ((60, 40), (300, 200)));
+
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        let error = there.read_picture(&path).unwrap_err();
+        assert!(matches!(error, VideoError::Picture { .. }) && error.to_string().contains(name), "{error:?}");
+    }
+}
+
+/// Pictures that unfold to more than they may, and some at the limit.
+#[cfg(target_os = "linux")]
+#[test]
+fn pictures_are_bounded_there() {
+    use deeptell_video::PictureError;
+    use image::{GrayImage, ImageBuffer, Rgba};
+
+    let folder = tempfile::tempdir().unwrap();
+    let decoder = DecoderProcess::new(env!("CARGO_BIN_EXE_deeptell-decoder"));
+    let read = |path: &Path| {
+        let options = VideoReader::options().limits(Limits::untrusted()).max_side(640);
+        options.isolated_by(&decoder).read_picture(path)
+    };
+    let at = |name: &str| folder.path().join(name);
+    GrayImage::new(8192, 8192).save(at("large.png")).unwrap();
+    let error = read(&at("large.png")).unwrap_err();
+    let is_right = matches!(error, VideoError::Picture { source: PictureError::TooLarge { .. }, .. });
+    assert!(is_right, "{error:?}");
+    GrayImage::new(8000, 5000).save(at("grey.png")).unwrap();
+    assert_eq!(read(&at("grey.png")).unwrap().full_size, (8000, 5000));
+    let deep: ImageBuffer<Rgba<u16>, _> = ImageBuffer::new(8000, 5000);
+    deep.save(at("deep.png")).unwrap();
+    let error = read(&at("deep.png")).unwrap_err();
+    let is_right = matches!(error, VideoError::Picture { source: PictureError::TooMuchMemory { .. }, .. });
+    assert!(is_right, "{error:?}");
+    fs::File::create(at("long.png")).unwrap().set_len(65 << 20).unwrap();
+    let mut long = fs::OpenOptions::new().write(true).open(at("long.png")).unwrap();
+    std::io::Write::write_all(&mut long, &fs::read(at("grey.png")).unwrap()[..64]).unwrap();
+    let error = read(&at("long.png")).unwrap_err();
+    let is_right = matches!(error, VideoError::Picture { source: PictureError::FileTooLarge { .. }, .. });
+    assert!(is_right, "{error:?}");
 }
 
 #[test]

@@ -36,8 +36,8 @@ pub(crate) fn picture_facts(path: &Path, picture: &Picture, options: &ScanOption
         sha256: if options.sha256 { Some(hash()?) } else { None },
         bytes: Some(std::fs::metadata(path)?.len()),
         container: Some(picture.format.name().to_owned()),
-        width: Some(picture.image.width()),
-        height: Some(picture.image.height()),
+        width: Some(picture.full_size.0),
+        height: Some(picture.full_size.1),
         ..InputFacts::named(&file_name(path), InputKind::Image)
     })
 }

@@ -1,8 +1,8 @@
 //! Small JPEG pictures of what was judged, for the HTML page.
 
-use deeptell_face::RgbImage;
+use deeptell_face::{RgbImage, size_within};
 use image::codecs::jpeg::JpegEncoder;
-use image::imageops::{self, FilterType};
+use image::imageops;
 
 use crate::HeatMap;
 
@@ -59,35 +59,9 @@ fn jpeg(image: &RgbImage, side: u32) -> Vec<u8> {
     bytes
 }
 
-/// `image` reduced so that its longer side is `side` at most; `None` when it already is.
-pub(crate) fn reduced(image: &RgbImage, side: u32) -> Option<RgbImage> {
-    let (width, height) = size_within(image.dimensions(), side);
-    ((width, height) != image.dimensions())
-        .then(|| imageops::resize(image, width, height, FilterType::Triangle))
-}
-
-/// The size of a `width x height` picture once its longer side is `side` at most.
-fn size_within((width, height): (u32, u32), side: u32) -> (u32, u32) {
-    let longer = width.max(height);
-    if longer <= side {
-        return (width, height);
-    }
-    let scaled =
-        |v: u32| ((u64::from(v) * u64::from(side) + u64::from(longer) / 2) / u64::from(longer)) as u32;
-    (scaled(width).max(1), scaled(height).max(1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_keep_the_shape() {
-        assert_eq!(size_within((1920, 1080), 480), (480, 270));
-        assert_eq!(size_within((1080, 1920), 480), (270, 480));
-        assert_eq!(size_within((320, 200), 480), (320, 200));
-        assert_eq!(size_within((9000, 1), 480), (480, 1));
-    }
 
     #[test]
     fn thumbnails_are_jpeg_files_of_the_right_size() {

@@ -2,11 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use deeptell_face::{Face, RgbImage, blur_effect};
+use deeptell_face::{Face, RgbImage, blur_effect, shrunk};
 
 use crate::detector::FaceFinder;
 use crate::input::InputFrame;
-use crate::pictures::reduced;
 use crate::report::rounded;
 use crate::track::Linker;
 use crate::{
@@ -94,7 +93,7 @@ impl<'a> Scan<'a> {
             let source = InputError::Frame { frame: number, width, height, pts_seconds: frame.pts_seconds };
             return Err(Error::input(name, source));
         }
-        let smaller = self.options.max_side.and_then(|side| reduced(&frame.image, side));
+        let smaller = self.options.max_side.and_then(|side| shrunk(&frame.image, side));
         let image = smaller.as_ref().unwrap_or(&frame.image);
 
         let faces = self.faces.find(image)?;

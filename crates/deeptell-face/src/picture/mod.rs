@@ -2,6 +2,7 @@
 
 mod jpeg;
 mod kind;
+mod shrink;
 
 use std::io::{self, BufRead, Seek, SeekFrom};
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use kind::{PictureFormat, PictureKind};
+pub use shrink::{shrunk, size_within};
 
 /// What a picture may be and what decoding it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,14 +31,14 @@ pub struct PictureLimits {
 
 impl PictureLimits {
     /// Narrow bounds, for files from strangers: 40 megapixels, 8192 pixels on a side, files of 64 MiB and
-    /// 280 MiB of memory.
+    /// 256 MiB of memory.
     #[must_use]
     pub fn untrusted() -> Self {
         Self {
             max_pixels: 40_000_000,
             max_side: 1 << 13,
             max_file_bytes: 64 << 20,
-            max_memory_bytes: 280 << 20,
+            max_memory_bytes: 256 << 20,
         }
     }
 }
@@ -146,8 +148,19 @@ impl PictureLimits {
 pub struct Picture {
     /// The pixels, upright. Transparency is dropped, and 16-bit values are rounded to 8 bits.
     pub image: RgbImage,
+    /// Width and height of the picture in the file, upright, in pixels. [`image`](Self::image) is of this size
+    /// unless whoever read it was asked to shrink it.
+    pub full_size: (u32, u32),
     /// The format of the file.
     pub format: PictureFormat,
+}
+
+impl Picture {
+    /// A picture at full size.
+    pub fn new(image: RgbImage, format: PictureFormat) -> Self {
+        let full_size = image.dimensions();
+        Self { image, full_size, format }
+    }
 }
 
 /// Without the pixels, which would fill the screen.
@@ -156,6 +169,7 @@ impl std::fmt::Debug for Picture {
         formatter
             .debug_struct("Picture")
             .field("size", &self.image.dimensions())
+            .field("full_size", &self.full_size)
             .field("format", &self.format)
             .finish_non_exhaustive()
     }
@@ -216,7 +230,7 @@ pub fn read_picture<R: BufRead + Seek>(
     let color = decoder.color_type();
     let pixels = u64::from(width) * u64::from(height);
     // The decoder of WebP makes its output from a picture of its own.
-    let held = if format == PictureFormat::WebP { pixels * 4 } else { held };
+    let held = if format == PictureFormat::WebP { pixels * 2 } else { held };
     let (coded, rgb) = (decoder.total_bytes(), pixels * 3);
     // Conversion makes a second buffer only where the result is larger than what it is made of.
     let held = if coded >= rgb { held } else { held.max(rgb) };
@@ -228,7 +242,7 @@ pub fn read_picture<R: BufRead + Seek>(
     decoder.read_image(&mut pixels).map_err(fault)?;
     let image = to_rgb(pixels, color, width, height)
         .ok_or_else(|| PictureError::Unsupported { detail: format!("pixels as {color:?}") })?;
-    Ok(Picture { image: upright(image, orientation, limits)?, format })
+    Ok(Picture::new(upright(image, orientation, limits)?, format))
 }
 
 /// `image` turned and mirrored as its file asks.

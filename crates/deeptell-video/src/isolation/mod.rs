@@ -1,14 +1,23 @@
 //! Decoding in processes that can do nothing else.
 //!
-//! The parent's side is `process` and `reader`, the child's `server` and `worker`; both sides speak `wire` and
-//! share `pixels`; `sandbox` is what the child may still do.
+//! The parent's side is `process`, `reader` and `picture`; the child's is `server`, which forks, and `worker`,
+//! which decodes. Both sides speak `wire` and share `pixels`. `privileges` is what the server gives up once,
+//! `sandbox` what each worker gives up before it sees a byte, and `probe` tries whether that holds.
 
+mod picture;
 mod pixels;
+mod privileges;
+mod probe;
 mod process;
+mod reader;
 mod sandbox;
 mod server;
 mod wire;
+mod worker;
 
+pub(crate) use picture::read_picture_isolated;
+pub use privileges::Confinement;
+pub use probe::{CallOutcome, ForbiddenCall};
 pub use process::DecoderProcess;
-pub(crate) use process::{RemoteFrames, RemoteReader};
+pub(crate) use reader::{RemoteFrames, RemoteReader};
 pub use server::{serve_decoding, serve_decoding_strictly};

@@ -1,10 +1,12 @@
 //! What a decoding process may still do once the file is open: compute, read the file, answer.
 
 use std::io;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::Limits;
+use crate::media::PictureJob;
 
 /// What happens to a decoding process that asks the kernel for something else than decoding needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,19 +38,45 @@ impl Baseline {
         #[cfg(not(target_os = "linux"))]
         Ok(Self::default())
     }
+}
 
-    /// Whether anything is left of what the process may take.
-    pub(crate) fn fits(self, limits: &Limits) -> bool {
-        self.resident_bytes <= limits.memory_bytes
+/// What a process may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Address space in bytes, the program included.
+    address_space: u64,
+    /// Seconds of computing.
+    cpu_seconds: u64,
+}
+
+/// What a picture takes besides its pixels: buffers of the file, tables, the ends of memory that the allocator
+/// keeps.
+const BESIDE_PICTURE: u64 = 24 << 20;
+
+impl Bounds {
+    /// For a video, with `shared` bytes of memory that the process has been given to fill; `None` when the
+    /// program alone takes more than it may.
+    pub(super) fn of_video(limits: &Limits, baseline: Baseline, shared: u64) -> Option<Self> {
+        let resident = baseline.resident_bytes.saturating_add(shared);
+        let left = limits.memory_bytes.checked_sub(resident)?;
+        Some(Self::new(baseline.mapped_bytes.saturating_add(shared).saturating_add(left), limits.deadline))
     }
 
-    /// With `bytes` of memory that the process has been given to fill.
-    pub(crate) fn and_shared(self, bytes: usize) -> Self {
-        let bytes = bytes as u64;
-        Self {
-            mapped_bytes: self.mapped_bytes.saturating_add(bytes),
-            resident_bytes: self.resident_bytes.saturating_add(bytes),
-        }
+    /// For a picture, whose limit is on decoding alone.
+    pub(super) fn of_picture(job: &PictureJob, baseline: Baseline, shared: u64) -> Self {
+        let memory = job.limits.max_memory_bytes.saturating_add(BESIDE_PICTURE);
+        let mapped = baseline.mapped_bytes.saturating_add(shared);
+        Self::new(mapped.saturating_add(memory), job.deadline)
+    }
+
+    /// For a process that only tries whether its walls hold.
+    pub(super) fn of_probe(baseline: Baseline) -> Self {
+        Self::new(baseline.mapped_bytes.saturating_add(16 << 20), Duration::from_secs(2))
+    }
+
+    fn new(address_space: u64, deadline: Duration) -> Self {
+        // The deadline counts waiting, too, and comes first; this one is for a process that no longer listens.
+        Self { address_space, cpu_seconds: deadline.as_secs().saturating_add(2) }
     }
 }
 
@@ -60,23 +88,21 @@ const MAX_DESCRIPTORS: u64 = 16;
 ///
 /// # Errors
 /// When a bound cannot be set; the file must not be decoded then.
-pub(crate) fn enter(limits: &Limits, baseline: Baseline, on_forbidden: OnForbidden) -> io::Result<()> {
+pub(super) fn enter(bounds: Bounds, on_forbidden: OnForbidden) -> io::Result<()> {
     let bound = |resource, value| setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) });
     bound(Resource::Core, 0)?;
     // Answers go through sockets, pixels into memory: no file is written.
     bound(Resource::Fsize, 0)?;
     bound(Resource::Nofile, MAX_DESCRIPTORS)?;
-    // The deadline counts waiting, too, and comes first; this one is for a process that no longer listens.
-    let seconds = limits.deadline.as_secs().saturating_add(2);
+    let seconds = bounds.cpu_seconds;
     setrlimit(Resource::Cpu, Rlimit { current: Some(seconds), maximum: Some(seconds.saturating_add(1)) })?;
     #[cfg(target_os = "linux")]
     {
-        let room = limits.memory_bytes.saturating_sub(baseline.resident_bytes);
-        bound(Resource::As, baseline.mapped_bytes.saturating_add(room))?;
+        bound(Resource::As, bounds.address_space)?;
         linux::restrict_calls(on_forbidden)?;
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = (baseline, on_forbidden);
+    let _ = (bounds.address_space, on_forbidden);
     Ok(())
 }
 
@@ -115,7 +141,6 @@ mod linux {
         libc::SYS_fstat,
         libc::SYS_munmap,
         libc::SYS_mremap,
-        libc::SYS_madvise,
         libc::SYS_brk,
         libc::SYS_futex,
         libc::SYS_sched_yield,
@@ -178,10 +203,11 @@ mod linux {
         let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|call| (*call, vec![])).collect();
         rules.insert(libc::SYS_mmap, rule(&not_executable)?);
         rules.insert(libc::SYS_mprotect, rule(&not_executable)?);
-        // Facts about an open file, without a name to look up.
-        let nameless = libc::AT_EMPTY_PATH as u64;
-        rules.insert(libc::SYS_statx, rule(&[(2, Is::MaskedEq(nameless), nameless)])?);
-        rules.insert(libc::SYS_newfstatat, rule(&[(3, Is::MaskedEq(nameless), nameless)])?);
+        // What allocators ask for. `statx` and `newfstatat` are not among the calls allowed: a filter cannot see
+        // whether they name a file.
+        let advices = [libc::MADV_DONTNEED, libc::MADV_FREE, libc::MADV_HUGEPAGE];
+        let advices = advices.map(|advice| rule(&[(2, Is::Eq, advice as u64)]));
+        rules.insert(libc::SYS_madvise, advices.into_iter().collect::<io::Result<Vec<_>>>()?.concat());
         let copy = rule(&[(1, Is::Eq, libc::F_DUPFD_CLOEXEC as u64)])?;
         // Rust's own check, in debug builds, that what it closes is open.
         let look = rule(&[(1, Is::Eq, libc::F_GETFD as u64)])?;
@@ -202,18 +228,20 @@ mod linux {
     mod tests {
         use super::*;
         use crate::Limits;
+        use crate::isolation::probe::ForbiddenCall;
 
         /// What becomes of a process that enters the sandbox and then does `action`: its exit code,
         /// or the number of the signal that ended it, negative.
         #[expect(unsafe_code, reason = "a sandbox is for life: it takes a process of its own to try one")]
         fn fate(on_forbidden: OnForbidden, action: fn() -> i32) -> i32 {
             let baseline = super::super::Baseline::measure().unwrap();
+            let bounds = super::super::Bounds::of_video(&Limits::untrusted(), baseline, 0).unwrap();
             // SAFETY: the child only allocates, makes system calls and leaves without unwinding.
             // glibc keeps its allocator usable in the child of a process with threads.
             unsafe {
                 match libc::fork() {
                     0 => {
-                        let code = match super::super::enter(&Limits::untrusted(), baseline, on_forbidden) {
+                        let code = match super::super::enter(bounds, on_forbidden) {
                             Ok(()) => action(),
                             Err(_) => 99,
                         };
@@ -270,6 +298,23 @@ mod linux {
             let got_it = hoard.try_reserve_exact(700 << 20).is_ok();
             let fits = hoard.try_reserve_exact(100 << 20).is_ok();
             i32::from(got_it) + 2 * i32::from(!fits)
+        }
+
+        #[test]
+        fn forbidden_calls_fail_whatever_their_arguments() {
+            let (refuse, kill) = (OnForbidden::Refuse, OnForbidden::Kill);
+            for action in [
+                || ForbiddenCall::Open.attempt(),
+                || ForbiddenCall::Stat.attempt(),
+                || ForbiddenCall::Statx.attempt(),
+                || ForbiddenCall::MemoryFile.attempt(),
+                || ForbiddenCall::ExecutableMemory.attempt(),
+                || ForbiddenCall::MemoryAdvice.attempt(),
+                || ForbiddenCall::Fork.attempt(),
+            ] {
+                assert_eq!(fate(refuse, action), libc::EPERM);
+                assert_eq!(fate(kill, action), -libc::SIGSYS);
+            }
         }
 
         #[test]

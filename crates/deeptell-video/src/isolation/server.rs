@@ -1,27 +1,23 @@
-//! Decoding in processes that can do nothing else: the child's side.
+//! The program that forks decoders.
 //!
-//! The *launcher* is the program that the parent starts. It loads FFmpeg, never sees a byte of a
-//! video, and forks a *worker* for each file. The worker locks itself in, decodes and answers.
+//! The *server* is the program that the parent starts. It loads FFmpeg, never sees a byte of a file, and forks a
+//! *worker* for each.
 
 use std::fs::File;
 use std::io::{self, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::process::ExitCode;
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
-use super::pixels::{Room, TAKEN};
-use super::sandbox::{self, Baseline, OnForbidden};
-use super::wire::{self, Failure, FrameHead, Reply};
+use super::privileges::{close_inherited_descriptors, drop_privileges};
+use super::sandbox::{Baseline, OnForbidden};
+use super::worker::{Descriptors, Origin, work};
 use crate::decoder;
-use crate::frames::Timing;
-use crate::local::{Job, prepare_ffmpeg};
-use crate::local_source::{LocalSource, LocalSourceFrames};
-use crate::{Sampling, VideoError};
+use crate::local::prepare_ffmpeg;
 
 /// Fork a worker; its file, its channel and, on Linux, memory for its pixels come along. The answer is its number, or 0 and an error.
 pub(crate) const START: u8 = b'S';
@@ -59,8 +55,8 @@ pub(crate) fn request(what: u8, process: i32) -> [u8; REQUEST_BYTES] {
 
 /// The whole life of a program that a [`DecoderProcess`](crate::DecoderProcess) started.
 ///
-/// Call it first thing in `main`, before any thread exists, and return what it returns. It fails
-/// at once when standard input is not the parent's socket.
+/// Call it first thing in `main`, before any thread exists and any file is open, and return what it returns: it
+/// closes every descriptor but the three standard ones. It fails at once when standard input is not the parent's socket.
 #[must_use]
 pub fn serve_decoding() -> ExitCode {
     serve(OnForbidden::Refuse)
@@ -81,6 +77,7 @@ fn serve(on_forbidden: OnForbidden) -> ExitCode {
 }
 
 fn try_to_serve(on_forbidden: OnForbidden) -> io::Result<()> {
+    close_inherited_descriptors();
     let mut control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     // A worker must not find the launcher's socket among its standard streams.
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
@@ -90,6 +87,7 @@ fn try_to_serve(on_forbidden: OnForbidden) -> io::Result<()> {
     load_time_zone();
     decoder::warm_up();
     let baseline = Baseline::measure()?;
+    let origin = Origin { baseline, on_forbidden, confinement: drop_privileges() };
     let mut workers: Vec<Pid> = Vec::new();
     let served = loop {
         match receive(&mut control) {
@@ -97,7 +95,7 @@ fn try_to_serve(on_forbidden: OnForbidden) -> io::Result<()> {
                 let answer = match fork() {
                     Ok(None) => {
                         drop(control);
-                        leave(work(descriptors, baseline, on_forbidden));
+                        leave(work(descriptors, &origin));
                     }
                     Ok(Some(worker)) => {
                         workers.push(worker);
@@ -157,17 +155,10 @@ fn load_time_zone() {
     }
 }
 
-/// What a worker gets.
-struct Descriptors {
-    file: OwnedFd,
-    channel: OwnedFd,
-    pixels: Option<OwnedFd>,
-}
-
-type Request = (u8, i32, Option<Descriptors>);
+type Asked = (u8, i32, Option<Descriptors>);
 
 /// The parent's next request, or `None` when there is no parent any more.
-fn receive(control: &mut UnixStream) -> io::Result<Option<Request>> {
+fn receive(control: &mut UnixStream) -> io::Result<Option<Asked>> {
     let mut bytes = [0; REQUEST_BYTES];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -218,122 +209,4 @@ fn end(worker: Pid) -> Answer {
         },
         _ => Answer(EXITED, 0),
     }
-}
-
-/// A worker's life; its exit code.
-fn work(descriptors: Descriptors, baseline: Baseline, on_forbidden: OnForbidden) -> i32 {
-    // A worker whose launcher was killed has nobody to end it.
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    let worked = std::panic::catch_unwind(|| answer(descriptors, baseline, on_forbidden));
-    match worked {
-        Ok(Ok(())) => 0,
-        Ok(Err(_)) => 1,
-        Err(_) => 101,
-    }
-}
-
-fn answer(descriptors: Descriptors, baseline: Baseline, on_forbidden: OnForbidden) -> io::Result<()> {
-    let file = File::from(descriptors.file);
-    let mut channel = File::from(descriptors.channel);
-    let job: Job = wire::receive(&mut channel)?;
-    let shared = descriptors.pixels.as_ref().map(Room::map).transpose()?;
-    let baseline = baseline.and_shared(shared.as_ref().map_or(0, Room::length));
-    let mut pixels = Pixels { shared, is_full: false };
-    if !baseline.fits(&job.limits) {
-        return wire::send(&mut channel, &Reply::Failed(Failure::OutOfMemory));
-    }
-    if let Err(error) = sandbox::enter(&job.limits, baseline, on_forbidden) {
-        let detail = format!("the decoding process cannot lock itself in: {error}");
-        let error = VideoError::Decoder { path: "".into(), detail };
-        return wire::send(&mut channel, &Reply::Failed(error.into()));
-    }
-    let mut reader = match LocalSource::open(file, Path::new("(open file)"), &job) {
-        Ok(reader) => reader,
-        Err(error) => return wire::send(&mut channel, &Reply::Failed(error.into())),
-    };
-    let opened = Reply::Opened { info: reader.info().clone(), warnings: reader.warnings().to_vec() };
-    wire::send(&mut channel, &opened)?;
-    let mut reported = reader.warnings().to_vec();
-    loop {
-        let sampling: Sampling = match wire::receive(&mut channel) {
-            Ok(sampling) => sampling,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let mut frames = reader.sample(sampling);
-        let mut ending = Reply::End;
-        while let Some(timing) = frames.advance() {
-            report(&mut channel, &frames, &mut reported)?;
-            let sent = match timing {
-                Ok(timing) => pixels.send(&mut channel, &mut frames, timing)?,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = sent {
-                ending = Reply::Failed(error.into());
-            }
-        }
-        report(&mut channel, &frames, &mut reported)?;
-        wire::send(&mut channel, &ending)?;
-        pixels.wait_until_taken(&mut channel)?;
-    }
-}
-
-/// The way of pixels to the parent: shared memory, or else the channel.
-struct Pixels {
-    shared: Option<Room>,
-    /// The parent has not yet taken the last frame out of the shared memory.
-    is_full: bool,
-}
-
-impl Pixels {
-    /// Converts and sends the frame that `frames` came to.
-    fn send(
-        &mut self,
-        channel: &mut File,
-        frames: &mut LocalSourceFrames<'_>,
-        timing: Timing,
-    ) -> io::Result<Result<(), VideoError>> {
-        self.wait_until_taken(channel)?;
-        let placed = self.shared.as_mut().map_or(Ok(None), |room| frames.image_into(room.bytes()));
-        let image = match placed {
-            Ok(Some(size)) => {
-                self.is_full = true;
-                return wire::send(channel, &Reply::Frame(FrameHead::new(timing, size, true))).map(Ok);
-            }
-            Ok(None) => frames.image(),
-            Err(error) => Err(error),
-        };
-        let image = match image {
-            Ok(image) => image,
-            Err(error) => return Ok(Err(error)),
-        };
-        wire::send(channel, &Reply::Frame(FrameHead::new(timing, image.dimensions(), false)))?;
-        channel.write_all(&image).map(Ok)
-    }
-
-    fn wait_until_taken(&mut self, channel: &mut File) -> io::Result<()> {
-        if std::mem::take(&mut self.is_full) {
-            let mut answer = [0];
-            channel.read_exact(&mut answer)?;
-            if answer != [TAKEN] {
-                return Err(io::ErrorKind::InvalidData.into());
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Passes on new warnings.
-fn report(
-    channel: &mut File,
-    frames: &LocalSourceFrames<'_>,
-    reported: &mut Vec<crate::Warning>,
-) -> io::Result<()> {
-    let warnings = frames.warnings();
-    if warnings != reported {
-        *reported = warnings.to_vec();
-        wire::send(channel, &Reply::Warnings(reported.clone()))?;
-    }
-    Ok(())
 }

@@ -3,15 +3,34 @@
 
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
+use deeptell_face::{PictureError, PictureFormat};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::privileges::Confinement;
+use super::probe::ForbiddenCall;
 use crate::frames::Timing;
+use crate::local::Job;
+use crate::media::PictureJob;
 use crate::{VideoError, VideoInfo, Warning};
 
 /// Most bytes of one message without pixels.
 const MAX_MESSAGE_BYTES: u32 = 4 << 20;
+
+/// To the decoding process, first of all.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Request {
+    /// Open the file, and give the frames of each [`Sampling`](crate::Sampling) that follows.
+    Video(Job),
+    /// Decode the still picture in the file.
+    Picture(PictureJob),
+    /// Make a call that must not be possible.
+    Attempt(ForbiddenCall),
+    /// Tell what keeps the process in.
+    Describe,
+}
 
 /// From the decoding process.
 #[derive(Debug, Serialize, Deserialize)]
@@ -22,6 +41,12 @@ pub(crate) enum Reply {
     Frame(FrameHead),
     /// All that was amiss so far, where that has changed.
     Warnings(Vec<Warning>),
+    /// A still picture, whose pixels follow or lie in the shared memory.
+    Picture(PictureHead),
+    /// The error number of the call, or 0.
+    Attempted(i32),
+    /// What keeps the process in.
+    Described(Confinement),
     /// No more frames for this sampling.
     End,
     /// Opening or sampling failed.
@@ -46,6 +71,16 @@ impl FrameHead {
     }
 }
 
+/// A still picture without its pixels.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PictureHead {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) full_size: (u32, u32),
+    pub(crate) format: PictureFormat,
+    pub(crate) is_shared: bool,
+}
+
 /// A [`VideoError`] on its way: without the path, which the parent knows better.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Failure {
@@ -54,10 +89,11 @@ pub(crate) enum Failure {
     Unsupported(String),
     NoVideo,
     TooLarge { width: u32, height: u32, max_pixels: u64 },
-    Timeout(std::time::Duration),
+    Timeout(Duration),
     Corrupt(String),
     Truncated(String),
     NoFrames(u64),
+    Picture(PictureFailure),
     OutOfMemory,
     InvalidSampling(String),
     Other(String),
@@ -79,6 +115,7 @@ impl From<VideoError> for Failure {
             VideoError::Corrupt { detail, .. } => Self::Corrupt(detail),
             VideoError::Truncated { detail, .. } => Self::Truncated(detail),
             VideoError::NoFrames { packets, .. } => Self::NoFrames(packets),
+            VideoError::Picture { source, .. } => Self::Picture(source.into()),
             VideoError::OutOfMemory { .. } => Self::OutOfMemory,
             VideoError::InvalidSampling { detail } => Self::InvalidSampling(detail),
             VideoError::Decoder { detail, .. } => Self::Other(detail),
@@ -105,9 +142,65 @@ impl Failure {
             Self::Corrupt(detail) => VideoError::Corrupt { path, detail },
             Self::Truncated(detail) => VideoError::Truncated { path, detail },
             Self::NoFrames(packets) => VideoError::NoFrames { path, packets },
+            Self::Picture(failure) => VideoError::Picture { path, source: failure.into() },
             Self::OutOfMemory => VideoError::OutOfMemory { path },
             Self::InvalidSampling(detail) => VideoError::InvalidSampling { detail },
             Self::Other(detail) => VideoError::Decoder { path, detail },
+        }
+    }
+}
+
+/// A [`PictureError`] on its way.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum PictureFailure {
+    Read { code: Option<i32>, detail: String },
+    Unknown,
+    Animated,
+    Truncated,
+    Damaged(String),
+    Unsupported(String),
+    TooLarge { width: u32, height: u32, max_pixels: u64, max_side: u32 },
+    FileTooLarge { bytes: u64, limit: u64 },
+    TooMuchMemory(u64),
+}
+
+impl From<PictureError> for PictureFailure {
+    fn from(error: PictureError) -> Self {
+        match error {
+            PictureError::Read(source) => {
+                Self::Read { code: source.raw_os_error(), detail: source.to_string() }
+            }
+            PictureError::Unknown => Self::Unknown,
+            PictureError::Animated => Self::Animated,
+            PictureError::Truncated => Self::Truncated,
+            PictureError::Damaged { detail } => Self::Damaged(detail),
+            PictureError::Unsupported { detail } => Self::Unsupported(detail),
+            PictureError::TooLarge { width, height, max_pixels, max_side } => {
+                Self::TooLarge { width, height, max_pixels, max_side }
+            }
+            PictureError::FileTooLarge { bytes, limit } => Self::FileTooLarge { bytes, limit },
+            PictureError::TooMuchMemory { limit } => Self::TooMuchMemory(limit),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+impl From<PictureFailure> for PictureError {
+    fn from(failure: PictureFailure) -> Self {
+        match failure {
+            PictureFailure::Read { code, detail } => {
+                Self::Read(code.map_or_else(|| io::Error::other(detail), io::Error::from_raw_os_error))
+            }
+            PictureFailure::Unknown => Self::Unknown,
+            PictureFailure::Animated => Self::Animated,
+            PictureFailure::Truncated => Self::Truncated,
+            PictureFailure::Damaged(detail) => Self::Damaged { detail },
+            PictureFailure::Unsupported(detail) => Self::Unsupported { detail },
+            PictureFailure::TooLarge { width, height, max_pixels, max_side } => {
+                Self::TooLarge { width, height, max_pixels, max_side }
+            }
+            PictureFailure::FileTooLarge { bytes, limit } => Self::FileTooLarge { bytes, limit },
+            PictureFailure::TooMuchMemory(limit) => Self::TooMuchMemory { limit },
         }
     }
 }
