@@ -41,6 +41,7 @@ mod model;
 mod options;
 mod people;
 mod pictures;
+mod printable;
 mod report;
 mod scan;
 mod track;
@@ -61,6 +62,7 @@ pub use model::{Model, Reading};
 pub use options::ScanOptions;
 pub use people::{Appearance, merge};
 pub use pictures::Pictures;
+pub use printable::{is_invisible, printable, printable_json};
 pub use report::{
     FrameFacts, InputFacts, InputKind, ModelInfo, Observation, REPORT_SCHEMA, Reason, ReasonCode, Report,
     SCHEMA_VERSION, TimeRange, Track, Verdict,
