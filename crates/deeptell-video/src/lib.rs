@@ -43,6 +43,7 @@
 mod decoder;
 mod demuxer;
 mod error;
+mod file_kind;
 mod frames;
 mod guard;
 #[cfg(unix)]

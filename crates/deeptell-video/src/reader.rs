@@ -7,6 +7,7 @@ use std::path::Path;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
+use crate::file_kind::FileKind;
 use crate::frames::LocalFrames;
 #[cfg(unix)]
 use crate::isolation::{DecoderProcess, RemoteFrames, RemoteReader};
@@ -116,7 +117,7 @@ impl VideoOptions {
             return Err(VideoError::NotAFile { path: path.to_owned() });
         }
         let file = open_without_blocking(path).map_err(io)?;
-        self.read(file, path)
+        self.read(file, path).map_err(|error| named_by_kind(error, path))
     }
 
     /// Reads a file that is open already, from its beginning; the file's cursor moves.
@@ -140,6 +141,22 @@ impl VideoOptions {
 
 /// Opens for reading; should the path have become a pipe since it was looked at, does not wait for
 /// a writer.
+/// A refusal that says what the file is in place of a video, where its first bytes tell.
+fn named_by_kind(error: VideoError, path: &Path) -> VideoError {
+    let is_refused = matches!(
+        error,
+        VideoError::Unsupported { .. }
+            | VideoError::Corrupt { .. }
+            | VideoError::Truncated { .. }
+            | VideoError::NoVideo { .. }
+            | VideoError::NoFrames { .. }
+    );
+    match FileKind::of(path).filter(|_| is_refused) {
+        Some(kind) => VideoError::Unsupported { path: path.to_owned(), detail: kind.to_string() },
+        None => error,
+    }
+}
+
 fn open_without_blocking(path: &Path) -> std::io::Result<File> {
     let mut options = File::options();
     options.read(true);
