@@ -19,6 +19,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use output::note;
+
 /// Finds manipulated faces in videos and pictures, and trains the network that does.
 ///
 /// A verdict is a reason to look closer, never proof.
@@ -80,20 +82,42 @@ fn main() -> ExitCode {
     if let Some(code) = isolation::served() {
         return code;
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
     match run(cli) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::SomeFailed) => ExitCode::from(1),
         Ok(Outcome::Interrupted) => {
-            eprintln!("interrupted");
+            note!("interrupted");
             ExitCode::from(130)
         }
         Err(error) if output::is_unread(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", output::one_line(&error));
+            note!("error: {}", output::one_line(&error));
             ExitCode::from(2)
         }
     }
+}
+
+/// Prints the help that was asked for, or what is wrong with the arguments.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let mut words: Vec<String> =
+        std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    words.retain(|word| word.contains(deeptell::is_invisible));
+    if words.is_empty() {
+        error.exit();
+    }
+    // The text quotes the arguments.
+    let mut text = error.render().to_string();
+    for word in words {
+        text = text.replace(&word, &deeptell::printable(&word));
+    }
+    for line in text.trim_end().lines() {
+        note!("{line}");
+    }
+    ExitCode::from(2)
 }
 
 fn run(cli: Cli) -> anyhow::Result<Outcome> {

@@ -4,10 +4,12 @@ use std::io::IsTerminal as _;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use deeptell::printable;
 use deeptell_eval::{EvalError, Watch};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::interrupt;
+use crate::output::note;
 
 /// Seconds between two lines where there is no terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(15);
@@ -61,7 +63,7 @@ impl Progress {
         let done = (done as u64).min(self.total);
         if let Some(bar) = &self.bar {
             bar.set_position(done);
-            bar.set_message(message.to_owned());
+            bar.set_message(printable(message).into_owned());
             return;
         }
         if let Ok(mut plain) = self.plain.lock() {
@@ -69,10 +71,7 @@ impl Progress {
             if plain.last.elapsed() >= PLAIN_INTERVAL {
                 plain.last = Instant::now();
                 let rate = plain.done as f64 / plain.began.elapsed().as_secs_f64();
-                eprintln!(
-                    "{}: {}/{} {} ({rate:.1}/s) {message}",
-                    self.title, plain.done, self.total, self.unit
-                );
+                note!("{}: {}/{} {} ({rate:.1}/s) {message}", self.title, plain.done, self.total, self.unit);
             }
         }
     }
@@ -80,8 +79,8 @@ impl Progress {
     /// Prints a line above the bar.
     pub(crate) fn say(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| note!("{line}")),
+            None => note!("{line}"),
         }
     }
 

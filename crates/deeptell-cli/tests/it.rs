@@ -10,6 +10,10 @@ mod devices;
 mod extraction;
 #[path = "it/faces.rs"]
 mod faces;
+#[path = "it/inputs.rs"]
+mod inputs;
+#[path = "it/resume.rs"]
+mod resume;
 #[path = "it/shards.rs"]
 mod shards;
 #[path = "it/training.rs"]

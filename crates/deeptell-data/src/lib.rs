@@ -38,6 +38,7 @@ mod degrade;
 mod error;
 mod extra;
 mod face_shape;
+mod folder;
 mod groups;
 mod layout;
 mod likeness;
@@ -48,6 +49,7 @@ mod sample;
 mod seam;
 mod shard;
 mod split;
+mod table;
 mod traces;
 
 pub use audit::{AuditReport, Crossing, CrossingKind, audit, audit_contents, sha256_of_file};
@@ -58,6 +60,7 @@ pub use corners::keep_corners;
 pub use error::DataError;
 pub use extra::Extra;
 pub use face_shape::MaskKind;
+pub use folder::{FolderContents, HiddenFiles, count_by_extension};
 pub use layout::{
     Layout, Listing, Unreadable, detect_layout, read_dataset, read_layout, scan_crop_table, scan_dataset,
     scan_layout,
@@ -68,4 +71,5 @@ pub use sample::{Label, Media, Sample, Split};
 pub use seam::Seam;
 pub use shard::{ShardIndex, ShardWriter};
 pub use split::{GroupBy, SplitConfig, SplitSummary, split_by_source};
+pub use table::{open_table, parse_number};
 pub use traces::{PictureFacts, Trace, read_facts};

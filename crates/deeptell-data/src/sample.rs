@@ -96,12 +96,17 @@ pub enum Media {
 }
 
 impl Media {
-    /// Judges by the extension alone; `None` for anything that is neither.
+    /// Judges by the extension alone, in any case; `None` for anything that is neither. Every
+    /// extension that a file of a kind deeptell reads usually has is here.
     pub fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "jpg" | "jpeg" | "png" | "bmp" | "webp" => Some(Self::Image),
-            "mp4" | "mov" | "avi" | "mkv" | "webm" | "m4v" | "mpg" | "mpeg" | "wmv" | "flv" | "ts"
-            | "3gp" | "gif" => Some(Self::Video),
+            "jpg" | "jpeg" | "jpe" | "jfif" | "png" | "apng" | "bmp" | "dib" | "webp" | "avif" => {
+                Some(Self::Image)
+            }
+            "mp4" | "m4v" | "mov" | "qt" | "3gp" | "3g2" | "f4v" | "lrv" | "insv" | "mkv" | "mk3d"
+            | "webm" | "avi" | "divx" | "ts" | "m2ts" | "m2t" | "mts" | "trp" | "mpg" | "mpeg" | "mpe"
+            | "m1v" | "m2v" | "vob" | "wmv" | "asf" | "flv" | "ogv" | "ogm" | "gif" | "ivf" | "obu"
+            | "mjpg" | "mjpeg" | "h264" | "264" | "h265" | "265" | "hevc" => Some(Self::Video),
             _ => None,
         }
     }

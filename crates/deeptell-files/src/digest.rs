@@ -13,15 +13,33 @@ pub fn sha256(bytes: &[u8]) -> String {
 ///
 /// # Errors
 /// What `source` fails with.
-pub fn sha256_of_reader(mut source: impl Read) -> io::Result<String> {
+pub fn sha256_of_reader(source: impl Read) -> io::Result<String> {
+    Ok(sha256_while(source, || true)?.unwrap_or_default())
+}
+
+/// As [`sha256_of_reader`], but asks between pieces of some MiB whether the hash is still wanted;
+/// `None` when not. A sparse file may have terabytes to read.
+///
+/// # Errors
+/// What `source` fails with.
+pub fn sha256_while(
+    mut source: impl Read,
+    mut is_wanted: impl FnMut() -> bool,
+) -> io::Result<Option<String>> {
+    const BLOCKS_BETWEEN: usize = 16;
     let mut hash = Sha256::new();
     let mut block = vec![0; 1 << 18];
+    let mut reads = 0;
     loop {
         match source.read(&mut block) {
-            Ok(0) => return Ok(hexadecimal(&hash.finalize())),
+            Ok(0) => return Ok(Some(hexadecimal(&hash.finalize()))),
             Ok(read) => hash.update(&block[..read]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
+        }
+        reads += 1;
+        if reads % BLOCKS_BETWEEN == 0 && !is_wanted() {
+            return Ok(None);
         }
     }
 }
@@ -53,6 +71,16 @@ mod tests {
         let million = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
         assert_eq!(sha256_of_reader(io::repeat(b'a').take(1_000_000)).unwrap(), million);
         assert_eq!(hexadecimal(&[0, 9, 10, 255]), "00090aff");
+    }
+
+    #[test]
+    fn an_endless_source_is_read_for_as_long_as_wanted() {
+        let mut asked = 0;
+        let hash = sha256_while(io::repeat(0), || {
+            asked += 1;
+            asked < 3
+        });
+        assert_eq!((hash.unwrap(), asked), (None, 3));
     }
 
     #[test]

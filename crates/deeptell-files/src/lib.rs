@@ -1,7 +1,7 @@
 //! Files as every part of deeptell writes and names them.
 //!
 //! - [`write_whole`] and [`WholeFile`]: a file is there with all of its content, or not at all.
-//! - [`sha256`], [`sha256_of_reader`], [`sha256_of_file`]: digests in hexadecimal.
+//! - [`sha256`], [`sha256_of_reader`], [`sha256_of_file`], [`sha256_while`]: digests in hexadecimal.
 //! - [`name_below`], [`stem`]: names that are the same on every machine.
 //! - [`FolderLock`]: one process at a time works in a folder.
 //!
@@ -20,7 +20,7 @@ mod lock;
 mod name;
 mod whole;
 
-pub use digest::{hexadecimal, sha256, sha256_of_file, sha256_of_reader};
+pub use digest::{hexadecimal, sha256, sha256_of_file, sha256_of_reader, sha256_while};
 pub use lock::{FolderLock, LockError, is_at};
 pub use name::{name_below, stem};
 pub use whole::{WholeFile, remove_leftovers, write_whole};

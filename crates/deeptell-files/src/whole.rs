@@ -43,8 +43,13 @@ impl WholeFile {
     /// # Errors
     /// When a folder or the temporary file cannot be created.
     pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
-        let path = path.as_ref().to_path_buf();
-        let is_special = fs::metadata(&path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+        let path = path.as_ref();
+        let found = fs::metadata(path).ok();
+        let is_special = found.as_ref().is_some_and(|found| !found.is_file() && !found.is_dir());
+        // A link stays: what it leads to is replaced.
+        let is_link = found.is_some_and(|found| found.is_file())
+            && fs::symlink_metadata(path).is_ok_and(|link| link.is_symlink());
+        let path = if is_link { fs::canonicalize(path)? } else { path.to_path_buf() };
         let output = if is_special {
             Output::Direct(File::options().write(true).open(&path)?)
         } else {
@@ -122,6 +127,18 @@ pub fn remove_leftovers(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_and_leads_to_the_new_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("file"), "old").unwrap();
+        std::os::unix::fs::symlink("file", at("link")).unwrap();
+        write_whole(at("link"), b"new").unwrap();
+        assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(at("file")).unwrap(), "new");
+    }
 
     fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<_> = fs::read_dir(folder)

@@ -140,15 +140,9 @@ pub(crate) fn shown(name: &str) -> String {
         .trim()
         .chars()
         .take(LONGEST)
-        .map(|c| if is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c })
+        .map(|c| if deeptell::is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c })
         .collect();
     if shown.is_empty() { "upload".to_owned() } else { shown }
-}
-
-fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ mod animation;
 mod decoder;
 mod demuxer;
 mod error;
+mod file_kind;
 mod frames;
 mod guard;
 mod heif;

@@ -7,6 +7,7 @@ use std::path::Path;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
+use crate::file_kind::FileKind;
 #[cfg(unix)]
 use crate::isolation::{DecoderProcess, RemoteFrames, RemoteReader};
 use crate::local::Job;
@@ -110,7 +111,7 @@ impl VideoOptions {
     /// As [`VideoReader::open`].
     pub fn open(self, path: impl AsRef<Path>) -> Result<VideoReader, VideoError> {
         let path = path.as_ref();
-        self.read(open_file(path)?, path)
+        self.read(open_file(path)?, path).map_err(|error| named_by_kind(error, path))
     }
 
     /// Reads a file that is open already, from its beginning; the file's cursor moves.
@@ -144,6 +145,22 @@ pub(crate) fn open_file(path: &Path) -> Result<File, VideoError> {
         return Err(VideoError::NotAFile { path: path.to_owned() });
     }
     open_without_blocking(path).map_err(io)
+}
+
+/// A refusal that says what the file is in place of a video, where its first bytes tell.
+fn named_by_kind(error: VideoError, path: &Path) -> VideoError {
+    let is_refused = matches!(
+        error,
+        VideoError::Unsupported { .. }
+            | VideoError::Corrupt { .. }
+            | VideoError::Truncated { .. }
+            | VideoError::NoVideo { .. }
+            | VideoError::NoFrames { .. }
+    );
+    match FileKind::of(path).filter(|_| is_refused) {
+        Some(kind) => VideoError::Unsupported { path: path.to_owned(), detail: kind.to_string() },
+        None => error,
+    }
 }
 
 /// Opens for reading; should the path have become a pipe since it was looked at, does not wait for

@@ -13,7 +13,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum Error {
     /// The input cannot be scanned: give another file, or mend this one.
-    #[error("cannot scan {name}")]
+    #[error("cannot scan {}", subject(name, source))]
     Input {
         /// The path or the name of the input.
         name: String,
@@ -64,8 +64,8 @@ pub enum InputError {
     /// The file cannot be read.
     #[error("the file cannot be read")]
     Read(#[from] io::Error),
-    /// A directory, pipe or device.
-    #[error("it is not a regular file")]
+    /// A folder, pipe or device.
+    #[error("it is a folder, pipe or device, not a file; save what comes through a pipe to a file first")]
     NotAFile,
     /// The video cannot be decoded.
     #[error(transparent)]
@@ -175,6 +175,11 @@ impl From<VideoError> for InputError {
             error => Self::Video(error),
         }
     }
+}
+
+/// What a message is about, unless its cause names the file, too.
+fn subject<'a>(name: &'a str, source: &InputError) -> &'a str {
+    if source.to_string().contains(name) { "this file" } else { name }
 }
 
 impl Error {

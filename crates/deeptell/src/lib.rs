@@ -43,6 +43,7 @@ mod model_file;
 mod options;
 mod people;
 mod pictures;
+mod printable;
 mod report;
 mod scan;
 mod track;
@@ -67,6 +68,7 @@ pub use model_file::ModelFile;
 pub use options::ScanOptions;
 pub use people::{Appearance, merge};
 pub use pictures::Pictures;
+pub use printable::{is_invisible, printable, printable_json};
 pub use report::{
     FrameFacts, InputFacts, InputKind, ModelInfo, Observation, REPORT_SCHEMA, Reason, ReasonCode, Report,
     SCHEMA_VERSION, TimeRange, Track, Verdict,

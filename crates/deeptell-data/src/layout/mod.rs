@@ -15,12 +15,11 @@ use std::path::{Path, PathBuf};
 use deeptell_files::{name_below, stem};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use walkdir::WalkDir;
 
 pub use crop_table::scan_crop_table;
 
 use crate::manifest::read_manifest;
-use crate::{DataError, Media, Sample};
+use crate::{DataError, FolderContents, HiddenFiles, Sample};
 
 /// How a data set lies on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -106,6 +105,8 @@ pub struct Listing {
     pub missing: Vec<PathBuf>,
     /// Folders that come with the data set and hold no samples, such as masks, sorted.
     pub left_out: Vec<PathBuf>,
+    /// Files in the folders of its samples that are neither videos nor pictures of a kind that is read.
+    pub other_kinds: Vec<PathBuf>,
     /// What could not be looked at, such as links that lead nowhere.
     pub unreadable: Vec<Unreadable>,
 }
@@ -139,6 +140,7 @@ impl Listing {
             samples: Vec::new(),
             missing: Vec::new(),
             left_out: Vec::new(),
+            other_kinds: Vec::new(),
             unreadable: Vec::new(),
         }
     }
@@ -268,6 +270,7 @@ fn is_companion(name: &str) -> bool {
 #[derive(Debug, Default)]
 struct Walk {
     left_out: Vec<PathBuf>,
+    other_kinds: Vec<PathBuf>,
     unreadable: Vec<Unreadable>,
 }
 
@@ -275,40 +278,14 @@ impl Walk {
     /// All videos and pictures below a folder, sorted; links are followed, hidden files are not
     /// looked at, and neither are folders of masks. An absent folder holds none.
     fn media_below(&mut self, folder: &Path) -> Vec<PathBuf> {
-        let mut found = Vec::new();
         if !folder.is_dir() {
-            return found;
+            return Vec::new();
         }
-        let Self { left_out, unreadable } = self;
-        let belongs = |entry: &walkdir::DirEntry| {
-            let name = entry.file_name().to_string_lossy();
-            if entry.depth() == 0 {
-                return true;
-            }
-            if entry.file_type().is_dir() && is_companion(&name) {
-                left_out.push(entry.path().to_path_buf());
-                return false;
-            }
-            !name.starts_with('.')
-        };
-        let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name();
-        for entry in walk.into_iter().filter_entry(belongs) {
-            match entry {
-                Ok(entry) if entry.file_type().is_file() && Media::of(entry.path()).is_some() => {
-                    found.push(entry.into_path());
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    let path = error.path().unwrap_or(folder).to_path_buf();
-                    let reason = match error.loop_ancestor() {
-                        Some(above) => format!("a link to {}, a folder it lies in", above.display()),
-                        None => error.io_error().map_or_else(|| error.to_string(), ToString::to_string),
-                    };
-                    unreadable.push(Unreadable { path, reason });
-                }
-            }
-        }
-        found
+        let contents = FolderContents::read_where(folder, HiddenFiles::Skip, |name| !is_companion(name));
+        self.left_out.extend(contents.unwanted);
+        self.other_kinds.extend(contents.left_out);
+        self.unreadable.extend(contents.unreadable);
+        contents.media
     }
 
     /// What was found, in a listing.
@@ -319,9 +296,9 @@ impl Walk {
         samples: Vec<Sample>,
         missing: Vec<PathBuf>,
     ) -> Listing {
-        let Self { mut left_out, unreadable } = self;
+        let Self { mut left_out, other_kinds, unreadable } = self;
         left_out.sort();
-        Listing { listed_in, listed, samples, missing, left_out, unreadable }
+        Listing { listed_in, listed, samples, missing, left_out, other_kinds, unreadable }
     }
 }
 

@@ -5,78 +5,163 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use deeptell_data::Media;
+use deeptell_data::{FolderContents, HiddenFiles, Media};
 
-/// The files among `inputs`, and the videos and pictures in folders among them, each once. `-` takes paths from
-/// `listed`, one a line; a pattern like `clips/**/*.mp4` that names no file itself stands for those it matches.
-///
-/// # Errors
-/// When a folder cannot be listed or holds nothing to scan, a pattern is malformed or matches nothing, or the list
-/// cannot be read.
-pub(super) fn files(inputs: &[PathBuf], listed: impl BufRead) -> anyhow::Result<Vec<PathBuf>> {
-    let mut listed = Some(listed);
-    let mut found = Vec::new();
-    for input in inputs {
-        if input == Path::new("-") {
-            let Some(lines) = listed.take() else { continue };
-            for line in lines.lines() {
-                let line = line.context("cannot read the list of files from standard input")?;
-                if !line.trim().is_empty() {
-                    add(&mut found, Path::new(line.trim_end_matches('\r')))?;
+/// What a scan was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Inputs {
+    /// What to scan, and what cannot be: each path once.
+    pub(super) items: Vec<Input>,
+    /// Files of kinds that are neither videos nor pictures, in folders or matched by patterns.
+    pub(super) left_out: Vec<PathBuf>,
+}
+
+/// A file to scan, or a path that leads to none.
+#[derive(Debug, PartialEq)]
+pub(super) struct Input {
+    pub(super) path: PathBuf,
+    /// Why there is nothing to scan.
+    pub(super) fault: Option<String>,
+}
+
+impl Inputs {
+    /// The files among `inputs`, and the videos and pictures in folders among them, each once. `-` takes paths
+    /// from `listed`, one a line; a pattern like `clips/**/*.mp4` that names no file itself stands for those it
+    /// matches.
+    ///
+    /// A folder, link or pattern that leads to nothing is an item with a fault, and does not end the scan.
+    ///
+    /// # Errors
+    /// When there is nothing at all to scan, or the list cannot be read.
+    pub(super) fn find(inputs: &[PathBuf], listed: impl BufRead) -> anyhow::Result<Self> {
+        let mut listed = Some(listed);
+        let mut found = Self::default();
+        let mut empty = Vec::new();
+        for input in inputs {
+            if input == Path::new("-") {
+                let Some(lines) = listed.take() else { continue };
+                for line in lines.split(b'\n') {
+                    let line = line.context("cannot read the list of files from standard input")?;
+                    let line = line.strip_suffix(b"\r").unwrap_or(&line);
+                    if !line.trim_ascii().is_empty() {
+                        found.add(&path_of(line), &mut empty);
+                    }
+                }
+            } else {
+                found.add(input, &mut empty);
+            }
+        }
+        if found.items.is_empty() {
+            let left_out = match found.left_out.as_slice() {
+                [] => String::new(),
+                files => format!(" ({} of other kinds)", deeptell_data::count_by_extension(files)),
+            };
+            match empty.as_slice() {
+                [] => anyhow::bail!("the list of files is empty"),
+                [(path, reason)] => anyhow::bail!("{} {reason}{left_out}", path.display()),
+                [(path, reason), others @ ..] => {
+                    anyhow::bail!("{} {reason}, and so for {} more{left_out}", path.display(), others.len())
                 }
             }
+        }
+        for (path, reason) in empty {
+            found.items.push(Input { path, fault: Some(reason) });
+        }
+        let mut seen = HashSet::new();
+        found.items.retain(|input| seen.insert(input.path.clone()));
+        Ok(found)
+    }
+
+    /// Adds what `input` stands for; when that is nothing, `empty` gets it with the reason.
+    fn add(&mut self, input: &Path, empty: &mut Vec<(PathBuf, String)>) {
+        if input.is_dir() {
+            let contents = FolderContents::read(input, HiddenFiles::Include);
+            if contents.media.is_empty() && contents.faults.is_empty() {
+                empty.push((input.to_owned(), "holds no video and no picture".to_owned()));
+            }
+            self.items.extend(contents.media.into_iter().map(|path| Input { path, fault: None }));
+            self.items.extend(
+                contents
+                    .faults
+                    .iter()
+                    .map(|fault| Input { path: fault.path().to_owned(), fault: Some(fault.reason()) }),
+            );
+            self.left_out.extend(contents.left_out);
+            return;
+        }
+        let text = input.to_str().filter(|_| input.symlink_metadata().is_err());
+        if text.is_some_and(is_address) {
+            let fault = "deeptell fetches nothing from the network: download the file, then scan it";
+            self.items.push(Input { path: input.to_owned(), fault: Some(fault.to_owned()) });
+        } else if let Some(pattern) = text.filter(|text| text.contains(['*', '?', '['])) {
+            self.add_matches(pattern, empty);
         } else {
-            add(&mut found, input)?;
+            self.items.push(Input { path: input.to_owned(), fault: None });
         }
     }
-    let mut seen = HashSet::new();
-    found.retain(|path| seen.insert(path.clone()));
-    Ok(found)
+
+    fn add_matches(&mut self, pattern: &str, empty: &mut Vec<(PathBuf, String)>) {
+        let matches = match glob::glob(pattern) {
+            Ok(matches) => matches,
+            Err(error) => {
+                empty.push((pattern.into(), format!("is not a pattern for files: {error}")));
+                return;
+            }
+        };
+        let before = self.items.len();
+        for found in matches {
+            match found {
+                Ok(path) if path.is_dir() => {}
+                Ok(path) if Media::of(&path).is_none() => self.left_out.push(path),
+                Ok(path) => self.items.push(Input { path, fault: None }),
+                Err(error) => {
+                    let fault = Some(format!("cannot be read: {}", error.error().kind()));
+                    self.items.push(Input { path: error.path().to_owned(), fault });
+                }
+            }
+        }
+        if self.items.len() == before {
+            empty.push((pattern.into(), "matches no video and no picture".to_owned()));
+        }
+    }
 }
 
-fn add(found: &mut Vec<PathBuf>, input: &Path) -> anyhow::Result<()> {
-    if input.is_dir() {
-        return add_folder(found, input);
-    }
-    let pattern = input.to_str().filter(|text| text.contains(['*', '?', '[']) && !input.exists());
-    let Some(pattern) = pattern else {
-        found.push(input.to_owned());
-        return Ok(());
-    };
-    let before = found.len();
-    for path in glob::glob(pattern).with_context(|| format!("{pattern} is no pattern for files"))? {
-        let path = path.with_context(|| format!("cannot list what {pattern} matches"))?;
-        if path.is_dir() || Media::of(&path).is_none() {
-            continue;
-        }
-        found.push(path);
-    }
-    if found.len() == before {
-        anyhow::bail!("{pattern} matches no video and no picture");
-    }
-    Ok(())
+/// A path as a line of a list gives it.
+#[cfg(unix)]
+fn path_of(line: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt as _;
+    PathBuf::from(std::ffi::OsStr::from_bytes(line))
 }
 
-fn add_folder(found: &mut Vec<PathBuf>, folder: &Path) -> anyhow::Result<()> {
-    let before = found.len();
-    for entry in walkdir::WalkDir::new(folder).follow_links(true).sort_by_file_name() {
-        let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
-        if entry.file_type().is_file() && Media::of(entry.path()).is_some() {
-            found.push(entry.into_path());
-        }
-    }
-    if found.len() == before {
-        anyhow::bail!("{} holds no video and no picture", folder.display());
-    }
-    Ok(())
+#[cfg(not(unix))]
+fn path_of(line: &[u8]) -> PathBuf {
+    PathBuf::from(String::from_utf8_lossy(line).into_owned())
+}
+
+/// Whether a text is an address such as `https://host/clip.mp4`, of any scheme (RFC 3986, 3.1).
+fn is_address(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, _)| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn names(found: &[PathBuf]) -> Vec<&str> {
-        found.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect()
+    fn find(inputs: &[PathBuf], listed: &[u8]) -> anyhow::Result<Inputs> {
+        Inputs::find(inputs, listed)
+    }
+
+    fn names(found: &Inputs) -> Vec<&str> {
+        let good = found.items.iter().filter(|input| input.fault.is_none());
+        good.map(|input| input.path.file_name().unwrap().to_str().unwrap()).collect()
+    }
+
+    fn faults(found: &Inputs) -> Vec<String> {
+        let bad = found.items.iter().filter_map(|input| Some((input, input.fault.as_ref()?)));
+        bad.map(|(input, fault)| format!("{}: {fault}", input.path.display())).collect()
     }
 
     fn some_files() -> tempfile::TempDir {
@@ -92,18 +177,46 @@ mod tests {
     fn folders_are_searched_and_nothing_comes_twice() {
         let folder = some_files();
         let twice = [folder.path().to_owned(), folder.path().join("b.mp4")];
-        assert_eq!(names(&files(&twice, &b""[..]).unwrap()), ["a.PNG", "b.mp4", "c.mp4"]);
-        let empty = tempfile::tempdir().unwrap();
-        assert!(files(&[empty.path().to_owned()], &b""[..]).is_err());
+        let found = find(&twice, b"").unwrap();
+        assert_eq!(names(&found), ["a.PNG", "b.mp4", "c.mp4"]);
+        assert_eq!(found.left_out, [folder.path().join("notes.txt")]);
+    }
+
+    #[test]
+    fn an_empty_folder_is_an_error_alone_and_a_fault_beside_others() {
+        let (folder, empty) = (some_files(), tempfile::tempdir().unwrap());
+        std::fs::write(empty.path().join("a.heic"), b"").unwrap();
+        let error = find(&[empty.path().to_owned()], b"").unwrap_err().to_string();
+        assert!(error.contains("no video and no picture") && error.contains("1 .heic"), "{error}");
+        let both = find(&[empty.path().to_owned(), folder.path().join("b.mp4")], b"").unwrap();
+        assert_eq!((names(&both), faults(&both).len()), (vec!["b.mp4"], 1));
+        let pattern = find(&[folder.path().join("*.gif"), folder.path().join("b.mp4")], b"").unwrap();
+        assert_eq!((names(&pattern), faults(&pattern).len()), (vec!["b.mp4"], 1));
+        assert!(find(&["-".into()], b"\n").unwrap_err().to_string().contains("list of files is empty"));
+    }
+
+    #[test]
+    fn addresses_are_named_and_not_fetched() {
+        for address in
+            ["https://video.example/clip.mp4", "s3://bucket/a*.mp4", "rtsp://10.0.0.1/", "FILE:///a"]
+        {
+            let found = find(&[address.into()], b"").unwrap();
+            assert!(faults(&found)[0].contains("download"), "{address}: {found:?}");
+        }
+        for path in ["clip.mp4", "C://x.mp4x", "a b://x", "://x", "dir//x.mp4"] {
+            assert_eq!(is_address(path), path == "C://x.mp4x", "{path}");
+        }
     }
 
     #[test]
     fn patterns_stand_for_what_they_match() {
         let folder = some_files();
-        let matched = |pattern: &str| files(&[folder.path().join(pattern)], &b""[..]);
+        let matched = |pattern: &str| find(&[folder.path().join(pattern)], b"");
         assert_eq!(names(&matched("*.mp4").unwrap()), ["b.mp4"]);
         assert_eq!(names(&matched("**/*.mp4").unwrap()), ["b.mp4", "c.mp4"]);
-        assert_eq!(names(&matched("*").unwrap()), ["a.PNG", "b.mp4"], "neither folders nor texts");
+        let all = matched("*").unwrap();
+        assert_eq!(names(&all), ["a.PNG", "b.mp4"], "neither folders nor texts");
+        assert_eq!(all.left_out, [folder.path().join("notes.txt")]);
         assert!(matched("*.gif").unwrap_err().to_string().contains("matches no video"));
         // A file may have a star in its name.
         #[cfg(unix)]
@@ -113,11 +226,27 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_bad_link_is_a_fault_in_folders_and_patterns() {
+        let folder = some_files();
+        let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, folder.path().join(name)).unwrap();
+        link("nowhere", "readme");
+        link("..", "deep/up");
+        let found = find(&[folder.path().to_owned()], b"").unwrap();
+        assert_eq!(names(&found), ["a.PNG", "b.mp4", "c.mp4"]);
+        assert_eq!(faults(&found).len(), 2, "{:?}", faults(&found));
+        let matched = find(&[folder.path().join("**/*.mp4")], b"").unwrap();
+        assert!(names(&matched).contains(&"c.mp4"), "{matched:?}");
+    }
+
     #[test]
     fn a_list_may_come_from_standard_input() {
         let folder = some_files();
         let list = format!("{0}/b.mp4\r\n\n{0}/deep\n", folder.path().display());
         let inputs = [PathBuf::from("-"), folder.path().join("a.PNG"), PathBuf::from("-")];
-        assert_eq!(names(&files(&inputs, list.as_bytes()).unwrap()), ["b.mp4", "c.mp4", "a.PNG"]);
+        assert_eq!(names(&find(&inputs, list.as_bytes()).unwrap()), ["b.mp4", "c.mp4", "a.PNG"]);
+        #[cfg(unix)]
+        assert_eq!(find(&["-".into()], b"a\xff.mp4\n").unwrap().items.len(), 1, "names need not be UTF-8");
     }
 }

@@ -1,5 +1,6 @@
 //! `deeptell scan`: what to scan, what to write, and how it ends.
 
+mod advice;
 mod inputs;
 mod journal;
 mod pages;
@@ -15,10 +16,11 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::detector::DetectorArgs;
-use crate::output::say;
+use crate::output::{note, say};
 use crate::progress::Progress;
 use crate::{Outcome, interrupt, output};
-use journal::Journal;
+use inputs::{Input, Inputs};
+use journal::{Earlier, Journal};
 use pages::Pages;
 
 /// Judge videos and pictures: likely real, likely fake, inconclusive, or no face found.
@@ -44,8 +46,8 @@ pub(crate) struct Args {
     /// Write each report as a line of JSON as soon as it is there, to a file, or to standard output with `-`.
     #[arg(long, value_name = "FILE")]
     jsonl: Option<PathBuf>,
-    /// Go on after an interruption: what the file of --jsonl holds of the same files, model and options is not
-    /// scanned again.
+    /// Resume after an interruption: files that the file of --jsonl has a report of, by the same model with the
+    /// same options, are not scanned again. Its lines about other files stay.
     #[arg(long, requires = "jsonl")]
     resume: bool,
     /// Write the verdicts as a table to a file, or to standard output with `-`.
@@ -56,8 +58,8 @@ pub(crate) struct Args {
     html: Option<PathBuf>,
     #[command(flatten)]
     detector: DetectorArgs,
-    /// Lift what protects from hostile files: bounds on formats, sizes and decoding time, and the
-    /// process of its own that each file is decoded in.
+    /// Turn off the protection against malicious files: the limits on formats, sizes and decoding time, and
+    /// decoding in a sandboxed process. Only for files whose origin you trust.
     #[arg(long)]
     trusted: bool,
     /// End with exit code 1 when a verdict is this, or worse.
@@ -104,30 +106,39 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let options =
         ScanOptions { untrusted: !args.trusted, pictures: args.html.is_some(), ..args.detector.options() };
     options.check()?;
-    let inputs = inputs::files(&args.inputs, std::io::stdin().lock())?;
+    let Inputs { items, left_out } = Inputs::find(&args.inputs, std::io::stdin().lock())?;
 
     let mut known = HashMap::new();
     let journal = match &args.jsonl {
         Some(path) if args.resume => {
-            known = journal::done(path, detector.model().info(), &options)?;
-            known.retain(|path, _| inputs.contains(path));
-            eprintln!("{} of {} files are done already", known.len(), inputs.len());
-            Some(Journal::go_on(path, inputs.iter().filter_map(|path| known.get(path)))?)
+            let paths = items.iter().map(|input| input.path.as_path());
+            let mut earlier = Earlier::read(path, paths, detector.model().info(), &options)?;
+            if interrupt::requested() {
+                return Ok(Outcome::Interrupted);
+            }
+            note!("{} of {} files are done already", earlier.done.len(), items.len());
+            let journal = Journal::resume(&earlier)?;
+            known = std::mem::take(&mut earlier.done);
+            Some(journal)
         }
         Some(path) => Some(Journal::create(path)?),
         None => None,
     };
+    let inputs: Vec<PathBuf> = items.iter().map(|input| input.path.clone()).collect();
     let pages = args.html.as_deref().map(|folder| Pages::new(folder, &inputs));
     let work =
         Work { detector: &detector, options: &options, journal: journal.as_ref(), pages: pages.as_ref() };
-    let results = work.scan_all(&inputs, &known)?;
+    let results = work.scan_all(&items, &known)?;
 
     for (path, result) in inputs.iter().zip(&results) {
         if let Err(error) = result
             && !interrupt::requested()
         {
-            eprintln!("error: {}", named(path, error));
+            note!("error: {}", output::about(path, error));
         }
+    }
+    if !left_out.is_empty() {
+        note!("{}", words_on_left_out(&left_out));
     }
     if let Some(target) = &args.json {
         let document = Document {
@@ -150,7 +161,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     // After the files are written: standard output may be closed at any line.
     if quiet {
         if let Some(start) = start {
-            eprintln!("report: {}", start.display());
+            note!("report: {}", start.display());
         }
     } else {
         for (path, result) in inputs.iter().zip(&results) {
@@ -203,15 +214,19 @@ impl Work<'_> {
     /// One result an input, in their order; what is `known` is taken over.
     fn scan_all(
         &self,
-        inputs: &[PathBuf],
+        inputs: &[Input],
         known: &HashMap<PathBuf, Report>,
     ) -> anyhow::Result<Vec<Result<Report, String>>> {
-        let to_do = inputs.iter().filter(|path| !known.contains_key(*path)).count();
+        let is_new = |input: &&Input| input.fault.is_none() && !known.contains_key(&input.path);
+        let to_do = inputs.iter().filter(is_new).count();
         let progress = Progress::new("scanning", to_do * self.options.frames, "frames");
         let results = inputs
             .par_iter()
             .enumerate()
-            .map(|(number, path)| {
+            .map(|(number, Input { path, fault })| {
+                if let Some(error) = fault {
+                    return self.failed(path, error.clone());
+                }
                 if let Some(report) = known.get(path) {
                     if let Some(pages) = self.pages.filter(|pages| !pages.has(number)) {
                         pages.write(number, report)?;
@@ -250,23 +265,41 @@ impl Work<'_> {
                 }
                 Ok(Ok(report))
             }
+            // What was cancelled did not fail.
+            Err(error @ deeptell::Error::Cancelled) => Ok(Err(error.to_string())),
             Err(error) => {
-                let cancelled = matches!(error, deeptell::Error::Cancelled);
-                let error = output::one_line(&error.into());
-                // What was cancelled did not fail.
-                if let Some(journal) = self.journal.filter(|_| !cancelled) {
-                    journal.failure(&Failure { path, error: &error })?;
+                let is_lifted = self.options.untrusted && advice::is_lifted_by_trust(&error);
+                let mut error = output::one_line(&error.into());
+                if is_lifted {
+                    error.push_str(advice::TRUST);
                 }
-                Ok(Err(error))
+                self.failed(path, error)
             }
         }
     }
+
+    /// An input without a report.
+    fn failed(&self, path: &Path, error: String) -> anyhow::Result<Result<Report, String>> {
+        if let Some(journal) = self.journal {
+            journal.failure(&Failure { path, error: &error })?;
+        }
+        Ok(Err(error))
+    }
 }
 
-/// An error with the path it is about, unless it names it already.
-fn named(path: &Path, error: &str) -> String {
-    let path = path.display().to_string();
-    if error.contains(&path) { error.to_owned() } else { format!("{path}: {error}") }
+/// What is said of files in folders that were not scanned.
+fn words_on_left_out(files: &[PathBuf]) -> String {
+    let count = match files.len() {
+        1 => "1 file of another kind was left out".to_owned(),
+        several => format!("{several} files of other kinds were left out"),
+    };
+    let is_photo = |file: &PathBuf| {
+        let extension = file.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        extension.is_some_and(|extension| matches!(extension.as_str(), "heic" | "heif" | "tif" | "tiff"))
+    };
+    let advice =
+        if files.iter().any(is_photo) { "; to scan HEIC and TIFF pictures, save them as PNG" } else { "" };
+    format!("{count}: {}{advice}", deeptell_data::count_by_extension(files))
 }
 
 fn print_verdict(path: &Path, report: &Report) -> anyhow::Result<()> {

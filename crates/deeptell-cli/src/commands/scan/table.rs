@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deeptell::Report;
+use deeptell::{Report, printable};
 
 /// One row an input: a report, or why there is none.
 ///
@@ -25,7 +25,7 @@ pub(super) fn csv<'a>(
         "error",
     ])?;
     for (path, row) in rows {
-        let path = path.display().to_string();
+        let path = text_cell(&path.display().to_string());
         match row {
             Ok(report) => {
                 let or_empty = |value: Option<f64>| value.map_or_else(String::new, |v| v.to_string());
@@ -39,16 +39,45 @@ pub(super) fn csv<'a>(
                     report.frames.len().to_string(),
                     or_empty(report.input.duration_seconds),
                     report.input.sha256.clone().unwrap_or_default(),
-                    reasons.join(" "),
+                    text_cell(&reasons.join(" ")),
                     String::new(),
                 ])?;
             }
             Err(error) => {
                 let empty = ["", "", "", "", "", "", "", ""].map(str::to_owned);
-                let cells = [path].into_iter().chain(empty).chain([error.to_owned()]);
+                let cells = [path].into_iter().chain(empty).chain([text_cell(error)]);
                 table.write_record(cells)?;
             }
         }
     }
     Ok(table.into_inner().map_err(csv::IntoInnerError::into_error)?)
+}
+
+/// A cell of text that no spreadsheet takes for a formula and no terminal for a command: what is
+/// no graphic character is [escaped](printable), and `'` goes before a text that begins as a formula
+/// does, also after spaces.
+fn text_cell(text: &str) -> String {
+    let text = printable(text);
+    let is_formula = text.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠', '%', '|']);
+    if is_formula { format!("'{text}") } else { text.into_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_is_a_formula() {
+        for name in ["=cmd|calc!A0.mp4", "+1.mp4", "-1.mp4", "@sum.mp4", " =x.mp4", "＝x.mp4", "|x"] {
+            assert_eq!(text_cell(name), format!("'{name}"));
+        }
+        assert_eq!(text_cell("\t=x.mp4"), r"\t=x.mp4");
+        assert_eq!(text_cell("\r=x.mp4"), r"\r=x.mp4");
+        for name in ["clips/a=b.mp4", "./-.mp4", "a-b.mp4", "'a.mp4"] {
+            assert_eq!(text_cell(name), name);
+        }
+        let rows = [(Path::new("=x\ny.mp4"), Err("=broken"))].into_iter();
+        let table = String::from_utf8(csv(rows).unwrap()).unwrap();
+        assert_eq!(table.lines().nth(1), Some(r"'=x\ny.mp4,,,,,,,,,'=broken"));
+    }
 }

@@ -1,0 +1,136 @@
+//! What a scan takes, what it leaves out, and what it says of it.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use super::{clip, deeptell, fails, path};
+
+const ONE_FRAME: [&str; 5] = ["scan", "--frames", "1", "--threads", "1"];
+
+/// Scans `input`: exit code, document and messages.
+fn scan(inputs: &[&Path]) -> (Option<i32>, Value, String) {
+    let mut words = ONE_FRAME.to_vec();
+    words.extend(["--json", "-"]);
+    words.extend(inputs.iter().map(|input| path(input)));
+    let output = deeptell(&words);
+    let document = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    (output.status.code(), document, String::from_utf8(output.stderr).unwrap())
+}
+
+fn count(document: &Value, key: &str) -> usize {
+    document[key].as_array().map_or(0, Vec::len)
+}
+
+#[cfg(unix)]
+#[test]
+fn one_bad_link_or_folder_does_not_end_a_command() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set");
+    for (label, from) in [("real", "real/orl-s01.mp4"), ("fake", "fake/orl-s01.mp4")] {
+        fs::create_dir_all(set.join(label)).unwrap();
+        fs::copy(clip(from), set.join(label).join("a.mp4")).unwrap();
+    }
+    symlink("nowhere", set.join("real/README")).unwrap();
+    symlink("..", set.join("fake/up")).unwrap();
+    let (code, document, messages) = scan(&[&set]);
+    assert_eq!(
+        (code, count(&document, "reports"), count(&document, "failures")),
+        (Some(1), 2, 2),
+        "{messages}"
+    );
+    for told in ["README", "leads nowhere", "leads back to"] {
+        assert!(messages.contains(told), "{messages}");
+    }
+    // Also beside a folder that holds nothing, and in a list.
+    let empty = folder.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let (code, document, messages) = scan(&[&empty, &set.join("real/a.mp4")]);
+    assert_eq!((code, count(&document, "reports")), (Some(1), 1), "{messages}");
+    assert!(messages.contains("no video and no picture"), "{messages}");
+}
+
+#[test]
+fn files_left_out_are_counted_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(clip("real/orl-s01.mp4"), folder.path().join("a.MP4")).unwrap();
+    for name in ["b.heic", "c.HEIC", "d.tif", "e.mxf"] {
+        fs::write(folder.path().join(name), "x").unwrap();
+    }
+    let (code, _, messages) = scan(&[folder.path()]);
+    assert_eq!(code, Some(0), "{messages}");
+    let line = messages.lines().find(|line| line.contains("left out")).unwrap();
+    assert!(line.starts_with("4 files of other kinds were left out: 2 .heic, "), "{line}");
+}
+
+#[test]
+fn addresses_are_not_taken_for_files() {
+    let (code, document, messages) = scan(&[Path::new("https://video.example/clip.mp4")]);
+    assert_eq!((code, count(&document, "failures")), (Some(1), 1), "{messages}");
+    assert!(messages.contains("download"), "{messages}");
+}
+
+#[cfg(unix)]
+fn scan_in(folder: &Path, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_deeptell"))
+        .args(ONE_FRAME)
+        .args(words)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// File names that try to write over the screen, to turn it round, or to add a verdict of their own.
+#[cfg(unix)]
+#[test]
+fn no_name_reaches_a_terminal_as_it_is() {
+    const NAMES: [&str; 4] = [
+        "a\u{1b}]0;title\u{7}\u{1b}[31mred.mp4",
+        "b\nc.mp4: likely real  score 0.001.mp4",
+        "d\u{202e}4pm.mp4",
+        "e\u{9b}2J\r.mp4",
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for name in NAMES {
+        fs::copy(clip("real/orl-s01.mp4"), folder.path().join(name)).unwrap();
+        fs::write(folder.path().join(format!("broken {name}")), "nothing").unwrap();
+        fs::write(folder.path().join(format!("{name}.heic\u{1b}[1m")), "").unwrap();
+    }
+    for words in [
+        &["."][..],
+        &[".", "--json", "-"],
+        &[".", "--jsonl", "-"],
+        &[".", "--csv", "-"],
+        &[NAMES[0], "--html", "page"],
+        &[NAMES[1], "--frames", "0"],
+        &["no\u{1b}[2Jthing.mp4"],
+        &["--no\u{1b}[2J\nsuch-option"],
+        &[".", "--jsonl", "\u{1b}[2J/x\n/\u{7}", "--resume"],
+        &[".", "--model", NAMES[2]],
+    ] {
+        let output = scan_in(folder.path(), words);
+        for stream in [&output.stdout, &output.stderr] {
+            let text = String::from_utf8(stream.clone()).unwrap();
+            let raw = text.chars().find(|&c| c != '\n' && deeptell::is_invisible(c));
+            assert_eq!(raw, None, "{words:?}: {text:?}");
+            assert!(!text.lines().any(|line| line.starts_with("c.mp4")), "{words:?}: {text}");
+        }
+    }
+    // What programs read is the name itself.
+    let output = scan_in(folder.path(), &[NAMES[3], "--json", "-"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["reports"][0]["input"]["path"], NAMES[3]);
+}
+
+#[test]
+fn a_broken_file_is_named_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.mp4");
+    fs::write(&broken, [0; 3000]).unwrap();
+    let messages = fails(1, &["scan", path(&broken)]);
+    assert_eq!(messages.matches("broken.mp4").count(), 1, "{messages}");
+}
