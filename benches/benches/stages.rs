@@ -16,8 +16,8 @@ use deeptell::{Detector, ScanOptions};
 use deeptell_benches::{crops, sample_clip, scene};
 use deeptell_data::{Label, Sample, Split};
 use deeptell_face::{Landmarks, Point};
-use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, normalize};
 use deeptell_mtcnn::MtcnnConfig;
+use deeptell_network::{Architecture, Network, NetworkConfig, Normalization, normalize};
 use deeptell_train::{Sampling as Order, TrainConfig, binary_cross_entropy_with_logits, preview};
 use deeptell_video::{Sampling, VideoCodec, VideoReader, VideoWriter, WriterOptions};
 
@@ -79,7 +79,7 @@ fn classify(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(batch.into()));
         group.bench_function(BenchmarkId::new("batch", batch), |bencher| {
             bencher.iter(|| {
-                let input = normalize(black_box(&crops), &device).unwrap();
+                let input = normalize(black_box(&crops), &Normalization::IMAGENET, &device).unwrap();
                 rayon::scope(|_| network.forward(input).try_into_vec_as::<f32>().unwrap())
             });
         });
@@ -133,7 +133,7 @@ fn train_step(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(batch.into()));
         group.bench_function(BenchmarkId::new("batch", batch), |bencher| {
             bencher.iter(|| {
-                let input = normalize(black_box(&crops), &device).unwrap();
+                let input = normalize(black_box(&crops), &Normalization::IMAGENET, &device).unwrap();
                 rayon::scope(|_| {
                     let loss = binary_cross_entropy_with_logits(network.forward(input), targets.clone(), 1.0);
                     let gradients = GradientsParams::from_grads(loss.backward(), &network);
@@ -156,9 +156,9 @@ fn scan(criterion: &mut Criterion) {
     });
 }
 
-fn network(device: &Device) -> MobileNetV3Small {
+fn network(device: &Device) -> Network {
     device.seed(1);
-    MobileNetV3SmallConfig::new(1).init(device)
+    NetworkConfig::new(Architecture::MobileNetV3Small, 1).init(device)
 }
 
 criterion_group! {

@@ -29,6 +29,8 @@ Tasks:
            --input  a file or a folder to measure on; without it the table in
                     BENCHMARKS.md is made again, on what ships
            --json   append the comparisons to FILE, one JSON line each
+  exports  Run the exported detector in ONNX Runtime, OpenCV, tract and rten and
+           compare with our own scores
   devices  Type-check the builds for GPUs, without one
   wgpu     Build deeptell for GPUs through Vulkan, Metal or DirectX 12 and hold
            what it computes against the processor; without a GPU on a software
@@ -67,6 +69,7 @@ pub(crate) enum Task {
         seconds: u64,
     },
     Peers(Request),
+    Exports,
     Sample,
 }
 
@@ -90,6 +93,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Task, String> {
         "wgpu" => Task::Wgpu,
         "cuda" => Task::Cuda,
         "fuzz" => return parse_fuzz(rest),
+        "exports" => Task::Exports,
         "sample" => Task::Sample,
         "peers" => return parse_peers(rest).map(Task::Peers),
         other => return Err(format!("there is no task `{other}`")),
@@ -147,6 +151,7 @@ mod tests {
         assert_eq!(parse_line("test"), Ok(Task::Test));
         assert_eq!(parse_line("check"), Ok(Task::Check));
         assert_eq!(parse_line("sample"), Ok(Task::Sample));
+        assert_eq!(parse_line("exports"), Ok(Task::Exports));
         assert_eq!(parse_line("sanitize"), Ok(Task::Sanitize));
         assert_eq!(parse_line("devices"), Ok(Task::Devices));
         assert_eq!(parse_line("wgpu"), Ok(Task::Wgpu));
@@ -170,7 +175,7 @@ mod tests {
     fn every_task_but_help_is_in_the_help_text() {
         for task in [
             "setup", "demo", "test", "check", "sanitize", "fuzz", "peers", "devices", "wgpu", "cuda",
-            "sample",
+            "sample", "exports",
         ] {
             assert!(HELP.contains(&format!("\n  {task} ")), "{task}");
         }

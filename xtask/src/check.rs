@@ -1,5 +1,6 @@
 //! `cargo xtask check`: everything that can be said about a change without running it.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -57,7 +58,8 @@ fn architecture(step: &str) -> Result<()> {
     eprintln!("\n==> {step}: the walls between the crates");
     let tree = output_of(cargo().args(invariants::Workspace::TREE))?;
     let manifests = output_of(cargo().args(invariants::Workspace::MANIFESTS))?;
-    let breaches = invariants::Workspace::new(&tree, &manifests)?.breaches();
+    let mut breaches = invariants::Workspace::new(&tree, &manifests)?.breaches();
+    breaches.extend(invariants::device_breaches(Path::new("crates"))?);
     for breach in &breaches {
         eprintln!("  invariant {breach}");
     }

@@ -1,10 +1,11 @@
 //! The walls between the crates, held against what cargo itself would build.
 //!
-//! ARCHITECTURE.md says why each wall stands. Two sources are read: `cargo tree` for what a build of the whole
-//! workspace really contains on this machine, and the manifests, through `cargo metadata`, for what each crate
-//! declares, tests included.
+//! ARCHITECTURE.md says why each wall stands. Three sources are read: `cargo tree` for what a build of the whole
+//! workspace really contains on this machine, the manifests, through `cargo metadata`, for what each crate
+//! declares, tests included, and the sources of library crates for devices that they choose.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -13,14 +14,16 @@ use serde_json::Value;
 const FFMPEG_CRATE: &str = "deeptell-video";
 
 /// The crates that compute with tensors.
-const BURN_CRATES: [&str; 7] = [
+const BURN_CRATES: [&str; 9] = [
     "deeptell",
     "deeptell-benches",
     "deeptell-cli",
     "deeptell-kernels",
     "deeptell-mobilenet",
     "deeptell-mtcnn",
+    "deeptell-network",
     "deeptell-train",
+    "deeptell-weights",
 ];
 
 /// The crates that may name a backend outside of their tests: the two that choose a device, and the one that
@@ -167,6 +170,65 @@ impl Workspace {
     }
 }
 
+/// Every place where a library crate chooses a device, as a sentence each: whoever calls it does. Feature
+/// unification can make a backend available that no manifest of the crate names.
+///
+/// # Errors
+/// When a file of `crates`, the folder of all crates, cannot be read.
+pub(crate) fn device_breaches(crates: &Path) -> Result<Vec<String>> {
+    let mut breaches = Vec::new();
+    for folder in entries(crates)? {
+        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if BACKEND_CRATES.contains(&name.as_str()) {
+            continue;
+        }
+        let mut waiting = vec![folder.join("src")];
+        while let Some(path) = waiting.pop() {
+            if path.is_dir() {
+                waiting.extend(entries(&path)?);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                let found = chosen_devices(&text).into_iter();
+                breaches.extend(found.map(|(line, device)| {
+                    format!("2: {}:{line} chooses the device `{device}`", path.display())
+                }));
+            }
+        }
+    }
+    breaches.sort();
+    Ok(breaches)
+}
+
+/// What is in a folder that exists, in order of names; nothing for one that does not.
+fn entries(folder: &Path) -> Result<Vec<std::path::PathBuf>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let reading = || format!("cannot list {}", folder.display());
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(reading)? {
+        entries.push(entry.with_context(reading)?.path());
+    }
+    entries.sort();
+    Ok(entries)
+}
+
+/// The devices of burn that a source names outside of comments and of the tests at its end, each with its line.
+fn chosen_devices(source: &str) -> Vec<(usize, String)> {
+    let code = source.lines().enumerate().take_while(|(_, line)| line.trim() != "#[cfg(test)]");
+    let code = code.filter(|(_, line)| !line.trim_start().starts_with("//"));
+    code.flat_map(|(number, line)| {
+        line.match_indices("Device::").filter_map(move |(at, beginning)| {
+            let rest = &line[at + beginning.len()..];
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            let chosen = BACKENDS.contains(&&rest[..end]) || &rest[..end] == "default";
+            chosen.then(|| (number + 1, format!("Device::{}", &rest[..end])))
+        })
+    })
+    .collect()
+}
+
 /// Reads `cargo tree` lines such as `2burn-core v0.22.1 (*)`: the depth, the package, and remarks.
 fn read_tree(tree: &str) -> Result<BTreeMap<String, BTreeSet<String>>> {
     let mut built: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -277,8 +339,10 @@ mod tests {
             ("deeptell-metrics", vec![]),
             ("deeptell-mobilenet", vec![burn(), ("burn", Some("dev"), vec!["flex"])]),
             ("deeptell-mtcnn", vec![burn()]),
+            ("deeptell-network", vec![burn()]),
             ("deeptell-train", vec![burn()]),
             ("deeptell-video", vec![("ffmpeg-next", None, vec![])]),
+            ("deeptell-weights", vec![burn()]),
             ("xtask", vec![("serde_json", None, vec![])]),
         ]
     }
@@ -385,6 +449,26 @@ mod tests {
         let expected = ["4: xtask depends on deeptell-metrics"];
         assert_eq!(breaches_with("xtask", ("deeptell-metrics", None, vec![])), expected);
         assert_eq!(breaches_with("xtask", ("deeptell-metrics", Some("dev"), vec![])), expected);
+    }
+
+    #[test]
+    fn a_device_that_a_library_chooses_is_found_in_its_sources() {
+        let source = "//! let device = Device::flex();\nfn load() -> Model {\n    read(&Device::flex())\n}\n\
+                      fn is_cpu(device: &Device) -> bool {\n    *device == Device::default()\n}\n\
+                      #[cfg(test)]\nmod tests {\n    fn device() -> Device { Device::flex() }\n}\n";
+        let expected = [(3, "Device::flex".to_owned()), (6, "Device::default".to_owned())];
+        assert_eq!(chosen_devices(source), expected);
+        assert!(chosen_devices("Device::is_autodiff(&device); MyDevice::flexible()").is_empty());
+
+        let folder = std::env::temp_dir().join(format!("deeptell-xtask-devices-{}", std::process::id()));
+        for name in ["deeptell-mtcnn", "deeptell-cli"] {
+            std::fs::create_dir_all(folder.join(name).join("src/deep")).unwrap();
+            std::fs::write(folder.join(name).join("src/deep/a.rs"), source).unwrap();
+        }
+        let breaches = device_breaches(&folder).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(breaches.len(), 2, "the program may: {breaches:?}");
+        assert!(breaches[0].contains("deeptell-mtcnn") && breaches[0].contains(":3"), "{breaches:?}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod check;
 mod cuda;
 mod demo;
 mod devices;
+mod exports;
 mod figures;
 mod freshness;
 mod invariants;
@@ -74,6 +75,7 @@ fn perform(task: &Task) -> anyhow::Result<()> {
         Task::Sanitize => sanitizer::test(&workspace),
         Task::Fuzz { seconds } => sanitizer::fuzz(&workspace, *seconds),
         Task::Peers(request) => peers::run(&workspace, request),
+        Task::Exports => exports::run(&workspace),
         Task::Sample => sample::run(&workspace),
     }
 }

@@ -87,7 +87,7 @@ pub(crate) fn run(workspace: &Workspace, request: &Request) -> Result<()> {
 }
 
 /// A virtual environment that holds exactly the pinned packages; made once, made again when the pins change.
-fn environment(requirements: &Path, folder: &Path) -> Result<PathBuf> {
+pub(crate) fn environment(requirements: &Path, folder: &Path) -> Result<PathBuf> {
     let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
     let (wanted, installed) = (fs::read(requirements), folder.join("installed.txt"));
     let wanted = wanted.with_context(|| format!("cannot read {}", requirements.display()))?;
@@ -97,11 +97,11 @@ fn environment(requirements: &Path, folder: &Path) -> Result<PathBuf> {
     if !is_installed("python3") {
         return Err(NotReady("the peers need python3 with its venv module".to_owned()).into());
     }
-    eprintln!("The peers are large (PyTorch alone takes some gigabytes); this happens once.");
+    eprintln!("The packages in {} are large; this happens once.", requirements.display());
     run_step("virtual environment", Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder))
         .context("on Debian and Ubuntu this needs the package python3-venv")?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
-    run_step("peers", Command::new(&python).args(pip).arg(requirements))?;
+    run_step("packages", Command::new(&python).args(pip).arg(requirements))?;
     fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))?;
     Ok(python)
 }

@@ -1,10 +1,15 @@
 //! The detector as the commands that judge files take it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use deeptell::{Detector, Model, ScanOptions};
+use deeptell::{Detector, ModelFile, ScanOptions};
 
 use crate::device::{DeviceName, PrecisionName};
+
+/// The model file of the option `--model`; without it the detector that ships.
+pub(crate) fn model_file(path: Option<&Path>) -> anyhow::Result<ModelFile> {
+    Ok(path.map_or_else(ModelFile::shipped, ModelFile::read)?)
+}
 
 /// Which detector looks, where, and how closely.
 #[derive(clap::Args)]
@@ -31,8 +36,8 @@ impl DetectorArgs {
     /// system can, in a process of their own.
     pub(crate) fn open(&self, trusted: bool) -> anyhow::Result<Detector> {
         let device = self.device.open()?;
-        let model = Model::load_or_shipped(self.model.as_deref(), &device)?
-            .with_precision(self.precision.on(self.device))?;
+        let model = model_file(self.model.as_deref())?.load(&device)?;
+        let model = model.with_precision(self.precision.on(self.device))?;
         let detector = Detector::new(model, &device)?;
         #[cfg(unix)]
         let detector = if trusted { detector } else { detector.isolated_by(&crate::isolation::decoder()?) };

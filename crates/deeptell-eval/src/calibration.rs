@@ -1,13 +1,17 @@
 //! From a trained network to a detector: calibration and thresholds from validation crops.
 
-use deeptell::{Aggregation, Calibration, Criteria, Measure, Model, ModelCard, View};
+use deeptell::{
+    Calibration, Criteria, CropLevel, FaceDetectorId, Levels, Measure, Model, ModelCard, Normalization,
+    PersonScoring, Thresholds, View,
+};
 use deeptell_data::Sample;
-use deeptell_face::{FaceCrop, blur_effect};
+use deeptell_face::blur_effect;
 use deeptell_metrics::{
     BinaryReport, EvaluationConfig, MetricsError, PlattScaling, ScoreScale, evaluate, operating_point_at_fpr,
     roc_auc,
 };
 
+use deeptell_train::TrainConfig;
 use rayon::prelude::*;
 
 use crate::{Distortion, EvalError, Watch, labels, per_crop};
@@ -18,23 +22,30 @@ const MIN_CROP_WIDTH: f32 = 48.0;
 const MIN_FRAMES: usize = 3;
 
 /// A card whose scores mean nothing yet: for a network that comes from training.
-pub fn uncalibrated(name: &str, trained_on: &str, seed: u64, crop: FaceCrop, views: Vec<View>) -> ModelCard {
+pub fn uncalibrated(name: &str, trained_on: &str, config: &TrainConfig, views: Vec<View>) -> ModelCard {
+    let thresholds = Thresholds { low: 0.25, high: 0.75 };
     ModelCard {
+        format_version: ModelCard::FORMAT_VERSION,
         name: name.to_owned(),
-        summary: "MobileNetV3-Small on single face crops: real, or manipulated.".to_owned(),
-        trained_on: trained_on.to_owned(),
-        seed: Some(seed),
-        crop,
+        summary: format!("{} on single face crops: real, or manipulated.", config.architecture.title()),
+        architecture: config.architecture,
+        normalization: Normalization::default(),
+        face_detector: FaceDetectorId::new("mtcnn"),
+        crop: config.crop,
         views,
-        calibration: Calibration::default(),
-        criteria: Criteria {
-            low: 0.25,
-            high: 0.75,
-            aggregation: Aggregation::Mean,
-            min_frames: MIN_FRAMES,
-            min_crop_width: MIN_CROP_WIDTH,
-            max_blur: 1.0,
+        levels: Levels {
+            crop: CropLevel { calibration: Calibration::default(), thresholds },
+            person: Criteria {
+                scoring: PersonScoring::default(),
+                thresholds,
+                min_frames: MIN_FRAMES,
+                min_crop_width: MIN_CROP_WIDTH,
+                max_blur: 1.0,
+            },
         },
+        out_of_distribution: None,
+        trained_on: trained_on.to_owned(),
+        seed: Some(config.seed),
         measures: Vec::new(),
         limits: [
             "It judges faces; a generated voice, background or caption passes unseen.",
@@ -91,19 +102,30 @@ pub fn calibrate(
     let sources: Vec<&str> = validation.iter().map(|sample| sample.source.as_str()).collect();
     let config = EvaluationConfig { scale: ScoreScale::Probability, ..EvaluationConfig::default() };
     let figures = evaluate(&probabilities, &labels, &sources, &config)?;
-    let mut criteria = Criteria { max_blur: blurriest(blurs), ..criteria(&probabilities, &labels)? };
+    let mut thresholds = thresholds(&probabilities, &labels)?;
     let measure = |name: &str, value, low, high| Measure { name: name.to_owned(), value, low, high };
     let mut under = Vec::new();
     for (distortion, logits) in &distorted {
         let probabilities: Vec<f64> = logits.iter().map(|&logit| scaling.probability(logit)).collect();
-        criteria.high = criteria.high.max(upper_threshold(&probabilities, &labels)?);
+        thresholds.high = thresholds.high.max(upper_threshold(&probabilities, &labels)?);
         let auc = roc_auc(&probabilities, &labels)?;
         under.push(measure(&format!("AUC-ROC, validation split, {distortion}"), auc, None, None));
     }
     let [low, high] = figures.auc_ci95.map_or([None, None], |ends| ends.map(Some));
     let card = ModelCard {
-        calibration: Calibration { slope: scaling.slope, intercept: scaling.intercept },
-        criteria,
+        levels: Levels {
+            crop: CropLevel {
+                calibration: Calibration { slope: scaling.slope, intercept: scaling.intercept },
+                thresholds,
+            },
+            person: Criteria {
+                scoring: PersonScoring::default(),
+                thresholds,
+                min_frames: MIN_FRAMES,
+                min_crop_width: MIN_CROP_WIDTH,
+                max_blur: blurriest(blurs),
+            },
+        },
         measures: [
             vec![
                 measure("AUC-ROC, single crops, validation split", figures.auc, low, high),
@@ -120,21 +142,14 @@ pub fn calibrate(
 
 /// Likely fake where, with 95% confidence, at most 1% of real crops like those of validation would be; likely real
 /// where at most 10% of the fakes of validation would be; both moved apart when they touch.
-fn criteria(probabilities: &[f64], labels: &[bool]) -> Result<Criteria, MetricsError> {
+fn thresholds(probabilities: &[f64], labels: &[bool]) -> Result<Thresholds, MetricsError> {
     let high = upper_threshold(probabilities, labels)?;
     // The same question with the classes swapped: which score do at most 10% of fakes stay under?
     let flipped: Vec<f64> = probabilities.iter().map(|p| 1.0 - p).collect();
     let swapped: Vec<bool> = labels.iter().map(|fake| !fake).collect();
     let low = 1.0 - operating_point_at_fpr(&flipped, &swapped, 0.10)?.threshold;
     let low = low.clamp(0.001, 0.5).min(high - 0.001);
-    Ok(Criteria {
-        low,
-        high,
-        aggregation: Aggregation::Mean,
-        min_frames: MIN_FRAMES,
-        min_crop_width: MIN_CROP_WIDTH,
-        max_blur: 1.0,
-    })
+    Ok(Thresholds { low, high })
 }
 
 /// Where, with 95% confidence, at most 1% of reals like these would be.
@@ -208,12 +223,12 @@ mod tests {
         let labels: Vec<bool> = (0..200).map(|i| i >= 100).collect();
         let overlapping: Vec<f64> =
             (0..200).map(|i| (i % 100) as f64 / 200.0 + f64::from(i >= 100) * 0.3).collect();
-        let c = criteria(&overlapping, &labels).unwrap();
+        let c = thresholds(&overlapping, &labels).unwrap();
         let flagged = overlapping.iter().zip(&labels).filter(|(p, fake)| !**fake && **p >= c.high).count();
         assert!(flagged <= 1, "{flagged} of 100 real crops flagged");
         assert!(c.low < c.high);
         let apart: Vec<f64> = labels.iter().map(|&fake| if fake { 0.9 } else { 0.1 }).collect();
-        let c = criteria(&apart, &labels).unwrap();
+        let c = thresholds(&apart, &labels).unwrap();
         assert!(0.0 < c.low && c.low < c.high && c.high < 1.0);
     }
 }

@@ -30,6 +30,11 @@ pub enum EvalError {
     /// No calibration fits the scores.
     #[error("validation scores cannot be calibrated; the network has learnt too little")]
     Calibration(#[source] MetricsError),
+    /// The model scores people by more than the probabilities of their crops.
+    #[error(
+        "the model scores people by a logistic model, which needs more than the probabilities of their crops"
+    )]
+    LogisticPeople,
     /// Crops of one person in one video have two labels.
     #[error(
         "{} is {first_label} and {} is {second_label}, but both are of `{video}`: one of the labels is wrong, or two \

@@ -40,7 +40,7 @@ pub struct InvertedResidual {
     pub gate: Option<[FoldedConv; 2]>,
     /// 1x1, to the channels that go out.
     pub project: FoldedConv,
-    /// Whether the input is added to the output; not possible in the first block.
+    /// Whether the input is added to the output, which takes as many channels and stride 1.
     pub residual: bool,
 }
 

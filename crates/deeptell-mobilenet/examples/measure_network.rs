@@ -25,7 +25,9 @@ use std::time::Instant;
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::activation::log_sigmoid;
 use burn::tensor::{Device, Tensor, TensorData};
-use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, OnnxOptions, Weights};
+use deeptell_mobilenet::{MobileNetV3, MobileNetV3Config, Variant, to_onnx};
+use deeptell_weights::Weights;
+use deeptell_weights::onnx::Options;
 use rayon::ThreadPoolBuilder;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -74,7 +76,8 @@ fn main() -> Result<(), Failure> {
             return Err("a request needs an image, a thread and a repetition".into());
         }
         if let Some(path) = &request.onnx {
-            std::fs::write(path, Weights::read(&request.weights)?.to_onnx(&OnnxOptions::default())?)?;
+            let weights = Weights::read(&request.weights)?;
+            std::fs::write(path, to_onnx(Variant::Small, &weights, &Options::default())?)?;
         }
         let images = read(&request)?;
         let pool = ThreadPoolBuilder::new().num_threads(request.threads).build()?;
@@ -97,9 +100,10 @@ fn read(request: &Request) -> Result<TensorData, Failure> {
     Ok(TensorData::new(values, [request.batch, 3, SIDE, SIDE]))
 }
 
-fn network(request: &Request, device: &Device) -> Result<MobileNetV3Small, Failure> {
-    let mut network = MobileNetV3SmallConfig::new(request.classes).with_dropout(request.dropout).init(device);
-    Weights::read(&request.weights)?.load_into(&mut network)?;
+fn network(request: &Request, device: &Device) -> Result<MobileNetV3, Failure> {
+    let mut network =
+        MobileNetV3Config::new(Variant::Small, request.classes).with_dropout(request.dropout).init(device);
+    network.load(&Weights::read(&request.weights)?)?;
     Ok(network)
 }
 

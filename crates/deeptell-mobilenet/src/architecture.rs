@@ -1,6 +1,54 @@
 use deeptell_kernels::Activation;
+use serde::{Deserialize, Serialize};
 
-/// One row of MobileNetV3-Small: an inverted residual block.
+/// A member of the family; in JSON `small` and `large`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Variant {
+    /// MobileNetV3-Small, 2.5 million parameters with 1000 classes.
+    Small,
+    /// MobileNetV3-Large, 5.5 million parameters with 1000 classes.
+    Large,
+}
+
+impl Variant {
+    /// The name in the literature.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Small => "MobileNetV3-Small",
+            Self::Large => "MobileNetV3-Large",
+        }
+    }
+
+    /// Its layers.
+    pub const fn table(self) -> &'static Table {
+        match self {
+            Self::Small => &SMALL,
+            Self::Large => &LARGE,
+        }
+    }
+}
+
+/// The layers of a network: a stem that doubles the stride, blocks, a last convolution, two linear
+/// layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table {
+    /// Inverted residual blocks, from the input to the output.
+    pub blocks: &'static [BlockSpec],
+    /// Channels of the last convolution: the length of the pooled embedding.
+    pub embedding: usize,
+    /// Width of the hidden layer of the classifier.
+    pub hidden: usize,
+}
+
+impl Table {
+    /// Channels that the last convolution takes.
+    pub(crate) fn trunk(&self) -> usize {
+        self.blocks.last().map_or(STEM_CHANNELS, |block| block.output)
+    }
+}
+
+/// One row of a network's table: an inverted residual block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockSpec {
     /// Channels that come in.
@@ -33,9 +81,9 @@ const fn row(
 
 use Activation::{HardSwish as HS, Relu as RE};
 
-/// The eleven blocks of MobileNetV3-Small (Howard et al. 2019, table 2).
+/// MobileNetV3-Small (Howard et al. 2019, table 2).
 #[rustfmt::skip]
-pub const BLOCKS: [BlockSpec; 11] = [
+pub const SMALL: Table = Table { embedding: 576, hidden: 1024, blocks: &[
     //  in  k  exp out  se     act s
     row(16, 3,  16, 16, true,  RE, 2),
     row(16, 3,  72, 24, false, RE, 2),
@@ -48,14 +96,31 @@ pub const BLOCKS: [BlockSpec; 11] = [
     row(48, 5, 288, 96, true,  HS, 2),
     row(96, 5, 576, 96, true,  HS, 1),
     row(96, 5, 576, 96, true,  HS, 1),
-];
+] };
+
+/// MobileNetV3-Large (Howard et al. 2019, table 1).
+#[rustfmt::skip]
+pub const LARGE: Table = Table { embedding: 960, hidden: 1280, blocks: &[
+    //   in   k  exp  out  se     act s
+    row( 16,  3,  16,  16, false, RE, 1),
+    row( 16,  3,  64,  24, false, RE, 2),
+    row( 24,  3,  72,  24, false, RE, 1),
+    row( 24,  5,  72,  40, true,  RE, 2),
+    row( 40,  5, 120,  40, true,  RE, 1),
+    row( 40,  5, 120,  40, true,  RE, 1),
+    row( 40,  3, 240,  80, false, HS, 2),
+    row( 80,  3, 200,  80, false, HS, 1),
+    row( 80,  3, 184,  80, false, HS, 1),
+    row( 80,  3, 184,  80, false, HS, 1),
+    row( 80,  3, 480, 112, true,  HS, 1),
+    row(112,  3, 672, 112, true,  HS, 1),
+    row(112,  5, 672, 160, true,  HS, 2),
+    row(160,  5, 960, 160, true,  HS, 1),
+    row(160,  5, 960, 160, true,  HS, 1),
+] };
 
 /// Channels after the stem.
 pub(crate) const STEM_CHANNELS: usize = 16;
-/// Channels of the last convolution: the length of the pooled embedding.
-pub(crate) const EMBEDDING_CHANNELS: usize = 576;
-/// Width of the hidden layer of the classifier.
-pub(crate) const HIDDEN_CHANNELS: usize = 1024;
 
 /// Channels inside a squeeze-and-excite gate: a quarter of `channels`, rounded to a multiple
 /// of 8 that is not more than 10% below (torchvision's `_make_divisible`).
@@ -72,19 +137,24 @@ mod tests {
 
     #[test]
     fn rows_fit_together() {
-        assert_eq!(BLOCKS[0].input, STEM_CHANNELS);
-        for pair in BLOCKS.windows(2) {
-            assert_eq!(pair[0].output, pair[1].input);
+        for table in [SMALL, LARGE] {
+            assert_eq!(table.blocks[0].input, STEM_CHANNELS);
+            for pair in table.blocks.windows(2) {
+                assert_eq!(pair[0].output, pair[1].input);
+            }
+            // Stem and blocks shrink 224 pixels to 7.
+            let stride: usize = 2 * table.blocks.iter().map(|b| b.stride).product::<usize>();
+            assert_eq!(stride, 32);
         }
-        // Stem and blocks shrink 224 pixels to 7.
-        let stride: usize = 2 * BLOCKS.iter().map(|b| b.stride).product::<usize>();
-        assert_eq!(stride, 32);
     }
 
     #[test]
     fn gates_are_as_wide_as_in_torchvision() {
-        let widths: Vec<usize> =
-            BLOCKS.iter().filter(|b| b.squeeze_excite).map(|b| squeezed(b.expanded)).collect();
-        assert_eq!(widths, [8, 24, 64, 64, 32, 40, 72, 144, 144]);
+        let widths = |table: Table| -> Vec<usize> {
+            let gated = table.blocks.iter().filter(|b| b.squeeze_excite);
+            gated.map(|b| squeezed(b.expanded)).collect()
+        };
+        assert_eq!(widths(SMALL), [8, 24, 64, 64, 32, 40, 72, 144, 144]);
+        assert_eq!(widths(LARGE), [24, 32, 32, 120, 168, 168, 240, 240]);
     }
 }

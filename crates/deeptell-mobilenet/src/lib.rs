@@ -1,21 +1,18 @@
-//! MobileNetV3-Small (Howard et al. 2019, "Searching for MobileNetV3", table 2) in Burn.
+//! MobileNetV3 (Howard et al. 2019, "Searching for MobileNetV3", tables 1 and 2) in Burn.
 //!
-//! The network is one table, [`BLOCKS`]; [`MobileNetV3Small`] follows it layer by layer and
-//! torchvision tensor by tensor, so ImageNet weights come over from ONNX, safetensors or a
-//! torchvision `.pth` through [`Weights::read`], and what deeptell trains goes back out under
-//! the same names.
+//! Each network of the family is one table, [`SMALL`] or [`LARGE`]; [`MobileNetV3`] follows it layer
+//! by layer and torchvision tensor by tensor, so ImageNet weights come over from ONNX, safetensors
+//! or a torchvision `.pth` ([`deeptell_weights`]), and what deeptell trains goes back out under the
+//! same names.
 //!
 //! ```
-//! use burn::tensor::Device;
-//! use deeptell_mobilenet::{MobileNetV3SmallConfig, normalize};
-//! use image::RgbImage;
+//! use burn::tensor::{Device, Tensor};
+//! use deeptell_mobilenet::{MobileNetV3Config, Variant};
 //!
 //! let device = Device::flex();
-//! let network = MobileNetV3SmallConfig::new(1).init(&device);
-//! let crops = [RgbImage::new(224, 224), RgbImage::new(224, 224)];
-//! let logits = network.forward(normalize(&crops, &device)?);
+//! let network = MobileNetV3Config::new(Variant::Small, 1).init(&device);
+//! let logits = network.forward(Tensor::zeros([2, 3, 224, 224], &device));
 //! assert_eq!(logits.dims(), [2, 1]);
-//! # Ok::<(), deeptell_mobilenet::PreprocessError>(())
 //! ```
 //!
 //! On Burn's CPU device the convolutions run through `deeptell-kernels`, elsewhere through
@@ -24,12 +21,9 @@
 mod architecture;
 mod model;
 mod names;
-mod precision;
-mod preprocess;
-mod weights;
+mod onnx;
 
-pub use architecture::{BLOCKS, BlockSpec};
-pub use model::{MobileNetV3Small, MobileNetV3SmallConfig};
-pub use precision::{Precision, PrecisionError};
-pub use preprocess::{IMAGENET_MEAN, IMAGENET_STD, PreprocessError, normalize};
-pub use weights::{KNOWN_FILES, KnownFile, NamedTensor, OnnxOptions, StoredPrecision, Weights, WeightsError};
+pub use architecture::{BlockSpec, LARGE, SMALL, Table, Variant};
+pub use model::{MobileNetV3, MobileNetV3Config};
+pub use names::names;
+pub use onnx::to_onnx;

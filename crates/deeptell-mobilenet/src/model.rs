@@ -9,8 +9,10 @@ use burn::tensor::{Device, Tensor, module};
 use deeptell_kernels as kernels;
 use deeptell_kernels::{Activation, ConvGeometry, FoldedConv, InvertedResidualStack};
 
-use crate::Precision;
-use crate::architecture::{BLOCKS, BlockSpec, EMBEDDING_CHANNELS, HIDDEN_CHANNELS, STEM_CHANNELS, squeezed};
+use deeptell_weights::{Precision, Weights, WeightsError};
+
+use crate::architecture::{BlockSpec, STEM_CHANNELS, squeezed};
+use crate::{Variant, names};
 
 /// torchvision's `BatchNorm2d` settings in MobileNetV3; Burn's defaults differ.
 pub(crate) const BATCH_NORM_EPSILON: f64 = 1e-3;
@@ -18,9 +20,11 @@ const BATCH_NORM_MOMENTUM: f64 = 0.01;
 /// Slope of the hard sigmoid in the squeeze-and-excite gate: `clamp(x / 6 + 0.5, 0, 1)`.
 const GATE_SLOPE: f64 = 1.0 / 6.0;
 
-/// What a [`MobileNetV3Small`] is built from.
+/// What a [`MobileNetV3`] is built from.
 #[derive(Config, Debug)]
-pub struct MobileNetV3SmallConfig {
+pub struct MobileNetV3Config {
+    /// Which member of the family.
+    pub variant: Variant,
     /// Logits per image: 1000 for ImageNet, 1 for real against fake.
     pub classes: usize,
     /// Probability that a hidden unit of the classifier is dropped in training, `0..1`.
@@ -28,32 +32,34 @@ pub struct MobileNetV3SmallConfig {
     pub dropout: f64,
 }
 
-impl MobileNetV3SmallConfig {
+impl MobileNetV3Config {
     /// A network with random weights (Kaiming normal, as torchvision does).
     ///
     /// # Panics
     /// When `classes` is 0 or `dropout` is outside of `0..=1`.
-    pub fn init(&self, device: &Device) -> MobileNetV3Small {
+    pub fn init(&self, device: &Device) -> MobileNetV3 {
+        let table = self.variant.table();
         let linear = |input, output| {
             LinearConfig::new(input, output)
                 .with_initializer(Initializer::Normal { mean: 0.0, std: 0.01 })
                 .init(device)
         };
-        MobileNetV3Small {
+        MobileNetV3 {
             stem: ConvNormActivation::new(3, STEM_CHANNELS, 3, 2, 1, Activation::HardSwish, device),
-            blocks: BLOCKS.iter().map(|spec| InvertedResidual::new(spec, device)).collect(),
+            blocks: table.blocks.iter().map(|spec| InvertedResidual::new(spec, device)).collect(),
             last: ConvNormActivation::new(
-                BLOCKS[BLOCKS.len() - 1].output,
-                EMBEDDING_CHANNELS,
+                table.trunk(),
+                table.embedding,
                 1,
                 1,
                 1,
                 Activation::HardSwish,
                 device,
             ),
-            hidden: linear(EMBEDDING_CHANNELS, HIDDEN_CHANNELS),
+            hidden: linear(table.embedding, table.hidden),
             dropout: DropoutConfig::new(self.dropout).init(),
-            classifier: linear(HIDDEN_CHANNELS, self.classes),
+            classifier: linear(table.hidden, self.classes),
+            variant: self.variant,
             stack: None,
             use_kernels: true,
             precision: Precision::F32,
@@ -61,17 +67,19 @@ impl MobileNetV3SmallConfig {
     }
 }
 
-/// MobileNetV3-Small: stem, eleven [blocks](BLOCKS), a last convolution, two linear layers.
+/// MobileNetV3: stem, [blocks](crate::Table::blocks), a last convolution, two linear layers.
 ///
-/// 2,542,856 parameters with 1000 classes and 1,518,881 with one.
+/// With 1000 classes 2,542,856 parameters ([`Variant::Small`]) or 5,483,032 ([`Variant::Large`]).
 #[derive(Module, Debug)]
-pub struct MobileNetV3Small {
+pub struct MobileNetV3 {
     stem: ConvNormActivation,
     blocks: Vec<InvertedResidual>,
     last: ConvNormActivation,
     hidden: Linear,
     dropout: Dropout,
     classifier: Linear,
+    #[module(skip)]
+    variant: Variant,
     /// Everything before the pooling as the kernels run it, once folded on a device that has them.
     #[module(skip)]
     stack: Option<InvertedResidualStack>,
@@ -91,8 +99,40 @@ struct Pass {
     precision: Precision,
 }
 
-impl MobileNetV3Small {
-    /// Logits of a batch of [normalised](crate::normalize) images.
+impl MobileNetV3 {
+    /// Which member of the family it is.
+    pub fn variant(&self) -> Variant {
+        self.variant
+    }
+
+    /// The weights under torchvision's names, running statistics included.
+    ///
+    /// # Errors
+    /// [`WeightsError::Folded`] when `BatchNorm` was [folded](Self::folded).
+    pub fn weights(&self) -> Result<Weights, WeightsError> {
+        Weights::of(self, &names(self.variant))
+    }
+
+    /// Takes every weight from `weights`, which must have this network's number of classes.
+    ///
+    /// # Errors
+    /// As [`Weights::load_into`].
+    pub fn load(&mut self, weights: &Weights) -> Result<(), WeightsError> {
+        let names = names(self.variant);
+        weights.load_into(self, &names)
+    }
+
+    /// Takes the feature extractor from `weights`, and the classifier's hidden layer where it is
+    /// there; the last layer stays as it is, whatever its number of classes.
+    ///
+    /// # Errors
+    /// As [`Weights::load_backbone_into`].
+    pub fn load_backbone(&mut self, weights: &Weights) -> Result<(), WeightsError> {
+        let names = names(self.variant);
+        weights.load_backbone_into(self, &names)
+    }
+
+    /// Logits of a batch of normalised images.
     ///
     /// # Shapes
     /// - input: `[N, 3, H, W]`, H and W at least 32 (224 in training)
@@ -105,7 +145,7 @@ impl MobileNetV3Small {
     ///
     /// # Shapes
     /// - input: `[N, 3, H, W]`
-    /// - result: `[N, 576]`
+    /// - result: `[N, embedding]`, [`Table::embedding`](crate::Table::embedding) long
     pub fn embed(&self, input: Tensor<4>) -> Tensor<2> {
         if let Some(stack) = self.stack_for(&input) {
             return stack.embed(input);
@@ -117,7 +157,7 @@ impl MobileNetV3Small {
     ///
     /// # Shapes
     /// - input: `[N, 3, H, W]`
-    /// - result: `[N, 576, H/32, W/32]`, rounded up
+    /// - result: `[N, embedding, H/32, W/32]`, rounded up
     pub fn features(&self, input: Tensor<4>) -> Tensor<4> {
         if let Some(stack) = self.stack_for(&input) {
             return stack.features(input);
@@ -140,12 +180,12 @@ impl MobileNetV3Small {
         self.use_kernels && self.precision.is_full() && kernels::supports(&input.device())
     }
 
-    /// The output of every stage, torchvision's `features.0` to `features.12`, for comparing
-    /// layer by layer. It keeps all of them in memory; [`features`](Self::features) does not.
+    /// The output of every stage, torchvision's `features.0` and so on, for comparing layer by
+    /// layer. It keeps all of them in memory; [`features`](Self::features) does not.
     ///
     /// # Shapes
     /// - input: `[N, 3, H, W]`
-    /// - result: 13 tensors `[N, C, h, w]`
+    /// - result: two tensors more than there are blocks, `[N, C, h, w]`
     pub fn stages(&self, input: Tensor<4>) -> Vec<Tensor<4>> {
         let pass = self.pass(&input);
         let mut stages = vec![self.stem.forward(input, pass)];
@@ -159,7 +199,7 @@ impl MobileNetV3Small {
     /// Logits from an embedding.
     ///
     /// # Shapes
-    /// - embedding: `[N, 576]`
+    /// - embedding: `[N, embedding]`
     /// - result: `[N, classes]`
     pub fn classify(&self, embedding: Tensor<2>) -> Tensor<2> {
         let hidden = hard_swish(multiply(&self.hidden, embedding, self.precision));
@@ -219,7 +259,7 @@ impl MobileNetV3Small {
     /// (Jacob et al. 2018, section 3.2): faster, for inference only.
     ///
     /// Call it on a network that is not on an autodiff device; a folded network has nothing
-    /// to adapt and cannot be [stored](crate::Weights) for training.
+    /// to adapt and cannot be [stored](Self::weights) for training.
     #[must_use]
     pub fn folded(self) -> Self {
         let stem = self.stem.folded();
@@ -254,7 +294,7 @@ impl MobileNetV3Small {
     }
 
     /// The parameters of each layer or block, from the input to the output: the stem, the
-    /// [blocks](BLOCKS), the last convolution, the two linear layers.
+    /// [blocks](crate::Table::blocks), the last convolution, the two linear layers.
     pub fn layers(&self) -> Vec<Vec<ParamId>> {
         let mut layers = vec![list_param_ids(&self.stem)];
         layers.extend(self.blocks.iter().map(list_param_ids));
@@ -495,7 +535,7 @@ impl SqueezeExcite {
     }
 }
 
-/// One row of [`BLOCKS`]: expand, filter each channel, gate, project, add the input where
+/// One row of a [`Table`](crate::Table): expand, filter each channel, gate, project, add the input where
 /// shapes allow (Howard et al. 2019, figure 4).
 #[derive(Module, Debug)]
 struct InvertedResidual {

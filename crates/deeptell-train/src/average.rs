@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
-use deeptell_mobilenet::MobileNetV3Small;
+use deeptell_network::Network;
 
 /// `average <- decay * average + (1 - decay) * weights`, running statistics included.
 ///
@@ -18,7 +18,7 @@ pub(crate) struct Average {
 
 impl Average {
     /// Starts from `network`, which must not be on an autodiff device.
-    pub(crate) fn new(network: &MobileNetV3Small, decay: f64, updates: usize) -> Self {
+    pub(crate) fn new(network: &Network, decay: f64, updates: usize) -> Self {
         let mut flat = Flatten::default();
         network.visit(&mut flat);
         Self { decay, updates, flat: flat.0 }
@@ -29,7 +29,7 @@ impl Average {
     }
 
     /// Moves towards `network`, which must not be on an autodiff device.
-    pub(crate) fn update(&mut self, network: &MobileNetV3Small) {
+    pub(crate) fn update(&mut self, network: &Network) {
         self.updates += 1;
         let n = self.updates as f64;
         let decay = self.decay.min((1.0 + n) / (10.0 + n));
@@ -43,7 +43,7 @@ impl Average {
     }
 
     /// A network with the averaged weights; `network` gives everything else.
-    pub(crate) fn network(&self, network: MobileNetV3Small) -> MobileNetV3Small {
+    pub(crate) fn network(&self, network: Network) -> Network {
         network.map(&mut Restore(&self.flat))
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module as _;
 use burn::optim::ModuleOptimizer;
 use burn::store::RecordError;
-use deeptell_mobilenet::MobileNetV3Small;
+use deeptell_network::Network;
 use serde::{Deserialize, Serialize};
 
 use crate::average::Average;
@@ -55,8 +55,8 @@ pub fn has_checkpoint(run: &Path) -> bool {
 
 pub(crate) fn save(
     run: &Path,
-    network: &MobileNetV3Small,
-    average: Option<&MobileNetV3Small>,
+    network: &Network,
+    average: Option<&Network>,
     optimizer: &ModuleOptimizer,
     state: &State,
 ) -> Result<(), TrainError> {
@@ -98,11 +98,11 @@ pub(crate) fn load_state(folder: &Path) -> Result<State, TrainError> {
 /// Puts a checkpoint's weights and moments into a fresh network and optimizer.
 pub(crate) fn load(
     folder: &Path,
-    network: MobileNetV3Small,
+    network: Network,
     optimizer: ModuleOptimizer,
     state: &State,
     average_decay: Option<f64>,
-) -> Result<(MobileNetV3Small, ModuleOptimizer, Option<Average>), TrainError> {
+) -> Result<(Network, ModuleOptimizer, Option<Average>), TrainError> {
     let damaged = |name: &str, e: RecordError| TrainError::Checkpoint {
         path: folder.join(name),
         reason: e.to_string(),

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use deeptell_data::{Augmentation, SelfBlend};
 use deeptell_face::FaceCrop;
-use deeptell_mobilenet::Precision;
+use deeptell_network::{Architecture, Precision};
 use serde::{Deserialize, Serialize};
 
 use crate::{Schedule, TrainError};
@@ -34,6 +34,9 @@ pub enum Sampling {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
+    /// The network that is trained, for example `mobilenet-v3-small` or `mobilenet-v3-large`.
+    #[serde(skip_serializing_if = "Architecture::is_default")]
+    pub architecture: Architecture,
     /// Seed of every random choice: initial weights, order, augmentation, dropout.
     pub seed: u64,
     /// Number of epochs.
@@ -123,6 +126,7 @@ pub struct TrainConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
+            architecture: Architecture::default(),
             seed: 0,
             epochs: 6,
             samples_per_epoch: None,

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use deeptell_data::DataError;
 use deeptell_face::CropError;
 use deeptell_metrics::MetricsError;
-use deeptell_mobilenet::{PrecisionError, PreprocessError, WeightsError};
+use deeptell_network::{PrecisionError, PreprocessError, WeightsError};
 use deeptell_video::VideoError;
 use thiserror::Error;
 

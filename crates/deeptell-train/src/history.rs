@@ -32,7 +32,7 @@ pub struct EpochRecord {
     pub data_wait_seconds: f64,
     /// Steps left out because gradients overflowed 16 bits, with [`Precision::F16`] only.
     ///
-    /// [`Precision::F16`]: deeptell_mobilenet::Precision::F16
+    /// [`Precision::F16`]: deeptell_network::Precision::F16
     #[serde(default, skip_serializing_if = "is_zero")]
     pub skipped_steps: usize,
 }

@@ -1,6 +1,6 @@
 //! Training of deeptell's classifier: configuration, loop, checkpoints, resume.
 //!
-//! [`train`] fits a [`MobileNetV3Small`] to the training samples of a manifest, chooses the
+//! [`train`] fits a [`Network`] to the training samples of a manifest, chooses the
 //! best epoch by AUC on the validation samples, and leaves a run folder that another process
 //! can continue to the same numbers after a crash. [`predict`] scores samples with any network.
 //!
@@ -9,7 +9,7 @@
 //!
 //! use burn::tensor::Device;
 //! use deeptell_data::read_manifest;
-//! use deeptell_mobilenet::Weights;
+//! use deeptell_network::Weights;
 //! use deeptell_train::{TrainConfig, Start, train};
 //!
 //! let samples = read_manifest("crops/manifest.jsonl")?;
@@ -24,7 +24,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`MobileNetV3Small`]: deeptell_mobilenet::MobileNetV3Small
+//! [`Network`]: deeptell_network::Network
 
 mod average;
 mod batch;

@@ -3,7 +3,7 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
-use deeptell_mobilenet::{MobileNetV3Small, Precision};
+use deeptell_network::{Network, Precision};
 use serde::{Deserialize, Serialize};
 
 /// Clean steps after which the factor is tried twice as large, as PyTorch's `GradScaler` does.
@@ -46,7 +46,7 @@ impl LossScale {
     pub(crate) fn unscaled(
         self,
         gradients: Vec<GradientsParams>,
-        network: &MobileNetV3Small,
+        network: &Network,
     ) -> Option<Vec<GradientsParams>> {
         let mut norm = Norm { gradients: &gradients, squares: None };
         network.visit(&mut norm);
@@ -97,7 +97,7 @@ impl ModuleVisitor for Division {
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, Distribution};
-    use deeptell_mobilenet::MobileNetV3SmallConfig;
+    use deeptell_network::{Architecture, NetworkConfig};
 
     use super::*;
     use crate::binary_cross_entropy_with_logits;
@@ -127,7 +127,7 @@ mod tests {
     fn gradients_of_a_scaled_loss_come_back_to_the_bit_or_not_at_all() {
         let device = Device::flex().autodiff();
         device.seed(5);
-        let network = MobileNetV3SmallConfig::new(1).with_dropout(0.0).init(&device);
+        let network = NetworkConfig::new(Architecture::MobileNetV3Small, 1).with_dropout(0.0).init(&device);
         let images = Tensor::<4>::random([2, 3, 32, 32], Distribution::Default, &device);
         let targets = Tensor::<2>::from_floats([[0.0], [1.0]], &device);
         let gradients = |factor: f64| {

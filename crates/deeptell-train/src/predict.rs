@@ -1,7 +1,7 @@
 use burn::tensor::Device;
 use deeptell_data::Sample;
 use deeptell_face::FaceCrop;
-use deeptell_mobilenet::{MobileNetV3Small, normalize};
+use deeptell_network::{Network, Normalization, normalize};
 
 use crate::TrainError;
 use crate::batch::Loader;
@@ -18,7 +18,7 @@ const BATCH: usize = 32;
 /// # Errors
 /// [`TrainError`] when a picture cannot be read or cut, or a logit is not finite.
 pub fn predict(
-    network: &MobileNetV3Small,
+    network: &Network,
     samples: &[&Sample],
     crop: &FaceCrop,
     device: &Device,
@@ -41,7 +41,7 @@ pub(crate) struct Scores {
 
 /// As [`predict`], without an end at a picture that cannot be read.
 pub(crate) fn score(
-    network: &MobileNetV3Small,
+    network: &Network,
     samples: &[&Sample],
     crop: &FaceCrop,
     device: &Device,
@@ -58,7 +58,7 @@ pub(crate) fn score(
             if batch.units.is_empty() {
                 continue;
             }
-            let input = normalize(&batch.images, device)?;
+            let input = normalize(&batch.images, &Normalization::IMAGENET, device)?;
             let values = rayon::scope(|_| network.forward(input).try_into_vec_as::<f32>())
                 .map_err(|e| TrainError::Device { reason: e.to_string() })?;
             for (unit, value) in batch.units.iter().zip(&values) {

@@ -3,15 +3,11 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
-use deeptell_mobilenet::MobileNetV3Small;
+use deeptell_network::Network;
 
 /// The network where the loss rises fastest, `radius` away: `w + radius * g / |g|`, all weights
 /// taken together. Weights without a gradient stay; so do all where there is no slope.
-pub(crate) fn ascended(
-    network: &MobileNetV3Small,
-    gradients: &GradientsParams,
-    radius: f64,
-) -> MobileNetV3Small {
+pub(crate) fn ascended(network: &Network, gradients: &GradientsParams, radius: f64) -> Network {
     let mut norm = Norm { gradients, squares: 0.0 };
     network.visit(&mut norm);
     let length = norm.squares.sqrt();
@@ -56,7 +52,7 @@ impl ModuleMapper for Ascent<'_> {
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, Distribution};
-    use deeptell_mobilenet::MobileNetV3SmallConfig;
+    use deeptell_network::{Architecture, NetworkConfig};
 
     use super::*;
     use crate::binary_cross_entropy_with_logits;
@@ -65,10 +61,10 @@ mod tests {
     fn the_loss_is_higher_there_and_gradients_still_come() {
         let device = Device::flex().autodiff();
         device.seed(7);
-        let network = MobileNetV3SmallConfig::new(1).with_dropout(0.0).init(&device);
+        let network = NetworkConfig::new(Architecture::MobileNetV3Small, 1).with_dropout(0.0).init(&device);
         let images = Tensor::<4>::random([4, 3, 32, 32], Distribution::Default, &device);
         let targets = Tensor::<2>::from_floats([[0.0], [1.0], [1.0], [0.0]], &device);
-        let loss = |network: &MobileNetV3Small| {
+        let loss = |network: &Network| {
             binary_cross_entropy_with_logits(network.forward(images.clone()), targets.clone(), 1.0)
         };
         let here = loss(&network);

@@ -13,8 +13,8 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use deeptell_data::{Sample, Split};
 use deeptell_files::sha256;
 use deeptell_metrics::roc_auc;
-use deeptell_mobilenet::{
-    MobileNetV3Small, MobileNetV3SmallConfig, Precision, StoredPrecision, Weights, normalize,
+use deeptell_network::{
+    Network, NetworkConfig, Normalization, Precision, StoredPrecision, Weights, normalize,
 };
 
 use crate::average::Average;
@@ -236,7 +236,7 @@ struct Step {
 /// Everything that changes during a run.
 struct Session {
     device: Device,
-    network: MobileNetV3Small,
+    network: Network,
     optimizer: ModuleOptimizer,
     average: Option<Average>,
     state: State,
@@ -254,7 +254,7 @@ impl Session {
     ) -> Result<Self, TrainError> {
         let device = device.clone().autodiff();
         device.seed(seed(config.seed, "weights", 0));
-        let mut network = MobileNetV3SmallConfig::new(1)
+        let mut network = NetworkConfig::new(config.architecture, 1)
             .with_dropout(config.dropout)
             .init(&device)
             .with_precision(config.precision);
@@ -299,8 +299,8 @@ impl Session {
                 });
             }
             Start::Scratch => {}
-            Start::Backbone(weights) => weights.load_backbone_into(&mut network)?,
-            Start::Network(weights) => weights.load_into(&mut network)?,
+            Start::Backbone(weights) => network.load_backbone(&weights)?,
+            Start::Network(weights) => network.load(&weights)?,
         }
         std::fs::create_dir_all(run).map_err(TrainError::io(run))?;
         checkpoint::write_whole(&run.join("config.toml"), &state.config)?;
@@ -393,7 +393,7 @@ impl Session {
         pos_weight: f64,
         rate: f64,
     ) -> Result<Step, TrainError> {
-        let input = normalize(&batch.images, &self.device)?;
+        let input = normalize(&batch.images, &Normalization::IMAGENET, &self.device)?;
         let smooth = config.label_smoothing as f32;
         let targets: Vec<f32> =
             batch.fakes.iter().map(|&fake| if fake { 1.0 - 0.5 * smooth } else { 0.5 * smooth }).collect();
@@ -401,7 +401,7 @@ impl Session {
         let targets = Tensor::<2>::from_data(targets, &self.device);
         // On a worker of the pool the many small parallel loops need no wake-up each.
         rayon::scope(|_| {
-            let loss = |network: &MobileNetV3Small| {
+            let loss = |network: &Network| {
                 binary_cross_entropy_with_logits(network.forward(input.clone()), targets.clone(), pos_weight)
             };
             let backward = |loss: Tensor<1>| match self.state.loss_scale {
@@ -460,13 +460,7 @@ impl Session {
 
     /// One update of the weights by the gradients at `at`, each layer at its rate; none, and false,
     /// when scaled gradients have overflown.
-    fn update(
-        &mut self,
-        at: &MobileNetV3Small,
-        mut gradients: Gradients,
-        rate: f64,
-        layer_decay: f64,
-    ) -> bool {
+    fn update(&mut self, at: &Network, mut gradients: Gradients, rate: f64, layer_decay: f64) -> bool {
         let mut layers = if layer_decay == 1.0 {
             vec![GradientsParams::from_grads(gradients, at)]
         } else {
@@ -486,7 +480,7 @@ impl Session {
     }
 
     /// The network that is validated and kept: the moving average, or the weights themselves.
-    fn candidate(&self) -> MobileNetV3Small {
+    fn candidate(&self) -> Network {
         let network = self.network.valid();
         match &self.average {
             Some(average) => average.network(network),
@@ -498,7 +492,7 @@ impl Session {
     fn finish_epoch(
         &mut self,
         record: &EpochRecord,
-        candidate: &MobileNetV3Small,
+        candidate: &Network,
         run: &Path,
     ) -> Result<bool, TrainError> {
         let best = self.state.best.is_none_or(|(_, auc)| record.validation_auc > auc);
@@ -507,7 +501,7 @@ impl Session {
         self.state.average_updates = self.average.as_ref().map_or(0, Average::updates);
         if best {
             self.state.best = Some((record.epoch, record.validation_auc));
-            let mut weights = Weights::of(candidate)?;
+            let mut weights = candidate.weights()?;
             weights.metadata.insert("deeptell.epoch".into(), record.epoch.to_string());
             weights.metadata.insert("deeptell.validation_auc".into(), record.validation_auc.to_string());
             weights.write(run.join("best.safetensors"), StoredPrecision::Full)?;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Device;
 use deeptell_data::{Augmentation, Label, Sample, Split};
-use deeptell_mobilenet::{Precision, Weights};
+use deeptell_network::{Architecture, Precision, Weights};
 use deeptell_train::{EpochRecord, Event, Run, Sampling, Schedule, Start, TrainConfig, TrainError, train};
 use image::{Rgb, RgbImage};
 
@@ -52,8 +52,8 @@ fn run(config: &TrainConfig, folder: &Path) -> (Run, Weights) {
 }
 
 fn apart(a: &Weights, b: &Weights, name: &str) -> f32 {
-    let [a, b] = [a, b].map(|weights| &weights.tensors.iter().find(|t| t.name == name).unwrap().values);
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    let [a, b] = [a, b].map(|weights| weights.tensor(name).unwrap().values.iter());
+    a.zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
 #[test]
@@ -65,6 +65,18 @@ fn without_progress_a_run_ends_when_patience_does() {
     assert_eq!((patient.history.len(), patient.best.unwrap().0, patient.finished), (3, 1, true));
     let (all, _) = run(&TrainConfig { epochs: 4, ..still }, folder.path());
     assert_eq!(all.history.len(), 4);
+}
+
+#[test]
+fn every_architecture_trains() {
+    let folder = tempfile::tempdir().unwrap();
+    for architecture in Architecture::ALL {
+        let config = TrainConfig { architecture, epochs: 3, learning_rate: 1e-3, ..config() };
+        let (run, weights) = run(&config, folder.path());
+        let losses: Vec<f64> = run.history.iter().map(|epoch| epoch.train_loss).collect();
+        assert!(losses[2] < losses[0], "{architecture}: {losses:?}");
+        assert_eq!(Architecture::of_backbone(&weights, &Device::flex()).unwrap(), architecture);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use deeptell_face::FaceError;
-use deeptell_mobilenet::{PrecisionError, WeightsError};
+use deeptell_network::{Architecture, PrecisionError, UnknownArchitecture, WeightsError};
 use deeptell_video::VideoError;
 use thiserror::Error;
 
@@ -115,10 +115,42 @@ pub enum ModelError {
     /// The card is not the JSON it should be.
     #[error("its model card cannot be read")]
     Card(#[source] serde_json::Error),
+    /// The card is of a form that only a newer deeptell knows.
+    #[error(
+        "its model card has format version {found}, but this deeptell reads up to {newest}: use a newer deeptell"
+    )]
+    FormatVersion {
+        /// What the card says.
+        found: u64,
+        /// [`ModelCard::FORMAT_VERSION`](crate::ModelCard::FORMAT_VERSION).
+        newest: u32,
+    },
+    /// The network is one that only a newer deeptell knows.
+    #[error("{0}: use a newer deeptell")]
+    Architecture(#[from] UnknownArchitecture),
+    /// The card names another network than the one whose weights it was put to.
+    #[error("its card says {card}, but the weights are of {network}: name the architecture of the weights")]
+    OtherArchitecture {
+        /// What the card says.
+        card: Architecture,
+        /// What the weights are of.
+        network: Architecture,
+    },
+    /// The file is too large to be a model file.
+    #[error("it has {bytes} bytes, more than the limit of {limit}: it is no model file")]
+    TooLarge {
+        /// Size of the file.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The model of what is out of distribution cannot be used.
+    #[error("its model of the training data is unusable: {0}")]
+    OutOfDistribution(&'static str),
     /// A value in the card cannot work.
     #[error("its model card is unusable: {0}")]
     CardValue(&'static str),
-    /// It is no weights file, or the weights do not fit MobileNetV3-Small with one logit.
+    /// It is no weights file, or the weights do not fit the network with one logit.
     #[error(transparent)]
     Weights(#[from] WeightsError),
     /// The manifest beside the file cannot be read.

@@ -12,7 +12,7 @@ const STRONGEST_COVER: f32 = 0.78;
 const COLORS: [[f32; 3]; 2] = [[255.0, 196.0, 0.0], [214.0, 18.0, 42.0]];
 
 /// How strongly each part of a crop speaks for manipulation: a Grad-CAM map
-/// ([`MobileNetV3Small::class_activation`](deeptell_mobilenet::MobileNetV3Small::class_activation)).
+/// ([`Network::class_activation`](crate::Network::class_activation)).
 ///
 /// It tells where the network looked, not what is wrong there, and it is coarse: a cell covers 32
 /// pixels of the crop.

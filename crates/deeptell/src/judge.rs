@@ -7,32 +7,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::report::rounded;
-use crate::{Observation, Reason, ReasonCode, TimeRange, Track, Verdict};
+use crate::{
+    Observation, PersonFeatures, PersonScoring, Reason, ReasonCode, Thresholds, TimeRange, Track, Verdict,
+};
 
-/// When a detector speaks, and when it says that it cannot.
+/// How a person is judged: their score, its thresholds, and when there is too little to judge.
 ///
-/// Chosen on validation data together with the weights, and kept in the model file.
+/// Chosen on validation data together with the weights, and kept in the model file
+/// ([`Levels::person`](crate::Levels::person)).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Criteria {
-    /// A score at or under this is [`Verdict::LikelyReal`]; in `0..=1`.
-    pub low: f64,
-    /// A score at or over this is [`Verdict::LikelyFake`]; in `0..=1`, over `low`.
-    pub high: f64,
-    /// How the frames' probabilities become one score.
-    pub aggregation: Aggregation,
+    /// How a person's frames become one score.
+    pub scoring: PersonScoring,
+    /// Where that score is [`Verdict::LikelyReal`] and [`Verdict::LikelyFake`].
+    pub thresholds: Thresholds,
     /// A face seen in fewer sampled frames is not judged; in shorter inputs (a picture has one
     /// frame) every frame must show it.
     pub min_frames: usize,
     /// A face whose median crop is narrower than this many pixels is not judged.
     pub min_crop_width: f32,
     /// A face whose median [blur](deeptell_face::blur_effect) is over this is not judged; in
-    /// `0..=1`, and 1 judges all, as files that do not say do.
-    #[serde(default = "any_blur")]
+    /// `0..=1`, and 1 judges all.
     pub max_blur: f32,
-}
-
-fn any_blur() -> f32 {
-    1.0
 }
 
 /// How the probabilities of a person's frames become one score; in JSON in `snake_case`.
@@ -111,8 +107,9 @@ impl Criteria {
         let decisive = tracks.iter().max_by(|a, b| a.judgeable.cmp(&b.judgeable).then(by_score(a, b)));
         let needed_frames = self.min_frames.min(sampled_frames);
         // "Likely real" speaks for everybody.
-        let suspect =
-            |track: &&Track| !track.judgeable && track.frames >= needed_frames && track.score >= self.high;
+        let suspect = |track: &&Track| {
+            !track.judgeable && track.frames >= needed_frames && track.score >= self.thresholds.high
+        };
         let decisive = match decisive {
             Some(track) if track.verdict == Verdict::LikelyReal => {
                 tracks.iter().filter(suspect).max_by(by_score).or(Some(track))
@@ -164,11 +161,17 @@ impl Criteria {
     /// One track; `None` if nothing was observed of it.
     fn judge_track(&self, id: usize, observations: &[&Observation], sampled_frames: usize) -> Option<Track> {
         let probabilities: Vec<f64> = observations.iter().map(|o| o.fake_probability).collect();
-        let score = rounded(self.aggregation.combine(&probabilities)?);
         let frames = observations.len();
         let over_half = probabilities.iter().filter(|&&p| p > 0.5).count();
         let median_crop_width = median(observations.iter().map(|o| o.crop_width).collect())?;
         let median_blur = median(observations.iter().map(|o| o.blur).collect())?;
+        let score = rounded(match self.scoring {
+            PersonScoring::Aggregate(aggregation) => aggregation.combine(&probabilities)?,
+            PersonScoring::Logistic(calibration) => {
+                let logits: Vec<f64> = observations.iter().map(|o| o.logit).collect();
+                calibration.probability(&PersonFeatures::new(&logits, median_crop_width, median_blur)?)
+            }
+        });
         let times = || observations.iter().map(|o| o.pts_seconds);
 
         let needed_frames = self.min_frames.min(sampled_frames);
@@ -224,7 +227,7 @@ impl Criteria {
 
     /// The verdict of the thresholds alone.
     fn by_score(&self, score: f64) -> (Verdict, Reason) {
-        let Self { low, high, .. } = *self;
+        let Thresholds { low, high } = self.thresholds;
         if score >= high {
             let text = format!("The score of {score:.3} reaches {high:.3}, where this detector says fake.");
             (Verdict::LikelyFake, reason(ReasonCode::ScoreHigh, text))
@@ -290,11 +293,11 @@ mod tests {
     use deeptell_face::{Landmarks, Point, Rect};
 
     use super::*;
+    use crate::PersonCalibration;
 
     const CRITERIA: Criteria = Criteria {
-        low: 0.3,
-        high: 0.7,
-        aggregation: Aggregation::Mean,
+        scoring: PersonScoring::Aggregate(Aggregation::Mean),
+        thresholds: Thresholds { low: 0.3, high: 0.7 },
         min_frames: 3,
         min_crop_width: 48.0,
         max_blur: 0.6,
@@ -310,6 +313,7 @@ mod tests {
             landmarks: Landmarks::from_points([Point::new(1.0, 1.0); 5]),
             crop_width,
             blur: 0.4,
+            logit: (fake_probability / (1.0 - fake_probability)).ln(),
             fake_probability,
         }
     }
@@ -490,6 +494,27 @@ mod tests {
         // 9 of 10 are not.
         assert!((combine(&real[1..]) - 0.16).abs() < 1e-12);
         assert_eq!(Aggregation::Confident.combine(&[]), None);
+    }
+
+    #[test]
+    fn a_logistic_model_scores_the_person_by_logits_frames_width_and_blur() {
+        let calibration = PersonCalibration {
+            intercept: -1.0,
+            mean_logit: 1.0,
+            log_frames: 1.0,
+            ..PersonCalibration::default()
+        };
+        let criteria = Criteria { scoring: PersonScoring::Logistic(calibration), ..CRITERIA };
+        let score =
+            |criteria: Criteria, seen: &[Observation]| criteria.judge(seen, seen.len()).score.unwrap();
+        // Logits of 0: the sigmoid of -1 + ln 4.
+        let seen = track(0, 64.0, &[0.5; 4]);
+        assert!((score(criteria, &seen) - 4.0 / (4.0 + 1_f64.exp())).abs() < 1e-6);
+        assert!(score(criteria, &seen[..1]) < score(criteria, &seen));
+        let wide = PersonCalibration { log2_face_width: 0.5, blur: -2.0, ..calibration };
+        let wide = Criteria { scoring: PersonScoring::Logistic(wide), ..CRITERIA };
+        let logit = -1.0 + 4_f64.ln() + 3.0 - 0.8;
+        assert!((score(wide, &seen) - 1.0 / (1.0 + (-logit).exp())).abs() < 1e-6);
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod card;
 mod clock;
 mod detector;
 mod error;
+mod familiarity;
 mod hash;
 mod heat;
 pub mod html;
@@ -38,6 +39,7 @@ mod judge;
 mod look;
 mod manifest;
 mod model;
+mod model_file;
 mod options;
 mod people;
 mod pictures;
@@ -47,9 +49,12 @@ mod track;
 mod view;
 
 pub use deeptell_face::{Face, FaceDetector, FaceDetectorId, FaceError, RgbImage};
-pub use deeptell_mobilenet::Precision;
+pub use deeptell_network::{Architecture, Network, Normalization, Precision, StoredPrecision};
 
-pub use card::{Calibration, Measure, ModelCard};
+pub use card::{
+    Calibration, CropLevel, Levels, Measure, ModelCard, OutOfDistribution, PersonCalibration, PersonFeatures,
+    PersonScoring, Thresholds,
+};
 pub use detector::{Detector, Progress};
 pub use error::{Error, InputError, ModelError};
 pub use heat::HeatMap;
@@ -58,6 +63,7 @@ pub use judge::{Aggregation, Criteria, Judgement};
 pub use look::Look;
 pub use manifest::{Manifest, ManifestEntry};
 pub use model::{Model, Reading};
+pub use model_file::ModelFile;
 pub use options::ScanOptions;
 pub use people::{Appearance, merge};
 pub use pictures::Pictures;

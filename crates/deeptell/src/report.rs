@@ -3,7 +3,7 @@
 use std::fmt;
 
 use deeptell_face::{Landmarks, Rect};
-use deeptell_mobilenet::Precision;
+use deeptell_network::Precision;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::{ModelCard, Pictures, ScanOptions};
 
 /// Version of the report's JSON form. It grows when a field changes its meaning or goes away;
 /// new fields alone leave it as it is.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// The JSON Schema (draft 2020-12) of a [`Report`]'s JSON form, as text.
 ///
@@ -225,6 +225,8 @@ pub struct Observation {
     /// had to be enlarged is blurred too.
     #[serde(default = "unknown_blur")]
     pub blur: f32,
+    /// What the network says: higher is more fake, without bounds.
+    pub logit: f64,
     /// Calibrated probability that this face is manipulated, in `0..=1`.
     pub fake_probability: f64,
 }
@@ -236,8 +238,8 @@ pub struct Track {
     pub id: usize,
     /// The verdict on this person alone; never [`Verdict::NoFace`].
     pub verdict: Verdict,
-    /// Probability in `0..=1` that this person's face is manipulated: the frames' probabilities
-    /// put together by [`Criteria::aggregation`](crate::Criteria::aggregation).
+    /// Probability in `0..=1` that this person's face is manipulated, made from all frames as
+    /// [`Criteria::scoring`](crate::Criteria::scoring) says.
     pub score: f64,
     /// Whether it was seen often and large enough to be judged.
     pub judgeable: bool,

@@ -152,6 +152,7 @@ impl<'a> Scan<'a> {
                 landmarks,
                 crop_width: cut.crop_width,
                 blur: rounded(blur_effect(&cut.crop).into()) as f32,
+                logit: 0.0,
                 fake_probability: 0.0,
             });
             self.waiting.push(Waiting { crop: cut.crop, look });
@@ -165,7 +166,9 @@ impl<'a> Scan<'a> {
         let model = self.detector.model();
         let scored = &mut self.observations[self.classified..][..count];
         for ((observation, look), reading) in scored.iter_mut().zip(&looks).zip(model.readings(&crops)?) {
-            observation.fake_probability = rounded(model.card().calibration.probability(reading.logit));
+            observation.logit = rounded(reading.logit);
+            observation.fake_probability =
+                rounded(model.card().levels.crop.calibration.probability(reading.logit));
             if observation.track < MOST_COMPARED {
                 if observation.track >= self.appearances.len() {
                     self.appearances.resize_with(observation.track + 1, Appearance::new);
@@ -182,7 +185,7 @@ impl<'a> Scan<'a> {
 
     /// Puts the tracks of one person together, but not those that contradict each other.
     fn merge_tracks(&mut self) {
-        let criteria = self.detector.model().card().criteria;
+        let criteria = self.detector.model().card().levels.person;
         let tracks = criteria.judge(&self.observations, self.frames.len()).tracks;
         let people = merge(&self.appearances, |one, two| tracks[one].contradicts(&tracks[two]));
         let beyond = people.iter().max().map_or(0, |last| last + 1);
@@ -219,7 +222,7 @@ impl<'a> Scan<'a> {
         }
 
         let model = self.detector.model().info();
-        let judgement = model.card.criteria.judge(&self.observations, self.frames.len());
+        let judgement = model.card.levels.person.judge(&self.observations, self.frames.len());
         Ok(Report {
             schema_version: SCHEMA_VERSION,
             deeptell_version: VERSION.to_owned(),

@@ -1,12 +1,13 @@
 use std::path::PathBuf;
 
-use deeptell::{Model, ModelCard};
+use deeptell::{ModelCard, StoredPrecision};
 use deeptell_data::{Sample, Split, read_dataset};
 use deeptell_eval::{Calibrated, calibrate};
 use deeptell_face::FaceCrop;
 use deeptell_metrics::BinaryReport;
 use serde::Serialize;
 
+use crate::detector::model_file;
 use crate::device::DeviceName;
 use crate::progress::{Tasks, unless_stopped};
 use crate::views::Views;
@@ -58,7 +59,7 @@ struct Document {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.device.open()?;
-    let model = Model::load_or_shipped(args.model.as_deref(), &device)?;
+    let file = model_file(args.model.as_deref())?;
     let samples = read_dataset(&args.data)?;
     let validation: Vec<&Sample> =
         samples.iter().filter(|sample| sample.split == Some(Split::Validation)).collect();
@@ -68,20 +69,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             args.data.display()
         );
     }
-    let known = model.card().clone();
-    let model = model.with_card(ModelCard {
+    let known = file.card().clone();
+    let file = file.with_card(ModelCard {
         name: args.name.clone().unwrap_or(known.name),
         trained_on: args.trained_on.clone().unwrap_or(known.trained_on),
         views: args.views.map_or(known.views, Views::list),
         crop: FaceCrop { scale: args.scale.unwrap_or(known.crop.scale), ..known.crop },
         ..known
     })?;
+    let model = file.load(&device)?;
     let calibrated = unless_stopped(calibrate(&model, &validation, &mut Tasks::default()))?;
     let Some(Calibrated { card, figures, .. }) = calibrated else {
         return Ok(Outcome::Interrupted);
     };
-    let model_sha256 = Model::write_again(args.model.as_deref(), &card, &args.out)?;
-    let document = Document { model: card.name, model_sha256, validation: figures };
+    let model = card.name.clone();
+    let model_sha256 = file.with_card(card)?.write(&args.out, StoredPrecision::Half)?;
+    let document = Document { model, model_sha256, validation: figures };
     output::write_json(&document, "-".as_ref())?;
     Ok(Outcome::Done)
 }

@@ -5,11 +5,10 @@ use anyhow::Context as _;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use clap::ValueEnum as _;
-use deeptell::Precision;
+use deeptell::{ModelFile, Precision};
 use deeptell_face::{Face, FaceDetector, RgbImage};
-use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, Weights, normalize};
-use deeptell_models::DEEPTELL_MNV3S;
 use deeptell_mtcnn::Mtcnn;
+use deeptell_network::{Network, NetworkConfig, Normalization, normalize};
 use deeptell_train::binary_cross_entropy_with_logits;
 use image::imageops;
 use serde::Serialize;
@@ -188,7 +187,7 @@ impl Reference {
         let pictures = pictures(&portrait);
         let device = Device::flex();
         let logits = logits(&network(&device)?.without_kernels(), &pictures, &device)?;
-        let losses = losses(&device, &pictures, MobileNetV3Small::without_kernels)?;
+        let losses = losses(&device, &pictures, Network::without_kernels)?;
         let face = face(&portrait, &Mtcnn::pretrained(&device)?)?
             .context("the processor finds no face in the embedded portrait")?;
         Ok(Self { pictures, portrait, logits, losses, face })
@@ -254,14 +253,16 @@ fn pictures(portrait: &RgbImage) -> Vec<RgbImage> {
 }
 
 /// The detector that ships, as it is trained: without dropout, whose masks are random.
-fn network(device: &Device) -> anyhow::Result<MobileNetV3Small> {
-    let mut network = MobileNetV3SmallConfig::new(1).with_dropout(0.0).init(device);
-    Weights::from_bytes(DEEPTELL_MNV3S.bytes, DEEPTELL_MNV3S.file)?.load_into(&mut network)?;
+fn network(device: &Device) -> anyhow::Result<Network> {
+    let shipped = ModelFile::shipped()?;
+    let config = NetworkConfig::new(shipped.card().architecture, 1).with_dropout(0.0);
+    let mut network = config.init(device);
+    network.load(shipped.weights())?;
     Ok(network)
 }
 
-fn logits(network: &MobileNetV3Small, pictures: &[RgbImage], device: &Device) -> anyhow::Result<Vec<f32>> {
-    let logits = network.forward(normalize(pictures, device)?);
+fn logits(network: &Network, pictures: &[RgbImage], device: &Device) -> anyhow::Result<Vec<f32>> {
+    let logits = network.forward(normalize(pictures, &Normalization::IMAGENET, device)?);
     Ok(logits.into_data().try_into_vec::<f32>()?)
 }
 
@@ -269,7 +270,7 @@ fn logits(network: &MobileNetV3Small, pictures: &[RgbImage], device: &Device) ->
 fn losses(
     device: &Device,
     pictures: &[RgbImage],
-    form: impl FnOnce(MobileNetV3Small) -> MobileNetV3Small,
+    form: impl FnOnce(Network) -> Network,
 ) -> anyhow::Result<Vec<f32>> {
     let device = device.clone().autodiff();
     let mut training = Training::new(form(network(&device)?), pictures, &device)?;
@@ -283,15 +284,15 @@ fn face(picture: &RgbImage, faces: &dyn FaceDetector) -> anyhow::Result<Option<F
 
 /// The network in training on one batch.
 struct Training {
-    network: MobileNetV3Small,
+    network: Network,
     optimizer: ModuleOptimizer,
     input: Tensor<4>,
     targets: Tensor<2>,
 }
 
 impl Training {
-    fn new(network: MobileNetV3Small, pictures: &[RgbImage], device: &Device) -> anyhow::Result<Self> {
-        let input = normalize(pictures, device)?;
+    fn new(network: Network, pictures: &[RgbImage], device: &Device) -> anyhow::Result<Self> {
+        let input = normalize(pictures, &Normalization::IMAGENET, device)?;
         let targets: Vec<f32> = (0..pictures.len()).map(|picture| (picture % 2) as f32).collect();
         let targets = Tensor::from_data(TensorData::new(targets, [pictures.len(), 1]), device);
         let optimizer = AdamWConfig::new().with_weight_decay(0.01).with_epsilon(1e-8).init();
@@ -320,7 +321,7 @@ fn speeds(
     let precisions = [Precision::F32, Precision::Bf16, Precision::F16].into_iter();
     let measured = precisions.filter(|precision| precision.check(device).is_ok()).map(|precision| {
         let folded = network(device)?.folded().with_precision(precision);
-        let input = normalize(&pictures, device)?;
+        let input = normalize(&pictures, &Normalization::IMAGENET, device)?;
         let scored = per_second(batch, duration, || {
             folded.forward(input.clone()).into_data();
         });

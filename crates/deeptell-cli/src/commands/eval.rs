@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::ValueEnum as _;
-use deeptell::{Model, ModelCard, Precision};
+use deeptell::{ModelCard, Precision};
 use deeptell_data::{Layout, Sample, read_dataset, read_layout, read_picture};
 use deeptell_eval::{Distortion, Evaluation, NO_TEST, Subject, evaluate, page, per_crop, write_scores};
 use deeptell_face::{FaceDetector, Selection};
@@ -11,6 +11,7 @@ use deeptell_mtcnn::MtcnnConfig;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::detector::model_file;
 use crate::device::{DeviceName, PrecisionName};
 use crate::progress::{Progress, Tasks, unless_stopped};
 use crate::views::Views;
@@ -107,12 +108,12 @@ struct Document {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.device.open()?;
-    let mut model = Model::load_or_shipped(args.model.as_deref(), &device)?
-        .with_precision(args.precision.on(args.device))?;
+    let mut file = model_file(args.model.as_deref())?;
     if let Some(views) = args.views {
-        let card = ModelCard { views: views.list(), ..model.card().clone() };
-        model = model.with_card(card)?;
+        let card = ModelCard { views: views.list(), ..file.card().clone() };
+        file = file.with_card(card)?;
     }
+    let model = file.load(&device)?.with_precision(args.precision.on(args.device))?;
     let (data, mut samples) = match (&args.crops, &args.manifest) {
         (Some(crops), _) => (crops, read_layout(crops, Layout::Folders)?),
         (None, Some(manifest)) => {
@@ -158,7 +159,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         split: split.map(|split| split.get_name().to_owned()),
         distortion: args.distort.map(|distortion| distortion.to_string()),
         faces_not_found,
-        evaluation: evaluate(&samples, &probabilities, &model.card().criteria, &config)?,
+        evaluation: evaluate(&samples, &probabilities, &model.card().levels, &config)?,
     };
     if let Some(path) = &args.html {
         let is_test = args.manifest.is_none() || args.split == WhichSplit::Test;

@@ -1,21 +1,23 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use deeptell::Model;
-use deeptell_mobilenet::StoredPrecision;
+use deeptell::StoredPrecision;
 
 use crate::Outcome;
+use crate::detector::model_file;
 use crate::output::{self, say};
 
 /// Write a detector for other programs: ONNX for other runtimes, or safetensors.
 ///
 /// The ONNX file takes normalised crops and gives a logit and a calibrated probability for each;
-/// its notes say how a face becomes such a crop, and hold the model card.
+/// its notes say how a face becomes such a crop, and hold the model card. A safetensors file is a
+/// model file of the newest format, whatever the format of the one it comes from.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   deeptell export --format onnx --out detector.onnx       # the detector that ships
-  deeptell export --format safetensors --precision full --model runs/first/detector.safetensors --out whole.safetensors")]
+  deeptell export --format safetensors --precision full --model runs/first/detector.safetensors --out whole.safetensors
+  deeptell export --format safetensors --model old.safetensors --out new.safetensors   # the newest format")]
 pub(crate) struct Args {
     /// What to write.
     #[arg(long, value_enum)]
@@ -48,15 +50,15 @@ enum Precision {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let model = args.model.as_deref();
+    let model = model_file(args.model.as_deref())?;
     match args.format {
-        Format::Onnx => output::write_file(&args.out, &Model::export_onnx(model)?)?,
+        Format::Onnx => output::write_file(&args.out, &model.to_onnx()?)?,
         Format::Safetensors => {
             let precision = match args.precision {
                 Precision::Half => StoredPrecision::Half,
                 Precision::Full => StoredPrecision::Full,
             };
-            Model::export_safetensors(model, &args.out, precision)?;
+            model.write(&args.out, precision)?;
         }
     }
     say!("{}", args.out.display());

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use burn::tensor::Device;
-use deeptell::{Calibration, Criteria, Model, ModelInfo, Precision};
+use deeptell::{Levels, ModelFile, ModelInfo, Precision};
 use deeptell_data::{Sample, Split, audit};
 use deeptell_eval::{
     CHOSEN_HERE, Calibrated, Evaluation, Subject, Training, calibrate, evaluate, page, uncalibrated,
@@ -11,7 +11,7 @@ use deeptell_eval::{
 };
 use deeptell_files::{FolderLock, remove_leftovers};
 use deeptell_metrics::EvaluationConfig;
-use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, StoredPrecision, Weights};
+use deeptell_network::{Architecture, NetworkConfig, StoredPrecision, Weights};
 use deeptell_train::{EpochRecord, Event, Run, Start, TrainConfig, has_checkpoint, train};
 use serde::{Deserialize, Serialize};
 
@@ -112,7 +112,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let _lock = FolderLock::acquire(&args.out)?;
     remove_leftovers(&args.out)?;
     let resumes = args.resume && has_checkpoint(&args.out);
-    let start = if resumes { Start::Resume } else { begin(args)? };
+    let start = if resumes { Start::Resume } else { begin(args, config.architecture)? };
     if !resumes {
         if args.resume {
             eprintln!("no epoch is finished in {}: beginning anew", args.out.display());
@@ -191,7 +191,7 @@ fn config(args: &Args) -> anyhow::Result<TrainConfig> {
 }
 
 /// How a run begins, which its folder notes: a run killed before its first epoch ended begins again like that.
-fn begin(args: &Args) -> anyhow::Result<Start> {
+fn begin(args: &Args, architecture: Architecture) -> anyhow::Result<Start> {
     #[derive(Serialize, Deserialize)]
     struct Beginning {
         init: String,
@@ -205,24 +205,22 @@ fn begin(args: &Args) -> anyhow::Result<Start> {
         }
         None => "imagenet".to_owned(),
     };
-    let start = start(&init)?;
+    let start = start(&init, architecture)?;
     output::write_json(&Beginning { init }, &path)?;
     Ok(start)
 }
 
-fn start(init: &str) -> anyhow::Result<Start> {
+fn start(init: &str, architecture: Architecture) -> anyhow::Result<Start> {
     Ok(match init {
         "scratch" => Start::Scratch,
-        "shipped" => {
-            let shipped = deeptell_models::DEEPTELL_MNV3S;
-            Start::Network(Weights::from_bytes(shipped.bytes, shipped.file)?)
-        }
+        "shipped" => Start::Network(ModelFile::shipped()?.weights().clone()),
         "imagenet" => {
-            let cached = cached_imagenet()?;
+            let cached = cached_imagenet(architecture)?;
             if !cached.is_file() {
                 anyhow::bail!(
-                    "there are no ImageNet weights in {}: fetch them and run `deeptell weights import FILE` \
+                    "there are no ImageNet weights of {} in {}: fetch them and run `deeptell weights import FILE` \
                      (see its --help), or pass --init FILE, shipped or scratch",
+                    architecture.title(),
                     cached.display()
                 );
             }
@@ -230,9 +228,9 @@ fn start(init: &str) -> anyhow::Result<Start> {
         }
         file => {
             let weights = Weights::read(file)?;
-            if weights.metadata.contains_key(Model::CARD_KEY)
-                || weights.metadata.contains_key("deeptell.epoch")
-            {
+            if weights.metadata.contains_key(ModelFile::CARD_KEY) {
+                Start::Network(ModelFile::read(file)?.weights().clone())
+            } else if weights.metadata.contains_key("deeptell.epoch") {
                 Start::Network(weights)
             } else {
                 Start::Backbone(weights)
@@ -301,8 +299,7 @@ struct Metrics<'a> {
     minutes: f64,
     audit: &'a str,
     validation: &'a Evaluation,
-    calibration: Calibration,
-    criteria: Criteria,
+    levels: &'a Levels,
     model_sha256: &'a str,
 }
 
@@ -315,23 +312,23 @@ fn finish(
     run: &Run,
     audit: String,
 ) -> anyhow::Result<Option<PathBuf>> {
-    let mut network: MobileNetV3Small = MobileNetV3SmallConfig::new(1).init(device);
-    Weights::read(args.out.join("best.safetensors"))?.load_into(&mut network)?;
+    let mut network = NetworkConfig::new(config.architecture, 1).init(device);
+    network.load(&Weights::read(args.out.join("best.safetensors"))?)?;
     let path = args.out.join("detector.safetensors");
     let trained_on = args.trained_on.clone().unwrap_or_else(|| args.data.display().to_string());
-    let card = uncalibrated(&args.name, &trained_on, config.seed, config.crop, args.views.list());
-    Model::write(&path, &network, &card, StoredPrecision::Half)?;
+    let card = uncalibrated(&args.name, &trained_on, config, args.views.list());
+    ModelFile::new(&network, card)?.write(&path, StoredPrecision::Half)?;
 
     let validation: Vec<&Sample> = samples.iter().filter(|s| s.split == Some(Split::Validation)).collect();
     // The file and not the network in memory: what is calibrated is what people will load.
-    let model = Model::load(&path, device)?;
+    let model = ModelFile::read(&path)?.load(device)?;
     let calibrated = unless_stopped(calibrate(&model, &validation, &mut Tasks::default()))?;
     let Some(Calibrated { card, probabilities, .. }) = calibrated else {
         return Ok(None);
     };
-    let sha256 = Model::write(&path, &network, &card, StoredPrecision::Half)?;
+    let sha256 = ModelFile::new(&network, card.clone())?.write(&path, StoredPrecision::Half)?;
     let (best_epoch, _) = run.best.context("the run has no epoch")?;
-    let found = evaluate(&validation, &probabilities, &card.criteria, &EvaluationConfig::default())?;
+    let found = evaluate(&validation, &probabilities, &card.levels, &EvaluationConfig::default())?;
     let metrics = Metrics {
         split: "validation",
         seed: config.seed,
@@ -340,8 +337,7 @@ fn finish(
         minutes: run.history.iter().map(|record| record.seconds).sum::<f64>() / 60.0,
         audit: &audit,
         validation: &found,
-        calibration: card.calibration,
-        criteria: card.criteria,
+        levels: &card.levels,
         model_sha256: &sha256,
     };
     output::write_figures(&metrics, &args.out.join("metrics.json"))?;
@@ -377,6 +373,7 @@ mod tests {
 
     #[test]
     fn ways_to_start_that_do_not_exist_are_errors() {
+        let start = |init| start(init, Architecture::default());
         assert!(start("no/such/file.onnx").is_err());
         assert!(matches!(start("scratch"), Ok(Start::Scratch)));
     }

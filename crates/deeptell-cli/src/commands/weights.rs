@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use burn::tensor::Device;
 use clap::Subcommand;
 use deeptell_data::sha256_of_file;
-use deeptell_mobilenet::{KNOWN_FILES, MobileNetV3SmallConfig, StoredPrecision, Weights};
+use deeptell_network::{Architecture, KnownFile, StoredPrecision, Weights};
 
 use crate::Outcome;
 use crate::output::say;
@@ -16,9 +16,11 @@ Examples:
   deeptell weights import mobilenet_v3_small-047dcff4.pth
   deeptell weights show runs/first/detector.safetensors
 
-The official file is published by torchvision (BSD-3-Clause) as
+The official files are published by torchvision (BSD-3-Clause) as
   https://download.pytorch.org/models/mobilenet_v3_small-047dcff4.pth
-  sha256 047dcff4addef86ea5bc2eff13c9614dc11f47ab1160d0a71a25e7db994f4e1f")]
+  sha256 047dcff4addef86ea5bc2eff13c9614dc11f47ab1160d0a71a25e7db994f4e1f
+  https://download.pytorch.org/models/mobilenet_v3_large-5c1a4163.pth
+  sha256 5c1a4163..., for `architecture = \"mobilenet-v3-large\"` in the training configuration")]
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
@@ -30,7 +32,7 @@ enum Action {
     Import {
         /// The file.
         file: PathBuf,
-        /// Where to keep it [default: imagenet.safetensors in the user's cache].
+        /// Where to keep it [default: a file for its architecture in the user's cache].
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
         /// Fail unless the file has this SHA-256.
@@ -53,14 +55,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 /// Where `import` keeps weights and `train --init imagenet` looks for them.
-pub(crate) fn cached_imagenet() -> anyhow::Result<PathBuf> {
+pub(crate) fn cached_imagenet(architecture: Architecture) -> anyhow::Result<PathBuf> {
     let from = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let cache = from("DEEPTELL_CACHE")
         .or_else(|| Some(from("XDG_CACHE_HOME")?.join("deeptell")))
         .or_else(|| Some(from("LOCALAPPDATA")?.join("deeptell")))
         .or_else(|| Some(from("HOME")?.join(".cache").join("deeptell")))
         .context("no folder to cache weights in: set DEEPTELL_CACHE, or pass --out")?;
-    Ok(cache.join("imagenet.safetensors"))
+    Ok(cache.join(match architecture {
+        Architecture::MobileNetV3Small => "imagenet.safetensors".to_owned(),
+        other => format!("imagenet-{other}.safetensors"),
+    }))
 }
 
 fn import(file: &Path, out: Option<&Path>, expected: Option<&str>) -> anyhow::Result<()> {
@@ -68,35 +73,36 @@ fn import(file: &Path, out: Option<&Path>, expected: Option<&str>) -> anyhow::Re
     if let Some(expected) = expected.filter(|e| !e.eq_ignore_ascii_case(&found)) {
         anyhow::bail!("{} has SHA-256 {found}, not {expected}: fetch it again", file.display());
     }
-    let known = KNOWN_FILES.iter().find(|known| known.sha256 == found);
+    let known = KnownFile::with_sha256(&found);
     let name = file.file_name().and_then(|n| n.to_str());
     if known.is_none()
-        && let Some(published) = KNOWN_FILES.iter().find(|k| Some(k.name) == name)
+        && let Some(published) = name.and_then(KnownFile::named)
     {
         anyhow::bail!(
-            "{} has SHA-256 {found}, but the published file of this name has {}: fetch it again",
+            "{} has SHA-256 {found}, but that of the published file of this name begins with {}: fetch it again",
             file.display(),
             published.sha256
         );
     }
-    let mut weights = Weights::read(file)?;
     // What cannot start a fine-tuning is refused here, not after hours of preparation.
-    weights.load_backbone_into(&mut MobileNetV3SmallConfig::new(1).init(&Device::flex()))?;
+    let weights = Weights::read(file)?;
+    let architecture = Architecture::of_backbone(&weights, &Device::flex())?;
+    let mut weights = weights.of_network(&architecture.names())?;
     weights.metadata.insert("source_file".into(), name.unwrap_or_default().to_owned());
     weights.metadata.insert("source_sha256".into(), found.clone());
     let out = match out {
         Some(out) => out.to_owned(),
-        None => cached_imagenet()?,
+        None => cached_imagenet(architecture)?,
     };
     if let Some(folder) = out.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
     weights.write(&out, StoredPrecision::Full)?;
-    match known {
-        Some(known) => say!("verified: {}", known.origin),
-        None => {
-            say!("sha256 {found} is of no published file deeptell knows; the tensors fit MobileNetV3-Small");
-        }
+    if let Some(known) = known {
+        say!("verified: {}", known.origin);
+    } else {
+        let title = architecture.title();
+        say!("sha256 {found} is of no published file deeptell knows; the tensors fit {title}");
     }
     say!("{} tensors kept in {}", weights.tensors.len(), out.display());
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use deeptell::Criteria;
+use deeptell::Thresholds;
 use deeptell_data::Sample;
 use deeptell_metrics::{
     BootstrapConfig, EvaluationConfig, MetricsError, bootstrap_interval, roc_auc, three_way,
@@ -55,7 +55,7 @@ type Key = fn(&Sample) -> Option<String>;
 pub(crate) fn breakdowns(
     samples: &[&Sample],
     probabilities: &[f64],
-    criteria: &Criteria,
+    thresholds: Thresholds,
     config: &EvaluationConfig,
 ) -> Result<Vec<Breakdown>, MetricsError> {
     let keys: [(&'static str, Key); 5] = [
@@ -83,7 +83,7 @@ pub(crate) fn breakdowns(
         let mut parts = Vec::with_capacity(rows.len());
         for (name, mut rows) in rows {
             rows.extend(&reals);
-            parts.push(part(name, &rows, samples, probabilities, criteria, config)?);
+            parts.push(part(name, &rows, samples, probabilities, thresholds, config)?);
         }
         // Ranges by their bounds, and what is not known last.
         parts.sort_by_key(|part| (part.name == UNSAID, lower_bound(&part.name)));
@@ -97,13 +97,13 @@ fn part(
     rows: &[usize],
     samples: &[&Sample],
     probabilities: &[f64],
-    criteria: &Criteria,
+    thresholds: Thresholds,
     config: &EvaluationConfig,
 ) -> Result<Part, MetricsError> {
     let scores: Vec<f64> = rows.iter().map(|&row| probabilities[row]).collect();
     let labels: Vec<bool> = rows.iter().map(|&row| samples[row].label.is_fake()).collect();
     let sources: Vec<&str> = rows.iter().map(|&row| samples[row].source.as_str()).collect();
-    let answers = three_way(&scores, &labels, criteria.low, criteria.high)?;
+    let answers = three_way(&scores, &labels, thresholds.low, thresholds.high)?;
     let bootstrap = BootstrapConfig { resamples: config.resamples, confidence: 0.95, seed: config.seed };
     let auc = match roc_auc(&scores, &labels) {
         Ok(auc) => Some(auc),
@@ -170,7 +170,7 @@ mod tests {
     use deeptell_face::Rect;
 
     use super::*;
-    use crate::evaluation::tests::{CRITERIA, quick};
+    use crate::evaluation::tests::{LEVELS, quick};
 
     #[test]
     fn fakes_of_one_method_stand_against_all_reals() {
@@ -186,7 +186,8 @@ mod tests {
             fake("mouth", "a"),
         ];
         let samples: Vec<&Sample> = samples.iter().collect();
-        let found = breakdowns(&samples, &[0.1, 0.8, 0.9, 0.9, 0.5], &CRITERIA, &quick()).unwrap();
+        let found =
+            breakdowns(&samples, &[0.1, 0.8, 0.9, 0.9, 0.5], LEVELS.crop.thresholds, &quick()).unwrap();
         assert_eq!((found.len(), found[0].by, found[0].all_reals), (1, "method", true));
         let [mouth, swap] = &found[0].parts[..] else { panic!("{found:?}") };
         assert_eq!((mouth.name.as_str(), mouth.n_real, mouth.n_fake, mouth.auc), ("mouth", 2, 1, Some(0.5)));
@@ -209,7 +210,7 @@ mod tests {
             Sample::new("f", Label::Fake, "f"),
         ];
         let samples: Vec<&Sample> = samples.iter().collect();
-        let found = breakdowns(&samples, &[0.5; 6], &CRITERIA, &quick()).unwrap();
+        let found = breakdowns(&samples, &[0.5; 6], LEVELS.crop.thresholds, &quick()).unwrap();
         let names: Vec<&str> = found[0].parts.iter().map(|part| part.name.as_str()).collect();
         assert_eq!(names, ["under 48 px", "96 to 127 px", "128 to 191 px", "256 px and more", "not said"]);
         assert_eq!((found[0].parts[0].auc, found[0].parts[1].auc), (None, Some(0.5)));
@@ -219,6 +220,6 @@ mod tests {
     fn a_manifest_that_says_nothing_has_no_parts() {
         let samples = [Sample::new("a", Label::Real, "a"), Sample::new("b", Label::Fake, "b")];
         let samples: Vec<&Sample> = samples.iter().collect();
-        assert!(breakdowns(&samples, &[0.1, 0.9], &CRITERIA, &quick()).unwrap().is_empty());
+        assert!(breakdowns(&samples, &[0.1, 0.9], LEVELS.crop.thresholds, &quick()).unwrap().is_empty());
     }
 }

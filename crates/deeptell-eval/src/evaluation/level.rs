@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use deeptell::Criteria;
+use deeptell::Thresholds;
 use deeptell_metrics::{
     BinaryReport, BootstrapConfig, EvaluationConfig, MetricsError, ReliabilityBin, RocBand, RocCurve,
     ScoreHistogram, ThreeWay, bootstrap_intervals, evaluate, reliability_bins, roc_band, roc_curve,
@@ -69,7 +69,7 @@ impl Level {
         scores: &[f64],
         labels: &[bool],
         sources: &[&str],
-        criteria: &Criteria,
+        thresholds: Thresholds,
         config: &EvaluationConfig,
     ) -> Result<Self, MetricsError> {
         let figures = evaluate(scores, labels, sources, config)?;
@@ -80,7 +80,7 @@ impl Level {
             Err(error) => return Err(error),
         };
         Ok(Self {
-            answers: AnswerRates::measured(scores, labels, sources, criteria, &bootstrap)?,
+            answers: AnswerRates::measured(scores, labels, sources, thresholds, &bootstrap)?,
             reliability: reliability_bins(scores, labels, config.bins)?,
             histogram: score_histogram(scores, labels, BARS)?,
             roc: roc_curve(scores, labels)?.thinned(CURVE_POINTS),
@@ -95,11 +95,11 @@ impl AnswerRates {
         scores: &[f64],
         labels: &[bool],
         sources: &[&str],
-        criteria: &Criteria,
+        thresholds: Thresholds,
         bootstrap: &BootstrapConfig,
     ) -> Result<Self, MetricsError> {
         let rates = |scores: &[f64], labels: &[bool]| {
-            let ThreeWay { real, fake } = three_way(scores, labels, criteria.low, criteria.high)?;
+            let ThreeWay { real, fake } = three_way(scores, labels, thresholds.low, thresholds.high)?;
             let part = |count: usize, total: usize| count as f64 / total.max(1) as f64;
             Ok([
                 part(real.likely_fake, real.total()),
@@ -124,9 +124,9 @@ impl AnswerRates {
             ci95: intervals.map(|intervals| widened(values[index], intervals[index], groups[class])),
         };
         Ok(Self {
-            low: criteria.low,
-            high: criteria.high,
-            counts: three_way(scores, labels, criteria.low, criteria.high)?,
+            low: thresholds.low,
+            high: thresholds.high,
+            counts: three_way(scores, labels, thresholds.low, thresholds.high)?,
             false_alarm_rate: rate(0, 0),
             detection_rate: rate(1, 1),
             miss_rate: rate(2, 1),
@@ -152,14 +152,14 @@ fn widened(value: f64, ci95: [f64; 2], groups: usize) -> [f64; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluation::tests::{CRITERIA, quick};
+    use crate::evaluation::tests::{LEVELS, quick};
 
     #[test]
     fn answers_by_hand() {
         let scores = [0.1, 0.2, 0.5, 0.8, 0.9, 0.75, 0.4, 0.2];
         let labels = [false, false, false, false, true, true, true, true];
         let sources = ["a", "b", "c", "d", "a", "b", "c", "d"];
-        let level = Level::measured(&scores, &labels, &sources, &CRITERIA, &quick()).unwrap();
+        let level = Level::measured(&scores, &labels, &sources, LEVELS.crop.thresholds, &quick()).unwrap();
         let AnswerRates { false_alarm_rate, detection_rate, miss_rate, clearing_rate, .. } = level.answers;
         let values = [false_alarm_rate, detection_rate, miss_rate, clearing_rate].map(|rate| rate.value);
         assert_eq!(values, [0.25, 0.5, 0.25, 0.5]);

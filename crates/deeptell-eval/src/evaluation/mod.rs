@@ -8,7 +8,7 @@ pub(crate) mod page;
 
 use std::collections::{BTreeSet, HashMap};
 
-use deeptell::Criteria;
+use deeptell::{Criteria, Levels, PersonScoring};
 use deeptell_data::Sample;
 use deeptell_metrics::{EvaluationConfig, MetricsError};
 use serde::Serialize;
@@ -52,7 +52,7 @@ struct Unit<'a> {
 pub fn evaluate(
     samples: &[&Sample],
     probabilities: &[f64],
-    criteria: &Criteria,
+    levels: &Levels,
     config: &EvaluationConfig,
 ) -> Result<Evaluation, EvalError> {
     let labels: Vec<bool> = samples.iter().map(|s| s.label.is_fake()).collect();
@@ -61,19 +61,19 @@ pub fn evaluate(
         let scores: Vec<f64> = units.iter().map(|unit| unit.score).collect();
         let labels: Vec<bool> = units.iter().map(|unit| unit.is_fake).collect();
         let sources: Vec<&str> = units.iter().map(|unit| unit.source).collect();
-        Level::measured(&scores, &labels, &sources, criteria, config)
+        Level::measured(&scores, &labels, &sources, levels.person.thresholds, config)
     };
     let has_videos = samples.iter().any(|s| s.video.is_some());
     let has_tracks = samples.iter().any(|s| track(s).is_some());
     let tracks =
-        if has_tracks || has_videos { tracks(samples, probabilities, criteria)? } else { Vec::new() };
+        if has_tracks || has_videos { tracks(samples, probabilities, &levels.person)? } else { Vec::new() };
     let videos = if has_videos { videos(samples, &tracks) } else { Vec::new() };
     Ok(Evaluation {
         videos_named: samples.iter().filter_map(|s| s.video.as_deref()).collect::<BTreeSet<_>>().len(),
-        crops: Level::measured(probabilities, &labels, &sources, criteria, config)?,
+        crops: Level::measured(probabilities, &labels, &sources, levels.crop.thresholds, config)?,
         tracks: has_tracks.then(|| level(&tracks)).transpose()?,
         videos: has_videos.then(|| level(&videos)).transpose()?,
-        groups: breakdown::breakdowns(samples, probabilities, criteria, config)?,
+        groups: breakdown::breakdowns(samples, probabilities, levels.crop.thresholds, config)?,
     })
 }
 
@@ -97,6 +97,9 @@ fn tracks<'a>(
     probabilities: &[f64],
     criteria: &Criteria,
 ) -> Result<Vec<Unit<'a>>, EvalError> {
+    let PersonScoring::Aggregate(aggregation) = criteria.scoring else {
+        return Err(EvalError::LogisticPeople);
+    };
     let rows = grouped(samples.iter().map(|sample| (video(sample), track(sample))));
     rows.into_iter()
         .map(|rows| {
@@ -111,7 +114,7 @@ fn tracks<'a>(
                 });
             }
             let scores: Vec<f64> = rows.iter().map(|&row| probabilities[row]).collect();
-            let score = criteria.aggregation.combine(&scores).ok_or(MetricsError::Empty)?;
+            let score = aggregation.combine(&scores).ok_or(MetricsError::Empty)?;
             Ok(Unit { rows, source: &first.source, is_fake: first.label.is_fake(), score })
         })
         .collect()
@@ -150,18 +153,23 @@ fn grouped<K: std::hash::Hash + Eq>(keys: impl Iterator<Item = K>) -> Vec<Vec<us
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use deeptell::Aggregation;
+    use deeptell::{Aggregation, Calibration, CropLevel, Thresholds};
     use deeptell_data::Label;
 
     use super::*;
 
-    pub(crate) const CRITERIA: Criteria = Criteria {
-        low: 0.3,
-        high: 0.7,
-        aggregation: Aggregation::Mean,
-        min_frames: 1,
-        min_crop_width: 0.0,
-        max_blur: 1.0,
+    pub(crate) const LEVELS: Levels = Levels {
+        crop: CropLevel {
+            calibration: Calibration { slope: 1.0, intercept: 0.0 },
+            thresholds: Thresholds { low: 0.3, high: 0.7 },
+        },
+        person: Criteria {
+            scoring: PersonScoring::Aggregate(Aggregation::Mean),
+            thresholds: Thresholds { low: 0.3, high: 0.7 },
+            min_frames: 1,
+            min_crop_width: 0.0,
+            max_blur: 1.0,
+        },
     };
 
     pub(crate) fn quick() -> EvaluationConfig {
@@ -187,7 +195,7 @@ pub(crate) mod tests {
             sample(Label::Real, "b", "b.mp4", Some(0)),
         ];
         let samples: Vec<&Sample> = samples.iter().collect();
-        let found = evaluate(&samples, &[0.2, 0.9, 0.5, 0.6, 0.2], &CRITERIA, &quick()).unwrap();
+        let found = evaluate(&samples, &[0.2, 0.9, 0.5, 0.6, 0.2], &LEVELS, &quick()).unwrap();
         let (tracks, videos) = (found.tracks.unwrap(), found.videos.unwrap());
         assert_eq!((tracks.figures.n_real, tracks.figures.n_fake), (2, 1));
         assert_eq!((videos.figures.n_real, videos.figures.n_fake), (1, 1));
@@ -201,7 +209,7 @@ pub(crate) mod tests {
     fn without_names_there_are_only_crops_and_with_two_labels_none() {
         let plain = [Sample::new("a", Label::Real, "a"), Sample::new("b", Label::Fake, "b")];
         let plain: Vec<&Sample> = plain.iter().collect();
-        let found = evaluate(&plain, &[0.1, 0.9], &CRITERIA, &quick()).unwrap();
+        let found = evaluate(&plain, &[0.1, 0.9], &LEVELS, &quick()).unwrap();
         assert!(found.tracks.is_none() && found.videos.is_none() && found.groups.is_empty());
         let json = serde_json::to_value(&found).unwrap();
         assert_eq!(
@@ -211,7 +219,7 @@ pub(crate) mod tests {
 
         let mixed = [sample(Label::Real, "a", "a.mp4", None), sample(Label::Fake, "a", "a.mp4", None)];
         let mixed: Vec<&Sample> = mixed.iter().collect();
-        let error = evaluate(&mixed, &[0.1, 0.9], &CRITERIA, &quick()).unwrap_err().to_string();
+        let error = evaluate(&mixed, &[0.1, 0.9], &LEVELS, &quick()).unwrap_err().to_string();
         assert!(error.contains("both are of `a.mp4`"), "{error}");
     }
 }

@@ -592,27 +592,31 @@ fn limits(subject: &Subject<'_>, found: &Evaluation) -> String {
 mod tests {
     use std::path::Path;
 
-    use deeptell::{Calibration, Measure, ModelCard, View};
+    use deeptell::{Architecture, FaceDetectorId, Measure, ModelCard, Normalization, View};
     use deeptell_data::{Label, Sample};
     use deeptell_face::FaceCrop;
 
     use super::*;
     use crate::evaluation::evaluate;
-    use crate::evaluation::tests::{CRITERIA, quick};
+    use crate::evaluation::tests::{LEVELS, quick};
 
     fn model(name: &str) -> ModelInfo {
         ModelInfo {
             sha256: "ab".repeat(32),
             precision: deeptell::Precision::F32,
             card: ModelCard {
+                format_version: ModelCard::FORMAT_VERSION,
                 name: name.to_owned(),
                 summary: "A test.".to_owned(),
-                trained_on: "<b>".to_owned(),
-                seed: Some(41),
+                architecture: Architecture::MobileNetV3Small,
+                normalization: Normalization::default(),
+                face_detector: FaceDetectorId::new("mtcnn"),
                 crop: FaceCrop::default(),
                 views: vec![View::WHOLE],
-                calibration: Calibration::default(),
-                criteria: CRITERIA,
+                levels: LEVELS,
+                out_of_distribution: None,
+                trained_on: "<b>".to_owned(),
+                seed: Some(41),
                 measures: Vec::<Measure>::new(),
                 limits: vec!["It & its limits.".to_owned()],
             },
@@ -633,7 +637,7 @@ mod tests {
             .collect();
         let scores: Vec<f64> =
             (0..40).map(|i| f64::from(i * 7 % 40) / 80.0 + if i % 4 > 1 { 0.4 } else { 0.0 }).collect();
-        evaluate(&samples.iter().collect::<Vec<_>>(), &scores, &CRITERIA, &quick()).unwrap()
+        evaluate(&samples.iter().collect::<Vec<_>>(), &scores, &LEVELS, &quick()).unwrap()
     }
 
     fn subject<'a>(model: &'a ModelInfo, history: &'a [EpochRecord]) -> Subject<'a> {

@@ -116,7 +116,7 @@ pub(crate) fn misfit(stem: &ConvSource, blocks: &[BlockSource], last: &ConvSourc
             return Some(format!("block {index}: its layers do not fit each other, or {channels} channels"));
         }
         let output = block.project.shape[0];
-        if block.residual && (index == 0 || output != channels || block.depthwise.stride != 1) {
+        if block.residual && (output != channels || block.depthwise.stride != 1) {
             return Some(format!("block {index} has no shortcut: its input and output differ"));
         }
         channels = output;
@@ -293,24 +293,14 @@ impl<'a> Plan<'a> {
             sums.fill(0.0);
             for (image, map) in inside.chunks_exact_mut(self.inside_len).enumerate() {
                 let sums = block.gate.is_some().then_some(&mut *sums);
-                match &block.expand {
-                    Some(expand) => {
-                        let source = &current[image * self.between_len..][..self.between_len];
-                        place.widen(arch, block, expand, source, expanded, map, sums, [image, count]);
-                    }
-                    None => {
-                        self.start(
-                            arch,
-                            block,
-                            place,
-                            images[image],
-                            lines,
-                            expanded,
-                            map,
-                            sums,
-                            [image, count],
-                        );
-                    }
+                if let Some(expand) = &block.expand {
+                    let source = &current[image * self.between_len..][..self.between_len];
+                    place.widen(arch, block, expand, source, expanded, map, sums, [image, count]);
+                } else {
+                    let kept = &mut current[image * self.between_len..][..self.between_len];
+                    let kept = block.residual.then_some(kept);
+                    let numbers = [image, count];
+                    self.start(arch, block, place, images[image], lines, expanded, map, sums, kept, numbers);
                 }
             }
             if let Some(gate) = &block.gate {
@@ -357,7 +347,8 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The first layer of an image and the filter of the first block, row by row.
+    /// The first layer of an image and the filter of the first block, row by row. Where the block has
+    /// a shortcut, `kept` gets all rows of the first layer.
     #[expect(clippy::too_many_arguments, reason = "the pieces of the working memory, and where in them")]
     fn start(
         &self,
@@ -369,6 +360,7 @@ impl<'a> Plan<'a> {
         expanded: &mut [f32],
         map: &mut [f32],
         mut sums: Option<&mut [f32]>,
+        mut kept: Option<&mut [f32]>,
         [number, count]: [usize; 2],
     ) {
         let (stem, window) = (&self.network.stem, &block.depthwise);
@@ -406,6 +398,12 @@ impl<'a> Plan<'a> {
                             sums: None,
                         },
                     );
+                    if let Some(kept) = &mut kept {
+                        let len = place.input[1] * PANEL;
+                        let row = made % place.slots * place.row_len + window.padding() * PANEL;
+                        kept[panel * place.panel_len() + made * len..][..len]
+                            .copy_from_slice(&expanded[row..][..len]);
+                    }
                     made += 1;
                 }
                 window.run_depthwise(
@@ -576,19 +574,27 @@ mod tests {
                         conv([inside, 7, 1, 1], 1, Activation::Identity),
                     ]),
                     project: conv([output, inside, 1, 1], 1, Activation::Identity),
-                    residual: !first && stride == 1 && input == output,
+                    residual: stride == 1 && input == output,
                 }
             };
-        let blocks = [
+        let shrinking = [
             block(20, 20, 24, 3, 2, true),
             block(24, 70, 24, 5, 1, false),
             block(24, 50, 33, 3, 1, false),
             block(33, 65, 40, 5, 2, false),
         ];
+        check_instruction_sets(&shrinking);
+        // With a shortcut around the first block.
+        let keeping =
+            [block(20, 20, 20, 5, 1, true), block(20, 70, 20, 5, 2, false), block(20, 50, 40, 3, 1, false)];
+        check_instruction_sets(&keeping);
+    }
+
+    fn check_instruction_sets(blocks: &[BlockSource]) {
         let stem = conv([20, 3, 3, 3], 2, Activation::HardSwish);
         let last = conv([50, 40, 1, 1], 1, Activation::HardSwish);
-        assert_eq!(misfit(&stem, &blocks, &last), None);
-        let network = Network::new(&stem, &blocks, &last);
+        assert_eq!(misfit(&stem, blocks, &last), None);
+        let network = Network::new(&stem, blocks, &last);
         let (images, size) = (3, [67, 59]);
         let input: Vec<f32> =
             (0..images * 3 * size[0] * size[1]).map(|at| (at * 31 % 255) as f32 / 127.0 - 1.0).collect();

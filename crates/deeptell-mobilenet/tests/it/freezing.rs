@@ -1,10 +1,11 @@
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::Device;
-use deeptell_mobilenet::{MobileNetV3Small, Weights};
+use deeptell_mobilenet::MobileNetV3;
+use deeptell_weights::Weights;
 
 use crate::{generated, input};
 
-fn one_step(network: MobileNetV3Small, device: &Device) -> MobileNetV3Small {
+fn one_step(network: MobileNetV3, device: &Device) -> MobileNetV3 {
     let loss = network.forward(input([3, 3, 40, 40], device)).powi_scalar(2).mean();
     let gradients = GradientsParams::from_grads(loss.backward(), &network);
     AdamWConfig::new().init().step(1e-3, network, gradients)
@@ -25,8 +26,8 @@ fn changed(before: &Weights, after: &Weights) -> Vec<String> {
 fn a_frozen_backbone_keeps_weights_and_statistics() {
     let device = Device::flex().autodiff();
     let network = generated(1, &device).freeze_backbone();
-    let before = Weights::of(&network).unwrap();
-    let after = Weights::of(&one_step(network, &device)).unwrap();
+    let before = network.weights().unwrap();
+    let after = one_step(network, &device).weights().unwrap();
     let changed = changed(&before, &after);
     assert!(changed.iter().all(|name| name.starts_with("classifier.")), "{changed:?}");
     assert!(changed.contains(&"classifier.3.weight".to_owned()));
@@ -36,8 +37,8 @@ fn a_frozen_backbone_keeps_weights_and_statistics() {
 fn an_unfrozen_backbone_trains_weights_and_statistics() {
     let device = Device::flex().autodiff();
     let network = generated(1, &device).freeze_backbone().unfreeze_backbone();
-    let before = Weights::of(&network).unwrap();
-    let after = Weights::of(&one_step(network, &device)).unwrap();
+    let before = network.weights().unwrap();
+    let after = one_step(network, &device).weights().unwrap();
     let changed = changed(&before, &after);
     for name in [
         "features.0.0.weight",

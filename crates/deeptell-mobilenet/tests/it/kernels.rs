@@ -3,26 +3,28 @@
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::activation::log_sigmoid;
 use burn::tensor::{Device, Tensor, TensorData};
-use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, Weights};
+use deeptell_mobilenet::{MobileNetV3, MobileNetV3Config, Variant};
 
-use crate::{generated, input, relative_error, values};
+use crate::{generated, generated_of, input, relative_error, values};
 
 #[test]
 fn logits_and_features_are_those_of_the_plain_network() {
     let device = Device::flex();
-    let folded = generated(3, &device).folded();
-    for shape in [[1, 3, 224, 224], [5, 3, 97, 130], [2, 3, 32, 33]] {
-        let x = input(shape, &device);
-        let plain = generated(3, &device).without_kernels();
-        let error = relative_error(&values(folded.forward(x.clone())), &values(plain.forward(x.clone())));
-        assert!(error < 1e-4, "logits of {shape:?}: {error:e}");
-        let error = relative_error(&values(folded.features(x.clone())), &values(plain.features(x)));
-        assert!(error < 1e-4, "features of {shape:?}: {error:e}");
+    for variant in [Variant::Small, Variant::Large] {
+        let plain = generated_of(variant, 3, &device).without_kernels();
+        let folded = generated_of(variant, 3, &device).folded();
+        for shape in [[1, 3, 224, 224], [5, 3, 97, 130], [2, 3, 32, 33]] {
+            let x = input(shape, &device);
+            let error = relative_error(&values(folded.forward(x.clone())), &values(plain.forward(x.clone())));
+            assert!(error < 1e-4, "logits of {variant:?}, {shape:?}: {error:e}");
+            let error = relative_error(&values(folded.features(x.clone())), &values(plain.features(x)));
+            assert!(error < 1e-4, "features of {variant:?}, {shape:?}: {error:e}");
+        }
     }
 }
 
 /// The loss of each of `steps` steps on four pictures.
-fn losses(mut network: MobileNetV3Small, steps: usize) -> Vec<f32> {
+fn losses(mut network: MobileNetV3, steps: usize) -> Vec<f32> {
     let device = Device::flex().autodiff();
     let images = input([4, 3, 64, 64], &device);
     let labels = Tensor::<2>::from_data(TensorData::new(vec![0.0_f32, 1.0, 1.0, 0.0], [4, 1]), &device);
@@ -43,10 +45,10 @@ fn losses(mut network: MobileNetV3Small, steps: usize) -> Vec<f32> {
 #[test]
 fn fifty_training_steps_have_the_losses_of_the_plain_network() {
     let device = Device::flex().autodiff();
-    let weights = Weights::of(&generated(1, &Device::flex())).unwrap();
+    let weights = generated(1, &Device::flex()).weights().unwrap();
     let start = || {
-        let mut network = MobileNetV3SmallConfig::new(1).with_dropout(0.0).init(&device);
-        weights.load_into(&mut network).unwrap();
+        let mut network = MobileNetV3Config::new(Variant::Small, 1).with_dropout(0.0).init(&device);
+        network.load(&weights).unwrap();
         network
     };
     let with = losses(start(), 50);

@@ -9,7 +9,7 @@ mod precision;
 mod weights;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, Weights};
+use deeptell_mobilenet::{MobileNetV3, MobileNetV3Config, Variant};
 
 /// The generator of `scripts/make_golden.py`: `count` numbers in `0..1`, seeded by a name.
 fn uniform(name: &str, count: usize) -> Vec<f64> {
@@ -24,10 +24,15 @@ fn uniform(name: &str, count: usize) -> Vec<f64> {
         .collect()
 }
 
+/// The weights of `scripts/make_golden.py`, in a small network with `classes` outputs.
+fn generated(classes: usize, device: &Device) -> MobileNetV3 {
+    generated_of(Variant::Small, classes, device)
+}
+
 /// The weights of `scripts/make_golden.py`, in a network with `classes` outputs.
-fn generated(classes: usize, device: &Device) -> MobileNetV3Small {
-    let mut network = MobileNetV3SmallConfig::new(classes).init(device);
-    let mut weights = Weights::of(&network).unwrap();
+fn generated_of(variant: Variant, classes: usize, device: &Device) -> MobileNetV3 {
+    let mut network = MobileNetV3Config::new(variant, classes).init(device);
+    let mut weights = network.weights().unwrap();
     for tensor in &mut weights.tensors {
         let u = uniform(&tensor.name, tensor.values.len());
         let fan_in = tensor.shape[1..].iter().product::<usize>() as f64;
@@ -43,7 +48,7 @@ fn generated(classes: usize, device: &Device) -> MobileNetV3Small {
         };
         tensor.values = u.into_iter().map(|u| value(u) as f32).collect();
     }
-    weights.load_into(&mut network).unwrap();
+    network.load(&weights).unwrap();
     network
 }
 

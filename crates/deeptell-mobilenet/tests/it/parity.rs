@@ -1,6 +1,6 @@
 use burn::module::Module as _;
 use burn::tensor::Device;
-use deeptell_mobilenet::MobileNetV3SmallConfig;
+use deeptell_mobilenet::{MobileNetV3Config, Variant};
 use serde::Deserialize;
 
 use crate::{generated, input, input_named, relative_error, values};
@@ -102,10 +102,13 @@ fn correlation(a: &[f32], b: &[f32]) -> f32 {
 #[test]
 fn parameters_are_as_many_as_published() {
     let device = Device::flex();
-    let network = |classes| MobileNetV3SmallConfig::new(classes).init(&device);
-    assert_eq!(network(1000).parameter_count(), 2_542_856);
-    assert_eq!(network(1).parameter_count(), 1_518_881);
-    assert!(network(1).num_params() > network(1).parameter_count());
+    let network = |variant, classes| MobileNetV3Config::new(variant, classes).init(&device);
+    assert_eq!(network(Variant::Small, 1000).parameter_count(), 2_542_856);
+    assert_eq!(network(Variant::Small, 1).parameter_count(), 1_518_881);
+    assert_eq!(network(Variant::Large, 1000).parameter_count(), 5_483_032);
+    assert_eq!(network(Variant::Large, 1).parameter_count(), 4_203_313);
+    let small = network(Variant::Small, 1);
+    assert!(small.num_params() > small.parameter_count());
 }
 
 #[test]

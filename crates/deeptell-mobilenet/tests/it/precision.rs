@@ -3,7 +3,8 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor};
-use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, Precision, Weights};
+use deeptell_mobilenet::{MobileNetV3, MobileNetV3Config, Variant};
+use deeptell_weights::Precision;
 
 use crate::{generated, input, relative_error, values};
 
@@ -40,11 +41,11 @@ fn outputs_are_near_those_of_32_bits_and_are_32_bits_themselves() {
 #[test]
 fn gradients_reach_every_weight_in_32_bits_and_point_the_same_way() {
     let device = Device::flex().autodiff();
-    let weights = Weights::of(&generated(1, &Device::flex())).unwrap();
+    let weights = generated(1, &Device::flex()).weights().unwrap();
     let images = input([4, 3, 64, 64], &device);
     let gradients = |precision: Precision| {
-        let mut network = MobileNetV3SmallConfig::new(1).with_dropout(0.0).init(&device);
-        weights.load_into(&mut network).unwrap();
+        let mut network = MobileNetV3Config::new(Variant::Small, 1).with_dropout(0.0).init(&device);
+        network.load(&weights).unwrap();
         let network = network.with_precision(precision);
         let loss = (network.forward(images.clone()) - 1.0).powi_scalar(2).mean();
         flat(&GradientsParams::from_grads(loss.backward(), &network), &network)
@@ -62,13 +63,13 @@ fn gradients_reach_every_weight_in_32_bits_and_point_the_same_way() {
 #[test]
 fn statistics_of_batches_are_kept_in_32_bits() {
     let device = Device::flex().autodiff();
-    let weights = Weights::of(&generated(1, &Device::flex())).unwrap();
+    let weights = generated(1, &Device::flex()).weights().unwrap();
     let after = |precision: Precision| {
-        let mut network = MobileNetV3SmallConfig::new(1).init(&device);
-        weights.load_into(&mut network).unwrap();
+        let mut network = MobileNetV3Config::new(Variant::Small, 1).init(&device);
+        network.load(&weights).unwrap();
         let network = network.with_precision(precision);
         let _ = network.forward(input([4, 3, 64, 64], &device));
-        Weights::of(&network.valid()).unwrap()
+        network.valid().weights().unwrap()
     };
     let [full, half] = [after(Precision::F32), after(Precision::Bf16)];
     let mut compared = 0;
@@ -86,7 +87,7 @@ fn statistics_of_batches_are_kept_in_32_bits() {
     assert_eq!(compared, 2 * 34, "each of the 34 normalisations has a mean and a variance");
 }
 
-fn flat(gradients: &GradientsParams, network: &MobileNetV3Small) -> Vec<f32> {
+fn flat(gradients: &GradientsParams, network: &MobileNetV3) -> Vec<f32> {
     struct Flat<'a>(&'a GradientsParams, Vec<f32>);
     impl ModuleVisitor for Flat<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {

@@ -1,21 +1,22 @@
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::tensor::Device;
-use deeptell_mobilenet::{
-    MobileNetV3SmallConfig, NamedTensor, OnnxOptions, StoredPrecision, Weights, WeightsError,
-};
+use deeptell_mobilenet::{MobileNetV3Config, Variant, to_onnx};
+use deeptell_weights::onnx::Options;
+use deeptell_weights::{NamedTensor, StoredPrecision, Weights, WeightsError};
 use onnx_ir::{GraphProto, Message as _, ModelProto, NodeProto, TensorProto};
 
-use crate::{generated, input, relative_error, values};
+use crate::{generated, generated_of, input, relative_error, values};
 
 /// Loads `file` as a backbone and compares embeddings with the network it was made from.
 fn assert_same_backbone(file: &Path, tolerance: f32) {
     let device = Device::flex();
     let source = generated(5, &device);
-    let mut network = MobileNetV3SmallConfig::new(1).init(&device);
-    Weights::read(file).unwrap().load_backbone_into(&mut network).unwrap();
+    let mut network = MobileNetV3Config::new(Variant::Small, 1).init(&device);
+    network.load_backbone(&Weights::read(file).unwrap()).unwrap();
     let x = input([1, 3, 64, 64], &device);
     let error = relative_error(&values(network.embed(x.clone())), &values(source.embed(x)));
     assert!(error <= tolerance, "relative error {error:e}");
@@ -59,7 +60,7 @@ fn onnx(weights: &Weights, batch_norm: bool) -> Vec<u8> {
         if i % 2 == 0 {
             initializer.raw_data = raw.into();
         } else {
-            initializer.float_data.clone_from(&tensor.values);
+            initializer.float_data = tensor.values.to_vec();
         }
         graph.initializer.push(initializer);
     }
@@ -75,7 +76,7 @@ fn onnx(weights: &Weights, batch_norm: bool) -> Vec<u8> {
 }
 
 fn backbone() -> Weights {
-    Weights::of(&generated(5, &Device::flex())).unwrap()
+    generated(5, &Device::flex()).weights().unwrap()
 }
 
 #[test]
@@ -197,23 +198,23 @@ fn a_torchvision_pth_becomes_a_backbone_whatever_its_classes() {
     pth(&backbone().tensors, &path);
     assert_same_backbone(&path, 1e-6);
     // Five classes do not fit a network of one as a whole.
-    let mut network = MobileNetV3SmallConfig::new(1).init(&Device::flex());
-    let error = Weights::read(&path).unwrap().load_into(&mut network).unwrap_err();
+    let mut network = MobileNetV3Config::new(Variant::Small, 1).init(&Device::flex());
+    let error = network.load(&Weights::read(&path).unwrap()).unwrap_err();
     assert!(matches!(error, WeightsError::Shape { .. }), "{error}");
 }
 
 #[test]
 fn missing_and_foreign_tensors_are_named() {
-    let mut network = MobileNetV3SmallConfig::new(5).init(&Device::flex());
+    let mut network = MobileNetV3Config::new(Variant::Small, 5).init(&Device::flex());
     let mut weights = backbone();
     weights.tensors.retain(|t| t.name != "features.7.block.1.1.running_mean");
-    let error = weights.load_backbone_into(&mut network).unwrap_err();
+    let error = network.load_backbone(&weights).unwrap_err();
     assert!(
-        matches!(&error, WeightsError::MissingTensor { name } if name == "features.7.block.1.1.running_mean")
+        matches!(&error, WeightsError::MissingTensor { name, .. } if name == "features.7.block.1.1.running_mean")
     );
     let mut weights = backbone();
     weights.tensors[0].name = "layer1.0.conv1.weight".into();
-    assert!(matches!(weights.load_into(&mut network), Err(WeightsError::UnknownTensor { .. })));
+    assert!(matches!(network.load(&weights), Err(WeightsError::UnknownTensor { .. })));
 }
 
 #[test]
@@ -245,7 +246,7 @@ fn numbers_that_are_none_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("w.safetensors");
     let mut weights = backbone();
-    weights.tensors[3].values[2] = f32::NAN;
+    Arc::make_mut(&mut weights.tensors[3].values)[2] = f32::NAN;
     let name = weights.tensors[3].name.clone();
     weights.write(&path, StoredPrecision::Full).unwrap();
     let error = Weights::read(&path).unwrap_err();
@@ -255,25 +256,26 @@ fn numbers_that_are_none_are_refused_by_name() {
 #[test]
 fn a_folded_network_cannot_be_stored_for_training() {
     let folded = generated(1, &Device::flex()).folded();
-    assert!(matches!(Weights::of(&folded), Err(WeightsError::Folded { .. })));
+    assert!(matches!(folded.weights(), Err(WeightsError::Folded { .. })));
 }
 
 #[test]
 fn an_exported_onnx_file_holds_the_whole_network() {
     let device = Device::flex();
     let network = generated(1, &device);
-    let weights = Weights::of(&network).unwrap();
-    let options = OnnxOptions {
+    let weights = network.weights().unwrap();
+    let options = Options {
         name: "test".into(),
+        size: Some([64, 64]),
         calibration: Some([2.0, -0.5]),
         metadata: vec![("preprocessing".into(), "as ImageNet".into())],
     };
-    let bytes = weights.to_onnx(&options).unwrap();
+    let bytes = to_onnx(Variant::Small, &weights, &options).unwrap();
 
     // Our own reader finds every tensor again, and the network they make is the same.
     let read = Weights::from_bytes(&bytes, "exported.onnx").unwrap();
-    let mut again = MobileNetV3SmallConfig::new(1).init(&device);
-    read.load_into(&mut again).unwrap();
+    let mut again = MobileNetV3Config::new(Variant::Small, 1).init(&device);
+    again.load(&read).unwrap();
     let x = input([2, 3, 64, 64], &device);
     assert_eq!(values(again.forward(x.clone())), values(network.forward(x)));
 
@@ -300,19 +302,121 @@ fn an_exported_onnx_file_holds_the_whole_network() {
     // 34 convolutions with a normalisation, and two in each of nine gates.
     let count = |operator: &str| graph.node.iter().filter(|node| node.op_type == operator).count();
     assert_eq!((count("Conv"), count("BatchNormalization"), count("HardSigmoid")), (34 + 18, 34, 9));
+    // OpenCV computes something else where the default of `beta` is spelled out.
+    let gates = graph.node.iter().filter(|node| node.op_type == "HardSigmoid");
+    for gate in gates {
+        assert!(gate.attribute.iter().all(|attribute| attribute.name != "beta"), "{}", gate.name);
+    }
+    let shape = &graph.input[0].type_.tensor_type().shape.dim;
+    assert_eq!((shape.len(), shape[0].dim_param()), (4, "batch"));
+    for (side, length) in shape.iter().zip([0, 3, 64, 64]) {
+        assert_eq!(side.dim_value(), length);
+    }
 }
 
 #[test]
 fn what_is_no_whole_network_is_not_exported() {
-    let mut weights = Weights::of(&generated(1, &Device::flex())).unwrap();
-    let extra = NamedTensor { name: "extra".into(), shape: vec![1], values: vec![0.0] };
+    let mut weights = generated(1, &Device::flex()).weights().unwrap();
+    let extra = NamedTensor { name: "extra".into(), shape: vec![1], values: vec![0.0].into() };
     weights.tensors.push(extra);
-    let refused = weights.to_onnx(&OnnxOptions::default());
-    assert!(matches!(refused, Err(WeightsError::UnknownTensor { name }) if name == "extra"));
+    let refused = to_onnx(Variant::Small, &weights, &Options::default());
+    assert!(matches!(refused, Err(WeightsError::UnknownTensor { name, .. }) if name == "extra"));
     weights.tensors.pop();
     let gone = weights.tensors.pop().unwrap();
-    let refused = weights.to_onnx(&OnnxOptions::default());
-    assert!(matches!(refused, Err(WeightsError::MissingTensor { name }) if name == gone.name));
+    let refused = to_onnx(Variant::Small, &weights, &Options::default());
+    assert!(matches!(refused, Err(WeightsError::MissingTensor { name, .. }) if name == gone.name));
     weights.tensors.push(NamedTensor { shape: vec![gone.values.len(), 1, 1, 1, 1], ..gone });
-    assert!(matches!(weights.to_onnx(&OnnxOptions::default()), Err(WeightsError::Shape { .. })));
+    assert!(matches!(
+        to_onnx(Variant::Small, &weights, &Options::default()),
+        Err(WeightsError::Shape { .. })
+    ));
+}
+
+/// Asserts that `weights` load as the network they are of, whatever stands before their names.
+fn assert_loads(weights: &Weights) {
+    let device = Device::flex();
+    let mut network = MobileNetV3Config::new(Variant::Small, 5).init(&device);
+    network.load_backbone(weights).unwrap();
+    network.load(weights).unwrap();
+    assert_eq!(network.weights().unwrap().tensors, backbone().tensors);
+    assert_eq!(
+        weights.of_network(&deeptell_mobilenet::names(Variant::Small)).unwrap().tensors,
+        backbone().tensors
+    );
+}
+
+#[test]
+fn checkpoints_of_training_frameworks_load_whatever_stands_before_the_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.pth");
+    for prefix in ["module.", "backbone.", "model_state_dict.", "state_dict.module.model."] {
+        let mut tensors = backbone().tensors;
+        for tensor in &mut tensors {
+            tensor.name = format!("{prefix}{}", tensor.name);
+        }
+        // The state of an optimizer lies beside the network.
+        tensors.push(NamedTensor {
+            name: "optimizer_state_dict.state.0.exp_avg".into(),
+            shape: vec![2],
+            values: vec![1.0, 2.0].into(),
+        });
+        pth(&tensors, &path);
+        assert_loads(&Weights::read(&path).unwrap());
+    }
+}
+
+#[test]
+fn a_checkpoint_with_two_copies_of_the_network_says_so() {
+    let mut weights = Weights::default();
+    for prefix in ["model.", "model_ema."] {
+        weights.tensors.extend(
+            backbone().tensors.into_iter().map(|t| NamedTensor { name: format!("{prefix}{}", t.name), ..t }),
+        );
+    }
+    let mut network = MobileNetV3Config::new(Variant::Small, 5).init(&Device::flex());
+    let error = network.load_backbone(&weights).unwrap_err();
+    assert!(matches!(error, WeightsError::TwoNetworks { .. }), "{error}");
+    for word in ["`model.`", "`model_ema.`"] {
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    // A copy under the plain names is the one that is meant.
+    weights.tensors.extend(backbone().tensors);
+    network.load_backbone(&weights).unwrap();
+}
+
+#[test]
+fn a_variance_below_zero_is_refused() {
+    let mut weights = backbone();
+    let tensor = weights.tensors.iter_mut().find(|t| t.name == "features.0.1.running_var").unwrap();
+    Arc::make_mut(&mut tensor.values)[3] = -0.5;
+    let mut network = MobileNetV3Config::new(Variant::Small, 5).init(&Device::flex());
+    let error = network.load(&weights).unwrap_err();
+    assert!(
+        matches!(&error, WeightsError::NegativeVariance { name, at: 3 } if name == "features.0.1.running_var")
+    );
+}
+
+#[test]
+fn weights_of_the_other_size_are_refused_by_name() {
+    let device = Device::flex();
+    let large = generated_of(Variant::Large, 1, &device).weights().unwrap();
+    let mut small = MobileNetV3Config::new(Variant::Small, 1).init(&device);
+    let error = small.load(&large).unwrap_err();
+    assert!(error.to_string().contains("MobileNetV3-Small"), "{error}");
+    assert!(small.load_backbone(&large).is_err());
+}
+
+#[test]
+fn large_networks_are_exported_too() {
+    let device = Device::flex();
+    let network = generated_of(Variant::Large, 1, &device);
+    let bytes = to_onnx(Variant::Large, &network.weights().unwrap(), &Options::default()).unwrap();
+    let mut again = MobileNetV3Config::new(Variant::Large, 1).init(&device);
+    again.load(&Weights::from_bytes(&bytes, "large.onnx").unwrap()).unwrap();
+    let x = input([1, 3, 64, 64], &device);
+    assert_eq!(values(again.forward(x.clone())), values(network.forward(x)));
+    let model = ModelProto::parse_from_bytes(&bytes).unwrap();
+    let graph = model.graph.unwrap();
+    let count = |operator: &str| graph.node.iter().filter(|node| node.op_type == operator).count();
+    assert_eq!((count("Conv"), count("BatchNormalization"), count("HardSigmoid")), (46 + 16, 46, 8));
 }

@@ -57,9 +57,9 @@ export function size(bytes) {
 export const count = (n, one, many) => `${n} ${n === 1 ? one : many}`;
 
 /** The colour of a probability, as the suffix of a class. */
-export function tone(criteria, probability) {
-  if (probability >= criteria.high) return "fake";
-  return probability <= criteria.low ? "real" : "unsure";
+export function tone(thresholds, probability) {
+  if (probability >= thresholds.high) return "fake";
+  return probability <= thresholds.low ? "real" : "unsure";
 }
 
 /** Tells a screen reader something; the same words twice are said twice. */

@@ -104,7 +104,7 @@ function makePerson(item, track, onSeek) {
 /** The person's face in every frame; each goes to its moment. */
 function makeStrip(item, track, onSeek) {
   const { report, id } = item;
-  const { criteria } = report.model.card;
+  const { thresholds } = report.model.card.levels.crop;
   const seen = report.observations.map((observation, number) => ({ ...observation, number })).filter((o) => o.track === track.id);
   const faces = thinned(seen).map((o) => {
     const [at, p] = [clock(o.pts_seconds), o.fake_probability.toFixed(2)];
@@ -113,7 +113,7 @@ function makeStrip(item, track, onSeek) {
     const button = make(
       "button",
       {
-        class: `face tone-${tone(criteria, o.fake_probability)}`,
+        class: `face tone-${tone(thresholds, o.fake_probability)}`,
         type: "button",
         "aria-label": isMoving(report) ? `Face at ${at}, score ${p}: go there` : `Face, score ${p}`,
         onclick: () => onSeek(o.pts_seconds),

@@ -76,14 +76,14 @@ export function makePlayer(item, onTime, onFall) {
   }
 
   function mark(number, frame) {
-    const { criteria } = report.model.card;
+    const { thresholds } = report.model.card.levels.crop;
     const faces = report.observations.filter((seen) => seen.frame === number);
     marks.setAttribute("viewBox", `0 0 ${frame.width} ${frame.height}`);
     put(
       marks,
       faces.map(({ bbox, fake_probability: p }) =>
         draw("rect", {
-          class: `tone-${tone(criteria, p)}`,
+          class: `tone-${tone(thresholds, p)}`,
           x: bbox.x1,
           y: bbox.y1,
           width: Math.max(bbox.x2 - bbox.x1, 0),

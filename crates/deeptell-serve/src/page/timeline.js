@@ -14,7 +14,7 @@ const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800];
  * Returns `{element, moveTo}`.
  */
 export function makeTimeline(report, track, label, onSeek) {
-  const { criteria } = report.model.card;
+  const { thresholds } = report.model.card.levels.crop;
   const seen = report.observations.filter((observation) => observation.track === track.id);
   const times = report.frames.map((frame) => frame.pts_seconds);
   const from = Math.min(0, ...times);
@@ -55,7 +55,7 @@ export function makeTimeline(report, track, label, onSeek) {
 
   /** The thresholds, and the ends of the scale where there is room for them. */
   function labels() {
-    const { low, high } = criteria;
+    const { low, high } = thresholds;
     return [low, high, ...[0, 1].filter((end) => [low, high].every((value) => Math.abs(y(end) - y(value)) > 13))];
   }
 
@@ -74,7 +74,7 @@ export function makeTimeline(report, track, label, onSeek) {
     if (width <= LEFT + RIGHT) return;
     svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     const inner = width - LEFT - RIGHT;
-    const zones = [["real", 0, criteria.low], ["unsure", criteria.low, criteria.high], ["fake", criteria.high, 1]];
+    const zones = [["real", 0, thresholds.low], ["unsure", thresholds.low, thresholds.high], ["fake", thresholds.high, 1]];
     const places = seen.map((o) => [x(o.pts_seconds), y(o.fake_probability)]);
     const score = y(track.score);
     cursor = draw("line", { class: "cursor", y1: TOP - 4, y2: HEIGHT - BOTTOM });
@@ -82,7 +82,7 @@ export function makeTimeline(report, track, label, onSeek) {
     put(
       svg,
       zones.map(([name, low, high]) => draw("rect", { class: `zone tone-${name}`, x: LEFT, y: y(high), width: inner, height: y(low) - y(high) })),
-      [0, criteria.low, criteria.high, 1].map((value) => draw("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) })),
+      [0, thresholds.low, thresholds.high, 1].map((value) => draw("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) })),
       labels().map((value) => draw("text", { class: "axis", x: LEFT - 7, y: y(value) + 4, "text-anchor": "end" }, value.toFixed(2))),
       ticks().map((seconds) =>
         draw("text", { class: "axis", x: x(seconds), y: HEIGHT - 7, "text-anchor": x(seconds) > width - RIGHT - 20 ? "end" : "middle" }, clock(seconds)),
@@ -94,7 +94,7 @@ export function makeTimeline(report, track, label, onSeek) {
       draw("line", { class: "score", x1: LEFT, x2: width - RIGHT, y1: score, y2: score }),
       cursor,
       ring,
-      seen.map((o, i) => draw("circle", { class: `dot tone-${tone(criteria, o.fake_probability)}`, cx: places[i][0], cy: places[i][1], r: 5.5 })),
+      seen.map((o, i) => draw("circle", { class: `dot tone-${tone(thresholds, o.fake_probability)}`, cx: places[i][0], cy: places[i][1], r: 5.5 })),
     );
     moveTo(now);
   }

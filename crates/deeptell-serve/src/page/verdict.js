@@ -112,7 +112,7 @@ export function failurePanel(item, onRetry) {
 }
 
 /** The score on its scale, with the zones of the three verdicts. */
-function gauge(score, criteria) {
+function gauge(score, thresholds) {
   const percent = (value) => `${(100 * Math.min(Math.max(value, 0), 1)).toFixed(2)}%`;
   const zone = (name, width) => {
     const span = make("span", { class: `tone-${name}` });
@@ -130,9 +130,9 @@ function gauge(score, criteria) {
     make(
       "div",
       { class: "bar", role: "img", "aria-label": `Score ${score.toFixed(3)} on a scale from 0, real, to 1, fake` },
-      zone("real", criteria.low),
-      zone("unsure", criteria.high - criteria.low),
-      zone("fake", 1 - criteria.high),
+      zone("real", thresholds.low),
+      zone("unsure", thresholds.high - thresholds.low),
+      zone("fake", 1 - thresholds.high),
       at,
     ),
     make("div", { class: "ends", "aria-hidden": "true" }, make("span", {}, "0 real"), label, make("span", {}, "1 fake")),
@@ -149,7 +149,7 @@ export function verdictPanel(item) {
     { class: `card banner tone-${TONES[report.verdict]}` },
     head(report.verdict, WORDS[report.verdict], item.name),
     make("p", { class: "lede" }, LEDES[report.verdict]),
-    report.score === null ? null : gauge(report.score, report.model.card.criteria),
+    report.score === null ? null : gauge(report.score, report.model.card.levels.person.thresholds),
     make("ul", { class: "reasons" }, reasons),
     report.warnings.length === 0
       ? null

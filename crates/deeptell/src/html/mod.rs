@@ -17,7 +17,7 @@ pub use index::{IndexEntry, index};
 pub use text::Text;
 
 use crate::clock::{clock, ranges};
-use crate::{Criteria, FrameFacts, InputFacts, InputKind, ModelInfo, Observation, Report, Track, Verdict};
+use crate::{FrameFacts, InputFacts, InputKind, ModelInfo, Observation, Report, Thresholds, Track, Verdict};
 use text::{count, size};
 
 /// At most this many pictures of one person, and of frames, are put on a page.
@@ -109,10 +109,10 @@ const fn tone_of(verdict: Verdict) -> &'static str {
 }
 
 /// The colour of a probability.
-fn tone(criteria: &Criteria, probability: f64) -> &'static str {
-    if probability >= criteria.high {
+fn tone(thresholds: Thresholds, probability: f64) -> &'static str {
+    if probability >= thresholds.high {
         "fake"
-    } else if probability <= criteria.low {
+    } else if probability <= thresholds.low {
         "real"
     } else {
         "unsure"
@@ -166,19 +166,21 @@ fn banner(report: &Report) -> String {
         words = verdict_words(verdict),
         name = name(&report.input.name),
         lede = lede(verdict),
-        gauge = report.score.map_or_else(String::new, |score| gauge(score, &report.model.card.criteria)),
+        gauge = report
+            .score
+            .map_or_else(String::new, |score| gauge(score, report.model.card.levels.person.thresholds)),
     )
 }
 
 /// The score on its scale, with the zones of the three verdicts.
-fn gauge(score: f64, criteria: &Criteria) -> String {
+fn gauge(score: f64, thresholds: Thresholds) -> String {
     let percent = |v: f64| 100.0 * v.clamp(0.0, 1.0);
     format!(
         r#"<div class="gauge"><div class="bar" role="img" aria-label="Score {score:.3} on a scale from 0, real, to 1, fake"><span class="tone-real" style="width:{real:.2}%"></span><span class="tone-unsure" style="width:{unsure:.2}%"></span><span class="tone-fake" style="width:{fake:.2}%"></span><b style="left:{at:.2}%"></b></div>
 <div class="ends"><span>0 real</span><b style="left:{label:.2}%">{score:.2}</b><span>1 fake</span></div></div>"#,
-        real = percent(criteria.low),
-        unsure = percent(criteria.high - criteria.low),
-        fake = percent(1.0 - criteria.high),
+        real = percent(thresholds.low),
+        unsure = percent(thresholds.high - thresholds.low),
+        fake = percent(1.0 - thresholds.high),
         at = percent(score),
         // Clear of the words at both ends.
         label = percent(score).clamp(9.0, 91.0),
@@ -269,7 +271,7 @@ fn faces(report: &Report, track: &Track) -> String {
         let _ = write!(
             items,
             r#"<li><figure class="tone-{tone}"><div class="face"><img src="{src}" alt="Face at {at}, score {p:.2}" width="144" height="144">{heat}</div><figcaption><span>{at}</span><b>{p:.2}</b></figcaption></figure></li>"#,
-            tone = tone(&report.model.card.criteria, p),
+            tone = tone(report.model.card.levels.crop.thresholds, p),
             src = data_url("jpeg", picture),
             heat = report.pictures.heat.get(number).map_or_else(String::new, |map| {
                 format!(r#"<img class="heat" src="{}" alt="" width="28" height="28">"#, data_url("png", map))
@@ -296,7 +298,7 @@ fn frames(report: &Report) -> String {
     for &(number, facts) in thinned(&all) {
         let Some(picture) = report.pictures.frames.get(number) else { continue };
         let faces = report.observations.iter().filter(|o| o.frame == number);
-        let marks: String = faces.map(|o| mark(o, facts, &report.model.card.criteria)).collect();
+        let marks: String = faces.map(|o| mark(o, facts, report.model.card.levels.crop.thresholds)).collect();
         let _ = write!(
             items,
             r#"<li><figure><svg viewBox="0 0 {width} {height}" role="img" aria-label="Frame at {at}, {found}"><image href="{src}" width="{width}" height="{height}"/>{marks}</svg><figcaption>{at}{index} &middot; {found}</figcaption></figure></li>"#,
@@ -320,7 +322,7 @@ fn frames(report: &Report) -> String {
 }
 
 /// The box of one face with the number of its person, in pixels of the frame.
-fn mark(observation: &Observation, facts: &FrameFacts, criteria: &Criteria) -> String {
+fn mark(observation: &Observation, facts: &FrameFacts, thresholds: Thresholds) -> String {
     let bbox = observation.bbox;
     let unit = facts.width.max(facts.height) as f32 / 24.0;
     let label = format!("{} \u{b7} {:.2}", observation.track + 1, observation.fake_probability);
@@ -329,7 +331,7 @@ fn mark(observation: &Observation, facts: &FrameFacts, criteria: &Criteria) -> S
     let tag_top = if bbox.y1 >= 1.4 * unit { bbox.y1 - 1.4 * unit } else { bbox.y1 };
     format!(
         r#"<g class="tone-{tone}"><rect x="{x:.1}" y="{y:.1}" width="{w:.1}" height="{h:.1}" rx="{r:.1}"/><rect class="tag" x="{tag_left:.1}" y="{tag_top:.1}" width="{tag_width:.1}" height="{tag_height:.1}" rx="{r:.1}"/><text x="{text_x:.1}" y="{text_y:.1}" font-size="{unit:.1}">{label}</text></g>"#,
-        tone = tone(criteria, observation.fake_probability),
+        tone = tone(thresholds, observation.fake_probability),
         x = bbox.x1,
         y = bbox.y1,
         w = bbox.width().max(0.0),
@@ -358,7 +360,10 @@ fn table(report: &Report) -> String {
                 .and_then(|f| f.index)
                 .map_or_else(|| "\u{2013}".to_owned(), |i| i.to_string()),
             person = o.track + 1,
-            score = score_bar(tone(&report.model.card.criteria, o.fake_probability), o.fake_probability),
+            score = score_bar(
+                tone(report.model.card.levels.crop.thresholds, o.fake_probability),
+                o.fake_probability
+            ),
             detection = o.detection_probability,
             width = o.crop_width,
             x1 = o.bbox.x1,
@@ -442,8 +447,8 @@ fn model(model: &ModelInfo) -> String {
             ("What it does", Some(Text(&card.summary).to_string())),
             ("Trained on", Some(Text(&card.trained_on).to_string())),
             ("Measured", (!measures.is_empty()).then(|| measures.join("<br>"))),
-            ("Says real", Some(format!("up to {:.3}", card.criteria.low))),
-            ("Says fake", Some(format!("from {:.3}", card.criteria.high))),
+            ("Says real", Some(format!("up to {:.3}", card.levels.person.thresholds.low))),
+            ("Says fake", Some(format!("from {:.3}", card.levels.person.thresholds.high))),
             ("SHA-256", Some(format!("<code>{}</code>", Text(&model.sha256)))),
         ],
     )

@@ -53,25 +53,27 @@ impl Axes {
 /// a tick for every frame without, a line through each time range, the track's score as a dashed line.
 pub(super) fn timeline(report: &Report, track: &Track) -> String {
     let axes = Axes::of(report);
-    let criteria = &report.model.card.criteria;
+    let thresholds = report.model.card.levels.crop.thresholds;
     let seen: Vec<&Observation> = report.observations_of(track.id).map(|(_, o)| o).collect();
     let mut svg = String::new();
 
     let inner = WIDTH - LEFT - RIGHT;
-    for (zone, from, to) in
-        [("real", 0.0, criteria.low), ("unsure", criteria.low, criteria.high), ("fake", criteria.high, 1.0)]
-    {
+    for (zone, from, to) in [
+        ("real", 0.0, thresholds.low),
+        ("unsure", thresholds.low, thresholds.high),
+        ("fake", thresholds.high, 1.0),
+    ] {
         let (y, height) = (Axes::y(to), Axes::y(from) - Axes::y(to));
         let _ = write!(
             svg,
             r#"<rect class="zone tone-{zone}" x="{LEFT}" y="{y:.1}" width="{inner}" height="{height:.1}"/>"#
         );
     }
-    for value in [0.0, criteria.low, criteria.high, 1.0] {
+    for value in [0.0, thresholds.low, thresholds.high, 1.0] {
         let (y, right) = (Axes::y(value), WIDTH - RIGHT);
         let _ = write!(svg, r#"<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1}" y2="{y:.1}"/>"#);
     }
-    for value in labelled(criteria.low, criteria.high) {
+    for value in labelled(thresholds.low, thresholds.high) {
         let (text, base) = (LEFT - 8.0, Axes::y(value) + 4.0);
         let _ =
             write!(svg, r#"<text class="axis" x="{text}" y="{base:.1}" text-anchor="end">{value:.2}</text>"#);
@@ -115,7 +117,7 @@ pub(super) fn timeline(report: &Report, track: &Track) -> String {
         let _ = write!(
             svg,
             r#"<circle class="dot tone-{tone}" cx="{x:.1}" cy="{y:.1}" r="6"><title>{at}: {p:.3}</title></circle>"#,
-            tone = tone(criteria, observation.fake_probability),
+            tone = tone(thresholds, observation.fake_probability),
             at = clock(observation.pts_seconds),
             p = observation.fake_probability,
         );

@@ -13,9 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use burn::tensor::Device;
-use deeptell::{Aggregation, Calibration, Criteria, Detector, Model, ModelCard, ScanOptions, View};
+use deeptell::{
+    Architecture, Calibration, Criteria, CropLevel, Detector, FaceDetectorId, Levels, ModelCard, ModelFile,
+    Normalization, PersonScoring, ScanOptions, StoredPrecision, Thresholds, View,
+};
 use deeptell_face::{FaceCrop, Point, RgbImage, Similarity, warp};
-use deeptell_mobilenet::{MobileNetV3SmallConfig, StoredPrecision};
+use deeptell_network::NetworkConfig;
 use deeptell_video::{VideoCodec, VideoWriter, WriterOptions};
 use tempfile::TempDir;
 
@@ -29,22 +32,29 @@ fn portrait() -> RgbImage {
 }
 
 fn card(calibration: Calibration) -> ModelCard {
+    let thresholds = Thresholds { low: 0.25, high: 0.75 };
     ModelCard {
+        format_version: ModelCard::FORMAT_VERSION,
         name: "random".to_owned(),
         summary: "Knows nothing.".to_owned(),
-        trained_on: "Nothing.".to_owned(),
-        seed: None,
+        architecture: Architecture::MobileNetV3Small,
+        normalization: Normalization::default(),
+        face_detector: FaceDetectorId::new("mtcnn"),
         crop: FaceCrop { size: 224, scale: 1.2, align: false },
         views: vec![View::WHOLE],
-        calibration,
-        criteria: Criteria {
-            low: 0.25,
-            high: 0.75,
-            aggregation: Aggregation::Mean,
-            min_frames: 3,
-            min_crop_width: 40.0,
-            max_blur: 1.0,
+        levels: Levels {
+            crop: CropLevel { calibration, thresholds },
+            person: Criteria {
+                scoring: PersonScoring::default(),
+                thresholds,
+                min_frames: 3,
+                min_crop_width: 40.0,
+                max_blur: 1.0,
+            },
         },
+        out_of_distribution: None,
+        trained_on: "Nothing.".to_owned(),
+        seed: None,
         measures: Vec::new(),
         limits: vec!["Its weights are random.".to_owned()],
     }
@@ -54,9 +64,9 @@ fn card(calibration: Calibration) -> ModelCard {
 fn random_model(folder: &Path, card: &ModelCard) -> PathBuf {
     let device = Device::flex();
     device.seed(7);
-    let network = MobileNetV3SmallConfig::new(1).init(&device);
+    let network = NetworkConfig::new(card.architecture, 1).init(&device);
     let path = folder.join("random.safetensors");
-    Model::write(&path, &network, card, StoredPrecision::Half).unwrap();
+    ModelFile::new(&network, card.clone()).unwrap().write(&path, StoredPrecision::Half).unwrap();
     path
 }
 

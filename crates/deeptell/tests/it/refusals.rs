@@ -1,9 +1,10 @@
 use burn::tensor::Device;
 use deeptell::{
-    Calibration, Detector, Error, InputError, InputFrame, Manifest, Model, ModelError, ScanOptions,
+    Architecture, Calibration, Detector, Error, InputError, InputFrame, Manifest, Model, ModelError,
+    ModelFile, ScanOptions,
 };
 use deeptell_face::RgbImage;
-use deeptell_mobilenet::{MobileNetV3SmallConfig, StoredPrecision, Weights};
+use deeptell_network::{NetworkConfig, StoredPrecision};
 use tempfile::TempDir;
 
 use crate::{DETECTOR, card, options, random_model};
@@ -67,28 +68,53 @@ fn model_files_that_cannot_be_used() {
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     assert!(matches!(load(&path), ModelError::Weights(_)));
 
-    let network = MobileNetV3SmallConfig::new(1).init(&device);
-    let mut weights = Weights::of(&network).unwrap();
+    let small = |classes| NetworkConfig::new(Architecture::MobileNetV3Small, classes).init(&device);
+    let network = small(1);
+    let mut weights = network.weights().unwrap();
     weights.write(&path, StoredPrecision::Half).unwrap();
     assert!(matches!(load(&path), ModelError::NoCard { .. }));
 
-    weights.metadata.insert(Model::CARD_KEY.to_owned(), "{\"name\": 3}".to_owned());
+    weights.metadata.insert(ModelFile::CARD_KEY.to_owned(), "{\"name\": 3}".to_owned());
     weights.write(&path, StoredPrecision::Half).unwrap();
     assert!(matches!(load(&path), ModelError::Card(_)));
 
     let mut wrong = card(Calibration::default());
-    wrong.criteria.high = 0.1;
+    wrong.levels.person.thresholds.high = 0.1;
     assert!(matches!(
-        Model::write(&path, &network, &wrong, StoredPrecision::Half),
+        ModelFile::new(&network, wrong.clone()),
         Err(Error::Model { source: ModelError::CardValue(_), .. })
     ));
-    weights.metadata.insert(Model::CARD_KEY.to_owned(), serde_json::to_string(&wrong).unwrap());
+    weights.metadata.insert(ModelFile::CARD_KEY.to_owned(), serde_json::to_string(&wrong).unwrap());
     weights.write(&path, StoredPrecision::Half).unwrap();
     assert!(matches!(load(&path), ModelError::CardValue(_)));
 
-    let thousand = MobileNetV3SmallConfig::new(1000).init(&device);
-    Model::write(&path, &thousand, &card(Calibration::default()), StoredPrecision::Half).unwrap();
+    let thousand = ModelFile::new(&small(1000), card(Calibration::default())).unwrap();
+    thousand.write(&path, StoredPrecision::Half).unwrap();
     assert!(matches!(load(&path), ModelError::Weights(_)));
+
+    // The weights are of one network, the card of another.
+    let mut other = card(Calibration::default());
+    other.architecture = Architecture::MobileNetV3Large;
+    assert!(matches!(
+        ModelFile::new(&network, other.clone()),
+        Err(Error::Model { source: ModelError::OtherArchitecture { .. }, .. })
+    ));
+    weights.metadata.insert(ModelFile::CARD_KEY.to_owned(), serde_json::to_string(&other).unwrap());
+    weights.write(&path, StoredPrecision::Half).unwrap();
+    let error = load(&path);
+    assert!(error.to_string().contains("MobileNetV3-Large"), "{error}");
+
+    // What only a newer deeptell knows.
+    for (key, value) in [("format_version", serde_json::json!(9)), ("architecture", serde_json::json!("vit"))]
+    {
+        let mut newer = serde_json::to_value(card(Calibration::default())).unwrap();
+        newer[key] = value;
+        weights.metadata.insert(ModelFile::CARD_KEY.to_owned(), newer.to_string());
+        weights.write(&path, StoredPrecision::Half).unwrap();
+        let error = load(&path);
+        assert!(matches!(error, ModelError::FormatVersion { .. } | ModelError::Architecture(_)), "{error}");
+        assert!(error.to_string().contains("newer deeptell"), "{error}");
+    }
 }
 
 #[test]

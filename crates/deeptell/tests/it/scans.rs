@@ -129,7 +129,7 @@ fn the_stages_alone_give_what_the_scan_gives() {
     for (alone, o) in probabilities.iter().zip(&report.observations) {
         assert!((alone - o.fake_probability).abs() < 1e-4, "{alone} {}", o.fake_probability);
     }
-    let judged = DETECTOR.model().card().criteria.judge(&report.observations, report.frames.len());
+    let judged = DETECTOR.model().card().levels.person.judge(&report.observations, report.frames.len());
     assert_eq!((judged.score, judged.tracks), (report.score, report.tracks));
 }
 

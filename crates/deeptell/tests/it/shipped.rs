@@ -1,6 +1,7 @@
 use burn::tensor::Device;
-use deeptell::{Detector, Manifest, ReasonCode, Report, Verdict};
+use deeptell::{Detector, Manifest, ModelFile, ReasonCode, Report, StoredPrecision, Verdict};
 use deeptell_face::RgbImage;
+use deeptell_network::Weights;
 use deeptell_video::WriterOptions;
 use tempfile::TempDir;
 
@@ -21,6 +22,82 @@ fn the_shipped_detector_is_trained_and_is_the_file_of_the_manifest() {
 
     let report = detector.scan_rgb("portrait", &portrait(), &options()).unwrap();
     assert_eq!(report.observations.len(), 1);
+}
+
+#[test]
+fn the_shipped_file_is_of_the_newest_format() {
+    let shipped = deeptell_models::DEEPTELL_MNV3S;
+    let notes = Weights::notes(shipped.bytes, shipped.file).unwrap();
+    let card: serde_json::Value = serde_json::from_str(&notes[ModelFile::CARD_KEY]).unwrap();
+    assert_eq!(card["format_version"], 2);
+    assert_eq!(card["architecture"], "mobilenet-v3-small");
+    assert_eq!(card["face_detector"]["name"], "mtcnn");
+    assert_eq!(card["normalization"]["mean"][0], 0.485);
+    assert!(card["levels"]["crop"]["calibration"]["slope"].is_f64());
+    assert!(card["levels"]["person"]["thresholds"]["high"].is_f64());
+}
+
+/// A file as programs before format 2 wrote it scores the same, to the bit, and so does what is written from it.
+#[test]
+fn a_file_of_format_1_scores_as_before_and_is_brought_up_to_date_by_writing_it() {
+    let shipped = ModelFile::shipped().unwrap();
+    let card = serde_json::to_value(shipped.card()).unwrap();
+    let person = &card["levels"]["person"];
+    let old = serde_json::json!({
+        "name": card["name"], "summary": card["summary"], "trained_on": card["trained_on"],
+        "crop": card["crop"], "views": card["views"],
+        "calibration": card["levels"]["crop"]["calibration"],
+        "criteria": {
+            "low": person["thresholds"]["low"], "high": person["thresholds"]["high"], "aggregation": "mean",
+            "min_frames": person["min_frames"], "min_crop_width": person["min_crop_width"],
+            "max_blur": person["max_blur"],
+        },
+        "measures": card["measures"], "limits": card["limits"],
+    });
+    let mut weights = shipped.weights().clone();
+    weights.metadata.insert(ModelFile::CARD_KEY.to_owned(), old.to_string());
+    let old = ModelFile::from_bytes(&weights.to_bytes(StoredPrecision::Half).unwrap(), "old").unwrap();
+    let thresholds = old.card().levels.person.thresholds;
+    assert_eq!(old.card().levels.crop.thresholds, thresholds);
+    assert_eq!(old.card().levels.crop.calibration, shipped.card().levels.crop.calibration);
+
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("new.safetensors");
+    let sha256 = old.write(&path, StoredPrecision::Half).unwrap();
+    let new = ModelFile::read(&path).unwrap();
+    assert_eq!((new.sha256(), new.card()), (sha256.as_str(), old.card()));
+    let crops = [image::imageops::resize(&portrait(), 224, 224, image::imageops::FilterType::Triangle)];
+    let [shipped, old, new] = [shipped, old, new].map(|file| {
+        let model = file.load(&Device::flex()).unwrap();
+        model.logits(&crops).unwrap()
+    });
+    assert_eq!(old, shipped);
+    assert_eq!(new, shipped);
+}
+
+#[test]
+fn a_model_of_the_training_data_travels_in_the_file_in_full_precision() {
+    let shipped = ModelFile::shipped().unwrap();
+    let channels = shipped.card().architecture.embedding();
+    let mean: Vec<f32> = (0..channels).map(|i| 1e-3 * i as f32).collect();
+    let precision = vec![1e5; channels];
+    let file = shipped.with_familiarity(&mean, &precision, &vec![0.5; 2 * channels], 40.0).unwrap();
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("familiar.safetensors");
+    file.write(&path, StoredPrecision::Half).unwrap();
+    let back = ModelFile::read(&path).unwrap();
+    assert_eq!(back.card().out_of_distribution.unwrap().rank, 2);
+    let [before, after] = [file, back].map(|file| {
+        let model = file.load(&Device::flex()).unwrap();
+        let readings = model.readings(&[RgbImage::new(224, 224)]).unwrap();
+        model.distance(&readings[0]).unwrap()
+    });
+    assert!(before > 0.0);
+    assert_eq!(before, after);
+    // The network alone is exported.
+    assert!(ModelFile::read(&path).unwrap().to_onnx().is_ok());
+    let plain = ModelFile::shipped().unwrap().load(&Device::flex()).unwrap();
+    assert_eq!(plain.distance(&plain.readings(&[RgbImage::new(224, 224)]).unwrap()[0]), None);
 }
 
 /// The same performance, ever worse shown: at some point the detector must say that it cannot judge, and why.

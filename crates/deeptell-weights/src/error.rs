@@ -7,7 +7,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum WeightsError {
     /// The file system refused.
-    #[error("cannot access the weights file {path}: {source}")]
+    #[error("cannot access the weights file {path}")]
     Io {
         /// The file.
         path: PathBuf,
@@ -27,6 +27,33 @@ pub enum WeightsError {
     UnknownFormat {
         /// The file.
         path: PathBuf,
+    },
+    /// The file is too large to be read into memory.
+    #[error(
+        "{path} has {bytes} bytes, more than the limit of {limit}: it is no weights file of a network like ours"
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// An ONNX file whose weights lie in another file, which cannot be read.
+    #[error(
+        "{path} keeps the tensor {name} in another file, {location}, which cannot be read ({reason}): put that file \
+         beside it, or export again with the weights embedded (torch.onnx.export with external_data=False)"
+    )]
+    ExternalData {
+        /// The ONNX file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// The other file, as the ONNX file names it.
+        location: String,
+        /// Why not.
+        reason: String,
     },
     /// The file is of a known format and damaged.
     #[error("{path} is a damaged {format} file ({reason}): fetch it again")]
@@ -61,24 +88,50 @@ pub enum WeightsError {
         /// Index into its values.
         at: usize,
     },
-    /// A tensor of the network is not in the file.
-    #[error("the weights lack the tensor {name}: they are of another network, or only a part of this one")]
-    MissingTensor {
-        /// torchvision's name.
+    /// A running variance is below zero.
+    #[error("value {at} of the variance {name} is negative, which no training gives: the file is damaged")]
+    NegativeVariance {
+        /// The tensor.
         name: String,
+        /// Index into its values.
+        at: usize,
+    },
+    /// A tensor of the network is not in the file.
+    #[error(
+        "the weights lack {network}'s tensor {name}: they are of another network, or only a part of this one"
+    )]
+    MissingTensor {
+        /// Its name in files.
+        name: String,
+        /// The network.
+        network: &'static str,
     },
     /// A tensor of the file is not in the network.
-    #[error("the weights have a tensor {name} that MobileNetV3-Small has not: they are of another network")]
+    #[error("the weights have a tensor {name} that {network} does not have: they are of another network")]
     UnknownTensor {
         /// Its name.
         name: String,
+        /// The network.
+        network: &'static str,
+    },
+    /// The file holds the network more than once, as checkpoints with a moving average do.
+    #[error(
+        "the file holds {network} more than once, under `{one}` and `{other}`: save the one you mean alone"
+    )]
+    TwoNetworks {
+        /// The network.
+        network: &'static str,
+        /// What stands before the names of one.
+        one: String,
+        /// What stands before the names of another.
+        other: String,
     },
     /// A tensor has another shape than the network's.
     #[error("tensor {name} has shape {found:?} where the network needs {expected:?}")]
     Shape {
-        /// torchvision's name.
+        /// Its name in files.
         name: String,
-        /// Shape in the network, in torchvision's layout.
+        /// Shape in the network, as files lay it out.
         expected: Vec<usize>,
         /// Shape in the file.
         found: Vec<usize>,

@@ -1,12 +1,14 @@
 //! safetensors, the format deeptell writes.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write as _;
 use std::path::Path;
 
+use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
-use super::{NamedTensor, Weights, WeightsError, is_counter};
+use crate::decode::Format;
+use crate::names::is_counter;
+use crate::{NamedTensor, Weights, WeightsError};
 
 /// Number format of a stored file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,34 +20,33 @@ pub enum StoredPrecision {
 }
 
 /// Eight bytes of header length, then a JSON object.
-pub(super) fn recognises(bytes: &[u8]) -> bool {
+pub(crate) fn recognises(bytes: &[u8]) -> bool {
     bytes.len() > 8 && bytes[8] == b'{'
 }
 
-pub(super) fn read(bytes: &[u8], origin: &Path) -> Result<Weights, WeightsError> {
-    let damaged =
-        |reason: String| WeightsError::Damaged { path: origin.to_owned(), format: "safetensors", reason };
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(e.to_string()))?;
-    let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
-    let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(e.to_string()))?;
+/// The notes alone; nothing is decoded.
+pub(crate) fn notes(bytes: &[u8], origin: &Path) -> Result<BTreeMap<String, String>, WeightsError> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(origin, &e))?;
+    Ok(header.metadata().clone().unwrap_or_default().into_iter().collect())
+}
+
+fn damaged(origin: &Path, error: &SafeTensorError) -> WeightsError {
+    WeightsError::Damaged { path: origin.to_owned(), format: "safetensors", reason: error.to_string() }
+}
+
+pub(crate) fn read(bytes: &[u8], origin: &Path) -> Result<Weights, WeightsError> {
+    let metadata = notes(bytes, origin)?;
+    let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(origin, &e))?;
     let mut tensors = Vec::new();
     for (name, view) in file.iter() {
         if is_counter(name) {
             continue;
         }
-        let raw = view.data();
-        let values: Vec<f32> = match view.dtype() {
-            Dtype::F32 => raw.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-            Dtype::F64 => raw
-                .chunks_exact(8)
-                .map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32)
-                .collect(),
-            Dtype::F16 => {
-                raw.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
-            }
-            Dtype::BF16 => {
-                raw.chunks_exact(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
-            }
+        let format = match view.dtype() {
+            Dtype::F16 => Format::F16,
+            Dtype::BF16 => Format::Bf16,
+            Dtype::F32 => Format::F32,
+            Dtype::F64 => Format::F64,
             other => {
                 return Err(WeightsError::Dtype {
                     path: origin.to_owned(),
@@ -54,48 +55,43 @@ pub(super) fn read(bytes: &[u8], origin: &Path) -> Result<Weights, WeightsError>
                 });
             }
         };
+        let values = format.decode(view.data()).into();
         tensors.push(NamedTensor { name: name.to_owned(), shape: view.shape().to_vec(), values });
     }
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Weights { tensors, metadata })
 }
 
-pub(super) fn write(weights: &Weights, path: &Path, precision: StoredPrecision) -> Result<(), WeightsError> {
+pub(crate) fn to_bytes(
+    weights: &Weights,
+    precision: impl Fn(&str) -> StoredPrecision,
+) -> Result<Vec<u8>, WeightsError> {
     let internal = |reason: String| WeightsError::Internal { reason };
-    let encoded: BTreeMap<&str, (&[usize], Vec<u8>)> = weights
+    let encoded: BTreeMap<&str, (Dtype, &[usize], Vec<u8>)> = weights
         .tensors
         .iter()
-        .map(|t| {
-            let bytes = match precision {
-                StoredPrecision::Full => t.values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        .map(|tensor| {
+            let values = tensor.values.iter();
+            let (dtype, bytes) = match precision(&tensor.name) {
+                StoredPrecision::Full => (Dtype::F32, values.flat_map(|v| v.to_le_bytes()).collect()),
                 StoredPrecision::Half => {
-                    t.values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect()
+                    (Dtype::F16, values.flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect())
                 }
             };
-            (t.name.as_str(), (t.shape.as_slice(), bytes))
+            (tensor.name.as_str(), (dtype, tensor.shape.as_slice(), bytes))
         })
         .collect();
-    let dtype = match precision {
-        StoredPrecision::Full => Dtype::F32,
-        StoredPrecision::Half => Dtype::F16,
-    };
     let views = encoded
         .iter()
-        .map(|(name, (shape, bytes))| Ok((*name, TensorView::new(dtype, shape.to_vec(), bytes)?)))
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
+        .map(|(name, (dtype, shape, bytes))| Ok((*name, TensorView::new(*dtype, shape.to_vec(), bytes)?)))
+        .collect::<Result<Vec<_>, SafeTensorError>>()
         .map_err(|e| internal(e.to_string()))?;
     let metadata: HashMap<String, String> =
         weights.metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
     let mut bytes = serialize(views, Some(metadata)).map_err(|e| internal(e.to_string()))?;
     let sorted = serde_json::to_string(&weights.metadata).map_err(|e| internal(e.to_string()))?;
     sort_notes(&mut bytes, &sorted).ok_or_else(|| internal("the header is laid out anew".into()))?;
-
-    let io = |source| WeightsError::Io { path: path.to_owned(), source };
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".partial");
-    let mut file = std::fs::File::create(&beside).map_err(io)?;
-    file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(io)?;
-    std::fs::rename(&beside, path).map_err(io)
+    Ok(bytes)
 }
 
 /// Puts the notes in the order of their keys: the crate writes them in the order of a hash map,

@@ -69,7 +69,7 @@ impl Precision {
     }
 
     /// A tensor in this format; its gradient comes back in the format it had.
-    pub(crate) fn lowered<const D: usize>(self, tensor: Tensor<D>) -> Tensor<D> {
+    pub fn lowered<const D: usize>(self, tensor: Tensor<D>) -> Tensor<D> {
         match self.dtype() {
             Some(dtype) => tensor.cast(dtype),
             None => tensor,
@@ -77,7 +77,7 @@ impl Precision {
     }
 
     /// The way back, to 32 bits.
-    pub(crate) fn raised<const D: usize>(self, tensor: Tensor<D>) -> Tensor<D> {
+    pub fn raised<const D: usize>(self, tensor: Tensor<D>) -> Tensor<D> {
         if self.is_full() { tensor } else { tensor.cast(FloatDType::F32) }
     }
 }

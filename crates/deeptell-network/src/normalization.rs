@@ -1,11 +1,30 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Mean of ImageNet's red, green and blue in `0..=1`, which torchvision subtracts.
-pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-/// Standard deviation of ImageNet's red, green and blue in `0..=1`.
-pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+/// How pixels become a network's input: `(value / 255 - mean) / deviation`, for red, green and
+/// blue.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Normalization {
+    /// Subtracted, in `0..=1`.
+    pub mean: [f32; 3],
+    /// Divided by; positive.
+    pub deviation: [f32; 3],
+}
+
+impl Normalization {
+    /// Mean and standard deviation of ImageNet, as torchvision has them.
+    pub const IMAGENET: Self = Self { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] };
+}
+
+impl Default for Normalization {
+    /// [`Normalization::IMAGENET`].
+    fn default() -> Self {
+        Self::IMAGENET
+    }
+}
 
 /// Why images could not become one tensor.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -28,22 +47,26 @@ pub enum PreprocessError {
     },
 }
 
-/// Images to the network's input: `(value / 255 - mean) / std` per channel, with ImageNet's
-/// [mean](IMAGENET_MEAN) and [deviation](IMAGENET_STD).
+/// Images to a network's input.
 ///
 /// # Shapes
 /// - images: N of equal size W x H, 8-bit RGB
-/// - result: `[N, 3, H, W]`, about -2.2 to 2.7
+/// - result: `[N, 3, H, W]`, with ImageNet's normalisation about -2.2 to 2.7
 ///
 /// # Errors
 /// [`PreprocessError`] when there is no image, or they differ in size, or are empty.
-pub fn normalize(images: &[RgbImage], device: &Device) -> Result<Tensor<4>, PreprocessError> {
+pub fn normalize(
+    images: &[RgbImage],
+    normalization: &Normalization,
+    device: &Device,
+) -> Result<Tensor<4>, PreprocessError> {
+    let Normalization { mean, deviation } = *normalization;
     let expected = images.first().ok_or(PreprocessError::Empty)?.dimensions();
     let (width, height) = (expected.0 as usize, expected.1 as usize);
     let plane = width * height;
     let mut values = vec![0.0f32; images.len() * 3 * plane];
-    let scale = IMAGENET_STD.map(|std| 1.0 / (255.0 * std));
-    let shift: [f32; 3] = std::array::from_fn(|c| -IMAGENET_MEAN[c] / IMAGENET_STD[c]);
+    let scale = deviation.map(|deviation| 1.0 / (255.0 * deviation));
+    let shift: [f32; 3] = std::array::from_fn(|c| -mean[c] / deviation[c]);
     for (index, image) in images.iter().enumerate() {
         if image.dimensions() != expected || plane == 0 {
             return Err(PreprocessError::Size { index, found: image.dimensions(), expected });
@@ -68,11 +91,12 @@ mod tests {
     #[test]
     fn channels_become_planes_in_imagenet_units() {
         let image = RgbImage::from_fn(2, 1, |x, _| if x == 0 { Rgb([255, 0, 0]) } else { Rgb([0, 0, 255]) });
-        let tensor = normalize(&[image], &Device::flex()).unwrap();
+        let tensor = normalize(&[image], &Normalization::IMAGENET, &Device::flex()).unwrap();
         assert_eq!(tensor.dims(), [1, 3, 1, 2]);
         let values = tensor.into_data().try_into_vec::<f32>().unwrap();
-        let low = |c: usize| -IMAGENET_MEAN[c] / IMAGENET_STD[c];
-        let high = |c: usize| (1.0 - IMAGENET_MEAN[c]) / IMAGENET_STD[c];
+        let Normalization { mean, deviation } = Normalization::IMAGENET;
+        let low = |c: usize| -mean[c] / deviation[c];
+        let high = |c: usize| (1.0 - mean[c]) / deviation[c];
         let expected = [high(0), low(0), low(1), low(1), low(2), high(2)];
         for (found, expected) in values.iter().zip(expected) {
             assert!((found - expected).abs() < 1e-5, "{found} is not {expected}");
@@ -81,10 +105,11 @@ mod tests {
 
     #[test]
     fn batches_that_do_not_stack_are_refused() {
-        let device = Device::flex();
-        assert_eq!(normalize(&[], &device).unwrap_err(), PreprocessError::Empty);
-        let mixed = normalize(&[RgbImage::new(4, 4), RgbImage::new(4, 5)], &device);
+        let normalized =
+            |images: &[RgbImage]| normalize(images, &Normalization::IMAGENET, &Device::flex()).map(drop);
+        assert_eq!(normalized(&[]).unwrap_err(), PreprocessError::Empty);
+        let mixed = normalized(&[RgbImage::new(4, 4), RgbImage::new(4, 5)]);
         assert_eq!(mixed.unwrap_err(), PreprocessError::Size { index: 1, found: (4, 5), expected: (4, 4) });
-        assert!(normalize(&[RgbImage::new(0, 0)], &device).is_err());
+        assert!(normalized(&[RgbImage::new(0, 0)]).is_err());
     }
 }

@@ -1,0 +1,150 @@
+use std::fmt;
+use std::str::FromStr;
+
+use burn::tensor::Device;
+use deeptell_mobilenet::Variant;
+use deeptell_weights::onnx::Options;
+use deeptell_weights::{Names, Weights, WeightsError};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::NetworkConfig;
+
+/// The architecture of a network; in files its name, for example `mobilenet-v3-small`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub enum Architecture {
+    /// MobileNetV3-Small (Howard et al. 2019): 1,518,881 parameters with one logit.
+    #[default]
+    #[serde(rename = "mobilenet-v3-small")]
+    MobileNetV3Small,
+    /// MobileNetV3-Large (Howard et al. 2019): 4,203,313 parameters with one logit.
+    #[serde(rename = "mobilenet-v3-large")]
+    MobileNetV3Large,
+}
+
+/// There is no architecture of that name.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[error("there is no architecture `{name}`; this deeptell knows {known}")]
+pub struct UnknownArchitecture {
+    /// What was asked for, at most 64 characters of it.
+    pub name: String,
+    /// The names of those known.
+    pub known: String,
+}
+
+impl Architecture {
+    /// Every architecture.
+    pub const ALL: [Self; 2] = [Self::MobileNetV3Small, Self::MobileNetV3Large];
+
+    /// Its name in files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MobileNetV3Small => "mobilenet-v3-small",
+            Self::MobileNetV3Large => "mobilenet-v3-large",
+        }
+    }
+
+    /// Its name in the literature.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::MobileNetV3Small => Variant::Small.name(),
+            Self::MobileNetV3Large => Variant::Large.name(),
+        }
+    }
+
+    /// Length of the embedding that its classifier reads.
+    pub const fn embedding(self) -> usize {
+        match self {
+            Self::MobileNetV3Small => Variant::Small.table().embedding,
+            Self::MobileNetV3Large => Variant::Large.table().embedding,
+        }
+    }
+
+    /// Whether it is this one, for serde.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The names of its tensors in files.
+    pub fn names(self) -> Names {
+        match self {
+            Self::MobileNetV3Small => deeptell_mobilenet::names(Variant::Small),
+            Self::MobileNetV3Large => deeptell_mobilenet::names(Variant::Large),
+        }
+    }
+
+    /// A network of this architecture as an ONNX file.
+    ///
+    /// Its input `images` is `[batch, 3, height, width]`, [normalised](crate::normalize); its outputs
+    /// `logits` and, where there is a calibration, `probabilities` are `[batch, classes]`.
+    ///
+    /// # Errors
+    /// [`WeightsError`] naming the tensor that is missing, has another shape, or is unknown.
+    pub fn to_onnx(self, weights: &Weights, options: &Options) -> Result<Vec<u8>, WeightsError> {
+        match self {
+            Self::MobileNetV3Small => deeptell_mobilenet::to_onnx(Variant::Small, weights, options),
+            Self::MobileNetV3Large => deeptell_mobilenet::to_onnx(Variant::Large, weights, options),
+        }
+    }
+
+    /// The architecture whose backbone these weights hold. Networks of random weights are made on
+    /// `device` to compare with.
+    ///
+    /// # Errors
+    /// When it is none of ours: why the weights do not fit the architecture that they share most
+    /// tensor names with.
+    pub fn of_backbone(weights: &Weights, device: &Device) -> Result<Self, WeightsError> {
+        let mut closest: Option<(usize, WeightsError)> = None;
+        for architecture in Self::ALL {
+            let names = architecture.names();
+            let shared = weights.of_network(&names)?.tensors.len();
+            match NetworkConfig::new(architecture, 1).init(device).load_backbone(weights) {
+                Ok(()) => return Ok(architecture),
+                Err(error) if closest.as_ref().is_none_or(|(most, _)| shared > *most) => {
+                    closest = Some((shared, error));
+                }
+                Err(_) => {}
+            }
+        }
+        let (_, error) = closest.unwrap_or_else(|| {
+            (0, WeightsError::Internal { reason: "there is no architecture to compare with".into() })
+        });
+        Err(error)
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+impl FromStr for Architecture {
+    type Err = UnknownArchitecture;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|known| known.as_str() == name).ok_or_else(|| UnknownArchitecture {
+            name: name.chars().take(64).collect(),
+            known: Self::ALL.map(Self::as_str).join(", "),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_same_everywhere() {
+        for architecture in Architecture::ALL {
+            let name = architecture.as_str();
+            assert_eq!(serde_json::to_value(architecture).unwrap(), name);
+            assert_eq!(name.parse(), Ok(architecture));
+            assert_eq!(architecture.to_string(), name);
+        }
+        let error = "resnet-50".parse::<Architecture>().unwrap_err().to_string();
+        assert!(error.contains("resnet-50") && error.contains("mobilenet-v3-large"), "{error}");
+    }
+}

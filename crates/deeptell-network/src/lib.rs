@@ -1,0 +1,30 @@
+//! The classifier networks that deeptell knows, behind one type.
+//!
+//! A [`Network`] is made by its [`Architecture`], which is also what model files and training
+//! configurations name. Whoever trains, loads or exports a network does it through these two and
+//! needs no other crate; adding a network means one more variant of each.
+//!
+//! ```
+//! use burn::tensor::Device;
+//! use deeptell_network::{Architecture, NetworkConfig, Normalization, normalize};
+//! use image::RgbImage;
+//!
+//! let device = Device::flex();
+//! let network = NetworkConfig::new(Architecture::MobileNetV3Small, 1).init(&device);
+//! let crops = [RgbImage::new(224, 224), RgbImage::new(224, 224)];
+//! let logits = network.forward(normalize(&crops, &Normalization::IMAGENET, &device)?);
+//! assert_eq!(logits.dims(), [2, 1]);
+//! # Ok::<(), deeptell_network::PreprocessError>(())
+//! ```
+
+mod architecture;
+mod known;
+mod network;
+mod normalization;
+
+pub use architecture::{Architecture, UnknownArchitecture};
+pub use deeptell_weights::onnx::Options as OnnxOptions;
+pub use deeptell_weights::{NamedTensor, Precision, PrecisionError, StoredPrecision, Weights, WeightsError};
+pub use known::{KNOWN_FILES, KnownFile};
+pub use network::{Network, NetworkConfig};
+pub use normalization::{Normalization, PreprocessError, normalize};

@@ -1,0 +1,211 @@
+use burn::config::Config;
+use burn::module::{Module, ParamId};
+use burn::tensor::{Device, Tensor};
+use deeptell_mobilenet::{MobileNetV3, MobileNetV3Config, Variant};
+use deeptell_weights::{Precision, Weights, WeightsError};
+
+use crate::Architecture;
+
+/// What a [`Network`] is built from.
+#[derive(Config, Debug)]
+pub struct NetworkConfig {
+    /// Which network.
+    pub architecture: Architecture,
+    /// Logits per image: 1000 for ImageNet, 1 for real against fake.
+    pub classes: usize,
+    /// Probability that a hidden unit of the classifier is dropped in training, `0..1`.
+    #[config(default = 0.2)]
+    pub dropout: f64,
+}
+
+impl NetworkConfig {
+    /// A network with random weights.
+    ///
+    /// # Panics
+    /// When `classes` is 0 or `dropout` is outside of `0..=1`.
+    pub fn init(&self, device: &Device) -> Network {
+        let variant = match self.architecture {
+            Architecture::MobileNetV3Small => Variant::Small,
+            Architecture::MobileNetV3Large => Variant::Large,
+        };
+        let config = MobileNetV3Config::new(variant, self.classes).with_dropout(self.dropout);
+        Network::MobileNetV3(config.init(device))
+    }
+}
+
+/// A classifier: an image becomes an embedding, and the embedding logits.
+#[derive(Module, Debug)]
+pub enum Network {
+    /// MobileNetV3, Small or Large.
+    MobileNetV3(MobileNetV3),
+}
+
+/// Does the same with whichever network it is.
+macro_rules! each {
+    ($network:expr, $inner:ident => $result:expr) => {
+        match $network {
+            Network::MobileNetV3($inner) => $result,
+        }
+    };
+}
+
+/// Makes a network of the same kind from whichever it is.
+macro_rules! map_each {
+    ($network:expr, $inner:ident => $result:expr) => {
+        match $network {
+            Network::MobileNetV3($inner) => Network::MobileNetV3($result),
+        }
+    };
+}
+
+impl Network {
+    /// Which network it is.
+    pub fn architecture(&self) -> Architecture {
+        match self {
+            Self::MobileNetV3(network) => match network.variant() {
+                Variant::Small => Architecture::MobileNetV3Small,
+                Variant::Large => Architecture::MobileNetV3Large,
+            },
+        }
+    }
+
+    /// Logits of a batch of [normalised](crate::normalize) images.
+    ///
+    /// # Shapes
+    /// - input: `[N, 3, H, W]`, H and W at least 32
+    /// - result: `[N, classes]`, unbounded
+    pub fn forward(&self, input: Tensor<4>) -> Tensor<2> {
+        each!(self, network => network.forward(input))
+    }
+
+    /// The embedding that the classifier reads.
+    ///
+    /// # Shapes
+    /// - input: `[N, 3, H, W]`
+    /// - result: `[N, embedding]`, [`Architecture::embedding`] long
+    pub fn embed(&self, input: Tensor<4>) -> Tensor<2> {
+        each!(self, network => network.embed(input))
+    }
+
+    /// Logits from an embedding.
+    ///
+    /// # Shapes
+    /// - embedding: `[N, embedding]`
+    /// - result: `[N, classes]`
+    pub fn classify(&self, embedding: Tensor<2>) -> Tensor<2> {
+        each!(self, network => network.classify(embedding))
+    }
+
+    /// Where in each image the evidence for a class lies: Grad-CAM (Selvaraju et al. 2017) at the
+    /// last feature map. For inference: not on an autodiff device.
+    ///
+    /// # Shapes
+    /// - input: `[N, 3, H, W]`
+    /// - result: `[N, H/32, W/32]`, rounded up; 0 where nothing speaks for the class, no upper
+    ///   bound
+    ///
+    /// # Panics
+    /// When there is no such class, or the input is on an autodiff device.
+    pub fn class_activation(&self, input: Tensor<4>, class: usize) -> Tensor<3> {
+        each!(self, network => network.class_activation(input, class))
+    }
+
+    /// The parameters of each layer or block, from the input to the output.
+    pub fn layers(&self) -> Vec<Vec<ParamId>> {
+        each!(self, network => network.layers())
+    }
+
+    /// Takes everything before the classifier out of training: weights get no gradient, and batch
+    /// normalisation keeps its running statistics.
+    #[must_use]
+    pub fn freeze_backbone(self) -> Self {
+        map_each!(self, network => network.freeze_backbone())
+    }
+
+    /// Puts the backbone back into training, statistics included.
+    #[must_use]
+    pub fn unfreeze_backbone(self) -> Self {
+        map_each!(self, network => network.unfreeze_backbone())
+    }
+
+    /// The same function with batch normalisation folded into the convolutions: faster, for
+    /// inference only. The network must not be on an autodiff device.
+    #[must_use]
+    pub fn folded(self) -> Self {
+        map_each!(self, network => network.folded())
+    }
+
+    /// The same network computing in another number format. Weights in training stay 32-bit floats;
+    /// those of a [folded](Self::folded) network are rounded here, once and for all.
+    ///
+    /// [`Precision::check`] says whether the device can; on one that cannot, Burn panics.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        map_each!(self, network => network.with_precision(precision))
+    }
+
+    /// The same network by Burn's own operations on every device: slower on the CPU, and what the
+    /// kernels are compared with.
+    #[must_use]
+    pub fn without_kernels(self) -> Self {
+        map_each!(self, network => network.without_kernels())
+    }
+
+    /// Number of trainable values. (`num_params` counts running statistics as well.)
+    pub fn parameter_count(&self) -> usize {
+        each!(self, network => network.parameter_count())
+    }
+
+    /// The weights under the names that files have, running statistics included.
+    ///
+    /// # Errors
+    /// [`WeightsError::Folded`] for a [folded](Self::folded) network.
+    pub fn weights(&self) -> Result<Weights, WeightsError> {
+        each!(self, network => network.weights())
+    }
+
+    /// Takes every weight from `weights`, which must have this network's number of classes.
+    ///
+    /// # Errors
+    /// As [`Weights::load_into`].
+    pub fn load(&mut self, weights: &Weights) -> Result<(), WeightsError> {
+        each!(self, network => network.load(weights))
+    }
+
+    /// Takes the backbone from `weights`; the last layer stays as it is, whatever its number of
+    /// classes. This is how ImageNet weights come in for fine-tuning.
+    ///
+    /// # Errors
+    /// As [`Weights::load_backbone_into`].
+    pub fn load_backbone(&mut self, weights: &Weights) -> Result<(), WeightsError> {
+        each!(self, network => network.load_backbone(weights))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_architecture_goes_through_the_same_calls() {
+        let device = Device::flex();
+        for architecture in Architecture::ALL {
+            let network = NetworkConfig::new(architecture, 2).init(&device);
+            assert_eq!(network.architecture(), architecture);
+            let input = Tensor::<4>::full([2, 3, 40, 33], 0.5, &device);
+            let embedding = network.embed(input.clone());
+            assert_eq!(embedding.dims(), [2, architecture.embedding()]);
+            assert_eq!(network.classify(embedding).dims(), [2, 2]);
+            assert_eq!(network.class_activation(input.clone(), 1).dims(), [2, 2, 2]);
+            assert_eq!(network.layers().concat().len(), burn::module::list_param_ids(&network).len());
+
+            let weights = network.weights().unwrap();
+            let mut again = NetworkConfig::new(architecture, 2).init(&device);
+            again.load(&weights).unwrap();
+            let values = |network: &Network| network.forward(input.clone()).into_data();
+            assert_eq!(values(&again), values(&network));
+            assert_eq!(Architecture::of_backbone(&weights, &device).unwrap(), architecture);
+            assert!(network.folded().weights().is_err());
+        }
+    }
+}

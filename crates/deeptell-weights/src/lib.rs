@@ -1,0 +1,31 @@
+//! Weights of networks as files: read from ONNX, safetensors and PyTorch, written as safetensors
+//! and ONNX, and moved in and out of Burn modules.
+//!
+//! Nothing here knows a network. A network brings a [`Names`], which pairs the names of its tensors
+//! in files (those of a PyTorch `state_dict`) with those of its Burn module.
+//!
+//! ```
+//! use deeptell_weights::{NamedTensor, StoredPrecision, Weights};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let tensor = NamedTensor { name: "bias".into(), shape: vec![2], values: vec![0.5, -1.0].into() };
+//! let weights = Weights { tensors: vec![tensor], ..Weights::default() };
+//! weights.write(folder.path().join("network.safetensors"), StoredPrecision::Full)?;
+//! assert_eq!(Weights::read(folder.path().join("network.safetensors"))?, weights);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod decode;
+mod error;
+mod names;
+pub mod onnx;
+mod precision;
+mod pytorch;
+mod stored;
+mod weights;
+
+pub use error::WeightsError;
+pub use names::Names;
+pub use precision::{Precision, PrecisionError};
+pub use stored::StoredPrecision;
+pub use weights::{NamedTensor, Weights};

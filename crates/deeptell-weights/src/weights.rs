@@ -1,0 +1,302 @@
+//! [`Weights`]: the tensors of a file, on their way to or from a network.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::TensorData;
+use burn_store::{BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, bridge};
+use deeptell_files::write_whole;
+
+use crate::names::is_counter;
+use crate::{Names, StoredPrecision, WeightsError, onnx, pytorch, stored};
+
+/// One tensor of a weights file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedTensor {
+    /// Its name in the file, for example `features.0.0.weight`.
+    pub name: String,
+    /// Length of each axis, outermost first.
+    pub shape: Vec<usize>,
+    /// Row-major values; half-precision files are widened. Tensors that a file stores once under
+    /// several names share them.
+    pub values: Arc<[f32]>,
+}
+
+/// The tensors of a weights file, and the notes that came with them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Weights {
+    /// Tensors in order of their names.
+    pub tensors: Vec<NamedTensor>,
+    /// Free text by key: safetensors' `__metadata__`, empty for other formats.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Weights {
+    /// Largest file that [`read`](Self::read) takes, in bytes: 4 GiB.
+    pub const MAX_FILE: u64 = 4 << 30;
+
+    /// Reads a weights file, whatever its format: ONNX, safetensors, or PyTorch (`.pt`,
+    /// `.pth`), told apart by content.
+    ///
+    /// Of ONNX and PyTorch files the tensors come that can be parameters by their names (`weight`,
+    /// `bias`, `running_mean`, `running_var`); graph constants and the state of optimizers stay
+    /// behind. An ONNX file may keep its weights in files beside it.
+    ///
+    /// # Errors
+    /// [`WeightsError`] when the file cannot be read, is larger than [`MAX_FILE`](Self::MAX_FILE), is
+    /// of no known format, is damaged, has a value that is not finite, or is an ONNX export whose
+    /// `BatchNorm` was folded away.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
+        let path = path.as_ref();
+        let io = |source| WeightsError::Io { path: path.to_owned(), source };
+        let length = std::fs::metadata(path).map_err(io)?.len();
+        if length > Self::MAX_FILE {
+            return Err(WeightsError::TooLarge {
+                path: path.to_owned(),
+                bytes: length,
+                limit: Self::MAX_FILE,
+            });
+        }
+        let bytes = std::fs::read(path).map_err(io)?;
+        if pytorch::recognises(&bytes) {
+            return pytorch::read(path, length)?.checked(path);
+        }
+        Self::parse(&bytes, path, path.parent())
+    }
+
+    /// [`read`](Self::read) from memory; `origin` only names the source in errors.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); [`WeightsError::NeedsFile`] for a PyTorch checkpoint, and
+    /// [`WeightsError::ExternalData`] for an ONNX file with its weights in other files.
+    pub fn from_bytes(bytes: &[u8], origin: impl AsRef<Path>) -> Result<Self, WeightsError> {
+        Self::parse(bytes, origin.as_ref(), None)
+    }
+
+    /// The notes of a safetensors file in memory, without its tensors; `origin` only names the
+    /// source in errors.
+    ///
+    /// # Errors
+    /// [`WeightsError::UnknownFormat`] when it is no safetensors file, [`WeightsError::Damaged`] when
+    /// its header is damaged.
+    pub fn notes(bytes: &[u8], origin: impl AsRef<Path>) -> Result<BTreeMap<String, String>, WeightsError> {
+        let origin = origin.as_ref();
+        if !stored::recognises(bytes) {
+            return Err(WeightsError::UnknownFormat { path: origin.to_owned() });
+        }
+        stored::notes(bytes, origin)
+    }
+
+    /// `folder` is where files beside this one are.
+    fn parse(bytes: &[u8], origin: &Path, folder: Option<&Path>) -> Result<Self, WeightsError> {
+        let weights = if stored::recognises(bytes) {
+            stored::read(bytes, origin)?
+        } else if pytorch::recognises(bytes) {
+            return Err(WeightsError::NeedsFile { path: origin.to_owned() });
+        } else if onnx::recognises(bytes) {
+            onnx::read(bytes, origin, folder)?
+        } else {
+            return Err(WeightsError::UnknownFormat { path: origin.to_owned() });
+        };
+        weights.checked(origin)
+    }
+
+    /// Itself, if every value is a number.
+    fn checked(self, origin: &Path) -> Result<Self, WeightsError> {
+        let mut seen = BTreeSet::new();
+        for tensor in &self.tensors {
+            // Shared values once: a small file may name them many times.
+            if !seen.insert(tensor.values.as_ptr()) {
+                continue;
+            }
+            if let Some(at) = tensor.values.iter().position(|v| !v.is_finite()) {
+                return Err(WeightsError::NotFinite {
+                    path: origin.to_owned(),
+                    name: tensor.name.clone(),
+                    at,
+                });
+            }
+        }
+        Ok(self)
+    }
+
+    /// The tensor of that name.
+    pub fn tensor(&self, name: &str) -> Option<&NamedTensor> {
+        self.tensors.iter().find(|tensor| tensor.name == name)
+    }
+
+    /// The bytes of a safetensors file: the same weights and notes always give the same ones.
+    ///
+    /// # Errors
+    /// [`WeightsError::Internal`] when a shape does not fit its values.
+    pub fn to_bytes(&self, precision: StoredPrecision) -> Result<Vec<u8>, WeightsError> {
+        stored::to_bytes(self, |_| precision)
+    }
+
+    /// [`to_bytes`](Self::to_bytes) with a precision for each tensor by its name.
+    ///
+    /// # Errors
+    /// As [`to_bytes`](Self::to_bytes).
+    pub fn to_bytes_with(
+        &self,
+        precision: impl Fn(&str) -> StoredPrecision,
+    ) -> Result<Vec<u8>, WeightsError> {
+        stored::to_bytes(self, precision)
+    }
+
+    /// Writes a safetensors file, whole or not at all.
+    ///
+    /// # Errors
+    /// [`WeightsError::Io`] when it cannot be written.
+    pub fn write(&self, path: impl AsRef<Path>, precision: StoredPrecision) -> Result<(), WeightsError> {
+        let path = path.as_ref();
+        let bytes = self.to_bytes(precision)?;
+        write_whole(path, &bytes).map_err(|source| WeightsError::Io { path: path.to_owned(), source })
+    }
+
+    /// The weights of `module` under the names that files have, running statistics included.
+    ///
+    /// # Errors
+    /// [`WeightsError::Folded`] for a network whose `BatchNorm` was folded into its convolutions.
+    pub fn of<M: Module>(module: &M, names: &Names) -> Result<Self, WeightsError> {
+        let mut tensors = Vec::new();
+        for tensor in module.collect(None, Some(Box::new(BurnToPyTorchAdapter)), false) {
+            let Some(name) = names.stored(&tensor.name) else {
+                return Err(WeightsError::Internal {
+                    reason: format!("the network has an unnamed tensor {}", tensor.name),
+                });
+            };
+            let internal = |reason: String| WeightsError::Internal { reason: format!("{name}: {reason}") };
+            let data = bridge::into_data(tensor).map_err(|e| internal(e.to_string()))?;
+            let shape = data.shape().to_vec();
+            let values =
+                data.convert::<f32>().try_into_vec::<f32>().map_err(|e| internal(format!("{e:?}")))?;
+            tensors.push(NamedTensor { name, shape, values: values.into() });
+        }
+        if !tensors.iter().any(|t| t.name.ends_with("running_var")) {
+            return Err(WeightsError::Folded { path: "the network".into() });
+        }
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Self { tensors, metadata: BTreeMap::new() })
+    }
+
+    /// The tensors of a network alone, under the names that it gives them: what a checkpoint puts
+    /// before them, such as `module.` or `model_state_dict.`, is taken off, and tensors that are not
+    /// the network's are left out. The notes stay.
+    ///
+    /// # Errors
+    /// [`WeightsError::TwoNetworks`] when the file holds the network more than once.
+    pub fn of_network(&self, names: &Names) -> Result<Self, WeightsError> {
+        let prefix = self.prefix(names)?;
+        let of_network = self.tensors.iter().filter_map(|tensor| {
+            let name = tensor.name.strip_prefix(&prefix).filter(|name| names.knows(name))?;
+            Some(NamedTensor { name: name.to_owned(), ..tensor.clone() })
+        });
+        Ok(Self { tensors: of_network.collect(), metadata: self.metadata.clone() })
+    }
+
+    /// What stands before the network's names in this file.
+    fn prefix(&self, names: &Names) -> Result<String, WeightsError> {
+        let first = names.first();
+        let mut prefixes: Vec<&str> = self
+            .tensors
+            .iter()
+            .filter_map(|tensor| tensor.name.strip_suffix(first.as_str()))
+            .filter(|prefix| prefix.is_empty() || prefix.ends_with('.'))
+            .collect();
+        prefixes.sort_unstable();
+        match prefixes.as_slice() {
+            // A file that has it under its own names says which one it means.
+            [] | ["", ..] => Ok(String::new()),
+            [prefix] => Ok((*prefix).to_owned()),
+            [one, other, ..] => Err(WeightsError::TwoNetworks {
+                network: names.network(),
+                one: (*one).to_owned(),
+                other: (*other).to_owned(),
+            }),
+        }
+    }
+
+    /// Puts every tensor into `module`: the whole network must be there, with its number of
+    /// classes. A prefix before all names is taken off, as for [`of_network`](Self::of_network).
+    ///
+    /// # Errors
+    /// [`WeightsError`] naming the tensor that is missing, has another shape, is unknown, or is a
+    /// variance below zero.
+    pub fn load_into<M: Module>(&self, module: &mut M, names: &Names) -> Result<(), WeightsError> {
+        let prefix = self.prefix(names)?;
+        let of_network = self.tensors.iter().filter_map(|tensor| tensor.name.strip_prefix(&prefix));
+        if let Some(unknown) = of_network.into_iter().find(|name| !is_counter(name) && !names.knows(name)) {
+            return Err(WeightsError::UnknownTensor { name: unknown.to_owned(), network: names.network() });
+        }
+        self.apply(module, names, &prefix, |_| true)
+    }
+
+    /// Puts the backbone into `module`, and what comes along with it where the file has it; the
+    /// rest stays as it is, whatever its number of classes. A prefix before all names is taken off,
+    /// as for [`of_network`](Self::of_network).
+    ///
+    /// This is how ImageNet weights come in for fine-tuning.
+    ///
+    /// # Errors
+    /// [`WeightsError`] naming the tensor that is missing, has another shape, or is a variance below
+    /// zero.
+    pub fn load_backbone_into<M: Module>(&self, module: &mut M, names: &Names) -> Result<(), WeightsError> {
+        let prefix = self.prefix(names)?;
+        let present: BTreeSet<&str> = self
+            .tensors
+            .iter()
+            .filter_map(|tensor| names.optional(tensor.name.strip_prefix(&prefix)?))
+            .collect();
+        self.apply(module, names, &prefix, |name| {
+            names.is_backbone(name) || names.optional(name).is_some_and(|group| present.contains(group))
+        })
+    }
+
+    fn apply<M: Module>(
+        &self,
+        module: &mut M,
+        names: &Names,
+        prefix: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<(), WeightsError> {
+        let found: HashMap<&str, &NamedTensor> = self
+            .tensors
+            .iter()
+            .filter_map(|tensor| Some((tensor.name.strip_prefix(prefix)?, tensor)))
+            .collect();
+        let mut chosen = Vec::new();
+        for slot in module.collect(None, Some(Box::new(BurnToPyTorchAdapter)), false) {
+            let Some(name) = names.stored(&slot.name).filter(|name| wanted(name)) else { continue };
+            let tensor = found.get(name.as_str()).ok_or_else(|| WeightsError::MissingTensor {
+                name: name.clone(),
+                network: names.network(),
+            })?;
+            let expected = slot.shape.to_vec();
+            if tensor.shape != expected {
+                let found = tensor.shape.clone();
+                return Err(WeightsError::Shape { name, expected, found });
+            }
+            if name.ends_with("running_var")
+                && let Some(at) = tensor.values.iter().position(|&variance| variance < 0.0)
+            {
+                return Err(WeightsError::NegativeVariance { name, at });
+            }
+            let data = TensorData::new(tensor.values.to_vec(), expected);
+            chosen.push(bridge::from_data(data, slot.name.clone(), None));
+        }
+        let count = chosen.len();
+        let applied = module.apply(chosen, None, Some(Box::new(PyTorchToBurnAdapter)), false);
+        if let Some(error) = applied.errors.first() {
+            return Err(WeightsError::Internal { reason: error.to_string() });
+        }
+        if applied.applied.len() != count {
+            return Err(WeightsError::Internal {
+                reason: format!("{} of {count} tensors found their place", applied.applied.len()),
+            });
+        }
+        Ok(())
+    }
+}
