@@ -4,8 +4,9 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use deeptell_face::FaceCrop;
+use deeptell_files::write_whole;
 use deeptell_network::{
-    NamedTensor, Network, NetworkConfig, OnnxOptions, Precision, StoredPrecision, Weights, write_atomic,
+    NamedTensor, Network, NetworkConfig, OnnxOptions, Precision, StoredPrecision, Weights,
 };
 
 use crate::familiarity::Familiarity;
@@ -205,7 +206,7 @@ impl ModelFile {
         let path = path.as_ref();
         let write = || -> Result<String, ModelError> {
             let bytes = self.to_bytes(precision)?;
-            write_atomic(path, &bytes)?;
+            write_whole(path, &bytes)?;
             Ok(sha256(&bytes))
         };
         write().map_err(|e| Error::model(&path.display().to_string(), e))
