@@ -229,9 +229,10 @@ impl Refusal {
                 Code::TooLarge,
                 format!("The picture file is larger than {}. Send a smaller copy.", size(*limit)),
             ),
-            PictureError::TooMuchMemory { .. } => {
-                Self::fixed(Code::TooLarge, "Decoding this picture needs too much memory. Send a smaller copy.")
-            }
+            PictureError::TooMuchMemory { .. } => Self::fixed(
+                Code::TooLarge,
+                "Decoding this picture needs too much memory. Send a smaller copy.",
+            ),
             PictureError::Unsupported { .. } | PictureError::Unknown => {
                 Self::fixed(Code::Unsupported, "This kind of picture is not supported. JPEG and PNG are.")
             }

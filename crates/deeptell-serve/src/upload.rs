@@ -185,7 +185,7 @@ mod tests {
                 let Some(name) = named(&bytes) else { continue };
                 names += 1;
                 assert!((1..=LONGEST).contains(&name.chars().count()), "{name:?}");
-                assert!(!name.contains(['/', '\\']) && !name.chars().any(is_invisible), "{name:?}");
+                assert!(!name.contains(['/', '\\']) && !name.chars().any(deeptell::is_invisible), "{name:?}");
             }
         }
         assert!(names > 10_000, "{names}");

@@ -1,8 +1,7 @@
 //! Which refusals the user can lift.
 
 use deeptell::{Error, InputError};
-use deeptell_video::{Limits, VideoError};
-use image::ImageError;
+use deeptell_video::{Limits, PictureError, VideoError};
 
 /// What to add to an error that [`is_lifted_by_trust`].
 pub(super) const TRUST: &str = "; if you trust where the file comes from, --trusted lifts this limit";
@@ -16,7 +15,11 @@ pub(super) fn is_lifted_by_trust(error: &Error) -> bool {
             u64::from(*width) * u64::from(*height) <= trusted.max_pixels
         }
         InputError::Video(VideoError::Timeout { .. } | VideoError::OutOfMemory { .. })
-        | InputError::Image(ImageError::Limits(_)) => true,
+        | InputError::Picture(
+            PictureError::TooLarge { .. }
+            | PictureError::FileTooLarge { .. }
+            | PictureError::TooMuchMemory { .. },
+        ) => true,
         _ => false,
     }
 }

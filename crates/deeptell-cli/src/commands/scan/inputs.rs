@@ -76,15 +76,15 @@ impl Inputs {
     fn add(&mut self, input: &Path, empty: &mut Vec<(PathBuf, String)>) {
         if input.is_dir() {
             let contents = FolderContents::read(input, HiddenFiles::Include);
-            if contents.media.is_empty() && contents.faults.is_empty() {
+            if contents.media.is_empty() && contents.unreadable.is_empty() {
                 empty.push((input.to_owned(), "holds no video and no picture".to_owned()));
             }
             self.items.extend(contents.media.into_iter().map(|path| Input { path, fault: None }));
             self.items.extend(
                 contents
-                    .faults
-                    .iter()
-                    .map(|fault| Input { path: fault.path().to_owned(), fault: Some(fault.reason()) }),
+                    .unreadable
+                    .into_iter()
+                    .map(|item| Input { path: item.path, fault: Some(item.reason) }),
             );
             self.left_out.extend(contents.left_out);
             return;
