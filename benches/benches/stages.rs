@@ -16,6 +16,7 @@ use deeptell::{Detector, ScanOptions};
 use deeptell_benches::{crops, sample_clip, scene};
 use deeptell_data::{Label, Sample, Split};
 use deeptell_face::{Landmarks, Point};
+use deeptell_kernels::keep_buffers;
 use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, normalize};
 use deeptell_mtcnn::MtcnnConfig;
 use deeptell_train::{Sampling as Order, TrainConfig, binary_cross_entropy_with_logits, preview};
@@ -123,6 +124,8 @@ fn pictures(criterion: &mut Criterion) {
 
 fn train_step(criterion: &mut Criterion) {
     let device = Device::flex().autodiff();
+    // As `deeptell-train` does.
+    let _kept = keep_buffers(1 << 30);
     let mut group = criterion.benchmark_group("train step/cpu f32 224x224");
     for batch in [16, 32] {
         let crops = crops(batch).unwrap();

@@ -1,66 +1,126 @@
-//! Feature maps that are used again instead of being returned to the system.
+//! A pool of feature maps, so that layers reuse memory instead of returning it to the system.
 //!
-//! A training step makes and drops hundreds of megabytes in feature maps of a few sizes.
-//! Fresh memory costs a page fault for every 4 KiB, which takes longer than most of the
-//! kernels need for the same cells.
+//! A training step allocates and drops hundreds of megabytes of feature maps in a few sizes.
+//! Fresh memory costs a page fault per 4 KiB, which takes longer than most of the kernels need
+//! for the same cells.
+//!
+//! The layer-by-layer kernels use the pool. [`ConvStack`](crate::ConvStack) and
+//! [`InvertedResidualStack`](crate::InvertedResidualStack) store no feature maps and do not.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Shorter buffers come from the allocator without a fault anyway.
+/// Minimum length of a pooled buffer: the allocator serves shorter ones without a page fault.
 const MIN_LEN: usize = 1 << 12;
 
-/// The most floats that are kept: 1 GiB.
-const MAX_TOTAL: usize = 1 << 28;
+/// Cap of the pool in floats unless [`keep_buffers`] raises it: 64 MiB, about the feature maps of
+/// one layer-by-layer inference pass of a mobile network over 16 images.
+const DEFAULT_CAP: usize = 1 << 24;
 
-/// Buffers nobody uses, the oldest first.
-#[derive(Debug, Default)]
-struct Free {
+/// Unused buffers, oldest first.
+#[derive(Debug)]
+struct Pool {
     buffers: VecDeque<Vec<f32>>,
+    /// Floats in `buffers`.
     total: usize,
+    /// The cap in floats of each living [`KeptBuffers`].
+    raised: Vec<usize>,
 }
 
-static FREE: Mutex<Free> = Mutex::new(Free { buffers: VecDeque::new(), total: 0 });
+static POOL: Mutex<Pool> = Mutex::new(Pool::new());
 
-/// The list is whole between any two statements that could panic.
-fn free() -> MutexGuard<'static, Free> {
-    FREE.lock().unwrap_or_else(PoisonError::into_inner)
+/// The pool is consistent between any two statements that could panic.
+fn pool() -> MutexGuard<'static, Pool> {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A buffer of `len` floats whose content is left over from earlier use.
-pub(crate) fn take(len: usize) -> Vec<f32> {
-    if len >= MIN_LEN {
-        let mut free = free();
-        // The newest is the likeliest to be in a cache.
-        let found = free.buffers.iter().rposition(|buffer| buffer.len() == len);
-        if let Some(buffer) = found.and_then(|found| free.buffers.remove(found)) {
-            free.total -= len;
-            return buffer;
+impl Pool {
+    const fn new() -> Self {
+        Self { buffers: VecDeque::new(), total: 0, raised: Vec::new() }
+    }
+
+    fn cap(&self) -> usize {
+        self.raised.iter().copied().fold(DEFAULT_CAP, usize::max)
+    }
+
+    /// A buffer of exactly `len` floats. The newest one is the most likely to be in a cache.
+    fn take(&mut self, len: usize) -> Option<Vec<f32>> {
+        let found = self.buffers.iter().rposition(|buffer| buffer.len() == len)?;
+        let buffer = self.buffers.remove(found)?;
+        self.total -= len;
+        Some(buffer)
+    }
+
+    fn give(&mut self, buffer: Vec<f32>) {
+        if (MIN_LEN..=self.cap()).contains(&buffer.len()) {
+            self.total += buffer.len();
+            self.buffers.push_back(buffer);
+            self.trim();
         }
     }
-    vec![0.0; len]
+
+    /// Frees the oldest buffers beyond the cap.
+    fn trim(&mut self) {
+        let cap = self.cap();
+        while self.total > cap {
+            let Some(oldest) = self.buffers.pop_front() else { break };
+            self.total -= oldest.len();
+        }
+    }
+
+    /// Removes one cap of `len` floats. Once none is left, all buffers are freed.
+    fn lower(&mut self, len: usize) {
+        if let Some(found) = self.raised.iter().position(|cap| *cap == len) {
+            self.raised.swap_remove(found);
+        }
+        if self.raised.is_empty() {
+            self.buffers = VecDeque::new();
+            self.total = 0;
+        }
+        self.trim();
+    }
 }
 
-/// Keeps a buffer for later.
+/// A buffer of `len` floats with unspecified content.
+pub(crate) fn take(len: usize) -> Vec<f32> {
+    let pooled = if len >= MIN_LEN { pool().take(len) } else { None };
+    pooled.unwrap_or_else(|| vec![0.0; len])
+}
+
+/// Returns a buffer to the pool.
 pub(crate) fn give(buffer: Vec<f32>) {
-    if !(MIN_LEN..=MAX_TOTAL).contains(&buffer.len()) {
-        return;
-    }
-    let mut free = free();
-    free.total += buffer.len();
-    free.buffers.push_back(buffer);
-    while free.total > MAX_TOTAL {
-        let Some(oldest) = free.buffers.pop_front() else { break };
-        free.total -= oldest.len();
-    }
+    pool().give(buffer);
 }
 
-/// Returns the memory of all unused buffers to the system.
+/// Raises the memory that the kernels keep for their next call to `bytes`, until the returned
+/// value is dropped.
 ///
-/// The kernels keep up to 1 GiB of feature maps for their next call. Call this when training
-/// is over and the process goes on.
-pub fn release_buffers() {
-    *free() = Free::default();
+/// The kernels keep at most 64 MiB of unused feature maps, which is what one inference pass
+/// needs. A training step reuses far more: hold this value during training. The cap belongs to the
+/// process; of several values the largest counts. Dropping the last one frees all that was kept.
+///
+/// ```
+/// let kept = deeptell_kernels::keep_buffers(1 << 30);
+/// // ... training steps ...
+/// drop(kept);
+/// ```
+pub fn keep_buffers(bytes: usize) -> KeptBuffers {
+    let cap = bytes / size_of::<f32>();
+    pool().raised.push(cap);
+    KeptBuffers { cap }
+}
+
+/// Keeps the raised cap of [`keep_buffers`] in force while it lives.
+#[derive(Debug)]
+#[must_use = "the cap falls back as soon as this is dropped"]
+pub struct KeptBuffers {
+    cap: usize,
+}
+
+impl Drop for KeptBuffers {
+    fn drop(&mut self) {
+        pool().lower(self.cap);
+    }
 }
 
 #[cfg(test)]
@@ -68,12 +128,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_comes_back_for_its_own_length_only() {
-        // A length that no other test uses: the list belongs to the whole process.
+    fn take_returns_a_given_buffer_of_the_same_length_only() {
+        // A length that no other test uses: the pool belongs to the whole process.
         let len = MIN_LEN + 77;
         give(vec![1.0; len]);
         assert_eq!(take(len + 1), vec![0.0; len + 1]);
         assert_eq!(take(len), vec![1.0; len]);
         assert_eq!(take(len), vec![0.0; len]);
+    }
+
+    #[test]
+    fn pool_keeps_the_newest_buffers_up_to_the_default_cap() {
+        let mut pool = Pool::new();
+        let len = DEFAULT_CAP / 4;
+        for number in 0..9 {
+            pool.give(vec![number as f32; len]);
+        }
+        assert_eq!((pool.total, pool.buffers.len()), (DEFAULT_CAP, 4));
+        assert_eq!(pool.take(len).unwrap()[0], 8.0);
+        // Too large to keep, and too small to be worth it.
+        pool.give(vec![0.0; DEFAULT_CAP + 1]);
+        pool.give(vec![0.0; MIN_LEN - 1]);
+        assert_eq!(pool.total, DEFAULT_CAP - len);
+    }
+
+    #[test]
+    fn raised_cap_holds_until_its_last_holder_is_gone() {
+        let mut pool = Pool::new();
+        let len = DEFAULT_CAP / 2;
+        pool.raised.extend([3 * len, 4 * len]);
+        for _ in 0..9 {
+            pool.give(vec![0.0; len]);
+        }
+        assert_eq!(pool.total, 4 * len);
+        pool.lower(4 * len);
+        assert_eq!(pool.total, 3 * len);
+        pool.lower(3 * len);
+        assert_eq!((pool.total, pool.cap()), (0, DEFAULT_CAP));
+    }
+
+    #[test]
+    fn dropping_kept_buffers_removes_its_cap() {
+        let bytes = 4 * (DEFAULT_CAP + 12_345);
+        let kept = keep_buffers(bytes);
+        assert_eq!(pool().cap(), DEFAULT_CAP + 12_345);
+        drop(kept);
+        assert!(!pool().raised.contains(&(DEFAULT_CAP + 12_345)));
     }
 }

@@ -160,7 +160,6 @@ impl InferenceKernels for Flex {
         #[expect(clippy::expect_used, reason = "the public function has checked the size")]
         let [rows, columns, channels] = stack.output([height, width]).expect("images of a fitting size");
         let output = stack.forward(x.storage(), images, [height, width]);
-        recycle(x);
         tensor(output, Shape::from([images, rows, columns, channels]))
     }
 
@@ -168,7 +167,6 @@ impl InferenceKernels for Flex {
         let x = contiguous(x);
         let [images, _, height, width] = x.layout().shape().dims();
         let result = network.forward(x.storage(), images, [height, width], output);
-        recycle(x);
         let [channels, rows, columns] = network.output([height, width]);
         let shape = match output {
             Output::Features => Shape::from([images, channels, rows, columns]),

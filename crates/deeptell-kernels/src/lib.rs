@@ -64,7 +64,7 @@ mod stack;
 mod vector;
 
 pub use activation::Activation;
-pub use buffers::release_buffers;
+pub use buffers::{KeptBuffers, keep_buffers};
 pub use network::{ConvStack, StackLayer};
 pub use residual::{FoldedConv, InvertedResidual, InvertedResidualStack};
 pub use stack::RowSource;

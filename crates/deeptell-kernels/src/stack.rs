@@ -15,7 +15,6 @@ use rayon::prelude::*;
 use std::array;
 use std::iter::zip;
 
-use crate::buffers;
 use crate::scratch::with_scratch;
 
 /// Output channels that share a block of the weights; a multiple of every vector's lanes.
@@ -211,7 +210,7 @@ impl Stack {
         let plan = Plan::new(&self.layers, size);
         let (rows, row_len) = (plan.places[plan.places.len() - 1].pooled[0], plan.output_row_len());
         let output_len = rows * row_len;
-        let mut output = buffers::take(images.len() * output_len);
+        let mut output = vec![0.0; images.len() * output_len];
         let arch = Arch::new();
         let batch = images.len().div_ceil(rayon::current_num_threads()).clamp(1, BATCH);
         output.par_chunks_mut(batch * output_len).zip(images.par_chunks(batch)).for_each(

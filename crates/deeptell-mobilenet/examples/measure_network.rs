@@ -25,6 +25,7 @@ use std::time::Instant;
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::activation::log_sigmoid;
 use burn::tensor::{Device, Tensor, TensorData};
+use deeptell_kernels::keep_buffers;
 use deeptell_mobilenet::{MobileNetV3Small, MobileNetV3SmallConfig, OnnxOptions, Weights};
 use rayon::ThreadPoolBuilder;
 use rustix::time::{ClockId, clock_gettime};
@@ -116,6 +117,8 @@ fn inference(request: &Request, images: TensorData) -> Result<Answer, Failure> {
 }
 
 fn training(request: &Request, images: TensorData) -> Result<Answer, Failure> {
+    // As `deeptell-train` does.
+    let _kept = keep_buffers(1 << 30);
     let device = Device::flex().autodiff();
     let mut network = network(request, &device)?;
     let images = Tensor::<4>::from_data(images, &device);

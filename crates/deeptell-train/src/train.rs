@@ -12,6 +12,7 @@ use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use deeptell_data::{Sample, Split};
 use deeptell_files::sha256;
+use deeptell_kernels::keep_buffers;
 use deeptell_metrics::roc_auc;
 use deeptell_mobilenet::{
     MobileNetV3Small, MobileNetV3SmallConfig, Precision, StoredPrecision, Weights, normalize,
@@ -28,6 +29,9 @@ use crate::sharpness::ascended;
 use crate::{
     EpochRecord, LearningRate, TrainConfig, TrainError, binary_cross_entropy_with_logits, history_svg,
 };
+
+/// Memory of feature maps, in bytes, that the CPU kernels keep from one step to the next.
+const KEPT_BUFFER_BYTES: usize = 1 << 30;
 
 /// Where the weights come from.
 #[derive(Debug, Clone)]
@@ -146,6 +150,7 @@ pub fn train(
     balanced_pos_weight(&validation, "validation")?;
     let pos_weight = config.pos_weight.unwrap_or(plan.balanced_pos_weight);
 
+    let _kept = keep_buffers(KEPT_BUFFER_BYTES);
     let mut session = Session::open(config, samples, start, device, run)?;
     let rate = LearningRate {
         peak: config.learning_rate,

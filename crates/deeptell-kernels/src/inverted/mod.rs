@@ -19,7 +19,6 @@ use rayon::prelude::*;
 use self::tile::{Pitch, Pointwise, Tile};
 use self::windowed::{Gate, Lines, Part, Windowed};
 use crate::activation::Activation;
-use crate::buffers;
 use crate::scratch::with_scratch;
 
 /// Channels that share a block of a map; a multiple of every vector's lanes.
@@ -217,7 +216,7 @@ impl Network {
             Output::Means => channels,
         };
         let input_len = self.inputs() * size[0] * size[1];
-        let mut outputs = buffers::take(images * output_len);
+        let mut outputs = vec![0.0; images * output_len];
         let group = images.div_ceil(rayon::current_num_threads()).clamp(1, GROUP);
         outputs.par_chunks_mut(group * output_len).zip(input.par_chunks(group * input_len)).for_each(
             |(outputs, inputs)| {
