@@ -13,9 +13,9 @@ use futures_util::stream;
 use serde_json::json;
 use tokio::time::sleep;
 
+use crate::app::App;
 use crate::guard::REPORT_POLICY;
 use crate::refusal::Refusal;
-use crate::routes::App;
 use crate::scans::Scan;
 use crate::state::State as ScanState;
 

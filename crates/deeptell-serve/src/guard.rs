@@ -9,8 +9,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::app::App;
 use crate::refusal::Refusal;
-use crate::routes::App;
 
 /// Requests that change anything carry this header. A web site elsewhere cannot add it without
 /// asking first, and this server never says yes.

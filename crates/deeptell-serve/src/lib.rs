@@ -35,6 +35,7 @@
 
 mod analyse;
 mod answers;
+mod app;
 mod error;
 mod event;
 mod failure;

@@ -10,9 +10,9 @@ use deeptell::{Error, Report};
 use tempfile::TempPath;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::app::App;
 use crate::event::Event;
 use crate::failure::{Failure, in_full};
-use crate::routes::App;
 use crate::scans::Scan;
 use crate::state::State;
 

@@ -1,50 +1,14 @@
 //! What can be asked for: one table.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, delete, get, post};
-use tokio::sync::{Semaphore, watch};
 
-use crate::folder::PrivateFolder;
-use crate::queue::Queue;
+use crate::app::App;
 use crate::refusal::Refusal;
-use crate::scans::Scans;
-use crate::{Analyse, Event, Settings, answers, guard, page, upload};
-
-/// What all requests and workers share.
-pub(crate) struct App {
-    pub(crate) settings: Settings,
-    pub(crate) address: SocketAddr,
-    pub(crate) analyser: Box<dyn Analyse>,
-    pub(crate) queue: Queue,
-    pub(crate) scans: Scans,
-    /// One permit for each upload or scan that may be unfinished.
-    pub(crate) places: Arc<Semaphore>,
-    /// Where uploads lie; nobody else may look into it.
-    pub(crate) folder: PrivateFolder,
-    pub(crate) stopping: watch::Sender<bool>,
-    pub(crate) on_event: Box<dyn Fn(Event) + Send + Sync>,
-}
-
-impl App {
-    pub(crate) fn tell(&self, event: Event) {
-        (self.on_event)(event);
-    }
-
-    pub(crate) fn is_stopping(&self) -> bool {
-        *self.stopping.borrow()
-    }
-
-    /// Waits until the server stops.
-    pub(crate) async fn stopped(&self) {
-        let mut stopping = self.stopping.subscribe();
-        // The sender lives as long as `self`.
-        let _ = stopping.wait_for(|stopping| *stopping).await;
-    }
-}
+use crate::{answers, guard, page, upload};
 
 /// One thing that can be asked for.
 struct Route {

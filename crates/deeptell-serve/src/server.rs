@@ -18,9 +18,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::app::App;
 use crate::folder::PrivateFolder;
 use crate::queue::{Queue, work};
-use crate::routes::{App, router};
+use crate::routes::router;
 use crate::scans::Scans;
 use crate::{Analyse, Event, ServeError, Settings};
 

@@ -16,10 +16,10 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout};
 
 use crate::Event;
+use crate::app::App;
 use crate::name;
 use crate::queue::Job;
 use crate::refusal::Refusal;
-use crate::routes::App;
 use crate::scans::Scan;
 
 /// Most of a refused upload that is read and thrown away, and for how long: clients that send
