@@ -16,8 +16,7 @@ use tokio::time::sleep;
 use crate::app::App;
 use crate::guard::REPORT_POLICY;
 use crate::refusal::Refusal;
-use crate::scans::Scan;
-use crate::state::State as ScanState;
+use crate::scans::{Scan, State as ScanState};
 
 /// How long those who follow a scan are kept after the server stops.
 const LAST_WORDS: Duration = Duration::from_secs(1);

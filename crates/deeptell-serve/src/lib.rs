@@ -49,7 +49,6 @@ mod routes;
 mod scans;
 mod server;
 mod settings;
-mod state;
 mod upload;
 
 pub use analyse::Analyse;

@@ -13,8 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::app::App;
 use crate::event::Event;
 use crate::failure::{Failure, in_full};
-use crate::scans::Scan;
-use crate::state::State;
+use crate::scans::{Scan, State};
 
 /// A file in line. Dropping it deletes the file first and then gives its place away.
 pub(crate) struct Job {
