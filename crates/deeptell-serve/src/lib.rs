@@ -41,7 +41,6 @@ mod event;
 mod failure;
 mod folder;
 mod guard;
-mod name;
 mod page;
 mod queue;
 mod refusal;

@@ -17,7 +17,6 @@ use tokio::time::{Instant, timeout};
 
 use crate::Event;
 use crate::app::App;
-use crate::name;
 use crate::queue::Job;
 use crate::refusal::Refusal;
 use crate::scans::Scan;
@@ -73,7 +72,7 @@ async fn take(app: &App, parts: &Parts, body: &mut BodyDataStream) -> Result<Arc
     if bytes == 0 {
         return Err(Refusal::EMPTY);
     }
-    let scan = Scan::new(name::shown(&given_name(parts)), bytes).map_err(|error| {
+    let scan = Scan::new(shown(&given_name(parts)), bytes).map_err(|error| {
         app.tell(Event::Failed { detail: format!("no random numbers: {error}") });
         Refusal::INTERNAL
     })?;
@@ -131,6 +130,28 @@ fn given_name(parts: &Parts) -> String {
         .unwrap_or_default()
 }
 
+/// Longest name that is kept, in characters.
+const LONGEST: usize = 200;
+
+/// The last part of `name` without what could pose as something else: control characters, marks
+/// of direction and characters without a width become `U+FFFD`.
+pub(crate) fn shown(name: &str) -> String {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let shown: String = last
+        .trim()
+        .chars()
+        .take(LONGEST)
+        .map(|c| if is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
+    if shown.is_empty() { "upload".to_owned() } else { shown }
+}
+
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
 async fn drain(body: &mut BodyDataStream) {
     let mut bytes = 0;
     while let Some(Ok(piece)) = body.next().await {
@@ -138,5 +159,26 @@ async fn drain(body: &mut BodyDataStream) {
         if bytes > DRAINED_BYTES {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_names_and_no_paths() {
+        assert_eq!(shown("../../etc/passwd"), "passwd");
+        assert_eq!(shown(r"C:\fakepath\clip.mp4"), "clip.mp4");
+        assert_eq!(shown("Ünïcode 顔.mp4"), "Ünïcode 顔.mp4");
+        assert_eq!(shown(""), "upload");
+        assert_eq!(shown("folder/"), "upload");
+        assert_eq!(shown(&"x".repeat(999)).len(), LONGEST);
+    }
+
+    #[test]
+    fn nothing_invisible_is_left_in_a_name() {
+        assert_eq!(shown("a\u{202e}4pm.exe\n"), "a\u{fffd}4pm.exe");
+        assert_eq!(shown("\u{200b}"), "\u{fffd}");
     }
 }
