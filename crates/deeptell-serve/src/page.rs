@@ -1,12 +1,13 @@
-//! The page and its parts, as they lie in the program.
+//! The files of the page, which are part of the program.
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use deeptell::html;
 
-/// The OpenAPI 3.1 document of the interface, as JSON.
+/// The OpenAPI 3.1 document of the HTTP API, as JSON.
 pub const OPENAPI: &str = include_str!("openapi.json");
 
-/// A part of the page.
+/// A file of the page.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asset {
     kind: &'static str,
@@ -21,24 +22,25 @@ impl Asset {
 }
 
 macro_rules! assets {
-    ($($path:literal: $kind:literal, $file:literal;)*) => {
-        /// All parts by their paths.
+    ($($path:literal: $kind:literal, $content:expr;)*) => {
+        /// All files by their paths.
         pub(crate) const ASSETS: &[(&str, Asset)] =
-            &[$(($path, Asset { kind: $kind, content: include_str!(concat!("page/", $file)) })),*];
+            &[$(($path, Asset { kind: $kind, content: $content })),*];
     };
 }
 
 assets! {
-    "/": "text/html; charset=utf-8", "index.html";
-    "/app.css": "text/css; charset=utf-8", "app.css";
-    "/app.js": "text/javascript; charset=utf-8", "app.js";
-    "/elements.js": "text/javascript; charset=utf-8", "elements.js";
-    "/people.js": "text/javascript; charset=utf-8", "people.js";
-    "/player.js": "text/javascript; charset=utf-8", "player.js";
-    "/timeline.js": "text/javascript; charset=utf-8", "timeline.js";
-    "/transfer.js": "text/javascript; charset=utf-8", "transfer.js";
-    "/verdict.js": "text/javascript; charset=utf-8", "verdict.js";
-    "/icon.svg": "image/svg+xml", "icon.svg";
+    "/": "text/html; charset=utf-8", include_str!("page/index.html");
+    "/palette.css": "text/css; charset=utf-8", html::PALETTE;
+    "/app.css": "text/css; charset=utf-8", include_str!("page/app.css");
+    "/app.js": "text/javascript; charset=utf-8", include_str!("page/app.js");
+    "/elements.js": "text/javascript; charset=utf-8", include_str!("page/elements.js");
+    "/people.js": "text/javascript; charset=utf-8", include_str!("page/people.js");
+    "/player.js": "text/javascript; charset=utf-8", include_str!("page/player.js");
+    "/timeline.js": "text/javascript; charset=utf-8", include_str!("page/timeline.js");
+    "/transfer.js": "text/javascript; charset=utf-8", include_str!("page/transfer.js");
+    "/verdict.js": "text/javascript; charset=utf-8", include_str!("page/verdict.js");
+    "/icon.svg": "image/svg+xml", include_str!("page/icon.svg");
 }
 
 /// `GET /api/openapi.json`

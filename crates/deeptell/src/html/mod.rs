@@ -23,6 +23,10 @@ use text::{count, size};
 /// At most this many pictures of one person, and of frames, are put on a page.
 const MOST_PICTURES: usize = 36;
 
+/// The colours of all pages, as CSS variables for light and dark displays, and the classes `tone-real`,
+/// `tone-fake`, `tone-unsure` and `tone-none` that choose those of a verdict.
+pub const PALETTE: &str = include_str!("palette.css");
+
 /// The report as one HTML file, complete in itself.
 ///
 /// Faces and frames are shown if the scan kept them ([`ScanOptions::pictures`](crate::ScanOptions)).
@@ -65,7 +69,7 @@ pub fn frame(kind: &str, title: &str, style: &str, body: &str) -> String {
 "#,
         title = Text(title),
         kind = Text(kind),
-        house = include_str!("style.css"),
+        house = concat!(include_str!("palette.css"), include_str!("style.css")),
     )
 }
 
