@@ -1,14 +1,14 @@
-//! What judges an uploaded file.
+//! The analysis of an uploaded file.
 
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use deeptell::{Detector, Error, Progress, Report, ScanOptions};
 
-/// What judges an uploaded file: a [`Detector`], or something that stands in for one.
+/// Analyses uploaded files: a [`Detector`], or a replacement in tests.
 pub trait Analyse: Send + Sync {
-    /// Judges `file`, which a stranger may have made, and calls `on_progress` before the first
-    /// frame and after each; `Break` cancels.
+    /// Analyses `file`, which must not be trusted. Calls `on_progress` before the first frame and
+    /// after each; `Break` cancels the analysis.
     ///
     /// # Errors
     /// As [`Detector::scan_file_with`].

@@ -1,15 +1,16 @@
-//! Answers about scans.
+//! Responses about scans.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use deeptell::html;
 use futures_util::stream;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -18,12 +19,24 @@ use crate::guard::REPORT_POLICY;
 use crate::refusal::Refusal;
 use crate::scans::{Scan, State as ScanState};
 
-/// How long those who follow a scan are kept after the server stops.
+/// How long event streams stay open after the server stops, so that they end with the last state.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 const JSON: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json")];
 
-/// `GET /api/about`: what the page needs to know before an upload.
+/// The parameters of a path, or a refusal in the form of all others.
+pub(crate) struct Parameters<T>(T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for Parameters<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let parameters = Path::from_request_parts(parts, app).await;
+        parameters.map(|Path(value)| Self(value)).map_err(|_| Refusal::BAD_PATH)
+    }
+}
+
+/// `GET /api/about`: the version and the limits of this server.
 pub(crate) async fn about(State(app): State<Arc<App>>) -> Response {
     let document = json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -33,11 +46,12 @@ pub(crate) async fn about(State(app): State<Arc<App>>) -> Response {
     (JSON, document.to_string()).into_response()
 }
 
+/// The scan with this id.
 fn known(app: &App, id: &str) -> Result<Arc<Scan>, Refusal> {
     app.scans.get(id).ok_or(Refusal::NO_SUCH_SCAN)
 }
 
-/// A scan that has a report.
+/// The scan with this id, if it has a report.
 fn reported(app: &App, id: &str) -> Result<Arc<Scan>, Refusal> {
     let scan = known(app, id)?;
     if scan.report().is_some() { Ok(scan) } else { Err(Refusal::NO_REPORT) }
@@ -46,30 +60,30 @@ fn reported(app: &App, id: &str) -> Result<Arc<Scan>, Refusal> {
 /// `GET /api/scans/{id}`
 pub(crate) async fn state(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Parameters(id): Parameters<String>,
 ) -> Result<impl IntoResponse, Refusal> {
     let scan = known(&app, &id)?;
     let document = scan.document(&scan.watch().borrow());
     Ok((JSON, document))
 }
 
-/// `DELETE /api/scans/{id}`: cancels and forgets.
+/// `DELETE /api/scans/{id}`: cancels the scan and removes it.
 pub(crate) async fn forget(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Parameters(id): Parameters<String>,
 ) -> Result<StatusCode, Refusal> {
     let scan = app.scans.forget(&id).ok_or(Refusal::NO_SUCH_SCAN)?;
     scan.cancel();
-    // Waiting: its file is deleted here. Running: by the worker, within a frame.
+    // The file of a waiting scan is deleted here, that of a running one by its worker after the current frame.
     app.queue.remove(&id);
     scan.set(ScanState::Cancelled);
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `GET /api/scans/{id}/events`: the state now, and after each change, until the last.
+/// `GET /api/scans/{id}/events`: the current state and each later one, until the last.
 pub(crate) async fn events(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Parameters(id): Parameters<String>,
 ) -> Result<impl IntoResponse, Refusal> {
     let scan = known(&app, &id)?;
     let states = scan.watch();
@@ -92,7 +106,7 @@ pub(crate) async fn events(
     Ok((not_buffered, Sse::new(events).keep_alive(alive)))
 }
 
-/// Waits until the server stops, and a moment longer: the last state is still to be told.
+/// Waits until the server stops, and then long enough to send the last state.
 async fn stopped(app: &App) {
     app.stopped().await;
     sleep(LAST_WORDS).await;
@@ -101,22 +115,21 @@ async fn stopped(app: &App) {
 /// `GET /api/scans/{id}/report.json`
 pub(crate) async fn report_json(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Parameters(id): Parameters<String>,
 ) -> Result<impl IntoResponse, Refusal> {
     let scan = reported(&app, &id)?;
-    let written = scan.report().map(serde_json::to_string_pretty);
-    let Some(Ok(document)) = written else { return Err(Refusal::INTERNAL) };
+    let document = scan.report_json().ok_or(Refusal::NO_REPORT)?;
     Ok((JSON, document))
 }
 
 /// `GET /api/scans/{id}/report.html`
 pub(crate) async fn report_html(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Parameters(id): Parameters<String>,
 ) -> Result<impl IntoResponse, Refusal> {
     let scan = reported(&app, &id)?;
-    // Encoding all the pictures takes a moment, in which others want answers.
-    let written = tokio::task::spawn_blocking(move || scan.report().map(html::page)).await;
+    // Encoding the pictures takes too long for the thread that answers all requests.
+    let written = tokio::task::spawn_blocking(move || scan.report_html()).await;
     let Ok(Some(page)) = written else { return Err(Refusal::INTERNAL) };
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -128,7 +141,7 @@ pub(crate) async fn report_html(
 /// `GET /api/scans/{id}/pictures/{kind}/{number}`: a picture from the report.
 pub(crate) async fn picture(
     State(app): State<Arc<App>>,
-    Path((id, kind, number)): Path<(String, String, usize)>,
+    Parameters((id, kind, number)): Parameters<(String, String, usize)>,
 ) -> Result<impl IntoResponse, Refusal> {
     let scan = reported(&app, &id)?;
     let pictures = scan.report().map(|report| &report.pictures).ok_or(Refusal::NO_REPORT)?;

@@ -1,25 +1,26 @@
-//! What all requests and workers share.
+//! State shared by all requests and workers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::folder::PrivateFolder;
+use crate::places::Places;
 use crate::queue::Queue;
 use crate::scans::Scans;
 use crate::{Analyse, Event, Settings};
 
-/// What all requests and workers share.
+/// State shared by all requests and workers.
 pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) address: SocketAddr,
     pub(crate) analyser: Box<dyn Analyse>,
     pub(crate) queue: Queue,
     pub(crate) scans: Scans,
-    /// One permit for each upload or scan that may be unfinished.
-    pub(crate) places: Arc<Semaphore>,
-    /// Where uploads lie; nobody else may look into it.
+    /// For uploads and scans that are not finished.
+    pub(crate) places: Arc<Places>,
+    /// Contains the uploads; no other user can open it.
     pub(crate) folder: PrivateFolder,
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) on_event: Box<dyn Fn(Event) + Send + Sync>,

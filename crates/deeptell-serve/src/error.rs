@@ -1,15 +1,15 @@
-//! Why a server could not start or go on.
+//! Errors of starting a server.
 
 use std::io;
 
 use thiserror::Error;
 
-/// Why a server could not start or go on. What goes wrong with single requests and files is
-/// answered to whoever sent them.
+/// Why a server could not start. Faults of single requests and files are reported to the client
+/// instead.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// A setting is out of its range: correct it.
+    /// A setting is out of range: correct it.
     #[error("the setting `{setting}` is {value}, but must be from {low} to {high}")]
     Setting {
         /// The field of [`Settings`](crate::Settings).
@@ -21,22 +21,22 @@ pub enum ServeError {
         /// Largest value allowed.
         high: usize,
     },
-    /// An option of the scan is out of its range: correct it.
+    /// An option of the scan is out of range: correct it.
     #[error(transparent)]
     Scan(#[from] deeptell::Error),
-    /// The private folder for uploads cannot be made: check the temporary folder's space and
-    /// permissions.
-    #[error("cannot make a private folder for uploads in {folder}")]
+    /// The private folder for uploads cannot be created: check the free space and the permissions
+    /// of the folder that contains it.
+    #[error("cannot create a private folder for uploads in {folder}: check its free space and permissions")]
     Folder {
-        /// The folder in which it should lie.
+        /// The folder that should contain it.
         folder: std::path::PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The listening socket cannot be used.
     #[error("cannot listen for connections")]
     Listen(#[source] io::Error),
-    /// The operating system has no thread or timer left for the server.
+    /// The operating system cannot give the server another thread or timer.
     #[error("cannot start the server's threads")]
     Threads(#[source] io::Error),
 }

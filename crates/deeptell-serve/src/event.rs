@@ -1,11 +1,11 @@
-//! What the operator of a server may want to see.
+//! Events for the log of a server.
 
 use std::fmt;
 use std::time::Duration;
 
-use deeptell::Verdict;
+use deeptell::{Error, Verdict};
 
-/// Something that happened in a server, for its log. Names of files are left out on purpose.
+/// Something that happened in a server, for its log. It contains no names of files.
 ///
 /// [`Display`](fmt::Display) gives one line of text.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,28 +15,44 @@ pub enum Event {
     Analysed {
         /// Size of the file.
         bytes: u64,
-        /// The verdict on it.
+        /// The verdict.
         verdict: Verdict,
-        /// How long the analysis took.
+        /// Duration of the analysis.
         took: Duration,
     },
-    /// A file could not be analysed, and whoever sent it was told why.
+    /// A file could not be analysed. The client was told why.
     Refused {
         /// Size of the file.
         bytes: u64,
-        /// What kind of fault, as in the interface: `unsupported`, `broken` and so on.
+        /// The kind of fault, as in the API: `unsupported`, `broken` and so on.
         code: &'static str,
     },
-    /// Something failed that is not the file's fault.
+    /// Something failed for a reason that has nothing to do with the file.
     Failed {
-        /// What failed, in full.
+        /// What failed, with all causes.
         detail: String,
     },
-    /// The server was asked to stop, and no longer takes connections.
+    /// The server was asked to stop, and accepts no more connections.
     Stopping {
-        /// Scans that were cancelled by it.
+        /// Waiting scans that were cancelled.
         cancelled: usize,
     },
+}
+
+impl Event {
+    /// The failure of an analysis: the error with its causes on one line.
+    pub(crate) fn failed(error: &Error) -> Self {
+        let mut detail = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            let part = error.to_string();
+            if !detail.contains(&part) {
+                detail = format!("{detail}: {part}");
+            }
+            cause = error.source();
+        }
+        Self::Failed { detail }
+    }
 }
 
 impl fmt::Display for Event {
@@ -50,5 +66,22 @@ impl fmt::Display for Event {
             Self::Stopping { cancelled: 0 } => write!(f, "stopping"),
             Self::Stopping { cancelled } => write!(f, "stopping; unfinished scans cancelled: {cancelled}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use deeptell::InputError;
+
+    use super::*;
+
+    #[test]
+    fn failure_names_all_causes_once() {
+        let source = InputError::Read(io::Error::other("no disk"));
+        let error = Error::Input { name: "/tmp/private/abc".to_owned(), source };
+        let line = Event::failed(&error).to_string();
+        assert_eq!(line, "failed: cannot scan /tmp/private/abc: the file cannot be read: no disk");
     }
 }

@@ -1,4 +1,4 @@
-//! The folder that uploads wait in.
+//! The folder for uploads.
 
 use std::fs::File;
 use std::io;
@@ -8,19 +8,19 @@ use tempfile::TempDir;
 
 const PREFIX: &str = "deeptell-serve-";
 
-/// A folder that only this user may enter, deleted with all that is in it at the end.
+/// A folder that only this user can open. Dropping it deletes it with everything in it.
 ///
-/// A server that is killed cannot delete its folder. It holds a lock on it for as long as it lives,
-/// so the next server of this user can tell what was left behind, and deletes it.
+/// A server that is killed cannot delete its folder. It holds a lock on the folder as long as it
+/// runs, so the next server of this user finds abandoned folders and deletes them.
 #[derive(Debug)]
 pub(crate) struct PrivateFolder {
     folder: TempDir,
-    /// Held, not read.
+    /// Held until the end.
     _lock: Option<File>,
 }
 
 impl PrivateFolder {
-    /// Makes a folder in `parent`, and deletes those that killed servers left there.
+    /// Creates a folder in `parent`, and deletes those that killed servers left there.
     pub(crate) fn new(parent: &Path) -> io::Result<Self> {
         let mut builder = tempfile::Builder::new();
         builder.prefix(PREFIX);
@@ -32,7 +32,7 @@ impl PrivateFolder {
         let folder = builder.tempdir_in(parent)?;
         #[cfg(unix)]
         let lock = {
-            // Without a lock, as on file systems that have none, the folder lasts until the end all the same.
+            // On file systems without locks, the folder is still deleted at the end.
             let lock = File::open(folder.path()).ok().filter(|folder| folder.try_lock().is_ok());
             abandoned::delete(parent, folder.path());
             lock
@@ -56,17 +56,17 @@ mod abandoned {
 
     use super::PREFIX;
 
-    /// A server that has just made its folder locks it sooner than this.
+    /// A server locks its new folder in less than this.
     const TIME_TO_LOCK: Duration = Duration::from_secs(10);
 
-    /// Deletes the folders in `parent` that are like `ours` and that nobody holds. What cannot be
-    /// deleted stays: it is no reason not to start.
+    /// Deletes the folders in `parent` that are like `ours` and not locked. A folder that cannot be
+    /// deleted stays: the server starts anyway.
     pub(super) fn delete(parent: &Path, ours: &Path) {
         let (Ok(entries), Ok(own)) = (fs::read_dir(parent), fs::symlink_metadata(ours)) else { return };
         for entry in entries.flatten() {
             let path = entry.path();
             let is_like_ours = entry.file_name().to_string_lossy().starts_with(PREFIX) && path != ours;
-            // Of the entry itself: nobody leads us elsewhere by a link.
+            // Of the entry itself: links are not followed.
             let Some(found) = is_like_ours.then(|| fs::symlink_metadata(&path).ok()).flatten() else {
                 continue;
             };
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_killed_server_left_is_deleted_and_nothing_else() {
+    fn folders_of_killed_servers_are_deleted_and_nothing_else() {
         let parent = tempfile::tempdir().unwrap();
         let at = |name: &str| parent.path().join(name);
         for name in ["deeptell-serve-dead", "deeptell-serve-young", "holiday"] {

@@ -1,31 +1,34 @@
-//! Who may ask, and what browsers may do with the answers.
+//! Access checks, and headers that restrict what browsers do with responses.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
 use crate::refusal::Refusal;
 
-/// Requests that change anything carry this header. A web site elsewhere cannot add it without
-/// asking first, and this server never says yes.
+/// Requests that change anything must have this header. Another web site cannot add it without a
+/// preflight request, which this server never grants.
 const OURS: &str = "x-deeptell";
 
-/// What the page may load: itself, and pictures and films from memory.
+/// Where browsers say that a request comes from.
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What the page may load: itself, and pictures and videos from memory.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
      media-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// What an HTML report may do: show its own style and pictures.
+/// What a report may load: its own style and pictures.
 pub(crate) const REPORT_POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox";
 
-/// On every answer.
+/// Headers of every response.
 const HEADERS: [(HeaderName, &str); 8] = [
     (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -40,7 +43,7 @@ const HEADERS: [(HeaderName, &str); 8] = [
     ),
 ];
 
-/// Around every route.
+/// Checks every request, and adds [`HEADERS`] to every response.
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let mut response = match check(&parts, app.address, &app.settings.allowed_hosts) {
@@ -55,6 +58,14 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
 }
 
 fn check(request: &Parts, address: SocketAddr, allowed: &[String]) -> Result<(), Refusal> {
+    let count = |name| request.headers.get_all(name).iter().count();
+    // RFC 9112, section 3.2. Earlier versions have no such rule, and an absolute address instead.
+    if count(&header::HOST) > 1 || (count(&header::HOST) == 0 && request.version >= Version::HTTP_11) {
+        return Err(Refusal::ONE_HOST);
+    }
+    if count(&header::ORIGIN) > 1 || count(&FETCH_SITE) > 1 {
+        return Err(Refusal::REPEATED_HEADER);
+    }
     let host = text(&request.headers, &header::HOST).unwrap_or_default();
     let named_in_line = request.uri.authority().map(axum::http::uri::Authority::as_str);
     if !is_our_host(host, address, allowed) || named_in_line.is_some_and(|name| name != host) {
@@ -70,8 +81,8 @@ fn check(request: &Parts, address: SocketAddr, allowed: &[String]) -> Result<(),
             return Err(Refusal::NO_HEADER);
         }
     }
-    // Browsers say where a request comes from, also when it only reads.
-    let from = text(&request.headers, &HeaderName::from_static("sec-fetch-site"));
+    // Browsers send this with requests that only read, too.
+    let from = text(&request.headers, &FETCH_SITE);
     let is_page = !request.uri.path().starts_with("/api/");
     match from {
         None | Some("same-origin" | "none") => Ok(()),
@@ -84,12 +95,12 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// Whether `host`, as a request names it, is this server and no name that somebody else could
-/// have made point here.
+/// Whether `host`, as a request names it, is this server, and not a name that somebody else could
+/// have pointed at it.
 fn is_our_host(host: &str, address: SocketAddr, allowed: &[String]) -> bool {
     let Some(name) = without_port(host) else { return false };
     match name.parse::<IpAddr>() {
-        // Nobody can make an address point elsewhere.
+        // Nobody can redirect an address.
         Ok(ip) => ip.is_loopback() || address.ip().is_unspecified() || ip == address.ip(),
         Err(_) => {
             name.eq_ignore_ascii_case("localhost")
@@ -124,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_and_allowed_names_are_ours() {
+    fn loopback_and_allowed_names_are_accepted() {
         for host in [
             "127.0.0.1",
             "127.0.0.1:8765",
@@ -156,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_address_is_ours_too() {
+    fn bound_address_is_accepted() {
         assert!(ours("192.168.1.7:8765", "192.168.1.7:8765"));
         assert!(!ours("192.168.1.8:8765", "192.168.1.7:8765"));
         assert!(ours("192.168.1.8:8765", "0.0.0.0:8765"));
@@ -164,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_ours_if_it_is_the_host() {
+    fn origin_is_accepted_only_if_it_is_the_host() {
         let is_ours =
             |origin: &'static str| is_origin_of(&HeaderValue::from_static(origin), "127.0.0.1:8765");
         assert!(is_ours("http://127.0.0.1:8765"));

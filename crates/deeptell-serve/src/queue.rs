@@ -1,4 +1,4 @@
-//! Files in line for their analysis, and the workers that take them.
+//! The queue of files, and the workers that analyse them.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -8,21 +8,21 @@ use std::time::Instant;
 
 use deeptell::{Error, Report};
 use tempfile::TempPath;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::app::App;
 use crate::event::Event;
-use crate::failure::{Failure, in_full};
+use crate::places::Place;
+use crate::refusal::{Code, Refusal};
 use crate::scans::{Scan, State};
 
-/// A file in line. Dropping it deletes the file first and then gives its place away.
+/// A file in the queue. Dropping it deletes the file and then frees its place.
 pub(crate) struct Job {
     pub(crate) scan: Arc<Scan>,
     pub(crate) file: TempPath,
-    pub(crate) place: OwnedSemaphorePermit,
+    pub(crate) place: Place,
 }
 
-/// The line.
+/// The queue.
 #[derive(Default)]
 pub(crate) struct Queue {
     line: Mutex<Line>,
@@ -36,7 +36,7 @@ struct Line {
 }
 
 impl Line {
-    /// Tells those who wait how many come before them.
+    /// Updates how many files are ahead of each.
     fn renumber(&self) {
         for (ahead, job) in self.jobs.iter().enumerate() {
             job.scan.set(State::Waiting { ahead });
@@ -45,7 +45,7 @@ impl Line {
 }
 
 impl Queue {
-    /// Puts a file at the end of the line; gives it back once the line is closed.
+    /// Appends a file; gives it back if the queue is closed.
     pub(crate) fn push(&self, job: Job) -> Result<(), Job> {
         let mut line = self.lock();
         if line.closed {
@@ -57,7 +57,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for the next file; `None` once the line is closed.
+    /// Waits for the next file; `None` if the queue is closed.
     fn take(&self) -> Option<Job> {
         let mut line = self.lock();
         loop {
@@ -73,21 +73,21 @@ impl Queue {
         }
     }
 
-    /// Takes a scan's file out of the line, if it is still there.
+    /// Removes the file of a scan, if it is still in the queue.
     pub(crate) fn remove(&self, id: &str) {
         let mut line = self.lock();
         line.jobs.retain(|job| job.scan.id != id);
         line.renumber();
     }
 
-    /// Closes the line and sends everybody home; how many there were.
+    /// Closes the queue and fails all scans in it. Returns how many there were.
     pub(crate) fn close(&self) -> usize {
         let mut line = self.lock();
         line.closed = true;
         self.changed.notify_all();
         let jobs = std::mem::take(&mut line.jobs);
         for job in &jobs {
-            job.scan.set(State::Failed { error: Failure::stopped() });
+            job.scan.set(State::Failed { error: Refusal::STOPPED });
         }
         jobs.len()
     }
@@ -97,12 +97,12 @@ impl Queue {
     }
 }
 
-/// Analyses one file after the other until the line is closed.
+/// Analyses one file after the other until the queue is closed.
 pub(crate) fn work(app: &App) {
     while let Some(Job { scan, file, place }) = app.queue.take() {
         let began = Instant::now();
         let outcome = analyse(app, &scan, &file, began);
-        // The file is gone, and its place free, before anybody is told.
+        // The file is deleted and its place free before the client learns the result.
         if let Err(error) = file.close() {
             app.tell(Event::Failed { detail: format!("cannot delete an upload: {error}") });
         }
@@ -114,11 +114,11 @@ pub(crate) fn work(app: &App) {
                 scan.complete(report);
             }
             Err(Ended::Cancelled) if app.is_stopping() => {
-                scan.set(State::Failed { error: Failure::stopped() });
+                scan.set(State::Failed { error: Refusal::STOPPED });
             }
             Err(Ended::Cancelled) => scan.set(State::Cancelled),
             Err(Ended::Failed(error)) => {
-                app.tell(Event::Refused { bytes: scan.bytes, code: error.code });
+                app.tell(Event::Refused { bytes: scan.bytes, code: error.code.text() });
                 scan.set(State::Failed { error });
             }
         }
@@ -129,7 +129,7 @@ pub(crate) fn work(app: &App) {
 /// Why there is no report.
 enum Ended {
     Cancelled,
-    Failed(Failure),
+    Failed(Refusal),
 }
 
 fn analyse(app: &App, scan: &Scan, file: &TempPath, began: Instant) -> Result<Report, Ended> {
@@ -146,19 +146,19 @@ fn analyse(app: &App, scan: &Scan, file: &TempPath, began: Instant) -> Result<Re
     let judge = || app.analyser.analyse(file, &options, &mut on_progress);
     match catch_unwind(AssertUnwindSafe(judge)) {
         Ok(Ok(mut report)) => {
-            // The report speaks of the sender's file, not of its copy here.
+            // The report names the client's file, not its copy here.
             report.input.name.clone_from(&scan.name);
             report.input.path = None;
             Ok(report)
         }
         Ok(Err(Error::Cancelled)) if scan.is_cancelled() || app.is_stopping() => Err(Ended::Cancelled),
-        Ok(Err(Error::Cancelled)) => Err(Ended::Failed(Failure::too_slow(limit))),
+        Ok(Err(Error::Cancelled)) => Err(Ended::Failed(Refusal::analysis_too_long(limit))),
         Ok(Err(error)) => {
-            let failure = Failure::of(&error);
-            if failure.code == Failure::INTERNAL {
-                app.tell(Event::Failed { detail: in_full(&error) });
+            let refusal = Refusal::of(&error);
+            if refusal.code == Code::Internal {
+                app.tell(Event::failed(&error));
             }
-            Err(Ended::Failed(failure))
+            Err(Ended::Failed(refusal))
         }
         Err(panic) => {
             let reason = panic
@@ -167,7 +167,7 @@ fn analyse(app: &App, scan: &Scan, file: &TempPath, began: Instant) -> Result<Re
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("no reason given");
             app.tell(Event::Failed { detail: format!("an analysis panicked: {reason}") });
-            Err(Ended::Failed(Failure::internal()))
+            Err(Ended::Failed(Refusal::panicked()))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What can be asked for: one table.
+//! The table of routes.
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use crate::app::App;
 use crate::refusal::Refusal;
 use crate::{answers, guard, page, upload};
 
-/// One thing that can be asked for.
+/// One method of one path.
 struct Route {
-    #[cfg_attr(not(test), expect(dead_code, reason = "a test compares it with what is described"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "a test compares it with the OpenAPI document"))]
     method: &'static str,
     path: &'static str,
     handler: MethodRouter<Arc<App>>,
 }
 
-/// The interface. `/api/openapi.json` describes it, which a test holds against this table.
+/// The API. A test compares this table with `/api/openapi.json`.
 fn interface() -> [Route; 9] {
     let route = |method, path, handler| Route { method, path, handler };
     [
@@ -34,7 +34,7 @@ fn interface() -> [Route; 9] {
     ]
 }
 
-/// Page and interface behind the guard.
+/// Page and API behind the access checks.
 pub(crate) fn router(app: &Arc<App>) -> Router {
     let mut router = Router::new();
     for (path, asset) in page::ASSETS {
@@ -45,7 +45,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     }
     router
         .fallback(|| async { Refusal::NO_SUCH_PAGE })
-        .method_not_allowed_fallback(|| async { Refusal::NOT_ALLOWED })
+        .method_not_allowed_fallback(|| async { Refusal::METHOD_NOT_ALLOWED })
         .layer(from_fn_with_state(Arc::clone(app), guard::guard))
         .with_state(Arc::clone(app))
 }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_route_is_described_and_nothing_else() {
+    fn openapi_describes_every_route_and_no_other() {
         let document: Value = serde_json::from_str(page::OPENAPI).unwrap();
         let described: BTreeSet<(String, String)> = document["paths"]
             .as_object()
@@ -74,7 +74,7 @@ mod tests {
             interface().iter().map(|route| (route.method.to_owned(), route.path.to_owned())).collect();
         assert_eq!(described, there);
         assert_eq!(there.len(), interface().len(), "a route is there twice");
-        // A handler of another method than the table says would answer 405 to what is described;
-        // the tests that ask for each path over a socket see that.
+        // A handler for another method than the table says would answer 405, which the tests that
+        // ask for each path over a socket detect.
     }
 }

@@ -1,25 +1,30 @@
-//! The scans that a server knows: unfinished ones, and the latest of the finished.
+//! Scans: unfinished ones, and the latest of the finished.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use deeptell::{Pictures, Progress, Report, Verdict};
+use axum::body::Bytes;
+use deeptell::{Pictures, Progress, Report, Verdict, html};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::failure::Failure;
+use crate::refusal::Refusal;
 
-/// One uploaded file and what becomes of it.
+/// The scan of one uploaded file.
 pub(crate) struct Scan {
-    /// 32 hexadecimal digits that nobody can guess: who knows them may see the report.
+    /// 32 hexadecimal digits that cannot be guessed: whoever knows them may read the report.
     pub(crate) id: String,
-    /// What its sender called the file.
+    /// The display name of the file, from the client.
     pub(crate) name: String,
     pub(crate) bytes: u64,
     state: watch::Sender<State>,
     report: OnceLock<Report>,
+    /// The report as JSON and as a page, once somebody has asked for it: shared by all answers, so that many
+    /// clients that read slowly take no more memory than one.
+    report_json: OnceLock<Bytes>,
+    report_html: OnceLock<Bytes>,
     cancelled: AtomicBool,
 }
 
@@ -37,16 +42,18 @@ impl Scan {
             bytes,
             state: watch::Sender::new(State::Waiting { ahead: 0 }),
             report: OnceLock::new(),
+            report_json: OnceLock::new(),
+            report_html: OnceLock::new(),
             cancelled: AtomicBool::new(false),
         })
     }
 
-    /// To follow the state from now on.
+    /// Subscribes to the state.
     pub(crate) fn watch(&self) -> watch::Receiver<State> {
         self.state.subscribe()
     }
 
-    /// Moves on; a final state stays.
+    /// Changes the state, unless it is final.
     pub(crate) fn set(&self, new: State) {
         self.state.send_if_modified(|state| {
             let moves = !state.is_final() && *state != new;
@@ -57,7 +64,7 @@ impl Scan {
         });
     }
 
-    /// Keeps the report and moves to [`State::Done`].
+    /// Stores the report and sets [`State::Done`].
     pub(crate) fn complete(&self, report: Report) {
         let pictures = (&report.pictures).into();
         let done = State::Done { verdict: report.verdict, score: report.score, pictures };
@@ -70,6 +77,17 @@ impl Scan {
         self.report.get()
     }
 
+    /// The report as JSON, and as a page. Writing the page takes a moment.
+    pub(crate) fn report_json(&self) -> Option<Bytes> {
+        // Texts and finite numbers alone: there is nothing that JSON cannot represent.
+        let write = |report| serde_json::to_vec_pretty(report).unwrap_or_default().into();
+        self.report().map(|report| self.report_json.get_or_init(|| write(report)).clone())
+    }
+
+    pub(crate) fn report_html(&self) -> Option<Bytes> {
+        self.report().map(|report| self.report_html.get_or_init(|| html::page(report).into()).clone())
+    }
+
     /// Asks the analysis to end early.
     pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
@@ -79,55 +97,55 @@ impl Scan {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// The document about it, as JSON.
+    /// The scan with this state, as JSON.
     pub(crate) fn document(&self, state: &State) -> String {
         let document = Document { id: &self.id, name: &self.name, bytes: self.bytes, state };
-        // Texts and finite numbers alone: there is nothing that JSON cannot say.
+        // Texts and finite numbers alone: there is nothing that JSON cannot represent.
         serde_json::to_string(&document).unwrap_or_default()
     }
 }
 
-/// How far a scan has come. In JSON the field `state` names the kind.
+/// The state of a scan. In JSON, the field `state` names the variant.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub(crate) enum State {
-    /// The file is here, and others come first.
+    /// The file is in the queue.
     Waiting {
-        /// How many.
+        /// Files ahead of it.
         ahead: usize,
     },
-    /// It is being looked at.
+    /// The file is being analysed.
     Running {
-        /// Frames looked at so far.
+        /// Frames analysed so far.
         frames_done: usize,
-        /// Frames to look at, where it is known; there may turn out to be fewer.
+        /// Frames to analyse, if known; there may turn out to be fewer.
         frames_total: Option<usize>,
         /// Faces found so far.
         faces: usize,
     },
     /// There is a report.
     Done {
-        /// The answer in one word.
+        /// The verdict.
         verdict: Verdict,
-        /// Probability in `0..=1` that the decisive face is manipulated.
+        /// Probability in `0..=1` that the decisive face is manipulated; `None` without a face.
         score: Option<f64>,
-        /// How many pictures the report has, of each kind.
+        /// Number of pictures in the report, of each kind.
         pictures: PictureCounts,
     },
-    /// There will be no report.
+    /// The scan ended without a report.
     Failed {
-        /// Why not.
-        error: Failure,
+        /// Why.
+        error: Refusal,
     },
-    /// It was cancelled or forgotten; seen by those who were listening.
+    /// The scan was cancelled or removed. Only event streams that were open already see this.
     Cancelled,
 }
 
 impl State {
-    /// Just begun.
+    /// The first running state.
     pub(crate) const STARTED: Self = Self::Running { frames_done: 0, frames_total: None, faces: 0 };
 
-    /// Whether nothing more will happen.
+    /// Whether no other state follows.
     pub(crate) fn is_final(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Failed { .. } | Self::Cancelled)
     }
@@ -139,7 +157,7 @@ impl From<Progress> for State {
     }
 }
 
-/// How many pictures a report has.
+/// Numbers of pictures in a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct PictureCounts {
     frames: usize,
@@ -154,7 +172,7 @@ impl From<&Pictures> for PictureCounts {
     }
 }
 
-/// The document about one scan.
+/// The JSON document of a scan.
 #[derive(Debug, Serialize)]
 pub(crate) struct Document<'a> {
     pub(crate) id: &'a str,
@@ -164,17 +182,17 @@ pub(crate) struct Document<'a> {
     pub(crate) state: &'a State,
 }
 
-/// The scans that a server knows.
+/// All scans that can be asked for.
 pub(crate) struct Scans {
     kept: Mutex<Kept>,
-    /// How many finished ones to keep.
+    /// How many finished scans are kept.
     history: usize,
 }
 
 #[derive(Default)]
 struct Kept {
     by_id: HashMap<String, Arc<Scan>>,
-    /// The oldest first. Names of forgotten scans may linger until they come to the front.
+    /// Ids of finished scans, oldest first.
     finished: VecDeque<String>,
 }
 
@@ -191,14 +209,14 @@ impl Scans {
         self.lock().by_id.get(id).cloned()
     }
 
-    /// Takes a scan out; whoever still listens to it learns that.
+    /// Removes a scan.
     pub(crate) fn forget(&self, id: &str) -> Option<Arc<Scan>> {
         let mut kept = self.lock();
         kept.finished.retain(|finished| finished != id);
         kept.by_id.remove(id)
     }
 
-    /// Notes that a scan is over, and lets go of the oldest ones beyond the history.
+    /// Records that a scan is finished, and removes the oldest ones beyond the history.
     pub(crate) fn note_finished(&self, scan: &Scan) {
         let mut kept = self.lock();
         if !kept.by_id.contains_key(&scan.id) {
@@ -226,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn names_cannot_be_guessed_from_others() {
+    fn ids_are_random() {
         let (a, b) = (scan("a"), scan("a"));
         assert_ne!(a.id, b.id);
         for id in [&a.id, &b.id] {
@@ -241,7 +259,7 @@ mod tests {
         for scan in &all {
             scans.insert(scan);
         }
-        // The first is still at work: it stays, however old.
+        // The first one is still running: it stays, however old.
         for scan in &all[1..] {
             scans.note_finished(scan);
         }
@@ -252,17 +270,17 @@ mod tests {
         assert!(scans.forget(&all[2].id).is_none());
         scans.note_finished(&all[0]);
         assert!(scans.get(&all[0].id).is_some() && scans.get(&all[3].id).is_some());
-        // What was forgotten at work does not come back when it ends.
+        // A scan that was removed while it was running does not come back when it ends.
         scans.note_finished(&all[2]);
         assert!(scans.get(&all[2].id).is_none() && scans.get(&all[3].id).is_some());
     }
 
     #[test]
-    fn a_final_state_stays() {
+    fn final_state_does_not_change() {
         let scan = scan("clip.mp4");
         let states = scan.watch();
         scan.set(State::STARTED);
-        scan.set(State::Failed { error: Failure::stopped() });
+        scan.set(State::Failed { error: Refusal::STOPPED });
         scan.set(State::STARTED);
         assert!(matches!(*states.borrow(), State::Failed { .. }));
         let document: serde_json::Value = serde_json::from_str(&scan.document(&states.borrow())).unwrap();

@@ -1,4 +1,4 @@
-//! The socket, the connections, and an orderly end.
+//! The socket, the connections, and stopping.
 
 use std::io;
 use std::net::TcpListener;
@@ -9,39 +9,50 @@ use std::thread;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderValue, Request, Response, header};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener as TokioListener, TcpStream};
 use tokio::runtime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::app::App;
+use crate::connections::{Admitted, Connection, Connections, ExchangeBody};
 use crate::folder::PrivateFolder;
+use crate::places::Places;
 use crate::queue::{Queue, work};
 use crate::routes::router;
 use crate::scans::Scans;
+use crate::stream::Stream;
 use crate::{Analyse, Event, ServeError, Settings};
 
-/// How often the caller's wish to stop is looked for.
+/// How often `stop` is checked.
 const STOP_INTERVAL: Duration = Duration::from_millis(50);
-/// How long answers under way may take once the server stops.
+/// How long open connections may take to end after the server was stopped.
 const GRACE: Duration = Duration::from_secs(3);
-/// Pause after the system refused a connection, as it does when files run out.
+/// The same for a connection that waits for a request.
+const IDLE_GRACE: Duration = Duration::from_millis(200);
+/// Pause after the system failed to accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Longest head of a request.
+/// Longest head of a request, in bytes.
 const HEAD_BYTES: usize = 32 << 10;
+/// Requests on one connection; the answer to the last one closes it.
+const REQUESTS: usize = 100;
 
-/// Serves the page and its interface on `listener` until `stop` is set.
+/// Serves the page and the API on `listener` until `stop` is set.
 ///
-/// Then no connection is taken any more, waiting and running scans are cancelled, answers under
-/// way get three seconds, and all that was uploaded is deleted. `on_event` is called from several
+/// Then the server accepts no more connections, cancels waiting and running scans, gives open
+/// connections three seconds to end, and deletes all uploads. `on_event` is called from several
 /// threads.
 ///
 /// # Errors
-/// [`ServeError`] when the server cannot start; nothing that a request does ends it.
+/// [`ServeError`] when the server cannot start. No request can make it fail later.
 pub fn serve(
     listener: TcpListener,
     analyser: impl Analyse + 'static,
@@ -56,7 +67,7 @@ pub fn serve(
         analyser: Box::new(analyser),
         queue: Queue::default(),
         scans: Scans::new(settings.history),
-        places: Arc::new(Semaphore::new(settings.places())),
+        places: Arc::new(Places::new(settings.places())),
         folder: PrivateFolder::new(&settings.uploads)
             .map_err(|source| ServeError::Folder { folder: settings.uploads.clone(), source })?,
         stopping: watch::Sender::new(false),
@@ -77,28 +88,28 @@ pub fn serve(
         app.queue.close();
         served
     });
-    // Requests that were cut off let go of their files here.
+    // Requests that were cut off delete their files here.
     drop(runtime);
     served
 }
 
-/// Takes connections until `stop` is set, and sees to a good end of those that are open then.
+/// Accepts connections until `stop` is set, then ends those that are open.
 async fn accept(listener: TcpListener, app: &Arc<App>, stop: &AtomicBool) -> io::Result<()> {
     let listener = TokioListener::from_std(listener)?;
     let router = router(app);
-    let places = Arc::new(Semaphore::new(app.settings.connections));
+    let connections = Arc::new(Connections::new(app.settings.connections));
     let mut open = JoinSet::new();
     loop {
-        let (stream, place) = tokio::select! {
-            next = next(&listener, &places) => next,
+        let (socket, admitted) = tokio::select! {
+            next = next(&listener, &connections) => next,
             () = asked_to(stop) => break,
         };
         while open.try_join_next().is_some() {}
-        open.spawn(converse(stream, place, router.clone(), Arc::clone(app)));
+        open.spawn(converse(socket, admitted, router.clone(), Arc::clone(app)));
     }
     drop(listener);
     app.stopping.send_replace(true);
-    // Those in line; the ones at work are cancelled by the flag, at their next frame.
+    // Waiting scans. The running ones see the flag at their next frame.
     let cancelled = app.queue.close();
     app.tell(Event::Stopping { cancelled });
     let _ = timeout(GRACE, async { while open.join_next().await.is_some() {} }).await;
@@ -112,33 +123,55 @@ async fn asked_to(stop: &AtomicBool) {
     }
 }
 
-/// The next connection, once there is room for one.
-async fn next(listener: &TokioListener, places: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+/// The next connection, once there is a place for it.
+async fn next(listener: &TokioListener, connections: &Arc<Connections>) -> (TcpStream, Admitted) {
     loop {
-        // The semaphore is never closed.
-        let Ok(place) = Arc::clone(places).acquire_owned().await else { continue };
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
-            // A connection that is gone already, or no files left: later ones may do better.
-            Err(_) => sleep(ACCEPT_PAUSE).await,
+        if let Ok((socket, address)) = listener.accept().await {
+            return (socket, connections.admit(address.ip()).await);
+        }
+        // The connection is closed already, or the process has no file descriptor left.
+        connections.displace();
+        sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+/// Answers on one connection until it is closed, displaced by another, or the server stops.
+async fn converse(socket: TcpStream, admitted: Admitted, router: Router, app: Arc<App>) {
+    let connection = &admitted.connection;
+    // Answers are small, and clients wait for each.
+    let _ = socket.set_nodelay(true);
+    let stream = Stream::new(socket, Arc::clone(connection), app.settings.idle_time);
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(app.settings.idle_time).max_buf_size(HEAD_BYTES);
+    let service = service_fn(|request| answer(&router, connection, request));
+    let mut exchange = pin!(http.serve_connection(TokioIo::new(stream), service));
+    // An error here is the end of the client's connection; there is nobody to report it to.
+    tokio::select! {
+        _ = exchange.as_mut() => {}
+        () = connection.displaced() => {}
+        () = app.stopped() => {
+            connection.set_stopping();
+            exchange.as_mut().graceful_shutdown();
+            if connection.is_answering() {
+                let _ = exchange.await;
+            } else {
+                // The client has not asked for anything, or has its answer but for the last bytes.
+                let _ = timeout(IDLE_GRACE, exchange).await;
+            }
         }
     }
 }
 
-/// Answers on one connection until it ends, or the server does.
-async fn converse(stream: TcpStream, place: OwnedSemaphorePermit, router: Router, app: Arc<App>) {
-    // Answers are small, and each is awaited.
-    let _ = stream.set_nodelay(true);
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(app.settings.idle_time).max_buf_size(HEAD_BYTES);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
-    // An error here is the client's end of the connection; there is nobody to tell.
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        () = app.stopped() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
-        }
+/// Answers one request.
+async fn answer(
+    router: &Router,
+    connection: &Arc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<ExchangeBody>, std::convert::Infallible> {
+    let (number, exchange) = connection.begin();
+    let mut response: Response<Body> = TowerToHyperService::new(router.clone()).call(request).await?;
+    if number >= REQUESTS {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    drop(place);
+    Ok(response.map(|body| ExchangeBody::new(body, exchange)))
 }

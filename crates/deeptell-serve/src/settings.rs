@@ -1,4 +1,4 @@
-//! How much a server takes on.
+//! Settings of a server.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use deeptell::ScanOptions;
 
 use crate::ServeError;
 
-/// Bounds of a server, and how it looks at what it is given.
+/// Limits of a server, and options of its scans.
 ///
 /// ```
 /// use deeptell_serve::Settings;
@@ -17,35 +17,38 @@ use crate::ServeError;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Where the private folder for uploads is made; it is deleted at the end.
+    /// Folder in which the private folder for uploads is created. That one is deleted at the end.
     pub uploads: PathBuf,
-    /// Host names, besides loopback ones and IP addresses of this machine, by which requests may
-    /// name the server; without a port.
+    /// Host names, without a port, by which requests may name the server, besides `localhost` and
+    /// the addresses of this machine.
     pub allowed_hosts: Vec<String>,
-    /// Files that are analysed at the same time.
+    /// Files that are analysed at the same time, 1 to 64.
     pub workers: usize,
-    /// Files that may be uploading or waiting besides; one more is answered with 429.
+    /// Files that may be uploaded or wait in addition, 0 to 10,000. One more is refused with status
+    /// 429, unless it can take the place of an upload that is slower than 16 KiB per second.
     pub waiting: usize,
-    /// Finished scans that are remembered; the oldest goes first.
+    /// Finished scans that are kept in memory, 1 to 10,000; the oldest is removed first.
     pub history: usize,
-    /// Largest upload.
+    /// Largest upload, in bytes; at least 1.
     pub max_upload_bytes: u64,
-    /// Longest time that one upload may take.
+    /// Longest duration of one upload.
     pub upload_time: Duration,
-    /// Longest time between two pieces of an upload, and for the head of a request.
+    /// Longest time between two parts of an upload, for the head of a request, and for a client to
+    /// read 64 KiB of an answer or all of it.
     pub idle_time: Duration,
-    /// Longest time that one analysis may take, once it has begun.
+    /// Longest duration of one analysis, without the time in the queue.
     pub analysis_time: Duration,
-    /// Connections that are open at the same time; more have to wait.
+    /// Connections that are open at the same time, 2 to 100,000. A new one closes an older one that
+    /// is idle, not read by its client, or slow; if there is none, it waits.
     pub connections: usize,
-    /// What a scan looks at. Files are always taken as
-    /// [`untrusted`](ScanOptions::untrusted), and [`pictures`](ScanOptions::pictures) are kept.
+    /// Options of every scan. [`untrusted`](ScanOptions::untrusted) and
+    /// [`pictures`](ScanOptions::pictures) are always set.
     pub scan: ScanOptions,
 }
 
 impl Settings {
-    /// The usual bounds: one file of up to 500 MB at a time, eight more in line. Uploads lie in a
-    /// private folder inside `uploads`.
+    /// Default limits: one file of up to 500 MB at a time, eight more waiting. Uploads are stored in
+    /// a private folder inside `uploads`.
     pub fn new(uploads: impl Into<PathBuf>) -> Self {
         Self {
             uploads: uploads.into(),
@@ -62,7 +65,7 @@ impl Settings {
         }
     }
 
-    /// Checks every field; [`serve`](crate::serve) does so first.
+    /// Checks the range of every field. [`serve`](crate::serve) does this first.
     ///
     /// # Errors
     /// [`ServeError::Setting`] with the name of the first field that is out of range, and
@@ -87,12 +90,12 @@ impl Settings {
         Ok(self.scan.check()?)
     }
 
-    /// The options of every scan: files from strangers, pictures for the page.
+    /// The options of every scan: untrusted files, pictures for the page.
     pub(crate) fn scan_options(&self) -> ScanOptions {
         ScanOptions { untrusted: true, pictures: true, ..self.scan.clone() }
     }
 
-    /// Uploads and scans that may exist unfinished.
+    /// Uploads and scans that may be unfinished at the same time.
     pub(crate) fn places(&self) -> usize {
         self.workers + self.waiting
     }
@@ -103,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_out_of_range_are_named() {
+    fn setting_out_of_range_is_named() {
         let good = Settings::new("/tmp");
         assert!(good.check().is_ok());
         for (name, bad) in [
@@ -123,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn every_upload_is_a_strangers() {
+    fn every_upload_is_scanned_as_untrusted() {
         let scan = ScanOptions { untrusted: false, pictures: false, frames: 7, ..ScanOptions::default() };
         let options = Settings { scan, ..Settings::new("/tmp") }.scan_options();
         assert!(options.untrusted && options.pictures && options.frames == 7);

@@ -1,8 +1,7 @@
-//! Taking a file in.
+//! Uploads.
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::BodyDataStream;
 use axum::extract::{Request, State};
@@ -17,14 +16,11 @@ use tokio::time::{Instant, timeout};
 
 use crate::Event;
 use crate::app::App;
+use crate::pace::LEAST_RATE;
+use crate::places::Place;
 use crate::queue::Job;
 use crate::refusal::Refusal;
 use crate::scans::Scan;
-
-/// Most of a refused upload that is read and thrown away, and for how long: clients that send
-/// before they listen would not see the refusal otherwise.
-const DRAINED_BYTES: u64 = 64 << 20;
-const DRAINING_TIME: Duration = Duration::from_secs(5);
 
 /// `POST /api/scans?name=NAME`: the body is the file.
 pub(crate) async fn receive(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -37,14 +33,8 @@ pub(crate) async fn receive(State(app): State<Arc<App>>, request: Request) -> Re
             let kind = [(header::CONTENT_TYPE, "application/json")];
             (StatusCode::ACCEPTED, place, kind, document).into_response()
         }
-        Err(refusal) => {
-            let is_over = [Refusal::INCOMPLETE, Refusal::TOO_SLOW, Refusal::STOPPING].contains(&refusal);
-            // Who expects to be asked for the body has not sent it.
-            if !is_over && !parts.headers.contains_key(header::EXPECT) {
-                let _ = timeout(DRAINING_TIME, drain(&mut body)).await;
-            }
-            refusal.into_response()
-        }
+        // What is left of the body is not read: another request cannot follow.
+        Err(refusal) => ([(header::CONNECTION, "close")], refusal).into_response(),
     }
 }
 
@@ -54,23 +44,28 @@ async fn take(app: &App, parts: &Parts, body: &mut BodyDataStream) -> Result<Arc
     }
     let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let kind = text(header::CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
-    if kind.starts_with("multipart/") || kind.starts_with("application/x-www-form-urlencoded") {
+    // `curl --data-binary` sends the file itself as `application/x-www-form-urlencoded`.
+    if kind.starts_with("multipart/") {
         return Err(Refusal::NOT_THE_FILE);
     }
     let declared: Option<u64> = text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
     if declared.is_some_and(|bytes| bytes > app.settings.max_upload_bytes) {
-        return Err(Refusal::TOO_LARGE);
+        return Err(Refusal::upload_too_large(app.settings.max_upload_bytes));
     }
-    let place = Arc::clone(&app.places).try_acquire_owned().map_err(|_| Refusal::QUEUE_FULL)?;
+    let mut place = app.places.take().await.ok_or(Refusal::QUEUE_FULL)?;
 
     let (file, path) = new_file(app).map_err(|error| not_stored(app, &error))?;
-    // From here on, the file is deleted however this ends: `path` does so when it is dropped.
+    // From here on, dropping `path` deletes the file, however this ends.
     let bytes = tokio::select! {
-        bytes = store(app, body, file) => bytes?,
+        bytes = store(app, body, file, &place) => bytes?,
+        () = place.displaced() => return Err(Refusal::upload_displaced(LEAST_RATE)),
         () = app.stopped() => return Err(Refusal::STOPPING),
     };
     if bytes == 0 {
         return Err(Refusal::EMPTY);
+    }
+    if !place.keep() {
+        return Err(Refusal::upload_displaced(LEAST_RATE));
     }
     let scan = Scan::new(shown(&given_name(parts)), bytes).map_err(|error| {
         app.tell(Event::Failed { detail: format!("no random numbers: {error}") });
@@ -86,30 +81,34 @@ async fn take(app: &App, parts: &Parts, body: &mut BodyDataStream) -> Result<Arc
     Ok(scan)
 }
 
-/// An empty file that only this user may read, under a random name.
+/// Creates an empty file with a random name that only this user can read.
 fn new_file(app: &App) -> io::Result<(File, TempPath)> {
     let file = tempfile::Builder::new().prefix("").rand_bytes(24).tempfile_in(app.folder.path())?;
     let (file, path) = file.into_parts();
     Ok((File::from_std(file), path))
 }
 
-/// Writes the body into the file; its length in bytes.
-async fn store(app: &App, body: &mut BodyDataStream, mut file: File) -> Result<u64, Refusal> {
+/// Writes the body into the file. Returns its length in bytes.
+async fn store(app: &App, body: &mut BodyDataStream, mut file: File, place: &Place) -> Result<u64, Refusal> {
     let settings = &app.settings;
     let deadline = Instant::now() + settings.upload_time;
     let mut bytes = 0;
     loop {
-        let wait = settings.idle_time.min(deadline.saturating_duration_since(Instant::now()));
-        let piece = match timeout(wait, body.next()).await {
-            Err(_) => return Err(Refusal::TOO_SLOW),
+        let left = deadline.saturating_duration_since(Instant::now());
+        let piece = match timeout(settings.idle_time.min(left), body.next()).await {
+            Err(_) if left < settings.idle_time => {
+                return Err(Refusal::upload_too_long(settings.upload_time));
+            }
+            Err(_) => return Err(Refusal::upload_stalled(settings.idle_time)),
             Ok(None) => break,
             Ok(Some(Err(_))) => return Err(Refusal::INCOMPLETE),
             Ok(Some(Ok(piece))) => piece,
         };
         bytes += piece.len() as u64;
         if bytes > settings.max_upload_bytes {
-            return Err(Refusal::TOO_LARGE);
+            return Err(Refusal::upload_too_large(settings.max_upload_bytes));
         }
+        place.note(piece.len());
         file.write_all(&piece).await.map_err(|error| not_stored(app, &error))?;
     }
     file.flush().await.map_err(|error| not_stored(app, &error))?;
@@ -121,7 +120,7 @@ fn not_stored(app: &App, error: &io::Error) -> Refusal {
     Refusal::NOT_STORED
 }
 
-/// The parameter `name` of the address.
+/// The parameter `name` of the query.
 fn given_name(parts: &Parts) -> String {
     let query = parts.uri.query().unwrap_or_default();
     form_urlencoded::parse(query.as_bytes())
@@ -130,11 +129,11 @@ fn given_name(parts: &Parts) -> String {
         .unwrap_or_default()
 }
 
-/// Longest name that is kept, in characters.
+/// Longest display name, in characters.
 const LONGEST: usize = 200;
 
-/// The last part of `name` without what could pose as something else: control characters, marks
-/// of direction and characters without a width become `U+FFFD`.
+/// The last part of the path `name`, for display. Control characters, direction marks and characters
+/// without a width become `U+FFFD`.
 pub(crate) fn shown(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let shown: String = last
@@ -152,22 +151,12 @@ fn is_invisible(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-async fn drain(body: &mut BodyDataStream) {
-    let mut bytes = 0;
-    while let Some(Ok(piece)) = body.next().await {
-        bytes += piece.len() as u64;
-        if bytes > DRAINED_BYTES {
-            return;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_are_names_and_no_paths() {
+    fn display_name_is_the_last_part_of_a_path() {
         assert_eq!(shown("../../etc/passwd"), "passwd");
         assert_eq!(shown(r"C:\fakepath\clip.mp4"), "clip.mp4");
         assert_eq!(shown("Ünïcode 顔.mp4"), "Ünïcode 顔.mp4");
@@ -176,8 +165,40 @@ mod tests {
         assert_eq!(shown(&"x".repeat(999)).len(), LONGEST);
     }
 
+    /// What a query makes of a file's name.
+    fn named(query: &[u8]) -> Option<String> {
+        let text = std::str::from_utf8(query).ok()?;
+        let request = axum::http::Request::builder().uri(format!("/api/scans?{text}")).body(()).ok()?;
+        Some(shown(&given_name(&request.into_parts().0)))
+    }
+
     #[test]
-    fn nothing_invisible_is_left_in_a_name() {
+    fn queries_of_the_corpus_give_harmless_names_however_damaged() {
+        let mut number = 1_u32;
+        let mut below = |limit: usize| {
+            number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (number >> 8) as usize % limit
+        };
+        let mut names = 0;
+        for query in include_str!("../tests/corpus/queries").lines() {
+            assert!(named(query.as_bytes()).is_some(), "{query}");
+            for _ in 0..500 {
+                let mut bytes = query.as_bytes().to_vec();
+                for _ in 0..below(4) {
+                    let at = below(bytes.len());
+                    bytes[at] = [b'%', b'+', b'&', b'=', b'/', b'F', b'0', below(128) as u8][below(8)];
+                }
+                let Some(name) = named(&bytes) else { continue };
+                names += 1;
+                assert!((1..=LONGEST).contains(&name.chars().count()), "{name:?}");
+                assert!(!name.contains(['/', '\\']) && !name.chars().any(is_invisible), "{name:?}");
+            }
+        }
+        assert!(names > 10_000, "{names}");
+    }
+
+    #[test]
+    fn display_name_has_no_invisible_characters() {
         assert_eq!(shown("a\u{202e}4pm.exe\n"), "a\u{fffd}4pm.exe");
         assert_eq!(shown("\u{200b}"), "\u{fffd}");
     }

@@ -1,4 +1,4 @@
-//! A small client of HTTP/1.1, which can also stop in the middle.
+//! A small HTTP/1.1 client that can stop in the middle of a request.
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// Longer than anything here takes; a test that waits longer has failed.
+/// A test that waits longer than this has failed.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What is asked for. `Host` and `Connection` are added, unless they are given.
+/// A request. `Host` and `Connection` are added, unless they are given.
 pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
@@ -23,7 +23,7 @@ impl<'a> Request<'a> {
         Self { method: "GET", path, headers: &[], body: &[] }
     }
 
-    /// A request that changes something, as programs send it.
+    /// A request with the header that changes need.
     pub(crate) const fn ours(method: &'a str, path: &'a str, body: &'a [u8]) -> Self {
         Self { method, path, headers: &[("X-Deeptell", "1")], body }
     }
@@ -49,13 +49,13 @@ impl<'a> Request<'a> {
         stream
     }
 
-    /// Sends everything and reads the whole answer.
+    /// Sends everything and reads the whole response.
     pub(crate) fn ask(&self, server: SocketAddr) -> Answer {
         Answer::read(self.begin(server, self.body.len()))
     }
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -111,7 +111,7 @@ impl Answer {
     }
 }
 
-/// The pieces of a chunked body without what is between them; what is there of a cut one.
+/// The content of a chunked body, as far as it is complete.
 fn joined(mut chunked: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     while let Some(end) = chunked.windows(2).position(|pair| pair == b"\r\n") {

@@ -1,4 +1,7 @@
-//! Who may ask, and what comes with every answer.
+//! Access checks, and the headers of every response.
+
+use std::io::Write as _;
+use std::net::TcpStream;
 
 use crate::Server;
 use crate::client::{Answer, Request};
@@ -8,7 +11,7 @@ fn with(server: &Server, method: &str, path: &str, headers: &[(&str, &str)]) -> 
 }
 
 #[test]
-fn every_answer_binds_the_browser() {
+fn every_answer_has_the_security_headers() {
     let server = Server::start(|_| {});
     let answers = [
         server.get("/"),
@@ -39,7 +42,7 @@ fn every_answer_binds_the_browser() {
 }
 
 #[test]
-fn a_page_has_nothing_that_its_policy_forbids() {
+fn page_contains_nothing_that_its_policy_forbids() {
     let server = Server::start(|_| {});
     let page = String::from_utf8(server.get("/").body).unwrap();
     for forbidden in ["<style", "style=", "onclick", "onload", "javascript:", "http://", "https://", "//cdn"]
@@ -60,7 +63,7 @@ fn a_page_has_nothing_that_its_policy_forbids() {
 }
 
 #[test]
-fn another_name_for_this_machine_is_refused() {
+fn unknown_host_name_is_refused() {
     let server = Server::start(|settings| settings.allowed_hosts = vec!["scans.example".to_owned()]);
     let port = server.address.port();
     let status = |host: &str| with(&server, "GET", "/api/about", &[("Host", host)]).status;
@@ -76,7 +79,7 @@ fn another_name_for_this_machine_is_refused() {
 }
 
 #[test]
-fn other_sites_cannot_write() {
+fn other_sites_cannot_change_anything() {
     let server = Server::start(|_| {});
     let own = format!("http://{}", server.address);
     let ours = ("X-Deeptell", "1");
@@ -119,4 +122,70 @@ fn other_sites_cannot_read() {
     assert_eq!(status("/api/about", "none"), 200);
     // A link elsewhere may lead to the page.
     assert_eq!(status("/", "cross-site"), 200);
+}
+
+/// Sends a head as it is, and reads everything that comes back.
+fn raw(server: &Server, head: &str) -> Answer {
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    Answer::read(stream)
+}
+
+#[test]
+fn request_with_no_or_two_hosts_is_refused() {
+    let server = Server::start(|_| {});
+    let host = format!("Host: {}\r\n", server.address);
+    for hosts in ["", &host.repeat(2), &format!("{host}Host: evil.example\r\n")] {
+        let answer = raw(&server, &format!("GET /api/about HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n"));
+        assert_eq!((answer.status, answer.code().as_str()), (400, "bad_request"), "{hosts}");
+    }
+    // Before HTTP/1.1, a host was not necessary; but nobody else's name is accepted either.
+    let answer = raw(&server, "GET /api/about HTTP/1.0\r\n\r\n");
+    assert_eq!((answer.status, answer.code().as_str()), (421, "wrong_host"));
+}
+
+#[test]
+fn repeated_origin_is_refused() {
+    let server = Server::start(|_| {});
+    let own = format!("http://{}", server.address);
+    for twice in [
+        [("Origin", own.as_str()), ("Origin", "http://evil.example")],
+        [("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "cross-site")],
+    ] {
+        let headers = [&[("X-Deeptell", "1")], &twice[..]].concat();
+        let answer = with(&server, "POST", "/api/scans", &headers);
+        assert_eq!((answer.status, answer.code().as_str()), (400, "bad_request"), "{twice:?}");
+    }
+}
+
+#[test]
+fn every_refusal_is_json() {
+    let server = Server::start(|_| {});
+    let ours = [("X-Deeptell", "1")];
+    for (method, path, status) in [
+        ("GET", "/api/scans/x/pictures/frames/-1", 400),
+        ("GET", "/api/scans/x/pictures/frames/1e3", 400),
+        ("GET", "/api/scans/x/pictures/frames/99999999999999999999", 400),
+        ("GET", "/api/scans/%FF", 400),
+        ("GET", "/api/scans/%FF/events", 400),
+        ("GET", "/api/scans/x/pictures/%80/0", 400),
+        ("GET", "/api/scans/x/pictures/frames/1", 404),
+        ("GET", "/api/scans/x/pictures/frames", 404),
+        ("GET", "/api/scans/", 404),
+        ("GET", "/%FF", 404),
+        ("GET", "//", 404),
+        ("PUT", "/api/scans", 405),
+        ("GET", "/api/scans", 405),
+        ("POST", "/api/scans/x/report.json", 405),
+        ("DELETE", "/", 405),
+        ("TRACE", "/app.js", 405),
+        ("BREW", "/api/about", 405),
+    ] {
+        let answer = with(&server, method, path, &ours);
+        assert_eq!(answer.status, status, "{method} {path}");
+        assert_eq!(answer.header("content-type"), Some("application/json"), "{method} {path}");
+        let error = &answer.json()["error"];
+        assert!(error["code"].is_string() && error["message"].is_string(), "{method} {path}: {error}");
+        assert_eq!(answer.header("allow").is_some(), status == 405, "{method} {path}");
+    }
 }

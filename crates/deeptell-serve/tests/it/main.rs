@@ -1,10 +1,12 @@
-//! A whole server on a loopback address, with an analysis that does what its file says.
+//! A whole server on a loopback address, with an analyser that does what the uploaded file says.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
 mod client;
 mod guarding;
 mod palette;
+mod pressure;
+mod replay;
 mod scans;
 mod stopping;
 mod uploads;
@@ -23,7 +25,7 @@ use tempfile::TempDir;
 
 use client::Request;
 
-/// Does what the file says; what it did is written down.
+/// Does what the file says, and records each call. An unknown content is a file without pictures.
 #[derive(Clone, Default)]
 struct Obedient {
     seen: Arc<Mutex<Vec<(PathBuf, ScanOptions)>>>,
@@ -40,7 +42,6 @@ impl Analyse for Obedient {
         let told = std::fs::read(file).unwrap();
         let failed = |source: InputError| Err(Error::Input { name: file.display().to_string(), source });
         match told.as_slice() {
-            b"break" => failed(InputError::NoFrames),
             b"read" => failed(InputError::Read(std::io::Error::other("the disk is on fire"))),
             b"panic" => panic!("as told"),
             b"wait" => loop {
@@ -49,12 +50,12 @@ impl Analyse for Obedient {
                 }
                 sleep(Duration::from_millis(5));
             },
-            other => panic!("told {} bytes", other.len()),
+            _ => failed(InputError::NoFrames),
         }
     }
 }
 
-/// A server and all that can be seen of it.
+/// A running server, and everything that it shows.
 struct Server {
     address: SocketAddr,
     uploads: TempDir,
@@ -81,8 +82,8 @@ impl Server {
         Self { address, uploads, analysed, events, stop, thread: Some(thread) }
     }
 
-    /// Sends a file that says what to do; the scan's path. A place that is about to become free is
-    /// waited for.
+    /// Uploads a file that says what to do, and retries while the queue is full. Returns the scan's
+    /// path.
     fn tell(&self, what: &[u8]) -> String {
         let order = Request::ours("POST", "/api/scans?name=order.mp4", what);
         let began = Instant::now();
@@ -105,14 +106,14 @@ impl Server {
         eventually(state, || self.get(path).json()["state"] == state);
     }
 
-    /// The files that are stored now, in the private folder.
+    /// The files in the private folder.
     fn stored(&self) -> Vec<PathBuf> {
         let folders = std::fs::read_dir(self.uploads.path()).unwrap();
         let files = folders.flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap());
         files.map(|file| file.unwrap().path()).collect()
     }
 
-    /// Stops it and waits for its end.
+    /// Stops the server and waits for its end.
     fn stop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap().unwrap();
@@ -127,11 +128,11 @@ impl Drop for Server {
     }
 }
 
-/// Waits until `holds`; what never comes is a failure.
+/// Waits until `holds`; fails if that takes too long.
 fn eventually(what: &str, holds: impl Fn() -> bool) {
     let began = Instant::now();
     while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(20), "it never came to this: {what}");
+        assert!(began.elapsed() < Duration::from_secs(20), "timed out: {what}");
         sleep(Duration::from_millis(5));
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of a file once it is here.
+//! Scans of uploaded files.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::client::Request;
 use crate::{Server, eventually};
 
 #[test]
-fn a_file_that_cannot_be_analysed_is_deleted_and_its_sender_told() {
+fn file_that_cannot_be_analysed_is_deleted_and_reported() {
     let server = Server::start(|_| {});
     let path = server.tell(b"break");
     server.wait_for(&path, "failed");
@@ -25,7 +25,7 @@ fn a_file_that_cannot_be_analysed_is_deleted_and_its_sender_told() {
 }
 
 #[test]
-fn faults_of_our_own_are_the_operators_business() {
+fn internal_failures_are_logged_but_not_sent_to_the_client() {
     let server = Server::start(|_| {});
     for (order, detail) in [(&b"panic"[..], "as told"), (b"read", "the disk is on fire")] {
         let path = server.tell(order);
@@ -45,7 +45,7 @@ fn faults_of_our_own_are_the_operators_business() {
 }
 
 #[test]
-fn a_scan_at_work_can_be_cancelled() {
+fn running_scan_can_be_cancelled() {
     let server = Server::start(|_| {});
     let path = server.tell(b"wait");
     server.wait_for(&path, "running");
@@ -65,7 +65,7 @@ fn a_scan_at_work_can_be_cancelled() {
 }
 
 #[test]
-fn a_scan_in_line_can_be_cancelled() {
+fn waiting_scan_can_be_cancelled() {
     let server = Server::start(|_| {});
     let working = server.tell(b"wait");
     server.wait_for(&working, "running");
@@ -80,7 +80,7 @@ fn a_scan_in_line_can_be_cancelled() {
 }
 
 #[test]
-fn an_analysis_that_never_ends_is_ended() {
+fn analysis_is_ended_after_its_time_limit() {
     let server = Server::start(|settings| settings.analysis_time = Duration::from_millis(200));
     let path = server.tell(b"wait");
     server.wait_for(&path, "failed");
@@ -89,7 +89,7 @@ fn an_analysis_that_never_ends_is_ended() {
 }
 
 #[test]
-fn events_tell_the_whole_story() {
+fn event_stream_has_every_state_until_the_last() {
     let server = Server::start(|_| {});
     let working = server.tell(b"wait");
     server.wait_for(&working, "running");
@@ -111,7 +111,7 @@ fn events_tell_the_whole_story() {
 }
 
 #[test]
-fn old_results_make_room() {
+fn oldest_results_are_forgotten_first() {
     let server = Server::start(|settings| settings.history = 2);
     let paths: Vec<String> = (0..3)
         .map(|_| {
@@ -125,7 +125,7 @@ fn old_results_make_room() {
 }
 
 #[test]
-fn names_come_as_they_were_given_and_do_no_harm() {
+fn names_are_decoded_and_made_harmless() {
     let server = Server::start(|_| {});
     for (query, expected) in [
         ("?name=caf%C3%A9%20%22x%22.mp4", "café \"x\".mp4"),

@@ -1,4 +1,4 @@
-//! The end of a server.
+//! Stopping a server.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::Server;
 use crate::client::{Answer, Request};
 
 #[test]
-fn everything_under_way_ends_and_nothing_is_left() {
+fn stop_ends_everything_and_leaves_no_file() {
     let mut server = Server::start(|_| {});
     let working = server.tell(b"wait");
     server.wait_for(&working, "running");
@@ -35,7 +35,7 @@ fn everything_under_way_ends_and_nothing_is_left() {
 }
 
 #[test]
-fn a_server_that_cannot_start_says_why() {
+fn failed_start_names_the_setting_or_folder() {
     let stop = std::sync::atomic::AtomicBool::new(true);
     let try_with = |settings: Settings| {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

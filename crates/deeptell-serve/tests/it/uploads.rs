@@ -1,8 +1,8 @@
-//! Taking files in: bounds, and what is left of an upload that ends badly.
+//! Uploads: their limits, and what an upload that fails leaves.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deeptell_serve::Event;
 
@@ -12,11 +12,13 @@ use crate::{Server, eventually};
 const SCANS: &str = "/api/scans?name=order.mp4";
 
 #[test]
-fn sizes_are_bounded_whatever_the_head_says() {
+fn upload_over_the_limit_is_refused_with_or_without_a_length() {
     let server = Server::start(|settings| settings.max_upload_bytes = 1000);
     let large = vec![b'x'; 1001];
     let declared = Request::ours("POST", SCANS, &large).ask(server.address);
     assert_eq!((declared.status, declared.code().as_str()), (413, "too_large"));
+    let message = declared.json()["error"]["message"].to_string();
+    assert!(message.contains("larger than 1 kB,"), "{message}");
 
     // Without a length, it is the bytes that count.
     let headers = [("X-Deeptell", "1"), ("Transfer-Encoding", "chunked")];
@@ -33,41 +35,57 @@ fn sizes_are_bounded_whatever_the_head_says() {
 }
 
 #[test]
-fn a_form_is_not_the_file() {
+fn form_with_parts_is_refused() {
     let server = Server::start(|_| {});
-    for kind in ["multipart/form-data; boundary=x", "application/x-www-form-urlencoded"] {
+    for kind in ["multipart/form-data; boundary=x", "Multipart/Mixed; boundary=x"] {
         let headers = [("X-Deeptell", "1"), ("Content-Type", kind)];
         let answer =
             Request { method: "POST", path: SCANS, headers: &headers, body: b"file=x" }.ask(server.address);
-        assert_eq!((answer.status, answer.code().as_str()), (415, "not_the_file"));
+        assert_eq!((answer.status, answer.code().as_str()), (415, "not_the_file"), "{kind}");
     }
 }
 
 #[test]
-fn a_full_queue_says_when_to_come_back() {
+fn content_types_that_clients_send_by_default_are_accepted() {
+    let server = Server::start(|_| {});
+    // The first is what `curl --data-binary` sends.
+    for kind in ["application/x-www-form-urlencoded", "application/octet-stream", "video/mp4", ""] {
+        let headers = [("X-Deeptell", "1"), ("Content-Type", kind)];
+        let request = Request { method: "POST", path: SCANS, headers: &headers, body: b"break" };
+        assert_eq!(request.ask(server.address).status, 202, "{kind}");
+        let forged = Request { headers: &headers[1..], ..request }.ask(server.address);
+        assert_eq!((forged.status, forged.code().as_str()), (403, "no_header"), "{kind}");
+    }
+}
+
+#[test]
+fn full_queue_is_refused_with_a_time_to_retry() {
     let server = Server::start(|settings| (settings.workers, settings.waiting) = (1, 2));
-    // One at work, one in line, one on its way: all three count.
     let working = server.tell(b"wait");
     server.wait_for(&working, "running");
     let waiting = server.tell(b"wait");
     assert_eq!(server.get(&waiting).json()["ahead"], 0);
+    // An upload under way has a place, too. It is given to another when it breaks off.
     let uploading = Request::ours("POST", SCANS, b"wait").begin(server.address, 2);
     eventually("the upload has begun", || server.stored().len() == 3);
+    drop(uploading);
+    let last = server.tell(b"wait");
+    assert_eq!(server.get(&last).json()["ahead"], 1);
 
+    let began = Instant::now();
     let answer = Request::ours("POST", SCANS, &vec![b'x'; 3_000_000]).ask(server.address);
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     assert_eq!((answer.status, answer.code().as_str()), (429, "queue_full"));
-    assert_eq!(answer.header("retry-after"), Some("2"));
+    assert_eq!((answer.header("retry-after"), answer.header("connection")), (Some("2"), Some("close")));
     assert_eq!(server.stored().len(), 3, "nothing of the refused one is stored");
 
-    // A place that becomes free is given again.
-    drop(uploading);
-    eventually("the cut upload is gone", || server.stored().len() == 2);
+    assert_eq!(Request::ours("DELETE", &last, b"").ask(server.address).status, 204);
     let next = server.tell(b"wait");
     assert_eq!(server.get(&next).json()["ahead"], 1);
 }
 
 #[test]
-fn an_upload_that_breaks_off_leaves_nothing() {
+fn broken_off_upload_leaves_no_file() {
     let server = Server::start(|settings| (settings.workers, settings.waiting) = (1, 0));
     for round in 0..5 {
         let stream = Request::ours("POST", SCANS, &vec![b'x'; 100_000]).begin(server.address, 20_000 * round);
@@ -86,7 +104,7 @@ fn an_upload_that_breaks_off_leaves_nothing() {
 }
 
 #[test]
-fn an_upload_that_stalls_is_ended() {
+fn stalled_upload_is_ended() {
     let server = Server::start(|settings| settings.idle_time = Duration::from_millis(150));
     let stream = Request::ours("POST", SCANS, b"break").begin(server.address, 2);
     let answer = Answer::read(stream);
@@ -95,7 +113,7 @@ fn an_upload_that_stalls_is_ended() {
 }
 
 #[test]
-fn an_upload_that_trickles_is_ended() {
+fn trickling_upload_is_ended() {
     let server = Server::start(|settings| settings.upload_time = Duration::from_millis(400));
     let mut stream = Request::ours("POST", SCANS, &vec![b'x'; 1_000_000]).begin(server.address, 1);
     let mut writer = stream.try_clone().unwrap();
@@ -114,7 +132,7 @@ fn an_upload_that_trickles_is_ended() {
 }
 
 #[test]
-fn a_head_that_never_ends_does_not_hold_a_connection() {
+fn endless_request_head_closes_the_connection() {
     let server = Server::start(|settings| settings.idle_time = Duration::from_millis(150));
     let mut stream = TcpStream::connect(server.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -133,7 +151,7 @@ fn a_head_that_never_ends_does_not_hold_a_connection() {
 
 #[cfg(unix)]
 #[test]
-fn what_is_stored_is_private_and_has_no_name_of_its_own() {
+fn stored_upload_is_private_and_has_a_random_name() {
     use std::os::unix::fs::PermissionsExt as _;
     let server = Server::start(|_| {});
     let path = server.tell(b"wait");
@@ -148,7 +166,7 @@ fn what_is_stored_is_private_and_has_no_name_of_its_own() {
 }
 
 #[test]
-fn a_folder_that_is_gone_is_an_answer() {
+fn missing_upload_folder_is_reported() {
     let server = Server::start(|_| {});
     assert_eq!(server.get("/").status, 200, "it has started, and made its folder");
     let folder = std::fs::read_dir(server.uploads.path()).unwrap().next().unwrap().unwrap().path();

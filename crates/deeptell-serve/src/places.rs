@@ -1,0 +1,208 @@
+//! Places for uploads and scans that are not finished.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use crate::pace::{Pace, WINDOW};
+
+/// A fixed number of places, which bounds the files on disk.
+///
+/// An upload has its place from its first byte on. When there is none left, an upload that is
+/// slower than [`LEAST_RATE`](crate::pace::LEAST_RATE) loses its place to a new one, so slow
+/// clients cannot keep others out.
+pub(crate) struct Places {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+struct State {
+    free: usize,
+    /// Those being received. An upload that is not here any more was displaced, or is complete.
+    uploads: Vec<Arc<Upload>>,
+}
+
+struct Upload {
+    pace: Mutex<Pace>,
+    displaced: Notify,
+}
+
+impl Upload {
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What came of asking for a place.
+enum Attempt {
+    Taken(Place),
+    Full,
+    /// It is known at this time whether an upload that has just begun is slow.
+    Wait(Instant),
+}
+
+impl Places {
+    pub(crate) fn new(count: usize) -> Self {
+        Self { state: Mutex::new(State { free: count, uploads: Vec::new() }), changed: Notify::new() }
+    }
+
+    /// A place for a new upload; `None` when all are taken by scans and by uploads that are fast
+    /// enough. Waits at most a little longer than [`WINDOW`], until that is known.
+    pub(crate) async fn take(self: &Arc<Self>) -> Option<Place> {
+        let deadline = Instant::now() + WINDOW + WINDOW / 10;
+        loop {
+            let changed = self.changed.notified();
+            let until = match self.attempt(Instant::now()) {
+                Attempt::Taken(place) => return Some(place),
+                Attempt::Wait(until) if until <= deadline => until,
+                Attempt::Wait(_) | Attempt::Full => return None,
+            };
+            tokio::select! {
+                () = changed => {}
+                () = sleep_until(until) => {}
+            }
+        }
+    }
+
+    fn attempt(self: &Arc<Self>, now: Instant) -> Attempt {
+        let mut state = self.lock();
+        if state.free > 0 {
+            state.free -= 1;
+        } else if let Some(slowest) = state.slowest(now) {
+            state.uploads.swap_remove(slowest).displaced.notify_one();
+        } else {
+            let paces = state.uploads.iter().map(|upload| *upload.pace());
+            let unknown = paces.filter(|pace| pace.rate(now).is_none());
+            let next = unknown.map(|pace| pace.settled()).min();
+            return next.map_or(Attempt::Full, Attempt::Wait);
+        }
+        let upload = Arc::new(Upload { pace: Mutex::new(Pace::new(now)), displaced: Notify::new() });
+        state.uploads.push(Arc::clone(&upload));
+        Attempt::Taken(Place { places: Arc::clone(self), upload: Some(upload) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The slowest of the uploads that are too slow.
+    fn slowest(&self, now: Instant) -> Option<usize> {
+        let paces = self.uploads.iter().map(|upload| *upload.pace()).enumerate();
+        let slow = paces.filter(|(_, pace)| pace.is_slow(now));
+        slow.min_by(|(_, a), (_, b)| a.rate(now).unwrap_or(0.0).total_cmp(&b.rate(now).unwrap_or(0.0)))
+            .map(|(index, _)| index)
+    }
+
+    /// Removes an upload; whether it was still there.
+    fn remove(&mut self, upload: &Arc<Upload>) -> bool {
+        let found = self.uploads.iter().position(|other| Arc::ptr_eq(other, upload));
+        found.map(|index| self.uploads.swap_remove(index)).is_some()
+    }
+}
+
+/// A place of one upload and then of its scan. Dropping it makes it free, unless it was lost.
+pub(crate) struct Place {
+    places: Arc<Places>,
+    /// While the file is being received.
+    upload: Option<Arc<Upload>>,
+}
+
+impl Place {
+    /// Counts bytes that were just received.
+    pub(crate) fn note(&self, bytes: usize) {
+        if let Some(upload) = &self.upload {
+            upload.pace().add(bytes, Instant::now());
+        }
+    }
+
+    /// Waits until the place is lost to another upload.
+    pub(crate) async fn displaced(&self) {
+        match &self.upload {
+            Some(upload) => upload.displaced.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Keeps the place for the scan; `false` if it was lost already.
+    pub(crate) fn keep(&mut self) -> bool {
+        let Some(upload) = &self.upload else { return true };
+        let kept = self.places.lock().remove(upload);
+        if kept {
+            self.upload = None;
+        }
+        kept
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.places.lock();
+        if self.upload.as_ref().is_none_or(|upload| state.remove(upload)) {
+            state.free += 1;
+        }
+        drop(state);
+        self.places.changed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn taken(attempt: Attempt) -> Place {
+        match attempt {
+            Attempt::Taken(place) => place,
+            Attempt::Full | Attempt::Wait(_) => panic!("no place"),
+        }
+    }
+
+    fn receive(place: &Place, bytes: usize, now: Instant) {
+        place.upload.as_ref().unwrap().pace().add(bytes, now);
+    }
+
+    #[test]
+    fn place_is_free_again_when_dropped() {
+        let places = Arc::new(Places::new(1));
+        let now = Instant::now();
+        let mut place = taken(places.attempt(now));
+        assert!(matches!(places.attempt(now), Attempt::Wait(_)));
+        assert!(place.keep());
+        assert!(matches!(places.attempt(now), Attempt::Full), "scans cannot lose their place");
+        drop(place);
+        assert_eq!(places.lock().free, 1);
+        drop(taken(places.attempt(now)));
+        assert_eq!(places.lock().free, 1);
+    }
+
+    #[test]
+    fn slowest_upload_loses_its_place_after_one_window() {
+        let places = Arc::new(Places::new(2));
+        let now = Instant::now();
+        let (slow, mut slower) = (taken(places.attempt(now)), taken(places.attempt(now)));
+        receive(&slow, 1000, now + WINDOW / 2);
+        receive(&slower, 10, now + WINDOW / 2);
+        let Attempt::Wait(until) = places.attempt(now) else { panic!("too early to tell") };
+        let mut third = taken(places.attempt(until + Duration::from_millis(1)));
+        assert!(!slower.keep() && third.keep());
+        drop(slower);
+        assert_eq!(places.lock().free, 0, "the place has a new owner");
+        drop(third);
+        assert_eq!(places.lock().free, 1);
+        drop(slow);
+        assert_eq!(places.lock().free, 2);
+    }
+
+    #[test]
+    fn fast_upload_keeps_its_place() {
+        let places = Arc::new(Places::new(1));
+        let now = Instant::now();
+        let place = taken(places.attempt(now));
+        receive(&place, 1_000_000, now + WINDOW / 2);
+        assert!(matches!(places.attempt(now + WINDOW), Attempt::Full));
+    }
+}
