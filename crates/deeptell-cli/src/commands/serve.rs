@@ -10,7 +10,7 @@ use crate::{Outcome, interrupt};
 /// Judge videos and pictures on a web page, for this machine alone.
 ///
 /// Open the printed address in a browser and drop a file. Nothing leaves this machine, and each
-/// file is deleted as soon as it was analysed. Ctrl-C ends the server.
+/// file is deleted after its analysis. Ctrl-C ends the server.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -18,29 +18,29 @@ Examples:
   deeptell serve --port 9000 --max-upload 2000
   curl --data-binary @clip.mp4 -H 'X-Deeptell: 1' 'http://127.0.0.1:8765/api/scans?name=clip.mp4'
 
-There is no password. With an --address that others can reach, everybody who reaches it may use
-it; put a reverse proxy with a password and TLS before it, and name it with --allow-host.
-Other programs: http://127.0.0.1:8765/api/openapi.json describes the interface.")]
+There is no password. If others can reach the --address, they can use the server: put a reverse
+proxy with a password and TLS in front of it, and allow its name with --allow-host.
+For other programs, http://127.0.0.1:8765/api/openapi.json describes the API.")]
 pub(crate) struct Args {
-    /// Address to listen on; others than loopback ones open the page to the network.
+    /// Address to listen on; any but a loopback address opens the page to the network.
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "IP")]
     address: IpAddr,
-    /// Port to listen on; 0 takes any that is free.
+    /// Port to listen on; 0 chooses a free one.
     #[arg(long, default_value_t = 8765)]
     port: u16,
-    /// A further host name by which browsers may name this server; can be given several times.
+    /// Another host name of this server; can be repeated.
     #[arg(long, value_name = "NAME")]
     allow_host: Vec<String>,
-    /// Largest file to take, in megabytes.
+    /// Largest upload, in megabytes.
     #[arg(long, default_value_t = 500, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     max_upload: u64,
-    /// Files analysed at the same time; each one already uses every core.
+    /// Files analysed at the same time; each analysis uses every core already.
     #[arg(long, default_value_t = 1, value_name = "N")]
     workers: usize,
-    /// Files that may upload or wait besides; more are told to come back later.
+    /// Files that may be uploaded or wait in addition; more are refused with status 429.
     #[arg(long, default_value_t = 8, value_name = "N")]
     waiting: usize,
-    /// Results that are remembered, in memory.
+    /// Results that are kept, in memory.
     #[arg(long, default_value_t = 32, value_name = "N")]
     history: usize,
     #[command(flatten)]

@@ -14,7 +14,7 @@ fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     }
 }
 
-/// Faults of `value` under `schema`: the part of JSON Schema that the document uses.
+/// Validates `value` against `schema`, for the part of JSON Schema that the document uses.
 fn faults(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
     let schema = resolved(document, schema);
     let mut faults = Vec::new();
@@ -119,7 +119,7 @@ fn check(document: &Value, method: &str, path: &str, answer: &Answer) {
 }
 
 #[test]
-fn every_answer_is_as_described() {
+fn every_response_is_as_openapi_describes() {
     let server = Program::start(&["--frames", "3", "--max-upload", "1"]);
     let document = Request::get("/api/openapi.json").ask(server.address).json();
     assert_eq!(document["openapi"], "3.1.0");

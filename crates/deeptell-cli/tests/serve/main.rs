@@ -1,4 +1,4 @@
-//! `deeptell serve` as other programs use it: the real detector on clips of the sample.
+//! `deeptell serve` as other programs use it, with the real detector on clips of the sample.
 
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
@@ -7,6 +7,7 @@
 mod client;
 mod interface;
 mod load;
+mod pressure;
 mod program;
 
 use std::net::SocketAddr;
@@ -22,14 +23,14 @@ fn clip(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/sample").join(name)
 }
 
-/// Sends a file under a name; the scan's path.
+/// Uploads a file under a name. Returns the scan's path.
 fn send(server: SocketAddr, name: &str, content: &[u8]) -> String {
     let answer = Request::ours("POST", &format!("/api/scans?name={name}"), content).ask(server);
     assert_eq!(answer.status, 202, "{answer:?}");
     answer.header("location").unwrap().to_owned()
 }
 
-/// Follows a scan to its end; the last document.
+/// Follows a scan to its end. Returns the last document.
 fn follow(server: SocketAddr, path: &str) -> Value {
     let events: Answer = Request::get(&format!("{path}/events")).ask(server);
     events.events().pop().unwrap()
@@ -39,7 +40,7 @@ fn judge(server: &Program, name: &str, content: &[u8]) -> Value {
     follow(server.address, &send(server.address, name, content))
 }
 
-/// Sends it Ctrl-C, as a terminal does, and waits for its end.
+/// Sends Ctrl-C, as a terminal does, and waits for the end of the program.
 fn interrupt(server: &mut Program) -> (ExitStatus, Duration) {
     let began = Instant::now();
     let sent = Command::new("kill").args(["-INT", &server.child.id().to_string()]).status().unwrap();
@@ -54,7 +55,7 @@ fn interrupt(server: &mut Program) -> (ExitStatus, Duration) {
 }
 
 #[test]
-fn a_clip_becomes_a_report() {
+fn uploaded_clip_gets_a_report() {
     let server = Program::start(&["--frames", "4"]);
     let content = std::fs::read(clip("fake/nasa-collins.mp4")).unwrap();
     let path = send(server.address, "interview.mp4", &content);
@@ -105,7 +106,7 @@ fn a_clip_becomes_a_report() {
 }
 
 #[test]
-fn what_has_no_verdict_says_why() {
+fn upload_without_a_verdict_gets_a_reason() {
     let server = Program::start(&["--max-upload", "1"]);
     let video = std::fs::read(clip("real/orl-s01.mp4")).unwrap();
     let mut headless = video.clone();
@@ -143,7 +144,7 @@ fn what_has_no_verdict_says_why() {
 }
 
 #[test]
-fn ctrl_c_ends_it_in_good_order() {
+fn ctrl_c_ends_uploads_and_scans_and_deletes_all_files() {
     let mut server = Program::start(&[]);
     let clip = std::fs::read(clip("real/nasa-collins.mp4")).unwrap();
     let paths = [(); 3].map(|()| send(server.address, "clip.mp4", &clip));
@@ -172,7 +173,7 @@ fn ctrl_c_ends_it_in_good_order() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_an_error_that_helps() {
+fn taken_port_is_an_error_that_names_the_option() {
     let server = Program::start(&[]);
     let port = server.address.port().to_string();
     let second =

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-/// A running server; ended when it goes out of scope.
+/// A running server. Dropping it ends it.
 pub(crate) struct Program {
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
@@ -34,7 +34,7 @@ impl Program {
         Self { child, address, temporary }
     }
 
-    /// What is under its folder for temporary files.
+    /// Everything in its folder for temporary files.
     pub(crate) fn left(&self) -> Vec<PathBuf> {
         fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
             for entry in std::fs::read_dir(folder).unwrap() {
