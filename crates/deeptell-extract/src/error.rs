@@ -155,6 +155,7 @@ impl ExtractError {
         move |source| Self::Io { path, source }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "what an error is mapped with takes it by value")]
     pub(crate) fn damaged(path: &Path, reason: impl ToString) -> Self {
         Self::Damaged { path: path.to_path_buf(), reason: reason.to_string() }
     }

@@ -56,12 +56,11 @@ impl FolderLock {
             let mut file =
                 options.read(true).write(true).create(true).truncate(false).open(&path).map_err(fail)?;
             match file.try_lock() {
-                Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
                     return Err(LockError::Held { folder: folder.to_path_buf(), holder: holder(&mut file) });
                 }
-                // A file system without locks.
-                Err(TryLockError::Error(_)) => {}
+                // The error is that of a file system without locks.
+                Ok(()) | Err(TryLockError::Error(_)) => {}
             }
             // The holder before removes the file when it ends: then this is a lock on nothing.
             if !is_at(&file, &path).map_err(fail)? {

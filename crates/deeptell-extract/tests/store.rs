@@ -1,0 +1,156 @@
+//! An output folder, with a face detector of a few lines.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use deeptell_data::{Sample, read_dataset, read_manifest};
+use deeptell_extract::{Event, ExtractError, Format, Place, Settings, Store, Summary, Tools};
+use deeptell_face::{Face, FaceCrop, FaceDetector, FaceDetectorId, FaceError, Rect, RgbImage, Selection};
+use deeptell_video::VideoReader;
+
+/// Takes the middle of every image that is not black for a face.
+#[derive(Debug)]
+struct Middle(&'static str);
+
+impl FaceDetector for Middle {
+    fn id(&self) -> FaceDetectorId {
+        FaceDetectorId::new(self.0)
+    }
+
+    fn detect(&self, images: &[&RgbImage]) -> Result<Vec<Vec<Face>>, FaceError> {
+        let middle = |image: &&RgbImage| {
+            let whole = Rect::new(0.0, 0.0, image.width() as f32, image.height() as f32);
+            let is_black = image.as_raw().iter().all(|value| *value == 0);
+            if is_black { Vec::new() } else { vec![Face::frontal(whole.scaled(0.5), 1.0)] }
+        };
+        Ok(images.iter().map(middle).collect())
+    }
+}
+
+const MIDDLE: Middle = Middle("middle");
+
+fn settings() -> Settings {
+    Settings {
+        frames: 4,
+        crop: FaceCrop { size: 32, ..FaceCrop::default() },
+        face: Selection::Largest,
+        face_detector: None,
+        min_face: 20.0,
+        min_probability: 0.5,
+        format: Format::Png,
+        store: Place::Files,
+        in_place: None,
+        shard: None,
+    }
+}
+
+fn open<'a>(
+    folder: &Path,
+    settings: Settings,
+    detector: &'a dyn FaceDetector,
+) -> Result<Store<'a>, ExtractError> {
+    let tools = Tools { detector, videos: VideoReader::options(), tar_bytes: 1 << 20 };
+    Store::open(&folder.join("out"), &folder.join("set"), settings, tools)
+}
+
+/// Four pictures: two with a face, one without, one damaged.
+fn data_set(folder: &Path) -> Vec<Sample> {
+    let save = |name: &str, value: u8| {
+        let path = folder.join("set").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        RgbImage::from_pixel(96, 64, image::Rgb([value; 3])).save(path).unwrap();
+    };
+    for (name, value) in [("real/a.png", 90), ("real/black.png", 0), ("fake/a.png", 200)] {
+        save(name, value);
+    }
+    std::fs::write(folder.join("set/fake/damaged.png"), "no picture").unwrap();
+    read_dataset(folder.join("set")).unwrap()
+}
+
+#[test]
+fn what_is_done_stays_and_what_failed_is_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = data_set(folder.path());
+    let run = |stop: bool| {
+        let store = open(folder.path(), settings(), &MIDDLE).unwrap();
+        let events = Mutex::new(Vec::new());
+        let summary = store.run(&samples, &AtomicBool::new(stop), |event| {
+            let line = match event {
+                Event::Started { waiting, inputs } => format!("{waiting} of {inputs}"),
+                Event::Done { sample } => format!("done {}", sample.path.display()),
+                Event::Failed { sample, error } => format!("{}: {error}", sample.path.display()),
+                _ => String::new(),
+            };
+            events.lock().unwrap().push(line);
+        });
+        (summary.unwrap(), events.into_inner().unwrap())
+    };
+    assert_eq!(run(true), (None, vec!["4 of 4".to_owned()]), "stopped before the first");
+    let (summary, events) = run(false);
+    assert_eq!(summary, Some(Summary { crops: 2, failures: 2 }));
+    assert_eq!(events.iter().filter(|event| event.starts_with("done ")).count(), 2);
+    assert!(events.iter().any(|event| event.contains("black.png: no face found in 1 frames")), "{events:?}");
+    let (summary, events) = run(false);
+    assert_eq!((summary, events[0].as_str()), (Some(Summary { crops: 2, failures: 2 }), "2 of 4"));
+
+    let rows = read_manifest(folder.path().join("out/manifest.jsonl")).unwrap();
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        assert_eq!(row.detector.as_deref(), Some("middle"));
+        assert_eq!(image::image_dimensions(&row.path).unwrap(), (32, 32));
+    }
+    let failures = std::fs::read_to_string(folder.path().join("out/failures.jsonl")).unwrap();
+    assert_eq!(failures.lines().count(), 2);
+    assert!(failures.contains(r#""file":"fake/damaged.png""#), "{failures}");
+}
+
+#[test]
+fn a_folder_holds_crops_of_one_kind_and_has_one_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = data_set(folder.path());
+    let store = open(folder.path(), settings(), &MIDDLE).unwrap();
+    let second = open(folder.path(), settings(), &MIDDLE);
+    assert!(matches!(second.err(), Some(ExtractError::Lock(_))));
+    store.run(&samples, &AtomicBool::new(false), |_| {}).unwrap();
+    drop(store);
+
+    let other = open(folder.path(), settings(), &Middle("other")).err().unwrap();
+    assert!(matches!(other, ExtractError::OtherFaceDetector { .. }), "{other}");
+    assert!(other.to_string().contains("found by middle, and not by other"), "{other}");
+    for changed in [
+        Settings { format: Format::Jpeg, ..settings() },
+        Settings { store: Place::Tar, ..settings() },
+        Settings { min_face: 30.0, ..settings() },
+    ] {
+        let refused = open(folder.path(), changed, &MIDDLE).err().unwrap();
+        assert!(matches!(refused, ExtractError::OtherSettings { .. }), "{refused}");
+    }
+    assert!(matches!(
+        open(folder.path(), Settings { frames: 0, ..settings() }, &MIDDLE).err(),
+        Some(ExtractError::Setting { setting: "frames", .. })
+    ));
+    open(folder.path(), settings(), &MIDDLE).unwrap();
+}
+
+#[test]
+fn a_stop_in_the_middle_keeps_what_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = data_set(folder.path());
+    let stop = AtomicBool::new(false);
+    let store = open(folder.path(), settings(), &MIDDLE).unwrap();
+    let done = Mutex::new(0);
+    let summary = store.run(&samples, &stop, |event| {
+        if matches!(event, Event::Done { .. }) {
+            *done.lock().unwrap() += 1;
+            stop.store(true, Ordering::Relaxed);
+        }
+    });
+    assert_eq!(summary.unwrap(), None);
+    let done = done.into_inner().unwrap();
+    assert!(!folder.path().join("out/manifest.jsonl").exists());
+    let waiting = samples.iter().filter(|sample| !store.is_done(sample).unwrap()).count();
+    assert_eq!(waiting, samples.len() - done);
+}
