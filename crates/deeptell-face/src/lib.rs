@@ -30,7 +30,9 @@ mod link;
 mod nms;
 mod picture;
 mod rect;
+mod redetection;
 mod similarity;
+mod thumbnail;
 mod warp;
 
 pub use blur::blur_effect;
@@ -45,5 +47,7 @@ pub use picture::{
     Picture, PictureError, PictureFormat, PictureKind, PictureLimits, read_picture, shrunk, size_within,
 };
 pub use rect::{Point, Rect};
+pub use redetection::redetection_rate;
 pub use similarity::Similarity;
+pub use thumbnail::Thumbnail;
 pub use warp::{warp, warp_stretched};

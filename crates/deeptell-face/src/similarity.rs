@@ -95,11 +95,6 @@ impl Similarity {
     pub fn scale(&self) -> f32 {
         self.a.hypot(self.b)
     }
-
-    /// Angle of rotation in radians, `-pi..=pi`, clockwise on the screen.
-    pub fn rotation_radians(&self) -> f32 {
-        self.b.atan2(self.a)
-    }
 }
 
 #[cfg(test)]
@@ -117,7 +112,6 @@ mod tests {
         let turn = Similarity::about(Point::new(0.0, 0.0), Point::new(10.0, 0.0), 2.0, FRAC_PI_2);
         let moved = turn.apply(Point::new(1.0, 0.0));
         assert!(moved.distance(Point::new(10.0, 2.0)) < 1e-5);
-        assert!((turn.rotation_radians() - FRAC_PI_2).abs() < 1e-6);
         assert!((turn.scale() - 2.0).abs() < 1e-6);
     }
 

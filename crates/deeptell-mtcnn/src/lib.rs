@@ -58,4 +58,4 @@ pub use config::{CandidateLimits, MtcnnConfig, Overlaps};
 pub use detector::Mtcnn;
 pub use error::MtcnnError;
 pub use min_face::MinFace;
-pub use tracker::{KeyFrame, Look, Pace, TrackedFace, TrackedFrame, Tracker, TrackerConfig};
+pub use tracker::{KeyFrame, Look, TrackedFace, TrackedFrame, Tracker, TrackerConfig};

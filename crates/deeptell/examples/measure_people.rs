@@ -15,14 +15,19 @@
 use std::io::BufRead as _;
 
 use burn::tensor::Device;
-use deeptell::{Appearance, Detector, InputFrame, Look, ScanOptions, Sighting, link, merge};
+use deeptell::{Appearance, Detector, FaceLinker, InputFrame, RgbImage, ScanOptions, Sighting, merge};
 use deeptell_video::{Sampling, VideoReader};
 
 const FRAMES: usize = 16;
 const SHOTS: usize = 4;
 
-/// Where and how somebody is seen, and the network's features of the face.
-type Seen = (Sighting, Vec<f32>);
+/// Where and how somebody is seen.
+struct Seen {
+    sighting: Sighting,
+    /// The network's features of the face.
+    features: Vec<f32>,
+    frame: RgbImage,
+}
 
 struct Clip {
     person: String,
@@ -66,7 +71,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
         for faces in clip.faces.windows(2) {
-            broken.count(!is_continued(&faces[0].0, &faces[1].0));
+            broken.count(!is_continued(&faces[0], &faces[1]));
         }
         for earlier in &clips[..number] {
             let rate = if earlier.person == clip.person { &mut other_shot } else { &mut different };
@@ -76,11 +81,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 }
             }
             if earlier.person != clip.person
-                && let (Some((last, _)), Some((first, _))) = (earlier.faces.last(), clip.faces.first())
+                && let (Some(last), Some(first)) = (earlier.faces.last(), clip.faces.first())
             {
                 // As if it were at the same place.
-                let there = Sighting { bbox: last.bbox, landmarks: last.landmarks, ..*first };
-                unseen_cuts.count(is_continued(last, &there));
+                let there = Sighting { face: last.sighting.face, ..first.sighting };
+                let mut linker = FaceLinker::new();
+                linker.link(&last.frame, &[last.sighting]);
+                unseen_cuts.count(linker.link(&first.frame, &[there]) == [0]);
             }
         }
     }
@@ -96,15 +103,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn faces(detector: &Detector, path: &str) -> Result<Vec<Seen>, Box<dyn std::error::Error>> {
     let mut faces = Vec::new();
     let mut reader = VideoReader::open(path)?;
-    for (number, frame) in reader.sample(Sampling::Uniform(FRAMES)).enumerate() {
+    for frame in reader.sample(Sampling::Uniform(FRAMES)) {
         let InputFrame { image, .. } = frame?.into();
         let Some(face) = detector.find_faces(&image, &ScanOptions::default())?.into_iter().next() else {
             continue;
         };
-        let look = Look::of(&image, face.bbox)?;
-        let reading = detector.model().readings(&[detector.crop(&image, &face)?])?.remove(0);
-        let sighting = Sighting { frame: number, bbox: face.bbox, landmarks: face.landmarks, look };
-        faces.push((sighting, reading.features));
+        let sighting = Sighting::of(&image, &face)?;
+        let features = detector.model().readings(&[detector.crop(&image, &face)?])?.remove(0).features;
+        faces.push(Seen { sighting, features, frame: image });
     }
     Ok(faces)
 }
@@ -118,15 +124,16 @@ fn shots(clip: &Clip) -> Vec<Vec<&Seen>> {
 fn are_merged(one: &[&Seen], other: &[&Seen]) -> bool {
     let track = |shot: &[&Seen], first: usize| {
         let mut track = Appearance::new();
-        for (i, (sighting, features)) in shot.iter().enumerate() {
-            track.add(first + i, &sighting.look, features);
+        for (i, seen) in shot.iter().enumerate() {
+            track.add(first + i, &seen.sighting.look, &seen.features);
         }
         track
     };
     merge(&[track(one, 0), track(other, FRAMES)], |_, _| false) == [0, 0]
 }
 
-fn is_continued(earlier: &Sighting, later: &Sighting) -> bool {
-    let at = |sighting: &Sighting, frame| Sighting { frame, ..*sighting };
-    link(&[at(earlier, 0), at(later, 1)]) == [0, 0]
+fn is_continued(earlier: &Seen, later: &Seen) -> bool {
+    let mut linker = FaceLinker::new();
+    linker.link(&earlier.frame, &[earlier.sighting]);
+    linker.link(&later.frame, &[later.sighting]) == [0]
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use deeptell_face::{CropError, Face, FaceDetector, FaceError, Picture, RgbImage};
+use deeptell_face::{CropError, Face, FaceDetector, FaceError, Picture, RgbImage, redetection_rate};
 use deeptell_mtcnn::MtcnnConfig;
 #[cfg(unix)]
 use deeptell_video::DecoderProcess;
@@ -14,6 +14,9 @@ use deeptell_video::{Limits, Media, Sampling, VideoOptions, VideoReader};
 use crate::input::{InputFrame, picture_facts, video_facts};
 use crate::scan::Scan;
 use crate::{Error, InputError, InputFacts, InputKind, Model, Report, ScanOptions};
+
+/// A face is found again in at least 3 of the 8 views of [`redetection_rate`].
+const MIN_REDETECTION_RATE: f32 = 0.375;
 
 /// How far a scan has come, for a progress bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +33,7 @@ pub struct Progress {
 ///
 /// [`scan_video`](Self::scan_video) and its siblings do the whole job; each of its stages can be
 /// called alone: [`VideoReader::sample`], [`find_faces`](Self::find_faces), [`crop`](Self::crop),
-/// [`classify`](Self::classify), [`link`](crate::link) and
+/// [`classify`](Self::classify), [`FaceLinker`](crate::FaceLinker) and
 /// [`Criteria::judge`](crate::Criteria::judge). A detector has no changing state: share one
 /// between threads by reference.
 #[derive(Debug, Clone)]
@@ -337,6 +340,7 @@ impl Detector {
 /// The face detector of a [`Detector`], set as the options of a scan ask.
 pub(crate) struct FaceFinder {
     faces: Arc<dyn FaceDetector>,
+    min_face: f32,
     min_probability: f32,
     /// Smaller boxes are dropped; 0 where the face detector itself knows the smallest face.
     min_height: f32,
@@ -344,13 +348,12 @@ pub(crate) struct FaceFinder {
 
 impl FaceFinder {
     pub(crate) fn new(detector: &Detector, options: &ScanOptions) -> Result<Self, Error> {
-        let min_probability = options.min_detection_probability;
-        Ok(match detector.faces.with_min_face(options.min_face)? {
-            Some(faces) => Self { faces, min_probability, min_height: 0.0 },
-            None => {
-                Self { faces: Arc::clone(&detector.faces), min_probability, min_height: options.min_face }
-            }
-        })
+        let &ScanOptions { min_face, min_detection_probability: min_probability, .. } = options;
+        let (faces, min_height) = match detector.faces.with_min_face(min_face)? {
+            Some(faces) => (faces, 0.0),
+            None => (Arc::clone(&detector.faces), min_face),
+        };
+        Ok(Self { faces, min_face, min_probability, min_height })
     }
 
     /// As [`Detector::find_faces`].
@@ -358,5 +361,11 @@ impl FaceFinder {
         let mut faces = self.faces.find(image, self.min_probability)?;
         faces.retain(|face| face.bbox.height() >= self.min_height);
         Ok(faces)
+    }
+
+    /// Whether `face` is found in enough views of it ([`redetection_rate`]) to be one.
+    pub(crate) fn finds_again(&self, image: &RgbImage, face: &Face) -> Result<bool, Error> {
+        let rate = redetection_rate(&*self.faces, image, face, self.min_face, self.min_probability)?;
+        Ok(rate >= MIN_REDETECTION_RATE)
     }
 }

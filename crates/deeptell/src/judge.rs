@@ -212,6 +212,7 @@ impl Criteria {
             id,
             verdict: if judgeable { by_score } else { Verdict::Inconclusive },
             score,
+            is_person: true,
             judgeable,
             frames,
             share_over_half: rounded(over_half as f64 / frames as f64),

@@ -26,6 +26,7 @@
 //! A verdict is a reason to look closer, never proof: the scores are probabilities on material
 //! like that which the model was validated on, and [`ModelCard::limits`] says what it misses.
 
+mod background;
 mod card;
 mod clock;
 mod detector;
@@ -73,7 +74,7 @@ pub use report::{
     FrameFacts, InputFacts, InputKind, ModelInfo, Observation, REPORT_SCHEMA, Reason, ReasonCode, Report,
     SCHEMA_VERSION, TimeRange, Track, Verdict,
 };
-pub use track::{Sighting, link};
+pub use track::{FaceLinker, Sighting};
 pub use view::View;
 
 /// Version of this crate.

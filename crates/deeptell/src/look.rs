@@ -11,6 +11,8 @@ const CHANNELS: usize = 3;
 const PIXELS: usize = 4;
 /// Side of the picture over the longer side of the face box: with hair and shoulders.
 const SCALE: f32 = 2.4;
+/// The same for the head alone.
+const HEAD_SCALE: f32 = 1.3;
 
 /// A picture of 8 x 8 coloured cells, 2.4 times the size of a face's box: hair, clothes and
 /// background, and where they are.
@@ -29,7 +31,19 @@ impl Look {
     /// # Errors
     /// [`CropError`] when the box does not touch the image.
     pub fn of(image: &RgbImage, bbox: Rect) -> Result<Self, CropError> {
-        let picture = FaceCrop { size: (SIDE * PIXELS) as u32, scale: SCALE, align: false };
+        Self::around(image, bbox, SCALE)
+    }
+
+    /// The look of the face in `bbox` and its hair alone, 1.3 times the size of the box.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn of_head(image: &RgbImage, bbox: Rect) -> Result<Self, CropError> {
+        Self::around(image, bbox, HEAD_SCALE)
+    }
+
+    fn around(image: &RgbImage, bbox: Rect, scale: f32) -> Result<Self, CropError> {
+        let picture = FaceCrop { size: (SIDE * PIXELS) as u32, scale, align: false };
         let picture = picture.cut(image, bbox, None)?;
         let mut sums = [0_u32; VALUES];
         for (y, row) in picture.as_raw().chunks_exact(SIDE * PIXELS * CHANNELS).enumerate() {

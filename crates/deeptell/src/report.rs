@@ -41,8 +41,9 @@ pub struct Report {
     pub input: InputFacts,
     /// The frames that were looked at, in order of time.
     pub frames: Vec<FrameFacts>,
-    /// The people seen, as far as places and looks can tell them apart ([`link`](crate::link),
-    /// [`merge`](crate::merge)), in order of first appearance.
+    /// The people seen, as far as places and looks can tell them apart
+    /// ([`FaceLinker`](crate::FaceLinker), [`merge`](crate::merge)), in order of first appearance.
+    /// What does not count as a person ([`Track::is_person`]) comes last.
     pub tracks: Vec<Track>,
     /// Every face that was judged, in order of time.
     pub observations: Vec<Observation>,
@@ -62,6 +63,11 @@ impl Report {
     /// [`observations`](Self::observations).
     pub fn observations_of(&self, track: usize) -> impl Iterator<Item = (usize, &Observation)> {
         self.observations.iter().enumerate().filter(move |(_, o)| o.track == track)
+    }
+
+    /// The people, without what does not count as one ([`Track::is_person`]).
+    pub fn people(&self) -> impl Iterator<Item = &Track> {
+        self.tracks.iter().filter(|track| track.is_person)
     }
 
     /// The track that the verdict rests on.
@@ -144,6 +150,8 @@ pub enum ReasonCode {
     OthersNotJudged,
     /// No face in any frame.
     NoFace,
+    /// What resembles a face is not confirmed as one, and not judged.
+    NotAPerson,
 }
 
 /// What was scanned.
@@ -241,6 +249,10 @@ pub struct Track {
     /// Probability in `0..=1` that this person's face is manipulated, made from all frames as
     /// [`Criteria::scoring`](crate::Criteria::scoring) says.
     pub score: f64,
+    /// Whether it counts as a person. Lettering, a hand or a print that the face detector took for
+    /// a face for a moment does not: it is listed behind the people and never judged.
+    #[serde(default = "yes")]
+    pub is_person: bool,
     /// Whether it was seen often and large enough to be judged.
     pub judgeable: bool,
     /// In how many of the sampled frames the face was seen.
@@ -295,6 +307,11 @@ pub struct ModelInfo {
     #[serde(default, skip_serializing_if = "Precision::is_full")]
     #[schemars(with = "String")]
     pub precision: Precision,
+}
+
+/// What a report of an earlier version, which counts all as people, is read as.
+fn yes() -> bool {
+    true
 }
 
 /// What a report of an earlier version, which does not tell, is read as.

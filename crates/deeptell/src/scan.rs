@@ -1,4 +1,4 @@
-//! One scan on its way: frames go in one by one, a report comes out.
+//! One scan: frames go in one by one, a report comes out.
 
 use std::ops::ControlFlow;
 
@@ -6,16 +6,24 @@ use deeptell_face::{Face, RgbImage, blur_effect, shrunk};
 
 use crate::detector::FaceFinder;
 use crate::input::InputFrame;
+use crate::judge::Judgement;
 use crate::report::rounded;
-use crate::track::Linker;
+use crate::track::FaceLinker;
 use crate::{
     Appearance, Detector, Error, FrameFacts, HeatMap, InputError, InputFacts, Look, Observation, Pictures,
-    Progress, Report, SCHEMA_VERSION, ScanOptions, Sighting, VERSION, merge,
+    Progress, Reason, ReasonCode, Report, SCHEMA_VERSION, ScanOptions, Sighting, Track, VERSION, Verdict,
+    merge,
 };
 
-/// Only so many tracks are compared to find those of one person: a film that starts ever new ones
-/// must not cost ever more. The others stay by themselves.
+/// At most this many tracks are compared to find those of one person, so that the cost stays
+/// bounded in a film that starts ever new ones. The others are people of their own.
 const MOST_COMPARED: usize = 512;
+/// A face with a higher probability needs no confirmation.
+const SURE: f32 = 0.999;
+/// A track with this many confirmed faces needs no further confirmation.
+const CONFIRMATIONS: usize = 2;
+/// What is confirmed as a face in less than this share of its frames is not counted as a person.
+const MIN_CONFIRMED: f64 = 0.5;
 
 /// A scan between its first frame and its report. Frames are forgotten once their faces are
 /// cut, crops once they are scored: memory does not grow with the video.
@@ -24,12 +32,15 @@ pub(crate) struct Scan<'a> {
     faces: FaceFinder,
     options: &'a ScanOptions,
     frames: Vec<FrameFacts>,
-    /// Their probabilities come later.
-    observations: Vec<Observation>,
-    linker: Linker,
-    /// One a track, of the first [`MOST_COMPARED`].
+    /// One per face, in order of time.
+    seen: Vec<Seen>,
+    linker: FaceLinker,
+    /// One per track.
+    confirmations: Vec<Confirmations>,
+    /// One per track, of the first [`MOST_COMPARED`].
     appearances: Vec<Appearance>,
     waiting: Vec<Waiting>,
+    /// How many of `seen` have their probability.
     classified: usize,
     pictures: Pictures,
     heat: Vec<HeatMap>,
@@ -37,7 +48,26 @@ pub(crate) struct Scan<'a> {
     uncut_faces: usize,
 }
 
-/// A face on its way to the classifier.
+/// A face of a frame, not yet of a person.
+struct Seen {
+    frame: usize,
+    track: usize,
+    face: Face,
+    crop_width: f32,
+    blur: f32,
+    /// This and the probability are set when the crop is classified.
+    logit: f64,
+    fake_probability: f64,
+}
+
+/// In how many of its frames a track is a face beyond doubt.
+#[derive(Debug, Clone, Copy, Default)]
+struct Confirmations {
+    faces: usize,
+    confirmed: usize,
+}
+
+/// A face that waits for the classifier.
 struct Waiting {
     crop: RgbImage,
     look: Look,
@@ -47,7 +77,6 @@ struct Waiting {
 struct Cut {
     sighting: Sighting,
     crop: RgbImage,
-    detection_probability: f32,
     crop_width: f32,
 }
 
@@ -59,8 +88,9 @@ impl<'a> Scan<'a> {
             faces: FaceFinder::new(detector, options)?,
             options,
             frames: Vec::new(),
-            observations: Vec::new(),
-            linker: Linker::default(),
+            seen: Vec::new(),
+            linker: FaceLinker::new(),
+            confirmations: Vec::new(),
             appearances: Vec::new(),
             waiting: Vec::new(),
             classified: 0,
@@ -77,8 +107,7 @@ impl<'a> Scan<'a> {
         frames_total: Option<usize>,
         on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<(), Error> {
-        let progress =
-            Progress { frames_done: self.frames.len(), frames_total, faces: self.observations.len() };
+        let progress = Progress { frames_done: self.frames.len(), frames_total, faces: self.seen.len() };
         match on_progress(progress) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Error::Cancelled),
@@ -109,8 +138,8 @@ impl<'a> Scan<'a> {
         }
         self.crowded_frames += usize::from(faces.len() > self.options.max_faces_per_frame);
         let judged = faces.iter().take(self.options.max_faces_per_frame);
-        let cuts: Vec<Cut> = judged.filter_map(|face| self.cut(number, image, face)).collect();
-        self.link(cuts);
+        let cuts: Vec<Cut> = judged.filter_map(|face| self.cut(image, face)).collect();
+        self.link(number, image, cuts)?;
         while self.waiting.len() >= self.options.batch {
             self.classify(self.options.batch)?;
         }
@@ -118,37 +147,30 @@ impl<'a> Scan<'a> {
     }
 
     /// Cuts one face out of its frame; `None`, and counted, if that cannot be done.
-    fn cut(&mut self, frame: usize, image: &RgbImage, face: &Face) -> Option<Cut> {
+    fn cut(&mut self, image: &RgbImage, face: &Face) -> Option<Cut> {
         let framing = self.detector.model().card().crop;
         let place = framing.image_from_crop(face.bbox, Some(&face.landmarks));
-        let cut = (place, self.detector.crop(image, face), Look::of(image, face.bbox));
-        let (Ok(place), Ok(crop), Ok(look)) = cut else {
+        let cut = (place, self.detector.crop(image, face), Sighting::of(image, face));
+        let (Ok(place), Ok(crop), Ok(sighting)) = cut else {
             self.uncut_faces += 1;
             return None;
         };
-        Some(Cut {
-            sighting: Sighting { frame, bbox: face.bbox, landmarks: face.landmarks, look },
-            crop,
-            detection_probability: face.probability,
-            crop_width: place.scale() * framing.size as f32,
-        })
+        Some(Cut { sighting, crop, crop_width: place.scale() * framing.size as f32 })
     }
 
     /// Finds the track of each face of a frame.
-    fn link(&mut self, cuts: Vec<Cut>) {
+    fn link(&mut self, frame: usize, image: &RgbImage, cuts: Vec<Cut>) -> Result<(), Error> {
         let sightings: Vec<Sighting> = cuts.iter().map(|cut| cut.sighting).collect();
-        for (cut, track) in cuts.into_iter().zip(self.linker.link(&sightings)) {
-            let Sighting { frame, bbox, landmarks, look } = cut.sighting;
+        for (cut, track) in cuts.into_iter().zip(self.linker.link(image, &sightings)) {
+            let Sighting { face, look, .. } = cut.sighting;
+            self.confirm(image, &face, track)?;
             if self.options.pictures {
                 self.pictures.push_face(&cut.crop);
             }
-            self.observations.push(Observation {
+            self.seen.push(Seen {
                 frame,
-                pts_seconds: self.frames[frame].pts_seconds,
                 track,
-                bbox,
-                detection_probability: cut.detection_probability,
-                landmarks,
+                face,
                 crop_width: cut.crop_width,
                 blur: rounded(blur_effect(&cut.crop).into()) as f32,
                 logit: 0.0,
@@ -156,6 +178,21 @@ impl<'a> Scan<'a> {
             });
             self.waiting.push(Waiting { crop: cut.crop, look });
         }
+        Ok(())
+    }
+
+    /// Counts whether `face`, the next one of `track`, is a face beyond doubt.
+    fn confirm(&mut self, image: &RgbImage, face: &Face, track: usize) -> Result<(), Error> {
+        if track >= self.confirmations.len() {
+            self.confirmations.resize(track + 1, Confirmations::default());
+        }
+        let known = &mut self.confirmations[track];
+        let is_confirmed = face.probability >= SURE
+            || known.confirmed >= CONFIRMATIONS
+            || self.faces.finds_again(image, face)?;
+        known.faces += 1;
+        known.confirmed += usize::from(is_confirmed);
+        Ok(())
     }
 
     /// Scores the `count` crops that wait longest.
@@ -163,16 +200,16 @@ impl<'a> Scan<'a> {
         let (crops, looks): (Vec<RgbImage>, Vec<Look>) =
             self.waiting.drain(..count).map(|waiting| (waiting.crop, waiting.look)).unzip();
         let model = self.detector.model();
-        let scored = &mut self.observations[self.classified..][..count];
-        for ((observation, look), reading) in scored.iter_mut().zip(&looks).zip(model.readings(&crops)?) {
-            observation.logit = rounded(reading.logit);
-            observation.fake_probability =
+        let scored = &mut self.seen[self.classified..][..count];
+        for ((seen, look), reading) in scored.iter_mut().zip(&looks).zip(model.readings(&crops)?) {
+            seen.logit = rounded(reading.logit);
+            seen.fake_probability =
                 rounded(model.card().levels.crop.calibration.probability(reading.logit));
-            if observation.track < MOST_COMPARED {
-                if observation.track >= self.appearances.len() {
-                    self.appearances.resize_with(observation.track + 1, Appearance::new);
+            if seen.track < MOST_COMPARED {
+                if seen.track >= self.appearances.len() {
+                    self.appearances.resize_with(seen.track + 1, Appearance::new);
                 }
-                self.appearances[observation.track].add(observation.frame, look, &reading.features);
+                self.appearances[seen.track].add(seen.frame, look, &reading.features);
             }
         }
         self.classified += count;
@@ -182,17 +219,71 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// Puts the tracks of one person together, but not those that contradict each other.
-    fn merge_tracks(&mut self) {
+    /// What was seen, in order of time, each face with the number that `number_of` gives its track.
+    fn observations(&self, number_of: impl Fn(usize) -> usize) -> Vec<Observation> {
+        let observation = |seen: &Seen| Observation {
+            frame: seen.frame,
+            pts_seconds: self.frames[seen.frame].pts_seconds,
+            track: number_of(seen.track),
+            bbox: seen.face.bbox,
+            detection_probability: seen.face.probability,
+            landmarks: seen.face.landmarks,
+            crop_width: seen.crop_width,
+            blur: seen.blur,
+            logit: seen.logit,
+            fake_probability: seen.fake_probability,
+        };
+        self.seen.iter().map(observation).collect()
+    }
+
+    /// The person of each track: tracks of one person are put together, but not those that
+    /// contradict each other. People that count come first, both in order of first appearance.
+    fn people(&self) -> People {
         let criteria = self.detector.model().card().levels.person;
-        let tracks = criteria.judge(&self.observations, self.frames.len()).tracks;
-        let people = merge(&self.appearances, |one, two| tracks[one].contradicts(&tracks[two]));
-        let beyond = people.iter().max().map_or(0, |last| last + 1);
-        for observation in &mut self.observations {
-            let track = observation.track;
-            observation.track =
-                people.get(track).copied().unwrap_or_else(|| beyond + track - self.appearances.len());
+        let tracks = criteria.judge(&self.observations(|track| track), self.frames.len()).tracks;
+        let mut group_of = merge(&self.appearances, |one, two| tracks[one].contradicts(&tracks[two]));
+        let merged = group_of.iter().max().map_or(0, |last| last + 1);
+        group_of
+            .extend((self.appearances.len()..self.confirmations.len()).zip(merged..).map(|(_, group)| group));
+
+        let groups = group_of.iter().max().map_or(0, |last| last + 1);
+        let mut known = vec![Confirmations::default(); groups];
+        for (group, of_track) in group_of.iter().zip(&self.confirmations) {
+            known[*group].faces += of_track.faces;
+            known[*group].confirmed += of_track.confirmed;
         }
+        let counts =
+            |group: usize| known[group].confirmed as f64 >= MIN_CONFIRMED * known[group].faces as f64;
+        let (mut order, doubtful): (Vec<usize>, Vec<usize>) = (0..groups).partition(|&group| counts(group));
+        let counted = order.len();
+        order.extend(doubtful);
+        let mut number_of = vec![0; groups];
+        for (number, group) in order.into_iter().enumerate() {
+            number_of[group] = number;
+        }
+        People { of_track: group_of.into_iter().map(|group| number_of[group]).collect(), counted }
+    }
+
+    /// Judges the people that count, and lists the others behind them.
+    fn judge(&self, people: &People, observations: &[Observation]) -> Judgement {
+        let criteria = self.detector.model().card().levels.person;
+        let (counted, doubtful): (Vec<Observation>, Vec<Observation>) =
+            observations.iter().cloned().partition(|o| o.track < people.counted);
+        let mut judgement = criteria.judge(&counted, self.frames.len());
+        let others = criteria.judge(&doubtful, self.frames.len()).tracks;
+        if judgement.verdict == Verdict::NoFace && !others.is_empty() {
+            let text = format!(
+                "{} not clearly a face and not judged.",
+                if others.len() == 1 {
+                    "1 pattern that resembles a face is".to_owned()
+                } else {
+                    format!("{} patterns that resemble faces are", others.len())
+                },
+            );
+            judgement.reasons.push(Reason { code: ReasonCode::NotAPerson, text });
+        }
+        judgement.tracks.extend(others.into_iter().map(not_a_person));
+        judgement
     }
 
     /// Scores what is left, puts people together, and judges.
@@ -203,7 +294,9 @@ impl<'a> Scan<'a> {
         self.classify(self.waiting.len())?;
         self.pictures.set_heat(&self.heat);
 
-        self.merge_tracks();
+        let people = self.people();
+        let observations = self.observations(|track| people.of_track[track]);
+        let judgement = self.judge(&people, &observations);
         if self.crowded_frames > 0 {
             warnings.push(format!(
                 "{} of {} frames show more than {} faces; only the largest {} of each were judged.",
@@ -221,7 +314,6 @@ impl<'a> Scan<'a> {
         }
 
         let model = self.detector.model().info();
-        let judgement = model.card.levels.person.judge(&self.observations, self.frames.len());
         Ok(Report {
             schema_version: SCHEMA_VERSION,
             deeptell_version: VERSION.to_owned(),
@@ -232,11 +324,32 @@ impl<'a> Scan<'a> {
             input,
             frames: self.frames,
             tracks: judgement.tracks,
-            observations: self.observations,
+            observations,
             warnings,
             model: model.clone(),
             options: self.options.clone(),
             pictures: self.pictures,
         })
+    }
+}
+
+/// Which person each track is.
+struct People {
+    of_track: Vec<usize>,
+    /// How many of them count as people; they have the lowest numbers.
+    counted: usize,
+}
+
+/// A track that is listed but not judged.
+fn not_a_person(track: Track) -> Track {
+    let text = "Not counted as a person: the face detector does not find this face again when it is mirrored, turned a \
+                little or shown at another size. Lettering, hands and prints look like faces for a moment."
+        .to_owned();
+    Track {
+        is_person: false,
+        judgeable: false,
+        verdict: Verdict::Inconclusive,
+        reasons: vec![Reason { code: ReasonCode::NotAPerson, text }],
+        ..track
     }
 }

@@ -1,8 +1,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use deeptell_face::{Face, Point, Rect, RgbImage};
-use deeptell_mtcnn::{MinFace, Mtcnn, MtcnnConfig, Pace, Tracker, TrackerConfig};
+use deeptell::{FaceLinker, Sighting};
+use deeptell_face::{Face, FaceDetector, Point, Rect, RgbImage};
+use deeptell_mtcnn::{MinFace, Mtcnn, MtcnnConfig, Tracker, TrackerConfig};
 use deeptell_video::{Limits, Media, Sampling, VideoReader};
 use image::Rgb;
 use imageproc::drawing::{draw_filled_circle_mut, draw_hollow_rect_mut};
@@ -164,11 +165,11 @@ fn faces_of(args: &Args, mtcnn: &Mtcnn, file: &Path) -> anyhow::Result<Content> 
     }
 }
 
-fn picture(args: &Args, mtcnn: &Mtcnn, file: &Path, image: RgbImage) -> anyhow::Result<Content> {
+fn picture(args: &Args, detector: &dyn FaceDetector, file: &Path, image: RgbImage) -> anyhow::Result<Content> {
     let faces = if args.largest {
-        mtcnn.detect_largest(&image)?.into_iter().collect()
+        detector.detect_largest(&image)?.into_iter().collect()
     } else {
-        mtcnn.detect(&image)?
+        detector.find(&image, 0.0)?
     };
     if let Some(folder) = &args.draw {
         let name = format!("{}.png", name_of(file));
@@ -178,15 +179,18 @@ fn picture(args: &Args, mtcnn: &Mtcnn, file: &Path, image: RgbImage) -> anyhow::
 }
 
 fn video(args: &Args, mtcnn: &Mtcnn, file: &Path, reader: &mut VideoReader) -> anyhow::Result<Content> {
-    let (sampling, pace) = match (args.every_frame, reader.info().frames_per_second) {
+    let (sampling, mut follower) = match (args.every_frame, reader.info().frames_per_second) {
         // Twice as often as there are frames: none slips through where times are rounded.
-        (true, Some(rate)) if rate > 0.0 => (Sampling::EverySeconds(0.5 / rate), Pace::Continuous),
+        (true, Some(rate)) if rate > 0.0 => {
+            let tracker = Tracker::new(mtcnn.clone(), TrackerConfig::default())?;
+            (Sampling::EverySeconds(0.5 / rate), Follower::EveryFrame(Box::new(tracker)))
+        }
         (true, _) => {
             anyhow::bail!("it does not say how many frames a second it has: leave --every-frame out")
         }
-        (false, _) => (Sampling::Uniform(args.frames), Pace::Sparse),
+        (false, _) if args.largest => (Sampling::Uniform(args.frames), Follower::Largest(mtcnn)),
+        (false, _) => (Sampling::Uniform(args.frames), Follower::Samples(mtcnn, FaceLinker::new())),
     };
-    let mut tracker = Tracker::new(mtcnn.clone(), TrackerConfig { pace, ..TrackerConfig::default() })?;
     let mut frames = Vec::new();
     for frame in reader.sample(sampling) {
         if interrupt::requested() {
@@ -196,12 +200,7 @@ fn video(args: &Args, mtcnn: &Mtcnn, file: &Path, reader: &mut VideoReader) -> a
         if frame.repeats_previous {
             continue;
         }
-        let tracked: Vec<(Face, Option<u64>)> = if args.largest {
-            mtcnn.detect_largest(&frame.image)?.map(|face| (face, None)).into_iter().collect()
-        } else {
-            let tracked = tracker.follow(&frame.image)?;
-            tracked.faces.iter().map(|tracked| (tracked.face, Some(tracked.track))).collect()
-        };
+        let tracked = follower.follow(&frame.image)?;
         if let Some(folder) = &args.draw {
             let name = format!("{}-{:05}.png", name_of(file), frames.len());
             let faces: Vec<Face> = tracked.iter().map(|(face, _)| *face).collect();
@@ -211,6 +210,38 @@ fn video(args: &Args, mtcnn: &Mtcnn, file: &Path, reader: &mut VideoReader) -> a
         frames.push(FrameSeen { seconds: frame.pts_seconds, faces });
     }
     Ok(Content::Frames(frames))
+}
+
+/// How the faces of a video are found and numbered.
+enum Follower<'a> {
+    /// From each frame to the next.
+    EveryFrame(Box<Tracker>),
+    /// In frames far apart, as a scan does.
+    Samples(&'a dyn FaceDetector, FaceLinker),
+    /// The largest of each frame, without a number.
+    Largest(&'a dyn FaceDetector),
+}
+
+impl Follower<'_> {
+    /// The faces of the next frame, each with the number of its track.
+    fn follow(&mut self, frame: &RgbImage) -> anyhow::Result<Vec<(Face, Option<u64>)>> {
+        Ok(match self {
+            Self::EveryFrame(tracker) => {
+                let tracked = tracker.follow(frame)?;
+                tracked.faces.iter().map(|tracked| (tracked.face, Some(tracked.track))).collect()
+            }
+            Self::Samples(detector, linker) => {
+                let faces = detector.find(frame, 0.0)?;
+                let seen =
+                    faces.iter().map(|face| Sighting::of(frame, face)).collect::<Result<Vec<_>, _>>()?;
+                let tracks = linker.link(frame, &seen);
+                faces.into_iter().zip(tracks).map(|(face, track)| (face, Some(track as u64))).collect()
+            }
+            Self::Largest(detector) => {
+                detector.detect_largest(frame)?.map(|face| (face, None)).into_iter().collect()
+            }
+        })
+    }
 }
 
 /// The whole file name: `a.jpg` and `a.png` must not overwrite each other's drawing.

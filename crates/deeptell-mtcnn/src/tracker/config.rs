@@ -2,28 +2,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::MtcnnError;
 
-/// How the frames given to a [`Tracker`](crate::Tracker) follow each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pace {
-    /// Every frame of a video, or every second one: faces move by a fraction of their size from
-    /// one to the next.
-    #[default]
-    Continuous,
-    /// Frames some time apart, like twelve over a clip. Nothing is carried from frame to frame:
-    /// each is searched by the whole cascade, its faces are linked to those before by the overlap
-    /// of the boxes and the distance of the landmarks alone, and nothing is smoothed.
-    Sparse,
-}
-
 /// Settings of a [`Tracker`](crate::Tracker).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrackerConfig {
-    /// How the frames follow each other.
-    pub pace: Pace,
     /// Frames from one search of the whole frame to the next; at least 1. New faces appear with
-    /// a search. Without meaning at a sparse pace, where every frame is searched.
+    /// a search.
     pub key_interval: usize,
     /// Probability, in `0..=1`, below which a face counts as lost and the whole frame is searched
     /// at once.
@@ -39,14 +23,7 @@ pub struct TrackerConfig {
 
 impl Default for TrackerConfig {
     fn default() -> Self {
-        Self {
-            pace: Pace::Continuous,
-            key_interval: 5,
-            min_probability: 0.4,
-            max_missed: 25,
-            scene_cut: 0.12,
-            smooth: true,
-        }
+        Self { key_interval: 5, min_probability: 0.4, max_missed: 25, scene_cut: 0.12, smooth: true }
     }
 }
 

@@ -1,14 +1,12 @@
 //! Following faces through a video.
 
 mod config;
-mod scene;
 mod smooth;
 
-use deeptell_face::{Face, Overlap, RgbImage, link_faces, non_maximum_suppression};
+use deeptell_face::{Face, Overlap, RgbImage, Thumbnail, link_faces, non_maximum_suppression};
 use serde::{Deserialize, Serialize};
 
-pub use config::{Pace, TrackerConfig};
-use scene::Thumbnail;
+pub use config::TrackerConfig;
 use smooth::Smoother;
 
 use crate::cascade::Candidate;
@@ -22,6 +20,9 @@ const STEP_WEIGHT: f32 = 0.5;
 const MAX_STEPS: usize = 5;
 
 /// Follows faces through the frames of a video, at a fraction of what searching each frame costs.
+///
+/// It takes every frame of a video, or every second one: faces must move by a fraction of their
+/// size from one to the next.
 ///
 /// The whole cascade searches key frames only: the first, every
 /// [`key_interval`](TrackerConfig::key_interval)-th, the first of another scene, and at once any
@@ -95,9 +96,6 @@ pub enum KeyFrame {
     /// A face was not found where it should be. One that was found in a single frame only was none, and
     /// no reason to search.
     Lost,
-    /// The frames are too far apart for anything else: faces are linked by overlap and landmarks
-    /// alone ([`Pace::Sparse`]).
-    Sparse,
 }
 
 /// One face through time.
@@ -173,11 +171,8 @@ impl Tracker {
     pub fn follow(&mut self, frame: &RgbImage) -> Result<TrackedFrame, MtcnnError> {
         let thumbnail = Thumbnail::of(frame);
         let change = self.last_frame.as_ref().map(|last| last.change(&thumbnail));
-        let is_sparse = self.config.pace == Pace::Sparse;
         let reason = match change {
             None => Some(KeyFrame::First),
-            // Far apart in time, a change of light says nothing.
-            Some(_) if is_sparse => Some(KeyFrame::Sparse),
             Some(change) if change >= self.config.scene_cut => Some(KeyFrame::SceneCut),
             Some(_) if self.since_key + 1 >= self.config.key_interval => Some(KeyFrame::Interval),
             Some(_) => None,
@@ -190,14 +185,13 @@ impl Tracker {
             None => self.look_again(frame)?,
         };
         self.last_frame = Some(thumbnail);
-        let smooth = self.config.smooth && !is_sparse;
         let mut faces: Vec<TrackedFace> = self
             .tracks
             .iter()
             .filter(|track| track.missed == 0)
             .map(|track| TrackedFace {
                 track: track.number,
-                face: if smooth { track.smooth } else { track.face },
+                face: if self.config.smooth { track.smooth } else { track.face },
                 unsmoothed: track.face,
             })
             .collect();
@@ -212,12 +206,7 @@ impl Tracker {
         if reason == KeyFrame::SceneCut {
             self.tracks.clear();
         }
-        // Frames far apart say nothing of how a face moves from one to the next.
-        let expected = match self.config.pace {
-            Pace::Continuous => Track::expected,
-            Pace::Sparse => |track: &Track| track.face,
-        };
-        let lasts: Vec<Face> = self.tracks.iter().map(expected).collect();
+        let lasts: Vec<Face> = self.tracks.iter().map(Track::expected).collect();
         let links = link_faces(&lasts, &faces, |_, _| Some(0.0));
         for (track, number) in self.tracks.iter_mut().zip(0..) {
             match links.iter().position(|link| *link == Some(number)) {
@@ -271,19 +260,4 @@ impl Tracker {
 fn are_two_on_one_face(faces: &[Face]) -> bool {
     let (boxes, scores): (Vec<_>, Vec<_>) = faces.iter().map(|face| (face.bbox, face.probability)).unzip();
     non_maximum_suppression(&boxes, &scores, SAME_FACE, Overlap::Minimum).len() < faces.len()
-}
-
-impl Mtcnn {
-    /// Follows the faces through `frames`, all frames of a video in their order, with the default
-    /// settings of a [`Tracker`].
-    ///
-    /// # Errors
-    /// [`MtcnnError::Device`] when the device fails.
-    pub fn track<'a>(
-        &self,
-        frames: impl IntoIterator<Item = &'a RgbImage>,
-    ) -> Result<Vec<TrackedFrame>, MtcnnError> {
-        let mut tracker = Tracker::new(self.clone(), TrackerConfig::default())?;
-        frames.into_iter().map(|frame| tracker.follow(frame)).collect()
-    }
 }

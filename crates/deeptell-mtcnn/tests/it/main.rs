@@ -10,7 +10,7 @@ mod tracker;
 use std::sync::LazyLock;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use deeptell_face::{Face, Landmarks, Rect, RgbImage};
+use deeptell_face::{Face, Landmarks, Point, Rect, RgbImage, redetection_rate};
 use deeptell_mtcnn::stages::{Candidate, Window, pyramid, resample};
 use deeptell_mtcnn::{CandidateLimits, Mtcnn, MtcnnConfig, MtcnnError};
 use image::imageops::{self, FilterType};
@@ -340,4 +340,24 @@ fn weights_that_do_not_fit_are_named() {
     for broken in [&whole[..0], &whole[..100], &whole[..whole.len() / 2], b"not a safetensors file"] {
         assert!(matches!(load(broken.to_vec()), Err(MtcnnError::Weights { .. })));
     }
+}
+
+#[test]
+fn a_face_is_found_again_however_it_is_shown_and_a_patch_without_one_is_not() {
+    let mtcnn =
+        MtcnnConfig { min_face: 40.0.into(), ..MtcnnConfig::default() }.init(&Device::flex()).unwrap();
+    let rate = |image: &RgbImage, face: &Face| redetection_rate(&mtcnn, image, face, 40.0, 0.9).unwrap();
+    let face = MTCNN.detect(&ASTRONAUT).unwrap()[0];
+    assert_eq!(rate(&ASTRONAUT, &face), 1.0);
+
+    let (left, top) = (120, 20);
+    let turned = imageops::rotate90(&imageops::crop_imm(&*ASTRONAUT, left, top, 200, 200).to_image());
+    let turn = |p: Point| Point::new(200.0 - (p.y - top as f32), p.x - left as f32);
+    let (a, b) = (turn(Point::new(face.bbox.x1, face.bbox.y1)), turn(Point::new(face.bbox.x2, face.bbox.y2)));
+    let bbox = Rect::new(a.x.min(b.x), a.y.min(b.y), a.x.max(b.x), a.y.max(b.y));
+    let on_its_side = Face { bbox, landmarks: face.landmarks.map(turn), ..face };
+    assert!(rate(&turned, &on_its_side) >= 0.75, "{}", rate(&turned, &on_its_side));
+
+    let patch = Face::frontal(Rect::new(300.0, 300.0, 400.0, 420.0), 0.95);
+    assert!(rate(&ASTRONAUT, &patch) <= 0.125, "a part of the suit");
 }

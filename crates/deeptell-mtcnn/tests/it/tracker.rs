@@ -1,6 +1,6 @@
 //! The tracker on the astronaut's portrait, moved as a camera would.
 
-use deeptell_mtcnn::{KeyFrame, Look, Pace, TrackedFrame, Tracker, TrackerConfig};
+use deeptell_mtcnn::{KeyFrame, Look, TrackedFrame, Tracker, TrackerConfig};
 
 use super::*;
 
@@ -105,23 +105,11 @@ fn another_scene_begins_with_a_search_and_new_tracks() {
 }
 
 #[test]
-fn frames_far_apart_are_all_searched_linked_and_not_smoothed() {
-    let mut tracker = tracker(TrackerConfig { pace: Pace::Sparse, ..TrackerConfig::default() });
-    for (number, x) in [30, 75, 50, 90].into_iter().enumerate() {
-        let image = frame(&[(x, 20, 1.0)]);
-        let tracked = tracker.follow(&image).unwrap();
-        let reason = if number == 0 { KeyFrame::First } else { KeyFrame::Sparse };
-        assert_eq!((tracked.look, tracks(&tracked)), (Look::Cascade(reason), vec![0]));
-        assert_eq!(tracked.faces[0].face, tracked.faces[0].unsmoothed);
-    }
-}
-
-#[test]
 fn odd_frames_are_safe_and_bad_settings_are_refused() {
     let mtcnn = MTCNN.clone();
     let error = Tracker::new(mtcnn.clone(), TrackerConfig { key_interval: 0, ..TrackerConfig::default() });
     assert!(matches!(error, Err(MtcnnError::Setting { setting: "key_interval", .. })));
     let frames = [RgbImage::new(0, 0), RgbImage::new(1, 1), RgbImage::new(11, 400), ASTRONAUT.clone()];
-    let tracked = mtcnn.track(&frames).unwrap();
-    assert_eq!(tracked.iter().map(|frame| frame.faces.len()).collect::<Vec<_>>(), [0, 0, 0, 1]);
+    let mut tracker = Tracker::new(mtcnn, TrackerConfig::default()).unwrap();
+    assert_eq!(frames.map(|frame| tracker.follow(&frame).unwrap().faces.len()), [0, 0, 0, 1]);
 }

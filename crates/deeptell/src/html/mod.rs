@@ -218,11 +218,27 @@ fn persons(report: &Report) -> String {
     tracks.sort_by(|a, b| {
         first(b).cmp(&first(a)).then(b.judgeable.cmp(&a.judgeable)).then(b.score.total_cmp(&a.score))
     });
-    let persons: String = tracks.into_iter().map(|track| person(report, track)).collect();
-    let heading = count(report.tracks.len(), "person", "people");
+    let (people, others): (Vec<&Track>, Vec<&Track>) = tracks.into_iter().partition(|track| track.is_person);
+    let each = |tracks: &[&Track]| -> String { tracks.iter().map(|track| person(report, track)).collect() };
+    let heading = if people.is_empty() {
+        "Nobody for certain".to_owned()
+    } else {
+        count(people.len(), "person", "people")
+    };
+    let folded = if others.is_empty() {
+        String::new()
+    } else {
+        format!(
+            r#"<details class="others"><summary>{not_counted} not counted as {what}</summary>{others}</details>"#,
+            not_counted = count(others.len(), "possible face", "possible faces"),
+            what = if others.len() == 1 { "a person" } else { "people" },
+            others = each(&others),
+        )
+    };
     format!(
-        r#"<section class="card"><h2>{heading}</h2>{switch}{persons}</section>"#,
-        switch = heat_switch(report)
+        r#"<section class="card"><h2>{heading}</h2>{switch}{people}{folded}</section>"#,
+        switch = heat_switch(report),
+        people = each(&people),
     )
 }
 
@@ -256,10 +272,14 @@ fn person(report: &Report, track: &Track) -> String {
         format!(r#"<ul class="notes soft">{items}</ul>"#)
     };
     format!(
-        r#"<div class="person"><div class="head"><h3>Person {number}</h3><span class="pill tone-{tone}">{words}</span><span class="soft">{seen}</span></div>{reasons}{timeline}{faces}</div>"#,
-        number = track.id + 1,
+        r#"<div class="person"><div class="head"><h3>{name}</h3><span class="pill tone-{tone}">{words}</span><span class="soft">{seen}</span></div>{reasons}{timeline}{faces}</div>"#,
+        name = if track.is_person {
+            format!("Person {}", track.id + 1)
+        } else {
+            format!("Possible face {}", track.id + 1)
+        },
         tone = tone_of(track.verdict),
-        words = verdict_words(track.verdict),
+        words = if track.is_person { verdict_words(track.verdict) } else { "not judged" },
         timeline = if moving { timeline::timeline(report, track) } else { String::new() },
         faces = faces(report, track),
     )

@@ -1,12 +1,17 @@
 //! Who is who across cuts, in films cut together from the sample that ships.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::tensor::Device;
-use deeptell::{Detector, ReasonCode, Report, ScanOptions, html};
-use deeptell_face::RgbImage;
+use deeptell::{
+    Detector, Face, FaceDetector, FaceDetectorId, FaceError, InputFrame, Look, ReasonCode, Report, RgbImage,
+    ScanOptions, Verdict, html,
+};
+use deeptell_face::Rect;
+use deeptell_mtcnn::{Mtcnn, MtcnnConfig};
 use deeptell_video::{Sampling, VideoReader};
-use image::imageops;
+use image::{Rgb, imageops};
 use tempfile::TempDir;
 
 use crate::{options, write_clip};
@@ -83,4 +88,126 @@ fn a_cut_to_another_person_and_back_shows_two_people() {
 fn three_people_in_three_shots_at_one_place_stay_three() {
     let shots = ["nasa-collins.mp4", "orl-s05.mp4", "orl-s02.mp4"].map(|name| shot(&sample(name), 200));
     assert_eq!(people(&scan(&shots)), [[0; SAMPLED], [1; SAMPLED], [2; SAMPLED]].concat());
+}
+
+/// A room with shelves, seen by a camera at rest.
+fn room() -> RgbImage {
+    RgbImage::from_fn(960, 360, |x, y| {
+        let (column, row) = (x / 48 % 3, y / 40 % 2);
+        Rgb([70 + 30 * column as u8, 90 + 20 * row as u8, 120 - 30 * row as u8])
+    })
+}
+
+/// The room with somebody in it whose picture begins at `left`.
+fn in_room(person: &RgbImage, left: i64) -> RgbImage {
+    let mut frame = room();
+    imageops::overlay(&mut frame, person, left, 40);
+    frame
+}
+
+/// Covers what is right below the face, as hands and placards do.
+fn with_placard(frame: &RgbImage, face: &Face, color: [u8; 3]) -> RgbImage {
+    let mut frame = frame.clone();
+    let bbox = face.bbox;
+    let [left, right] = [bbox.x1 - 0.7 * bbox.width(), bbox.x2 + 0.7 * bbox.width()].map(|x| x as u32);
+    for y in bbox.y2 as u32 + 4..frame.height() {
+        for x in left..right {
+            frame.put_pixel(x, y, Rgb(color));
+        }
+    }
+    frame
+}
+
+#[test]
+fn one_person_in_one_shot_is_one_person_whatever_the_hands_do() {
+    let detector = Detector::shipped(&Device::flex()).unwrap();
+    let frame = in_room(&sample("nasa-collins.mp4")[0], 300);
+    let face = detector.find_faces(&frame, &options()).unwrap()[0];
+    let shown = [[250, 250, 40], [10, 10, 120]].map(|color| with_placard(&frame, &face, color));
+    let [one, other] = shown.each_ref().map(|frame| Look::of(frame, face.bbox).unwrap());
+    assert!(
+        one.distance(&other) > 22.0 && one.correlation(&other) < 0.8,
+        "another person, by the look alone"
+    );
+
+    let film: Vec<RgbImage> = (0..SHOT).map(|i| shown[i / 4 % 2].clone()).collect();
+    let report = scan(&[film]);
+    assert_eq!(people(&report), [0; SAMPLED]);
+    assert_eq!((report.tracks.len(), report.tracks[0].frames), (1, SAMPLED));
+}
+
+#[test]
+fn somebody_alone_who_walks_through_one_shot_is_one_person() {
+    let person = sample("nasa-collins.mp4").swap_remove(0);
+    let film: Vec<RgbImage> = (0..SHOT as i64).map(|i| in_room(&person, 40 + 500 * (i / 4 % 2))).collect();
+    let report = scan(&[film]);
+    assert_eq!(people(&report), [0; SAMPLED]);
+    assert_eq!(report.tracks.len(), 1);
+}
+
+/// Takes a corner of every whole frame for a face as well, but not of views of that corner.
+#[derive(Debug)]
+struct SeesAPrint {
+    faces: Mtcnn,
+    frame: (u32, u32),
+    probability: f32,
+}
+
+impl FaceDetector for SeesAPrint {
+    fn id(&self) -> FaceDetectorId {
+        FaceDetectorId::new("sees-a-print")
+    }
+
+    fn detect(&self, images: &[&RgbImage]) -> Result<Vec<Vec<Face>>, FaceError> {
+        let mut found = self.faces.detect_batch(images)?;
+        for (faces, image) in found.iter_mut().zip(images) {
+            if image.dimensions() == self.frame {
+                faces.push(Face::frontal(Rect::new(800.0, 200.0, 900.0, 320.0), self.probability));
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn scan_with_print(person: Option<&RgbImage>, probability: f32) -> Report {
+    let frame = person.map_or_else(room, |person| in_room(person, 300));
+    let device = Device::flex();
+    let faces = MtcnnConfig { min_face: 60.0.into(), ..MtcnnConfig::default() }.init(&device).unwrap();
+    let faces = SeesAPrint { faces, frame: frame.dimensions(), probability };
+    let detector = Detector::shipped(&device).unwrap().with_face_detector(Arc::new(faces));
+    let frames = (0..4).map(|i| InputFrame { image: frame.clone(), pts_seconds: f64::from(i), index: None });
+    detector.scan_frames("print", frames, &options()).unwrap()
+}
+
+#[test]
+fn a_print_that_is_not_found_again_is_listed_but_is_no_person() {
+    let person = sample("nasa-collins.mp4").swap_remove(0);
+    let report = scan_with_print(Some(&person), 0.95);
+    let counted: Vec<bool> = report.tracks.iter().map(|track| track.is_person).collect();
+    assert_eq!(counted, [true, false]);
+    assert_eq!(report.decisive_track, Some(0));
+    let [alone, print] = [&scan_with_print(Some(&person), 0.0).tracks[0], &report.tracks[1]];
+    assert_eq!(report.tracks[0], *alone, "the print changes nothing for the person");
+    assert!(!print.judgeable && print.verdict == Verdict::Inconclusive && print.frames == 4);
+    assert_eq!(print.reasons[0].code, ReasonCode::NotAPerson);
+    assert!(!report.reasons.iter().any(|reason| reason.code == ReasonCode::OthersNotJudged));
+
+    let page = html::page(&report);
+    assert!(page.contains("<h2>1 person</h2>") && page.contains("1 possible face not counted as a person"));
+    let folded = page.split("<details class=\"others\">").nth(1).unwrap().split("</details>").next().unwrap();
+    assert!(folded.contains(&print.reasons[0].text) && folded.contains("Possible face 2"), "{folded}");
+
+    // A face that the detector is sure of needs no second look.
+    let sure = scan_with_print(Some(&person), 1.0);
+    assert!(sure.tracks.iter().all(|track| track.is_person));
+}
+
+#[test]
+fn a_print_alone_is_no_face() {
+    let report = scan_with_print(None, 0.95);
+    assert_eq!((report.verdict, report.score, report.decisive_track), (Verdict::NoFace, None, None));
+    let codes: Vec<ReasonCode> = report.reasons.iter().map(|reason| reason.code).collect();
+    assert_eq!(codes, [ReasonCode::NoFace, ReasonCode::NotAPerson]);
+    assert_eq!((report.tracks.len(), report.observations.len()), (1, 4));
+    assert!(html::page(&report).contains("1 possible face not counted as a person"));
 }

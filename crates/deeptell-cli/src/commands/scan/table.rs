@@ -34,7 +34,7 @@ pub(super) fn csv<'a>(
                     path,
                     report.verdict.as_str().to_owned(),
                     or_empty(report.score),
-                    report.tracks.len().to_string(),
+                    report.people().count().to_string(),
                     report.observations.len().to_string(),
                     report.frames.len().to_string(),
                     or_empty(report.input.duration_seconds),
