@@ -165,7 +165,12 @@ fn faces_of(args: &Args, mtcnn: &Mtcnn, file: &Path) -> anyhow::Result<Content> 
     }
 }
 
-fn picture(args: &Args, detector: &dyn FaceDetector, file: &Path, image: RgbImage) -> anyhow::Result<Content> {
+fn picture(
+    args: &Args,
+    detector: &dyn FaceDetector,
+    file: &Path,
+    image: RgbImage,
+) -> anyhow::Result<Content> {
     let faces = if args.largest {
         detector.detect_largest(&image)?.into_iter().collect()
     } else {
