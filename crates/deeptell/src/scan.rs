@@ -203,8 +203,7 @@ impl<'a> Scan<'a> {
         let scored = &mut self.seen[self.classified..][..count];
         for ((seen, look), reading) in scored.iter_mut().zip(&looks).zip(model.readings(&crops)?) {
             seen.logit = rounded(reading.logit);
-            seen.fake_probability =
-                rounded(model.card().levels.crop.calibration.probability(reading.logit));
+            seen.fake_probability = rounded(model.card().levels.crop.calibration.probability(reading.logit));
             if seen.track < MOST_COMPARED {
                 if seen.track >= self.appearances.len() {
                     self.appearances.resize_with(seen.track + 1, Appearance::new);
