@@ -38,6 +38,7 @@ mod error;
 mod groups;
 mod histogram;
 mod input;
+mod logistic;
 mod operating_point;
 mod paired;
 mod precision_recall;
@@ -56,6 +57,7 @@ pub use confusion::{Confusion, confusion};
 pub use error::MetricsError;
 pub use groups::{GroupMeans, mean_by_group};
 pub use histogram::{ScoreHistogram, score_histogram};
+pub use logistic::LogisticModel;
 pub use operating_point::{
     EqualErrorRate, OperatingPoint, equal_error_rate, operating_point_at_fpr, tpr_at_fpr,
 };
