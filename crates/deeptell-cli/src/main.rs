@@ -7,6 +7,7 @@ mod commands;
 mod dataset;
 mod detector;
 mod device;
+mod found_faces;
 mod interrupt;
 mod isolation;
 mod output;
@@ -49,6 +50,7 @@ Exit codes:
   0  everything asked for was done
   1  some inputs failed, or `scan --fail-on` or `audit` found what it looks for; the rest was done
   2  wrong usage, or the command as a whole could not be done
+  3  an evaluation lacks samples that it should rest on
   130  interrupted; long commands continue with --resume, or when run again";
 
 #[derive(Subcommand)]
@@ -63,6 +65,7 @@ enum Command {
     Train(commands::train::Args),
     Calibrate(commands::calibrate::Args),
     Eval(commands::eval::Args),
+    Suite(commands::suite::Args),
     Compare(commands::compare::Args),
     Export(commands::export::Args),
     Faces(commands::faces::Args),
@@ -75,6 +78,8 @@ enum Command {
 enum Outcome {
     Done,
     SomeFailed,
+    /// The figures are there, but samples that they should rest on are missing.
+    Incomplete,
     Interrupted,
 }
 
@@ -89,6 +94,7 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::SomeFailed) => ExitCode::from(1),
+        Ok(Outcome::Incomplete) => ExitCode::from(3),
         Ok(Outcome::Interrupted) => {
             note!("interrupted");
             ExitCode::from(130)
@@ -134,6 +140,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Train(args) => commands::train::run(&args),
         Command::Calibrate(args) => commands::calibrate::run(&args),
         Command::Eval(args) => commands::eval::run(&args),
+        Command::Suite(args) => commands::suite::run(&args),
         Command::Compare(args) => commands::compare::run(&args),
         Command::Export(args) => commands::export::run(&args),
         Command::Faces(args) => commands::faces::run(&args),

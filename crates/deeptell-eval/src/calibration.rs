@@ -1,25 +1,31 @@
 //! From a trained network to a detector: calibration and thresholds from validation crops.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
 use deeptell::{
     Calibration, Criteria, CropLevel, FaceDetectorId, Levels, Measure, Model, ModelCard, Normalization,
     PersonScoring, Thresholds, View,
 };
 use deeptell_data::Sample;
-use deeptell_face::blur_effect;
-use deeptell_metrics::{
-    BinaryReport, EvaluationConfig, MetricsError, PlattScaling, ScoreScale, evaluate, operating_point_at_fpr,
-    roc_auc,
-};
-
+use deeptell_face::FaceDetector;
+use deeptell_metrics::{BinaryReport, EvaluationConfig, MetricsError, ScoreScale, evaluate, roc_auc};
 use deeptell_train::TrainConfig;
-use rayon::prelude::*;
 
-use crate::{Distortion, EvalError, Watch, labels, per_crop};
+use crate::levels::{Domain, FittedLevels, fit_levels};
+use crate::suite::{
+    CropOutcome, CropScore, FoundFaces, Framing, Instruments, ScanOutcome, Scanning, Scoring, Suite,
+    SuiteScores, score_listed, score_suite,
+};
+use crate::{Distortion, EvalError, Watch};
 
 /// Faces narrower than this were hardly in the training material.
 const MIN_CROP_WIDTH: f32 = 48.0;
 /// Sampled frames that must show a person before a verdict rests on them.
 const MIN_FRAMES: usize = 3;
+
+/// What a sample without a data set belongs to.
+const UNNAMED: &str = "validation";
 
 /// A card whose scores mean nothing yet: for a network that comes from training.
 pub fn uncalibrated(name: &str, trained_on: &str, config: &TrainConfig, views: Vec<View>) -> ModelCard {
@@ -64,171 +70,175 @@ pub fn uncalibrated(name: &str, trained_on: &str, config: &TrainConfig, views: V
 pub struct Calibrated {
     /// The card with calibration, thresholds and measures.
     pub card: ModelCard,
-    /// Figures on those crops, which flatter.
+    /// Figures of single crops, which flatter.
     pub figures: BinaryReport,
-    /// The calibrated probability of each crop.
-    pub probabilities: Vec<f64>,
+    /// Every crop with its score, in their order.
+    pub crops: Vec<CropScore>,
+    /// What the levels do on each domain, and how risky verdicts are.
+    pub fitted: FittedLevels,
 }
 
-/// `model` with calibration, thresholds and measures from `validation`.
+/// `model` with calibration, thresholds and measures from `validation`, whose domains are its data sets
+/// ([`Sample::dataset`]).
 ///
 /// The threshold of likely fake holds for the crops as they are and under each of the usual distortions: a genuine face
-/// must not become a fake because somebody sent it on.
+/// must not become a fake because somebody sent it on. See [`fit_levels`].
 ///
 /// # Errors
-/// [`EvalError::Calibration`] when the scores do not rise towards fakes, [`EvalError::Stopped`], and those of reading
-/// and scoring a crop.
+/// [`EvalError::Calibration`] and [`EvalError::Unlearnt`] when the scores do not rise towards fakes,
+/// [`EvalError::MissingCrop`] when a crop cannot be read, and [`EvalError::Stopped`].
 pub fn calibrate(
     model: &Model,
     validation: &[&Sample],
     watch: &mut dyn Watch,
 ) -> Result<Calibrated, EvalError> {
-    let seen = per_crop("calibrating", model, validation, watch, |crops| {
-        let blurs = crops.par_iter().map(blur_effect).collect::<Vec<_>>();
-        Ok(model.logits(crops)?.into_iter().zip(blurs).collect())
-    })?;
-    let (logits, blurs): (Vec<f64>, Vec<f32>) = seen.into_iter().unzip();
-    let mut distorted = Vec::new();
-    for distortion in Distortion::USUAL {
-        let logits = per_crop("calibrating, distorted", model, validation, watch, |crops| {
-            let crops: Result<Vec<_>, _> = crops.par_iter().map(|crop| distortion.apply(crop)).collect();
-            Ok(model.logits(&crops?)?)
-        })?;
-        distorted.push((distortion, logits));
+    let names: BTreeSet<&str> = validation.iter().map(|sample| domain_of(sample)).collect();
+    let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+    let framing = Framing { detect: false, whole_without_face: false };
+    let lists: Vec<(Framing, Vec<Sample>)> = names
+        .iter()
+        .map(|name| {
+            let of_domain = validation.iter().filter(|sample| domain_of(sample) == name);
+            (framing, of_domain.map(|sample| (*sample).clone()).collect())
+        })
+        .collect();
+    let mut score = |distortion: Option<Distortion>| {
+        let scoring = Scoring { distortion, genuine_only: false };
+        let crops = score_listed(&lists, model, scoring, None, &mut FoundFaces::default(), watch)?;
+        Ok::<_, EvalError>(names.iter().cloned().zip(crops).collect::<Vec<_>>())
+    };
+    let clean = score(None)?;
+    let distorted: Vec<_> = Distortion::USUAL
+        .into_iter()
+        .map(|distortion| Ok((distortion, score(Some(distortion))?)))
+        .collect::<Result<_, EvalError>>()?;
+
+    // Back in the order of the samples.
+    let mut of_domain: BTreeMap<&str, std::slice::Iter<'_, CropScore>> =
+        clean.iter().map(|(name, crops)| (name.as_str(), crops.iter())).collect();
+    let in_order = validation
+        .iter()
+        .filter_map(|sample| of_domain.get_mut(domain_of(sample)).and_then(Iterator::next))
+        .cloned()
+        .collect();
+    calibrated(model.card(), &clean, &distorted, in_order)
+}
+
+/// `model` with calibration, thresholds and measures from a suite, each set of which is a domain; sets that name one
+/// [domain](crate::SuiteSet::domain) are taken together.
+///
+/// # Errors
+/// As [`calibrate`], [`EvalError::MissingCrop`] also when data cannot be listed, and those of [`score_suite`].
+pub fn calibrate_on_suite(
+    model: &Model,
+    suite: &Suite,
+    faces: &dyn FaceDetector,
+    known: &mut FoundFaces,
+    watch: &mut dyn Watch,
+) -> Result<Calibrated, EvalError> {
+    let instruments = Instruments { model, faces, scanner: &NoScanner };
+    let mut score = |distortion: Option<Distortion>| {
+        let scoring = Scoring { distortion, genuine_only: false };
+        by_domain(&score_suite(suite, instruments, scoring, known, watch)?)
+    };
+    let clean = score(None)?;
+    let distorted: Vec<_> = Distortion::USUAL
+        .into_iter()
+        .map(|distortion| Ok((distortion, score(Some(distortion))?)))
+        .collect::<Result<_, EvalError>>()?;
+    let in_order = clean.iter().flat_map(|(_, crops)| crops).cloned().collect();
+    calibrated(model.card(), &clean, &distorted, in_order)
+}
+
+/// The name of a domain and its crops.
+type Named = (String, Vec<CropScore>);
+
+/// The crops of a suite by domain, each crop once.
+fn by_domain(scores: &SuiteScores) -> Result<Vec<Named>, EvalError> {
+    let mut domains: Vec<Named> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (spec, set) in scores.suite.sets.iter().zip(&scores.sets) {
+        if let Some(why) = &set.fault {
+            return Err(EvalError::MissingCrop { path: spec.data.clone(), why: why.clone() });
+        }
+        let name = spec.domain.as_ref().unwrap_or(&spec.name);
+        let number = domains.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+            domains.push((name.clone(), Vec::new()));
+            domains.len() - 1
+        });
+        for crop in &set.crops {
+            if seen.insert((number, crop.path.clone())) {
+                domains[number].1.push(crop.clone());
+            }
+        }
     }
-    let labels = labels(validation);
-    let scaling = PlattScaling::fit(&logits, &labels).map_err(EvalError::Calibration)?;
-    let probabilities: Vec<f64> = logits.iter().map(|&logit| scaling.probability(logit)).collect();
-    let sources: Vec<&str> = validation.iter().map(|sample| sample.source.as_str()).collect();
+    Ok(domains)
+}
+
+fn calibrated(
+    card: &ModelCard,
+    clean: &[Named],
+    distorted: &[(Distortion, Vec<Named>)],
+    crops: Vec<CropScore>,
+) -> Result<Calibrated, EvalError> {
+    // Thresholds rest on all crops: none may be left out unseen.
+    for crop in
+        clean.iter().chain(distorted.iter().flat_map(|(_, domains)| domains)).flat_map(|(_, crops)| crops)
+    {
+        if let CropOutcome::Missing { why } = &crop.outcome {
+            return Err(EvalError::MissingCrop { path: crop.path.clone(), why: why.clone() });
+        }
+    }
+    let under: Vec<Vec<Domain<'_>>> = distorted.iter().map(|(_, domains)| borrowed(domains)).collect();
+    let fitted = fit_levels(&borrowed(clean), &under)?;
+    let scored: Vec<&CropScore> = crops.iter().filter(|crop| crop.logit().is_some()).collect();
+    let calibration = fitted.levels.crop.calibration;
+    let probabilities: Vec<f64> =
+        scored.iter().filter_map(|crop| crop.logit()).map(|logit| calibration.probability(logit)).collect();
+    let labels: Vec<bool> = scored.iter().map(|crop| crop.label.is_fake()).collect();
+    let sources: Vec<&str> = scored.iter().map(|crop| crop.source.as_str()).collect();
     let config = EvaluationConfig { scale: ScoreScale::Probability, ..EvaluationConfig::default() };
     let figures = evaluate(&probabilities, &labels, &sources, &config)?;
-    let mut thresholds = thresholds(&probabilities, &labels)?;
-    let measure = |name: &str, value, low, high| Measure { name: name.to_owned(), value, low, high };
-    let mut under = Vec::new();
-    for (distortion, logits) in &distorted {
-        let probabilities: Vec<f64> = logits.iter().map(|&logit| scaling.probability(logit)).collect();
-        thresholds.high = thresholds.high.max(upper_threshold(&probabilities, &labels)?);
-        let auc = roc_auc(&probabilities, &labels)?;
-        under.push(measure(&format!("AUC-ROC, validation split, {distortion}"), auc, None, None));
-    }
-    let [low, high] = figures.auc_ci95.map_or([None, None], |ends| ends.map(Some));
-    let card = ModelCard {
-        levels: Levels {
-            crop: CropLevel {
-                calibration: Calibration { slope: scaling.slope, intercept: scaling.intercept },
-                thresholds,
-            },
-            person: Criteria {
-                scoring: PersonScoring::default(),
-                thresholds,
-                min_frames: MIN_FRAMES,
-                min_crop_width: MIN_CROP_WIDTH,
-                max_blur: blurriest(blurs),
-            },
-        },
-        measures: [
-            vec![
-                measure("AUC-ROC, single crops, validation split", figures.auc, low, high),
-                measure("average precision, validation split", figures.ap, None, None),
-                measure("equal error rate, validation split", figures.eer, None, None),
-            ],
-            under,
-        ]
-        .concat(),
-        ..model.card().clone()
+
+    let measure = |name: &str, value, ends: Option<[f64; 2]>| {
+        let [low, high] = ends.map_or([None, None], |ends| ends.map(Some));
+        Measure { name: name.to_owned(), value, low, high }
     };
-    Ok(Calibrated { card, figures, probabilities })
-}
-
-/// Likely fake where, with 95% confidence, at most 1% of real crops like those of validation would be; likely real
-/// where at most 10% of the fakes of validation would be; both moved apart when they touch.
-fn thresholds(probabilities: &[f64], labels: &[bool]) -> Result<Thresholds, MetricsError> {
-    let high = upper_threshold(probabilities, labels)?;
-    // The same question with the classes swapped: which score do at most 10% of fakes stay under?
-    let flipped: Vec<f64> = probabilities.iter().map(|p| 1.0 - p).collect();
-    let swapped: Vec<bool> = labels.iter().map(|fake| !fake).collect();
-    let low = 1.0 - operating_point_at_fpr(&flipped, &swapped, 0.10)?.threshold;
-    let low = low.clamp(0.001, 0.5).min(high - 0.001);
-    Ok(Thresholds { low, high })
-}
-
-/// Where, with 95% confidence, at most 1% of reals like these would be.
-fn upper_threshold(probabilities: &[f64], labels: &[bool]) -> Result<f64, MetricsError> {
-    let reals = labels.iter().filter(|fake| !**fake).count();
-    let high = match false_alarms_allowed(reals, 0.01, 0.05) {
-        // Half an alarm more: the rate must not be lost to rounding.
-        Some(alarms) => {
-            operating_point_at_fpr(probabilities, labels, (alarms as f64 + 0.5) / reals as f64)?.threshold
-        }
-        // Too few to be that sure of anything: over all of them.
-        None => probabilities
-            .iter()
-            .zip(labels)
-            .filter(|(_, fake)| !**fake)
-            .map(|(p, _)| p.next_up())
-            .fold(0.5, f64::max),
-    };
-    // Not lowered to where people would rather have it: the rate is a promise.
-    Ok(high.clamp(0.5, 1.0))
-}
-
-/// The largest number of false alarms among `reals` after which a true rate over `rate` is still less likely than
-/// `doubt` (the exact upper limit of Clopper and Pearson 1934); `None` when not even 0 is that convincing.
-fn false_alarms_allowed(reals: usize, rate: f64, doubt: f64) -> Option<usize> {
-    let mut of_exactly = (1.0 - rate).powi(reals as i32);
-    let mut of_at_most = of_exactly;
-    let mut allowed = None;
-    for alarms in 0..reals {
-        if of_at_most > doubt {
-            break;
-        }
-        allowed = Some(alarms);
-        of_exactly *= (reals - alarms) as f64 / (alarms + 1) as f64 * rate / (1.0 - rate);
-        of_at_most += of_exactly;
+    let mut measures = vec![
+        measure("AUC-ROC, single crops, validation split", figures.auc, figures.auc_ci95),
+        measure("average precision, validation split", figures.ap, None),
+        measure("equal error rate, validation split", figures.eer, None),
+    ];
+    for (distortion, domains) in distorted {
+        let auc = auc_of(domains)?;
+        measures.push(measure(&format!("AUC-ROC, validation split, {distortion}"), auc, None));
     }
-    allowed
+    measures.extend(fitted.measures());
+    let card = ModelCard { levels: fitted.levels.clone(), measures, ..card.clone() };
+    Ok(Calibrated { card, figures, crops, fitted })
 }
 
-/// The blur that 99% of the crops stay under: beyond it, calibration and thresholds rest on nothing.
-fn blurriest(mut blurs: Vec<f32>) -> f32 {
-    blurs.sort_by(f32::total_cmp);
-    let place = (blurs.len() * 99 / 100).min(blurs.len().saturating_sub(1));
-    blurs.get(place).map_or(1.0, |&blur| (blur * 1000.0).ceil() / 1000.0)
+fn borrowed(domains: &[Named]) -> Vec<Domain<'_>> {
+    domains.iter().map(|(name, crops)| Domain { name, crops }).collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn auc_of(domains: &[Named]) -> Result<f64, MetricsError> {
+    let scored =
+        || domains.iter().flat_map(|(_, crops)| crops).filter_map(|crop| Some((crop, crop.logit()?)));
+    let logits: Vec<f64> = scored().map(|(_, logit)| logit).collect();
+    let labels: Vec<bool> = scored().map(|(crop, _)| crop.label.is_fake()).collect();
+    roc_auc(&logits, &labels)
+}
 
-    #[test]
-    fn the_blurriest_crop_of_a_hundred_is_left_out() {
-        let blurs: Vec<f32> = (0..200).rev().map(|i| i as f32 / 200.0).collect();
-        assert_eq!(blurriest(blurs), 0.99);
-        assert_eq!(blurriest(vec![0.25]), 0.25);
-        assert_eq!(blurriest(vec![]), 1.0);
-    }
+fn domain_of(sample: &Sample) -> &str {
+    sample.dataset.as_deref().unwrap_or(UNNAMED)
+}
 
-    #[test]
-    fn few_reals_prove_no_low_rate() {
-        // The rule of three: without any alarm, 3 / n is the limit.
-        assert_eq!(false_alarms_allowed(298, 0.01, 0.05), None);
-        assert_eq!(false_alarms_allowed(299, 0.01, 0.05), Some(0));
-        // Tables of the exact limit: 7 of 1412 are at most 0.93%, 8 of 1412 1.02%.
-        assert_eq!(false_alarms_allowed(1412, 0.01, 0.05), Some(7));
-        assert_eq!(false_alarms_allowed(0, 0.01, 0.05), None);
-    }
+/// For suites whose files are crops.
+struct NoScanner;
 
-    #[test]
-    fn thresholds_leave_room_between_them() {
-        let labels: Vec<bool> = (0..200).map(|i| i >= 100).collect();
-        let overlapping: Vec<f64> =
-            (0..200).map(|i| (i % 100) as f64 / 200.0 + f64::from(i >= 100) * 0.3).collect();
-        let c = thresholds(&overlapping, &labels).unwrap();
-        let flagged = overlapping.iter().zip(&labels).filter(|(p, fake)| !**fake && **p >= c.high).count();
-        assert!(flagged <= 1, "{flagged} of 100 real crops flagged");
-        assert!(c.low < c.high);
-        let apart: Vec<f64> = labels.iter().map(|&fake| if fake { 0.9 } else { 0.1 }).collect();
-        let c = thresholds(&apart, &labels).unwrap();
-        assert!(0.0 < c.low && c.low < c.high && c.high < 1.0);
+impl Scanning for NoScanner {
+    fn scan(&self, _: &Path) -> Result<Option<ScanOutcome>, Box<dyn std::error::Error + Send + Sync>> {
+        Err("calibration takes crops, not files to scan".into())
     }
 }

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use deeptell_data::{DataError, Label};
+use deeptell_face::FaceError;
 use deeptell_metrics::MetricsError;
 use deeptell_train::TrainError;
 use deeptell_video::VideoError;
@@ -30,11 +31,34 @@ pub enum EvalError {
     /// No calibration fits the scores.
     #[error("validation scores cannot be calibrated; the network has learnt too little")]
     Calibration(#[source] MetricsError),
-    /// The model scores people by more than the probabilities of their crops.
-    #[error(
-        "the model scores people by a logistic model, which needs more than the probabilities of their crops"
-    )]
-    LogisticPeople,
+    /// The scores do not rise towards fakes.
+    #[error("the scores do not rise from real to fake; the network has learnt too little to be calibrated")]
+    Unlearnt,
+    /// A crop has no score, where all must have one.
+    #[error("{} cannot be scored: {why}", path.display())]
+    MissingCrop {
+        /// The crop, or the data that could not be listed.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The face detector failed.
+    #[error("cannot look for faces")]
+    Faces(#[source] FaceError),
+    /// Scores could not be written as JSON.
+    #[error("cannot write scores as JSON")]
+    Json(#[from] serde_json::Error),
+    /// A suite or its scores could not be read.
+    #[error(transparent)]
+    Suite(#[from] crate::SuiteError),
+    /// Two tables of scores have no set in common.
+    #[error("the suites {first} and {second} have no set in common: score the same suite with both models")]
+    OtherSuite {
+        /// Name of the first suite.
+        first: String,
+        /// Name of the second.
+        second: String,
+    },
     /// Crops of one person in one video have two labels.
     #[error(
         "{} is {first_label} and {} is {second_label}, but both are of `{video}`: one of the labels is wrong, or two \

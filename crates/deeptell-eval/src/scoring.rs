@@ -1,43 +1,28 @@
 use deeptell::Model;
 use deeptell_data::Sample;
-use deeptell_face::RgbImage;
-use rayon::prelude::*;
 
-use crate::{EvalError, Watch};
+use crate::suite::{CropOutcome, CropScore, FoundFaces, Framing, Scoring, score_listed};
+use crate::{Distortion, EvalError, Watch};
 
-/// Crops that are in memory, and go through the network, at a time.
-const BATCH: usize = 32;
-
-/// What `judge` says of each crop, cut as the model's card asks; `judge` takes a batch of crops and returns as many
-/// values. The task is reported to `watch` in crops.
+/// Scores crops, cut as the model's card asks, each after a loss of quality where there is one.
 ///
 /// # Errors
-/// [`EvalError::Crop`] when a picture cannot be read or cut, [`EvalError::Stopped`], and those of `judge`.
-pub fn per_crop<T>(
-    task: &str,
+/// [`EvalError::MissingCrop`] when one cannot be read or cut, [`EvalError::Stopped`], and when the model cannot compute.
+pub fn score_samples(
     model: &Model,
     samples: &[&Sample],
+    distortion: Option<Distortion>,
     watch: &mut dyn Watch,
-    judge: impl Fn(&[RgbImage]) -> Result<Vec<T>, EvalError>,
-) -> Result<Vec<T>, EvalError> {
-    watch.begin(task, samples.len(), "crops");
-    let mut values = Vec::with_capacity(samples.len());
-    for batch in samples.chunks(BATCH) {
-        if watch.wants_stop() {
-            return Err(EvalError::Stopped);
+) -> Result<Vec<CropScore>, EvalError> {
+    let framing = Framing { detect: false, whole_without_face: false };
+    let list = samples.iter().map(|sample| (*sample).clone()).collect();
+    let scoring = Scoring { distortion, genuine_only: false };
+    let scored = score_listed(&[(framing, list)], model, scoring, None, &mut FoundFaces::default(), watch)?;
+    let scored: Vec<CropScore> = scored.into_iter().flatten().collect();
+    for crop in &scored {
+        if let CropOutcome::Missing { why } = &crop.outcome {
+            return Err(EvalError::MissingCrop { path: crop.path.clone(), why: why.clone() });
         }
-        let crops = batch
-            .par_iter()
-            .map(|sample| deeptell_train::load_crop(sample, &model.card().crop))
-            .collect::<Result<Vec<_>, _>>()?;
-        values.extend(judge(&crops)?);
-        watch.advance(batch.len());
     }
-    watch.end();
-    Ok(values)
-}
-
-/// Whether each sample is a fake.
-pub fn labels(samples: &[&Sample]) -> Vec<bool> {
-    samples.iter().map(|sample| sample.label.is_fake()).collect()
+    Ok(scored)
 }

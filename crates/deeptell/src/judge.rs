@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::clock;
 use crate::report::rounded;
 use crate::{
-    Observation, PersonFeatures, PersonScoring, Reason, ReasonCode, Thresholds, TimeRange, Track, Verdict,
+    Levels, Observation, PersonFeatures, PersonScoring, Reason, ReasonCode, Thresholds, TimeRange, Track,
+    Verdict,
 };
 
 /// How a person is judged: their score, its thresholds, and when there is too little to judge.
@@ -243,6 +244,21 @@ impl Criteria {
     }
 }
 
+impl Levels {
+    /// How an input of so many sampled frames is judged: a picture, which has one, at the level of crops, a video at that
+    /// of people. What keeps a face from being judged is the same.
+    pub fn criteria(&self, sampled_frames: usize) -> Criteria {
+        if sampled_frames > 1 {
+            return self.person;
+        }
+        Criteria {
+            scoring: PersonScoring::Aggregate(Aggregation::Mean),
+            thresholds: self.crop.thresholds,
+            ..self.person
+        }
+    }
+}
+
 fn reason(code: ReasonCode, text: String) -> Reason {
     Reason { code, text }
 }
@@ -294,7 +310,7 @@ mod tests {
     use deeptell_face::{Landmarks, Point, Rect};
 
     use super::*;
-    use crate::PersonCalibration;
+    use crate::{Calibration, CropLevel, PersonCalibration};
 
     const CRITERIA: Criteria = Criteria {
         scoring: PersonScoring::Aggregate(Aggregation::Mean),
@@ -465,6 +481,22 @@ mod tests {
         assert_eq!(contradictions(0), [false, true, true, false]);
         assert_eq!(contradictions(1), [true, false, false, false]);
         assert_eq!(contradictions(3), [false; 4]);
+    }
+
+    #[test]
+    fn a_picture_is_judged_at_the_level_of_crops_and_a_video_at_that_of_people() {
+        let levels = Levels {
+            crop: CropLevel {
+                calibration: Calibration { slope: 1.0, intercept: 0.0 },
+                thresholds: Thresholds { low: 0.1, high: 0.95 },
+            },
+            person: CRITERIA,
+        };
+        let seen = track(0, 100.0, &[0.8; 4]);
+        assert_eq!(levels.criteria(4).judge(&seen, 4).verdict, Verdict::LikelyFake);
+        assert_eq!(levels.criteria(1).judge(&seen[..1], 1).verdict, Verdict::Inconclusive);
+        // What keeps a face from being judged is the same.
+        assert_eq!(levels.criteria(1).judge(&track(0, 20.0, &[0.99]), 1).verdict, Verdict::Inconclusive);
     }
 
     #[test]

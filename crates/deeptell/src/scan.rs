@@ -238,7 +238,7 @@ impl<'a> Scan<'a> {
     /// The person of each track: tracks of one person are put together, but not those that
     /// contradict each other. People that count come first, both in order of first appearance.
     fn people(&self) -> People {
-        let criteria = self.detector.model().card().levels.person;
+        let criteria = self.detector.model().card().levels.criteria(self.frames.len());
         let tracks = criteria.judge(&self.observations(|track| track), self.frames.len()).tracks;
         let mut group_of = merge(&self.appearances, |one, two| tracks[one].contradicts(&tracks[two]));
         let merged = group_of.iter().max().map_or(0, |last| last + 1);
@@ -265,7 +265,7 @@ impl<'a> Scan<'a> {
 
     /// Judges the people that count, and lists the others behind them.
     fn judge(&self, people: &People, observations: &[Observation]) -> Judgement {
-        let criteria = self.detector.model().card().levels.person;
+        let criteria = self.detector.model().card().levels.criteria(self.frames.len());
         let (counted, doubtful): (Vec<Observation>, Vec<Observation>) =
             observations.iter().cloned().partition(|o| o.track < people.counted);
         let mut judgement = criteria.judge(&counted, self.frames.len());

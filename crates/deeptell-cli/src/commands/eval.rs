@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use clap::ValueEnum as _;
 use deeptell::{ModelCard, Precision};
 use deeptell_data::{Layout, Sample, read_dataset, read_layout, read_picture};
-use deeptell_eval::{Distortion, Evaluation, NO_TEST, Subject, evaluate, page, per_crop, write_scores};
+use deeptell_eval::{
+    Distortion, Evaluation, NO_TEST, Subject, evaluate, page, probabilities, score_samples, write_scores,
+};
 use deeptell_face::{FaceDetector, Selection};
 use deeptell_metrics::EvaluationConfig;
 use deeptell_mtcnn::MtcnnConfig;
@@ -139,14 +141,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     };
     let samples: Vec<&Sample> = samples.iter().collect();
 
-    let probabilities = per_crop("scoring", &model, &samples, &mut Tasks::default(), |crops| {
-        let Some(distortion) = args.distort else { return Ok(model.probabilities(crops)?) };
-        let crops: Result<Vec<_>, _> = crops.par_iter().map(|crop| distortion.apply(crop)).collect();
-        Ok(model.probabilities(&crops?)?)
-    });
-    let Some(probabilities) = unless_stopped(probabilities)? else { return Ok(Outcome::Interrupted) };
+    let crops = unless_stopped(score_samples(&model, &samples, args.distort, &mut Tasks::default()))?;
+    let Some(crops) = crops else { return Ok(Outcome::Interrupted) };
+    let levels = &model.card().levels;
     if let Some(path) = &args.scores {
-        output::write_file(path, &write_scores(&samples, &probabilities)?)?;
+        output::write_file(path, &write_scores(&samples, &probabilities(&crops, levels)?)?)?;
     }
     let config = EvaluationConfig { resamples: args.resamples, ..EvaluationConfig::default() };
     let split = args.manifest.as_ref().and_then(|_| args.split.to_possible_value());
@@ -159,7 +158,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         split: split.map(|split| split.get_name().to_owned()),
         distortion: args.distort.map(|distortion| distortion.to_string()),
         faces_not_found,
-        evaluation: evaluate(&samples, &probabilities, &model.card().levels, &config)?,
+        evaluation: evaluate(&samples, &crops, levels, &config)?,
     };
     if let Some(path) = &args.html {
         let is_test = args.manifest.is_none() || args.split == WhichSplit::Test;

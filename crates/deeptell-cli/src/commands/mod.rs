@@ -13,5 +13,6 @@ pub(crate) mod preview;
 pub(crate) mod scan;
 pub(crate) mod serve;
 pub(crate) mod split;
+pub(crate) mod suite;
 pub(crate) mod train;
 pub(crate) mod weights;

@@ -6,8 +6,8 @@ use burn::tensor::Device;
 use deeptell::{Levels, ModelFile, ModelInfo, Precision};
 use deeptell_data::{Sample, Split, audit};
 use deeptell_eval::{
-    CHOSEN_HERE, Calibrated, Evaluation, Subject, Training, calibrate, evaluate, page, uncalibrated,
-    write_scores,
+    CHOSEN_HERE, Calibrated, Evaluation, Subject, Training, calibrate, evaluate, page, probabilities,
+    uncalibrated, write_scores,
 };
 use deeptell_files::{FolderLock, remove_leftovers};
 use deeptell_metrics::EvaluationConfig;
@@ -323,12 +323,12 @@ fn finish(
     // The file and not the network in memory: what is calibrated is what people will load.
     let model = ModelFile::read(&path)?.load(device)?;
     let calibrated = unless_stopped(calibrate(&model, &validation, &mut Tasks::default()))?;
-    let Some(Calibrated { card, probabilities, .. }) = calibrated else {
+    let Some(Calibrated { card, crops, .. }) = calibrated else {
         return Ok(None);
     };
     let sha256 = ModelFile::new(&network, card.clone())?.write(&path, StoredPrecision::Half)?;
     let (best_epoch, _) = run.best.context("the run has no epoch")?;
-    let found = evaluate(&validation, &probabilities, &card.levels, &EvaluationConfig::default())?;
+    let found = evaluate(&validation, &crops, &card.levels, &EvaluationConfig::default())?;
     let metrics = Metrics {
         split: "validation",
         seed: config.seed,
@@ -341,7 +341,7 @@ fn finish(
         model_sha256: &sha256,
     };
     output::write_figures(&metrics, &args.out.join("metrics.json"))?;
-    let scores = write_scores(&validation, &probabilities)?;
+    let scores = write_scores(&validation, &probabilities(&crops, &card.levels)?)?;
     output::write_file(&args.out.join("validation.csv"), &scores)?;
     let subject = Subject {
         model: &ModelInfo { sha256, precision: Precision::F32, card },

@@ -8,12 +8,13 @@ pub(crate) mod page;
 
 use std::collections::{BTreeSet, HashMap};
 
-use deeptell::{Criteria, Levels, PersonScoring};
+use deeptell::Levels;
 use deeptell_data::Sample;
 use deeptell_metrics::{EvaluationConfig, MetricsError};
 use serde::Serialize;
 
-use crate::EvalError;
+use crate::person::person_score;
+use crate::{CropScore, EvalError};
 
 pub use breakdown::{Breakdown, Part, face_width};
 pub use level::{AnswerRates, Level, Rate};
@@ -45,16 +46,17 @@ struct Unit<'a> {
     score: f64,
 }
 
-/// Measures everything. `probabilities` are calibrated, one a sample.
+/// Measures everything. `crops` are the samples with their scores, as [`score_samples`](crate::score_samples) gives them.
 ///
 /// # Errors
-/// When a class is missing, or one video or track holds both.
+/// When a class is missing, a crop has no score, or one video or track holds both classes.
 pub fn evaluate(
     samples: &[&Sample],
-    probabilities: &[f64],
+    crops: &[CropScore],
     levels: &Levels,
     config: &EvaluationConfig,
 ) -> Result<Evaluation, EvalError> {
+    let probabilities = &probabilities(crops, levels)?;
     let labels: Vec<bool> = samples.iter().map(|s| s.label.is_fake()).collect();
     let sources: Vec<&str> = samples.iter().map(|s| s.source.as_str()).collect();
     let level = |units: &[Unit<'_>]| {
@@ -65,8 +67,7 @@ pub fn evaluate(
     };
     let has_videos = samples.iter().any(|s| s.video.is_some());
     let has_tracks = samples.iter().any(|s| track(s).is_some());
-    let tracks =
-        if has_tracks || has_videos { tracks(samples, probabilities, &levels.person)? } else { Vec::new() };
+    let tracks = if has_tracks || has_videos { tracks(samples, crops, levels)? } else { Vec::new() };
     let videos = if has_videos { videos(samples, &tracks) } else { Vec::new() };
     Ok(Evaluation {
         videos_named: samples.iter().filter_map(|s| s.video.as_deref()).collect::<BTreeSet<_>>().len(),
@@ -75,6 +76,21 @@ pub fn evaluate(
         videos: has_videos.then(|| level(&videos)).transpose()?,
         groups: breakdown::breakdowns(samples, probabilities, levels.crop.thresholds, config)?,
     })
+}
+
+/// The calibrated probability of each crop.
+///
+/// # Errors
+/// [`EvalError::MissingCrop`] when one has no score.
+pub fn probabilities(crops: &[CropScore], levels: &Levels) -> Result<Vec<f64>, EvalError> {
+    let of = |crop: &CropScore| {
+        let logit = crop.logit().ok_or_else(|| EvalError::MissingCrop {
+            path: crop.path.clone(),
+            why: "it has no score".to_owned(),
+        })?;
+        Ok(levels.crop.calibration.probability(logit))
+    };
+    crops.iter().map(of).collect()
 }
 
 /// The name of the person within the video, where the manifest has one.
@@ -94,12 +110,9 @@ fn video(sample: &Sample) -> String {
 /// One unit a person and video, scored as a scan would.
 fn tracks<'a>(
     samples: &[&'a Sample],
-    probabilities: &[f64],
-    criteria: &Criteria,
+    crops: &[CropScore],
+    levels: &Levels,
 ) -> Result<Vec<Unit<'a>>, EvalError> {
-    let PersonScoring::Aggregate(aggregation) = criteria.scoring else {
-        return Err(EvalError::LogisticPeople);
-    };
     let rows = grouped(samples.iter().map(|sample| (video(sample), track(sample))));
     rows.into_iter()
         .map(|rows| {
@@ -113,8 +126,8 @@ fn tracks<'a>(
                     video: video(first),
                 });
             }
-            let scores: Vec<f64> = rows.iter().map(|&row| probabilities[row]).collect();
-            let score = aggregation.combine(&scores).ok_or(MetricsError::Empty)?;
+            let crops: Vec<&CropScore> = rows.iter().map(|&row| &crops[row]).collect();
+            let score = person_score(levels, &crops).ok_or(MetricsError::Empty)?;
             Ok(Unit { rows, source: &first.source, is_fake: first.label.is_fake(), score })
         })
         .collect()
@@ -153,7 +166,7 @@ fn grouped<K: std::hash::Hash + Eq>(keys: impl Iterator<Item = K>) -> Vec<Vec<us
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use deeptell::{Aggregation, Calibration, CropLevel, Thresholds};
+    use deeptell::{Aggregation, Calibration, Criteria, CropLevel, PersonScoring, Thresholds};
     use deeptell_data::Label;
 
     use super::*;
@@ -176,6 +189,12 @@ pub(crate) mod tests {
         EvaluationConfig { resamples: 50, ..EvaluationConfig::default() }
     }
 
+    /// The samples with the logits of these probabilities.
+    pub(crate) fn scored(samples: &[&Sample], probabilities: &[f64]) -> Vec<CropScore> {
+        let of = |(sample, p): (&&Sample, &f64)| CropScore::scored(sample, (p / (1.0 - p)).ln(), 0.5);
+        samples.iter().zip(probabilities).map(of).collect()
+    }
+
     fn sample(label: Label, source: &str, video: &str, track: Option<u64>) -> Sample {
         let extra = track.map(|track| ("track".to_owned(), track.into())).into_iter().collect();
         Sample {
@@ -195,7 +214,8 @@ pub(crate) mod tests {
             sample(Label::Real, "b", "b.mp4", Some(0)),
         ];
         let samples: Vec<&Sample> = samples.iter().collect();
-        let found = evaluate(&samples, &[0.2, 0.9, 0.5, 0.6, 0.2], &LEVELS, &quick()).unwrap();
+        let found =
+            evaluate(&samples, &scored(&samples, &[0.2, 0.9, 0.5, 0.6, 0.2]), &LEVELS, &quick()).unwrap();
         let (tracks, videos) = (found.tracks.unwrap(), found.videos.unwrap());
         assert_eq!((tracks.figures.n_real, tracks.figures.n_fake), (2, 1));
         assert_eq!((videos.figures.n_real, videos.figures.n_fake), (1, 1));
@@ -209,7 +229,7 @@ pub(crate) mod tests {
     fn without_names_there_are_only_crops_and_with_two_labels_none() {
         let plain = [Sample::new("a", Label::Real, "a"), Sample::new("b", Label::Fake, "b")];
         let plain: Vec<&Sample> = plain.iter().collect();
-        let found = evaluate(&plain, &[0.1, 0.9], &LEVELS, &quick()).unwrap();
+        let found = evaluate(&plain, &scored(&plain, &[0.1, 0.9]), &LEVELS, &quick()).unwrap();
         assert!(found.tracks.is_none() && found.videos.is_none() && found.groups.is_empty());
         let json = serde_json::to_value(&found).unwrap();
         assert_eq!(
@@ -219,7 +239,8 @@ pub(crate) mod tests {
 
         let mixed = [sample(Label::Real, "a", "a.mp4", None), sample(Label::Fake, "a", "a.mp4", None)];
         let mixed: Vec<&Sample> = mixed.iter().collect();
-        let error = evaluate(&mixed, &[0.1, 0.9], &LEVELS, &quick()).unwrap_err().to_string();
+        let error =
+            evaluate(&mixed, &scored(&mixed, &[0.1, 0.9]), &LEVELS, &quick()).unwrap_err().to_string();
         assert!(error.contains("both are of `a.mp4`"), "{error}");
     }
 }

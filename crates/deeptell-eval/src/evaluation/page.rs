@@ -589,7 +589,7 @@ fn limits(subject: &Subject<'_>, found: &Evaluation) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::path::Path;
 
     use deeptell::{Architecture, FaceDetectorId, Measure, ModelCard, Normalization, View};
@@ -598,9 +598,9 @@ mod tests {
 
     use super::*;
     use crate::evaluation::evaluate;
-    use crate::evaluation::tests::{LEVELS, quick};
+    use crate::evaluation::tests::{LEVELS, quick, scored};
 
-    fn model(name: &str) -> ModelInfo {
+    pub(crate) fn model(name: &str) -> ModelInfo {
         ModelInfo {
             sha256: "ab".repeat(32),
             precision: deeptell::Precision::F32,
@@ -637,7 +637,8 @@ mod tests {
             .collect();
         let scores: Vec<f64> =
             (0..40).map(|i| f64::from(i * 7 % 40) / 80.0 + if i % 4 > 1 { 0.4 } else { 0.0 }).collect();
-        evaluate(&samples.iter().collect::<Vec<_>>(), &scores, &LEVELS, &quick()).unwrap()
+        let samples: Vec<&Sample> = samples.iter().collect();
+        evaluate(&samples, &scored(&samples, &scores), &LEVELS, &quick()).unwrap()
     }
 
     fn subject<'a>(model: &'a ModelInfo, history: &'a [EpochRecord]) -> Subject<'a> {

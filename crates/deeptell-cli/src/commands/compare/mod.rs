@@ -1,9 +1,11 @@
 mod runs;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use deeptell_eval::compare_scores;
+use anyhow::Context as _;
+use deeptell_eval::{SuiteScores, compare_scores, compare_suites};
 
+use crate::output::say;
 use crate::{Outcome, output};
 
 /// Compare training runs side by side, or two models by their scores of the same crops.
@@ -11,7 +13,8 @@ use crate::{Outcome, output};
 /// Of run folders, prints the settings that differ, the figures on validation with their intervals,
 /// the minutes, and, where the validation crops are the same, whether the AUC-ROC really differs
 /// from that of the first run. Of two tables that `eval --scores` wrote, says which model has the
-/// larger AUC-ROC and how sure that is, as one JSON document.  The test is DeLong's, for samples that
+/// larger AUC-ROC and how sure that is, as one JSON document. Of two files that `suite --scores` wrote,
+/// prints the same for every set. The test is DeLong's, for samples that
 /// come in sources.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -21,7 +24,8 @@ Examples:
   deeptell eval --manifest split.jsonl --scores new.csv --model runs/first/detector.safetensors
   deeptell compare old.csv new.csv | jq '.difference, .ci95, .p_value'")]
 pub(crate) struct Args {
-    /// Run folders that `train` left; or two tables of scores, of the same crops in any order.
+    /// Run folders that `train` left; or two tables of scores, of the same crops in any order; or the
+    /// scores of one suite by two models.
     #[arg(required = true, value_name = "RUN|SCORES")]
     inputs: Vec<PathBuf>,
     /// Write the JSON document here; `-` is standard output, where that of scores goes by itself.
@@ -43,9 +47,26 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let [first, second] = &args.inputs[..] else {
         anyhow::bail!("pass run folders, or exactly two tables of scores");
     };
+    if let [Some(first), Some(second)] = [suite_scores(first)?, suite_scores(second)?] {
+        let compared = compare_suites(&first, &second)?;
+        match args.json.as_deref() {
+            Some(path) => output::write_figures(&compared, path)?,
+            None => say!("{}", compared.to_string().trim_end()),
+        }
+        return Ok(Outcome::Done);
+    }
     let document = compare_scores(first, second)?;
     output::write_json(&document, args.json.as_deref().unwrap_or("-".as_ref()))?;
     Ok(Outcome::Done)
+}
+
+/// The scores of a suite, if the file has some.
+fn suite_scores(path: &Path) -> anyhow::Result<Option<SuiteScores>> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    if !SuiteScores::is_saved(&bytes) {
+        return Ok(None);
+    }
+    Ok(Some(SuiteScores::from_bytes(&bytes, path)?))
 }
 
 #[cfg(test)]

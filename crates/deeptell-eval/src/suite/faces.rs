@@ -1,0 +1,150 @@
+//! Faces that were found again, kept so that finding them is done once.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use deeptell_face::{Landmarks, Rect};
+use serde::{Deserialize, Serialize};
+
+use super::SuiteError;
+
+/// A face in a picture, in its pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FoundFace {
+    /// Its box.
+    pub bbox: Rect,
+    /// Its eyes, nose and mouth corners.
+    pub landmarks: Landmarks,
+}
+
+/// Faces by picture.
+#[derive(Debug, Clone, Default)]
+pub struct FoundFaces {
+    finder: String,
+    faces: HashMap<PathBuf, Entry>,
+    /// Whether there are faces that the file does not have.
+    is_new: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Entry {
+    path: PathBuf,
+    /// Size of the file: another picture under the same name is looked at again.
+    bytes: u64,
+    face: Option<FoundFace>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    schema: String,
+    finder: String,
+}
+
+const SCHEMA: &str = "deeptell-found-faces-1";
+
+impl FoundFaces {
+    /// No faces yet, of a finder with this name: faces that one with another name found are not used.
+    pub fn new(finder: impl Into<String>) -> Self {
+        Self { finder: finder.into(), ..Self::default() }
+    }
+
+    /// The faces in `path`, JSON Lines that [`to_bytes`](Self::to_bytes) made; none when there is no such file, or when
+    /// another finder found them.
+    ///
+    /// # Errors
+    /// [`SuiteError`] when the file cannot be read or is something else.
+    pub fn read(path: &Path, finder: impl Into<String>) -> Result<Self, SuiteError> {
+        let mut found = Self::new(finder);
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
+            Err(source) => return Err(SuiteError::Io { path: path.to_owned(), source }),
+        };
+        let fault = |line: usize, reason: String| SuiteError::Faces { path: path.to_owned(), line, reason };
+        let mut lines = text.lines().enumerate();
+        let header = lines.next().map(|(_, line)| serde_json::from_str::<Header>(line));
+        match header {
+            Some(Ok(header)) if header.schema == SCHEMA => {
+                if header.finder != found.finder {
+                    return Ok(found);
+                }
+            }
+            _ => return Err(fault(1, "the header is missing".to_owned())),
+        }
+        for (number, line) in lines {
+            let entry: Entry =
+                serde_json::from_str(line).map_err(|error| fault(number + 1, error.to_string()))?;
+            found.faces.insert(entry.path.clone(), entry);
+        }
+        Ok(found)
+    }
+
+    /// All faces as JSON Lines, in order of their paths.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut entries: Vec<&Entry> = self.faces.values().collect();
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        let header = Header { schema: SCHEMA.to_owned(), finder: self.finder.clone() };
+        let mut lines = vec![serde_json::to_string(&header).unwrap_or_default()];
+        lines.extend(entries.iter().filter_map(|entry| serde_json::to_string(entry).ok()));
+        let mut text = lines.join("\n");
+        text.push('\n');
+        text.into_bytes()
+    }
+
+    /// Whether faces were added since they were read.
+    pub fn has_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// What is known of a picture: `None` when nobody looked yet, else its face, if it has one.
+    pub(super) fn get(&self, path: &Path) -> Option<Option<FoundFace>> {
+        let entry = self.faces.get(path)?;
+        (size_of(path) == Some(entry.bytes)).then_some(entry.face)
+    }
+
+    pub(super) fn insert(&mut self, path: &Path, face: Option<FoundFace>) {
+        let bytes = size_of(path).unwrap_or(0);
+        self.faces.insert(path.to_owned(), Entry { path: path.to_owned(), bytes, face });
+        self.is_new = true;
+    }
+}
+
+/// Size of the file, or of the shard that the path goes through.
+fn size_of(path: &Path) -> Option<u64> {
+    let file = |path: &Path| std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
+    path.ancestors().find_map(file).map(|metadata| metadata.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use deeptell_face::Point;
+
+    use super::*;
+
+    #[test]
+    fn faces_come_back_unless_the_picture_or_the_finder_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("a.png"), "1").unwrap();
+        std::fs::write(at("b.png"), "22").unwrap();
+        let face = FoundFace {
+            bbox: Rect::new(1.0, 2.0, 30.5, 40.25),
+            landmarks: Landmarks::from_points([Point::new(3.0, 4.0); 5]),
+        };
+        let mut found = FoundFaces::read(&at("faces.jsonl"), "m").unwrap();
+        assert_eq!((found.get(&at("a.png")), found.has_new()), (None, false));
+        found.insert(&at("a.png"), Some(face));
+        found.insert(&at("b.png"), None);
+        assert!(found.has_new());
+        std::fs::write(at("faces.jsonl"), found.to_bytes()).unwrap();
+
+        let again = FoundFaces::read(&at("faces.jsonl"), "m").unwrap();
+        assert_eq!((again.get(&at("a.png")), again.get(&at("b.png"))), (Some(Some(face)), Some(None)));
+        assert!(!again.has_new());
+        std::fs::write(at("a.png"), "another").unwrap();
+        assert_eq!(again.get(&at("a.png")), None);
+        assert_eq!(FoundFaces::read(&at("faces.jsonl"), "n").unwrap().get(&at("b.png")), None);
+        std::fs::write(at("faces.jsonl"), "x").unwrap();
+        assert!(matches!(FoundFaces::read(&at("faces.jsonl"), "m"), Err(SuiteError::Faces { .. })));
+    }
+}

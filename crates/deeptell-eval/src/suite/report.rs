@@ -1,0 +1,766 @@
+//! The table of a suite, and the comparison of two models over it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use deeptell::{ModelCard, Thresholds, Verdict};
+use deeptell_data::Label;
+use deeptell_metrics::{
+    AucComparison, BootstrapConfig, MetricsError, bootstrap_interval, compare_auc, roc_auc,
+};
+use serde::Serialize;
+
+use super::scores::{CropOutcome, CropScore, SetScores, SuiteScores};
+use super::spec::Role;
+use crate::EvalError;
+use crate::person::person_score;
+
+/// Reasons for missing crops that are listed in full; more are counted.
+const REASONS: usize = 3;
+
+/// Everything that the table of a suite says.
+#[derive(Debug, Clone, Serialize)]
+pub struct SuiteReport {
+    /// Name of the suite.
+    pub suite: String,
+    /// Name of the model.
+    pub model: String,
+    /// SHA-256 of its file.
+    pub model_sha256: String,
+    /// Number of views a score is averaged over.
+    pub views: usize,
+    /// Whether every sample that should have been scored was.
+    pub complete: bool,
+    /// One entry a set, in their order.
+    pub sets: Vec<SetReport>,
+    /// Over all sets.
+    pub summary: SuiteSummary,
+}
+
+/// The row of one set.
+#[derive(Debug, Clone, Serialize)]
+pub struct SetReport {
+    /// Name of the set.
+    pub name: String,
+    /// What was scored, and what not.
+    pub coverage: Coverage,
+    /// Names of the sets whose genuine crops the AUC takes in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub against: Vec<String>,
+    /// Every crop by itself.
+    pub crops: UnitLevel,
+    /// The crops of one person in one video together; absent where no crop names a video.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub people: Option<UnitLevel>,
+    /// The people of one video together: the highest score counts; absent where no crop names a video.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub videos: Option<UnitLevel>,
+}
+
+/// Which samples of a set were scored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Coverage {
+    /// How many there should be.
+    pub expected: usize,
+    /// How many the data lists.
+    pub listed: usize,
+    /// How many have a score.
+    pub scored: usize,
+    /// Of those, how many were taken whole because no face was found.
+    pub taken_whole: usize,
+    /// In how many no face was found.
+    pub no_face: usize,
+    /// How many could not be read, or are not listed though they are expected.
+    pub missing: usize,
+    /// Why some are missing.
+    pub why: Vec<String>,
+}
+
+impl Coverage {
+    /// Whether nothing is missing.
+    pub fn is_complete(&self) -> bool {
+        self.missing == 0 && self.why.is_empty()
+    }
+}
+
+/// The figures of one level: crops, people or videos.
+#[derive(Debug, Clone, Serialize)]
+pub struct UnitLevel {
+    /// Genuine ones of the set itself.
+    pub n_real: usize,
+    /// Manipulated ones of the set itself.
+    pub n_fake: usize,
+    /// Number of sources of the set itself.
+    pub n_sources: usize,
+    /// Absent where a class is missing.
+    pub auc: Option<f64>,
+    /// Its 95% interval, by resampling whole sources.
+    pub auc_ci95: Option<[f64; 2]>,
+    /// What the model says of genuine ones.
+    pub genuine: Option<AnswerShares>,
+    /// What the model says of manipulated ones.
+    pub manipulated: Option<AnswerShares>,
+}
+
+/// What the model says of one class, at its thresholds for this level.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct AnswerShares {
+    /// Share that is called likely fake.
+    pub likely_fake: Share,
+    /// Share that is called likely real.
+    pub likely_real: Share,
+}
+
+/// A share with its 95% interval (Wilson's, for as many independent cases as there are sources).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Share {
+    /// How many.
+    pub count: usize,
+    /// Of how many.
+    pub of: usize,
+    /// The share, in `0..=1`.
+    pub value: f64,
+    /// Its interval.
+    pub ci95: [f64; 2],
+}
+
+/// Means over the sets, and the sets that do worst. Each set counts alike, by its highest level: videos where it has
+/// some, else crops.
+#[derive(Debug, Clone, Serialize)]
+pub struct SuiteSummary {
+    /// Mean AUC of the sets with both classes, single crops.
+    pub auc_crops: Option<f64>,
+    /// Mean AUC of the sets with both classes, at their highest level.
+    pub auc: Option<f64>,
+    /// Number of sets with both classes.
+    pub sets_with_auc: usize,
+    /// Mean share of the genuine that is called likely fake.
+    pub genuine_likely_fake: Option<f64>,
+    /// Mean share of the genuine that is called likely real.
+    pub genuine_likely_real: Option<f64>,
+    /// Mean share of the manipulated that is called likely fake.
+    pub manipulated_likely_fake: Option<f64>,
+    /// Mean share of the manipulated that is called likely real.
+    pub manipulated_likely_real: Option<f64>,
+    /// Of all genuine units together, the share that is called likely fake.
+    pub all_genuine_likely_fake: Option<Share>,
+    /// The sets that do worst, one a figure.
+    pub worst: Vec<WorstRow>,
+}
+
+/// A set that does worst in one figure.
+#[derive(Debug, Clone, Serialize)]
+pub struct WorstRow {
+    /// The figure, in words.
+    pub figure: &'static str,
+    /// Name of the set.
+    pub set: String,
+    /// Its value.
+    pub value: f64,
+}
+
+/// Crops that are judged together.
+#[derive(Debug, Clone)]
+struct Unit<'a> {
+    /// What it is known by in another table of the same suite.
+    key: String,
+    source: &'a str,
+    is_fake: bool,
+    score: f64,
+    /// What a scan said; where there was none, the thresholds decide.
+    verdict: Option<Verdict>,
+}
+
+fn verdict(thresholds: Thresholds, score: f64) -> Verdict {
+    if score >= thresholds.high {
+        Verdict::LikelyFake
+    } else if score <= thresholds.low {
+        Verdict::LikelyReal
+    } else {
+        Verdict::Inconclusive
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Crops,
+    People,
+    Videos,
+}
+
+/// Makes the table from scores; nothing is computed anew but figures.
+///
+/// # Errors
+/// [`EvalError::Metrics`] when a figure cannot be computed.
+pub fn report_suite(scores: &SuiteScores, resamples: usize) -> Result<SuiteReport, EvalError> {
+    let bootstrap = BootstrapConfig { resamples, ..BootstrapConfig::default() };
+    let card = &scores.model.card;
+    let mut sets = Vec::with_capacity(scores.sets.len());
+    for (spec, set) in scores.suite.sets.iter().zip(&scores.sets) {
+        let opponents: Vec<&SetScores> = scores
+            .suite
+            .sets
+            .iter()
+            .zip(&scores.sets)
+            .filter(|(other, _)| spec.against.contains(&other.name))
+            .map(|(_, set)| set)
+            .collect();
+        let level = |kind: Kind| level(set, &opponents, kind, card, &bootstrap);
+        let has_videos = set.has_videos();
+        sets.push(SetReport {
+            name: spec.name.clone(),
+            coverage: coverage(
+                set,
+                spec.expect.map(|expected| match spec.role {
+                    Role::Both => [expected.real, expected.fake],
+                    Role::Genuine => [expected.real, 0],
+                    Role::Manipulated => [0, expected.fake],
+                }),
+            ),
+            against: spec.against.clone(),
+            crops: level(Kind::Crops)?,
+            people: has_videos.then(|| level(Kind::People)).transpose()?,
+            videos: has_videos.then(|| level(Kind::Videos)).transpose()?,
+        });
+    }
+    Ok(SuiteReport {
+        suite: scores.suite.name.clone(),
+        model: card.name.clone(),
+        model_sha256: scores.model.sha256.clone(),
+        views: card.views.len(),
+        complete: sets.iter().all(|set| set.coverage.is_complete()),
+        summary: SuiteSummary::of(&sets),
+        sets,
+    })
+}
+
+impl SetReport {
+    /// The level that a verdict would be given at: videos where there are some, else crops.
+    pub fn judged(&self) -> &UnitLevel {
+        self.videos.as_ref().unwrap_or(&self.crops)
+    }
+}
+
+fn coverage(set: &SetScores, expect: Option<[usize; 2]>) -> Coverage {
+    let listed = set.crops.len();
+    let of_class = |label: Label| set.crops.iter().filter(|crop| crop.label == label).count();
+    let found = [of_class(Label::Real), of_class(Label::Fake)];
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    let mut coverage = Coverage {
+        expected: expect.map_or(listed, |[real, fake]| real + fake),
+        listed,
+        scored: 0,
+        taken_whole: 0,
+        no_face: 0,
+        missing: 0,
+        why: Vec::new(),
+    };
+    for crop in &set.crops {
+        match &crop.outcome {
+            CropOutcome::Scored { whole, .. } => {
+                coverage.scored += 1;
+                coverage.taken_whole += usize::from(*whole);
+            }
+            CropOutcome::Scanned(_) => coverage.scored += 1,
+            CropOutcome::NoFace => coverage.no_face += 1,
+            CropOutcome::Missing { why } => {
+                coverage.missing += 1;
+                *reasons.entry(why.clone()).or_default() += 1;
+            }
+        }
+    }
+    if let Some(expected) = expect.filter(|expected| *expected != found) {
+        coverage.missing += (0..2).map(|class| expected[class].saturating_sub(found[class])).sum::<usize>();
+        coverage.why.push(format!(
+            "{} real and {} fake are listed, {} and {} are expected",
+            found[0], found[1], expected[0], expected[1]
+        ));
+    }
+    coverage.why.extend(set.fault.clone());
+    if listed == 0 && set.fault.is_none() {
+        coverage.why.push("no sample is in the set".to_owned());
+    }
+    let more = reasons.len().saturating_sub(REASONS);
+    coverage.why.extend(reasons.into_keys().take(REASONS));
+    if more > 0 {
+        coverage.why.push(format!("and {more} more reasons"));
+    }
+    coverage
+}
+
+fn level(
+    set: &SetScores,
+    opponents: &[&SetScores],
+    kind: Kind,
+    card: &ModelCard,
+    bootstrap: &BootstrapConfig,
+) -> Result<UnitLevel, EvalError> {
+    let own = units(set, kind, card);
+    let of_class = |fake: bool| own.iter().filter(move |unit| unit.is_fake == fake);
+    let (n_real, n_fake) = (of_class(false).count(), of_class(true).count());
+    let others: Vec<Unit<'_>> =
+        opponents.iter().flat_map(|set| units(set, kind, card)).filter(|unit| !unit.is_fake).collect();
+    let both: Vec<&Unit<'_>> = own.iter().chain(&others).collect();
+    let (auc, auc_ci95) = auc(&both, bootstrap)?;
+    let thresholds = thresholds(card, kind);
+    Ok(UnitLevel {
+        n_real,
+        n_fake,
+        n_sources: own.iter().map(|unit| unit.source).collect::<BTreeSet<_>>().len(),
+        auc,
+        auc_ci95,
+        genuine: AnswerShares::of(of_class(false), thresholds),
+        manipulated: AnswerShares::of(of_class(true), thresholds),
+    })
+}
+
+/// A figure with its interval.
+type WithInterval = (Option<f64>, Option<[f64; 2]>);
+
+fn auc(units: &[&Unit<'_>], bootstrap: &BootstrapConfig) -> Result<WithInterval, MetricsError> {
+    let scores: Vec<f64> = units.iter().map(|unit| unit.score).collect();
+    let labels: Vec<bool> = units.iter().map(|unit| unit.is_fake).collect();
+    let sources: Vec<&str> = units.iter().map(|unit| unit.source).collect();
+    let auc = match roc_auc(&scores, &labels) {
+        Ok(auc) => auc,
+        Err(MetricsError::OneClass { .. } | MetricsError::Empty) => return Ok((None, None)),
+        Err(error) => return Err(error),
+    };
+    match bootstrap_interval(&scores, &labels, &sources, roc_auc, bootstrap) {
+        Ok(interval) => Ok((Some(auc), Some([interval.low, interval.high]))),
+        Err(MetricsError::TooFewGroups { .. }) => Ok((Some(auc), None)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Thresholds of a level as the card has them.
+fn thresholds(card: &ModelCard, kind: Kind) -> Thresholds {
+    match kind {
+        Kind::Crops => card.levels.crop.thresholds,
+        Kind::People | Kind::Videos => card.levels.person.thresholds,
+    }
+}
+
+/// The units of a level, in the order in which they first appear.
+fn units<'a>(set: &'a SetScores, kind: Kind, card: &ModelCard) -> Vec<Unit<'a>> {
+    let scored: Vec<(&CropScore, f64)> = set
+        .crops
+        .iter()
+        .filter_map(|crop| Some((crop, card.levels.crop.calibration.probability(crop.logit()?))))
+        .collect();
+    if kind == Kind::Crops {
+        return scored
+            .into_iter()
+            .map(|(crop, score)| Unit {
+                key: crop.path.display().to_string(),
+                source: &crop.source,
+                is_fake: crop.label.is_fake(),
+                score,
+                verdict: None,
+            })
+            .collect();
+    }
+    let people = grouped(&scored, |(crop, _)| crop.person_key());
+    let people: Vec<(Unit<'a>, String)> = people
+        .into_iter()
+        .filter_map(|(key, members)| {
+            let first = members[0].0;
+            let crops: Vec<&CropScore> = members.iter().map(|(crop, _)| *crop).collect();
+            let score = person_score(&card.levels, &crops)?;
+            let is_fake = first.label.is_fake();
+            let unit = Unit { key, source: &first.source, is_fake, score, verdict: None };
+            Some((unit, first.video_key()))
+        })
+        .collect();
+    if kind == Kind::People {
+        return people.into_iter().map(|(unit, _)| unit).collect();
+    }
+    let videos = grouped(&people, |(_, video)| video.clone()).into_iter().map(|(key, members)| Unit {
+        key,
+        source: members[0].0.source,
+        is_fake: members.iter().any(|(unit, _)| unit.is_fake),
+        score: members.iter().map(|(unit, _)| unit.score).fold(f64::NEG_INFINITY, f64::max),
+        verdict: None,
+    });
+    let scans = set.crops.iter().filter_map(|crop| match crop.outcome {
+        CropOutcome::Scanned(found) => Some(Unit {
+            key: crop.path.display().to_string(),
+            source: &crop.source,
+            is_fake: crop.label.is_fake(),
+            score: found.score,
+            verdict: Some(found.verdict),
+        }),
+        _ => None,
+    });
+    videos.chain(scans).collect()
+}
+
+/// Items by key, in the order in which the keys first appear.
+fn grouped<T>(items: &[T], key: impl Fn(&T) -> String) -> Vec<(String, Vec<&T>)> {
+    let mut number_of = HashMap::new();
+    let mut groups: Vec<(String, Vec<&T>)> = Vec::new();
+    for item in items {
+        let key = key(item);
+        let number = *number_of.entry(key.clone()).or_insert(groups.len());
+        if number == groups.len() {
+            groups.push((key, Vec::new()));
+        }
+        groups[number].1.push(item);
+    }
+    groups
+}
+
+impl AnswerShares {
+    fn of<'u, 's: 'u>(units: impl Iterator<Item = &'u Unit<'s>>, thresholds: Thresholds) -> Option<Self> {
+        let units: Vec<&Unit<'_>> = units.collect();
+        if units.is_empty() {
+            return None;
+        }
+        let sources = units.iter().map(|unit| unit.source).collect::<BTreeSet<_>>().len();
+        let share = |wanted: Verdict| {
+            let says =
+                |unit: &&&Unit<'_>| unit.verdict.unwrap_or_else(|| verdict(thresholds, unit.score)) == wanted;
+            Share::of(units.iter().filter(says).count(), units.len(), sources)
+        };
+        Some(Self { likely_fake: share(Verdict::LikelyFake), likely_real: share(Verdict::LikelyReal) })
+    }
+}
+
+impl Share {
+    /// `count` of `of` cases, of which `independent` are independent.
+    pub(crate) fn of(count: usize, of: usize, independent: usize) -> Self {
+        let value = count as f64 / of.max(1) as f64;
+        Self { count, of, value, ci95: wilson(value, independent as f64) }
+    }
+}
+
+/// Wilson's 95% interval of a share that `n` independent cases showed.
+fn wilson(share: f64, n: f64) -> [f64; 2] {
+    const Z: f64 = 1.959_963_984_540_054;
+    let n = n.max(1.0);
+    let centre = share + Z * Z / (2.0 * n);
+    let reach = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let scale = 1.0 + Z * Z / n;
+    [((centre - reach) / scale).max(0.0), ((centre + reach) / scale).min(1.0)]
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let values: Vec<f64> = values.collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+impl SuiteSummary {
+    fn of(sets: &[SetReport]) -> Self {
+        let genuine = || sets.iter().filter_map(|set| Some((set, set.judged().genuine?)));
+        let manipulated = || sets.iter().filter_map(|set| Some((set, set.judged().manipulated?)));
+        let aucs = || sets.iter().filter_map(|set| Some((set, set.judged().auc?)));
+        let mut worst = Vec::new();
+        let mut note = |figure: &'static str, found: Option<(&SetReport, f64)>| {
+            worst.extend(found.map(|(set, value)| WorstRow { figure, set: set.name.clone(), value }));
+        };
+        let by_value = |a: &(&SetReport, f64), b: &(&SetReport, f64)| a.1.total_cmp(&b.1);
+        note("lowest AUC", aucs().min_by(by_value));
+        note(
+            "genuine called likely fake",
+            genuine().map(|(set, shares)| (set, shares.likely_fake.value)).max_by(by_value),
+        );
+        note(
+            "manipulated called likely real",
+            manipulated().map(|(set, shares)| (set, shares.likely_real.value)).max_by(by_value),
+        );
+        note(
+            "manipulated called likely fake, lowest",
+            manipulated().map(|(set, shares)| (set, shares.likely_fake.value)).min_by(by_value),
+        );
+        let alarms: [usize; 2] = genuine().fold([0, 0], |[count, of], (_, shares)| {
+            [count + shares.likely_fake.count, of + shares.likely_fake.of]
+        });
+        let sources: usize = genuine().map(|(set, _)| set.judged().n_sources).sum();
+        Self {
+            auc_crops: mean(sets.iter().filter_map(|set| set.crops.auc)),
+            auc: mean(aucs().map(|(_, auc)| auc)),
+            sets_with_auc: aucs().count(),
+            genuine_likely_fake: mean(genuine().map(|(_, shares)| shares.likely_fake.value)),
+            genuine_likely_real: mean(genuine().map(|(_, shares)| shares.likely_real.value)),
+            manipulated_likely_fake: mean(manipulated().map(|(_, shares)| shares.likely_fake.value)),
+            manipulated_likely_real: mean(manipulated().map(|(_, shares)| shares.likely_real.value)),
+            all_genuine_likely_fake: (alarms[1] > 0).then(|| Share::of(alarms[0], alarms[1], sources)),
+            worst,
+        }
+    }
+}
+
+/// Two models over one suite.
+#[derive(Debug, Clone, Serialize)]
+pub struct SuiteComparison {
+    /// Name of the suite.
+    pub suite: String,
+    /// SHA-256 of the two models.
+    pub models: [String; 2],
+    /// One entry a set that both have.
+    pub sets: Vec<SetComparison>,
+    /// Mean difference of the AUC over the sets with both classes, the second less the first.
+    pub auc_difference: Option<f64>,
+    /// Its 95% interval, taking sets for independent.
+    pub auc_difference_ci95: Option<[f64; 2]>,
+    /// Mean share of the genuine that each calls likely fake.
+    pub genuine_likely_fake: [Option<f64>; 2],
+    /// Mean share of the manipulated that each calls likely fake.
+    pub manipulated_likely_fake: [Option<f64>; 2],
+}
+
+/// Two models on one set, at the level that a verdict would be given at.
+#[derive(Debug, Clone, Serialize)]
+pub struct SetComparison {
+    /// Name of the set.
+    pub name: String,
+    /// Units that both scored.
+    pub units: usize,
+    /// DeLong's test for samples that come in sources; absent where a class is missing.
+    pub auc: Option<AucComparison>,
+    /// Genuine units that each calls likely fake.
+    pub genuine_likely_fake: [Option<Share>; 2],
+    /// Manipulated units that each calls likely fake.
+    pub manipulated_likely_fake: [Option<Share>; 2],
+}
+
+/// Compares two models by their scores of one suite: on each set the units that both scored.
+///
+/// # Errors
+/// [`EvalError::OtherSuite`] when no set has the same name, and [`EvalError::Metrics`].
+pub fn compare_suites(first: &SuiteScores, second: &SuiteScores) -> Result<SuiteComparison, EvalError> {
+    let mut sets = Vec::new();
+    for (number, spec) in first.suite.sets.iter().enumerate() {
+        let Some(twin) = second.suite.sets.iter().position(|set| set.name == spec.name) else { continue };
+        let pair = [(first, number), (second, twin)];
+        let has_videos = pair.iter().all(|(scores, set)| scores.sets[*set].has_videos());
+        let kind = if has_videos { Kind::Videos } else { Kind::Crops };
+        let [one, two] = pair.map(|(scores, set)| {
+            let mut all = units(&scores.sets[set], kind, &scores.model.card);
+            let against = scores.suite.sets.iter().zip(&scores.sets);
+            let against = against.filter(|(other, _)| scores.suite.sets[set].against.contains(&other.name));
+            let own = all.len();
+            all.extend(
+                against
+                    .flat_map(|(_, set)| units(set, kind, &scores.model.card))
+                    .filter(|unit| !unit.is_fake),
+            );
+            (all, own)
+        });
+        sets.push(SetComparison::of(&spec.name, (&one.0, one.1), (&two.0, two.1), kind, [first, second])?);
+    }
+    if sets.is_empty() {
+        return Err(EvalError::OtherSuite {
+            first: first.suite.name.clone(),
+            second: second.suite.name.clone(),
+        });
+    }
+    let compared: Vec<&AucComparison> = sets.iter().filter_map(|set| set.auc.as_ref()).collect();
+    let auc_difference = mean(compared.iter().map(|auc| auc.difference));
+    let variance: f64 = compared.iter().map(|auc| auc.standard_error.powi(2)).sum();
+    let reach = 1.96 * variance.sqrt() / compared.len().max(1) as f64;
+    let shares = |of: fn(&SetComparison) -> [Option<Share>; 2]| {
+        [0, 1].map(|model| mean(sets.iter().filter_map(|set| of(set)[model]).map(|share| share.value)))
+    };
+    Ok(SuiteComparison {
+        suite: first.suite.name.clone(),
+        models: [first, second].map(|scores| scores.model.sha256.clone()),
+        auc_difference,
+        auc_difference_ci95: auc_difference.map(|difference| [difference - reach, difference + reach]),
+        genuine_likely_fake: shares(|set| set.genuine_likely_fake),
+        manipulated_likely_fake: shares(|set| set.manipulated_likely_fake),
+        sets,
+    })
+}
+
+impl SetComparison {
+    fn of(
+        name: &str,
+        (one, own_one): (&[Unit<'_>], usize),
+        (two, own_two): (&[Unit<'_>], usize),
+        kind: Kind,
+        scores: [&SuiteScores; 2],
+    ) -> Result<Self, EvalError> {
+        let of_second: HashMap<&str, f64> = two.iter().map(|unit| (unit.key.as_str(), unit.score)).collect();
+        let pairs: Vec<(&Unit<'_>, f64)> =
+            one.iter().filter_map(|unit| Some((unit, *of_second.get(unit.key.as_str())?))).collect();
+        let first: Vec<f64> = pairs.iter().map(|(unit, _)| unit.score).collect();
+        let second: Vec<f64> = pairs.iter().map(|(_, score)| *score).collect();
+        let labels: Vec<bool> = pairs.iter().map(|(unit, _)| unit.is_fake).collect();
+        let sources: Vec<&str> = pairs.iter().map(|(unit, _)| unit.source).collect();
+        let auc = match compare_auc(&first, &second, &labels, &sources) {
+            Ok(compared) => Some(compared),
+            Err(MetricsError::OneClass { .. } | MetricsError::Empty | MetricsError::TooFewGroups { .. }) => {
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let shares = |fake: bool| {
+            [(&one[..own_one], scores[0]), (&two[..own_two], scores[1])].map(|(units, scores)| {
+                let of_class = units.iter().filter(|unit| unit.is_fake == fake);
+                AnswerShares::of(of_class, thresholds(&scores.model.card, kind))
+                    .map(|shares| shares.likely_fake)
+            })
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            units: pairs.len(),
+            auc,
+            genuine_likely_fake: shares(false),
+            manipulated_likely_fake: shares(true),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluation::page::tests::model;
+    use crate::suite::{ScanOutcome, Suite};
+
+    fn crop(name: &str, label: Label, video: Option<&str>, outcome: CropOutcome) -> CropScore {
+        CropScore {
+            path: name.into(),
+            label,
+            source: name.split('-').next().unwrap_or_default().to_owned(),
+            video: video.map(str::to_owned),
+            person: None,
+            method: None,
+            crop_width: None,
+            outcome,
+        }
+    }
+
+    fn scored(logit: f64) -> CropOutcome {
+        CropOutcome::Scored { logit, blur: 0.5, whole: false }
+    }
+
+    /// Thresholds are 0.3 and 0.7, and probabilities the plain sigmoid of the logits.
+    fn scores(sets: &str, crops: Vec<Vec<CropScore>>) -> SuiteScores {
+        let suite = Suite::parse(&format!("name = \"s\"\n{sets}"), "".as_ref()).unwrap();
+        let model = model("m");
+        let sets = crops.into_iter().map(|crops| SetScores { fault: None, crops }).collect();
+        SuiteScores { suite, model, sets }
+    }
+
+    const VIDEOS: &str = "[[set]]\nname = \"videos\"\ndata = \"x\"\n";
+
+    fn two_videos() -> Vec<CropScore> {
+        vec![
+            crop("a-1", Label::Real, Some("a"), scored(2.0)),
+            crop("a-2", Label::Real, Some("a"), scored(-3.0)),
+            crop("b-1", Label::Fake, Some("b"), scored(3.0)),
+            crop("b-2", Label::Fake, Some("b"), scored(-0.5)),
+        ]
+    }
+
+    #[test]
+    fn crops_and_videos_by_hand() {
+        let report = report_suite(&scores(VIDEOS, vec![two_videos()]), 20).unwrap();
+        let set = &report.sets[0];
+        assert_eq!(set.crops.auc, Some(0.75));
+        // Means of 0.46 and 0.67: ordered, and both between the thresholds.
+        assert_eq!(set.videos.as_ref().unwrap().auc, Some(1.0));
+        let [genuine, manipulated] = [set.crops.genuine.unwrap(), set.crops.manipulated.unwrap()];
+        assert_eq!((genuine.likely_fake.count, genuine.likely_real.count), (1, 1));
+        assert_eq!((manipulated.likely_fake.count, manipulated.likely_real.count), (1, 0));
+        let judged = set.judged().genuine.unwrap();
+        assert_eq!((judged.likely_fake.count, judged.likely_real.count, judged.likely_real.of), (0, 0, 1));
+        assert!(report.complete && report.summary.auc == Some(1.0) && report.summary.auc_crops == Some(0.75));
+        let text = report.to_string();
+        assert!(text.contains("videos") && text.contains("4/4"), "{text}");
+        let html = crate::suite_page(&report);
+        assert!(html.contains("0.750") && !html.contains("<script"));
+    }
+
+    #[test]
+    fn a_set_of_one_class_is_measured_against_the_genuine_of_another() {
+        let sets = "[[set]]\nname = \"photos\"\ndata = \"x\"\nrole = \"genuine\"\n\
+                    [[set]]\nname = \"generated\"\ndata = \"y\"\nrole = \"manipulated\"\nagainst = [\"photos\"]\n";
+        let photos =
+            vec![crop("p", Label::Real, None, scored(0.0)), crop("q", Label::Real, None, scored(2.0))];
+        let generated = vec![crop("g", Label::Fake, None, scored(1.0))];
+        let report = report_suite(&scores(sets, vec![photos, generated]), 20).unwrap();
+        assert_eq!((report.sets[0].crops.auc, report.sets[1].crops.auc), (None, Some(0.5)));
+        assert_eq!((report.sets[1].crops.n_real, report.sets[1].crops.n_fake), (0, 1));
+        assert!(report.sets[1].crops.genuine.is_none());
+    }
+
+    #[test]
+    fn what_was_not_scored_is_counted_and_makes_the_table_incomplete() {
+        let sets = "[[set]]\nname = \"a\"\ndata = \"x\"\nexpect = { real = 2, fake = 2 }\n";
+        let crops = vec![
+            crop("p", Label::Real, None, scored(0.0)),
+            crop("q", Label::Real, None, CropOutcome::NoFace),
+            crop("r", Label::Fake, None, CropOutcome::Missing { why: "torn".to_owned() }),
+        ];
+        let report = report_suite(&scores(sets, vec![crops]), 20).unwrap();
+        let coverage = &report.sets[0].coverage;
+        assert_eq!((coverage.expected, coverage.listed, coverage.scored), (4, 3, 1));
+        assert_eq!((coverage.no_face, coverage.missing), (1, 2));
+        assert!(
+            coverage.why.iter().any(|why| why == "torn") && coverage.why[0].contains("2 and 2 are expected")
+        );
+        assert!(!report.complete);
+        // A face that is not there is an answer.
+        let found = vec![vec![crop("q", Label::Real, None, CropOutcome::NoFace)]];
+        assert!(report_suite(&scores(VIDEOS, found), 20).unwrap().complete);
+    }
+
+    #[test]
+    fn a_scan_is_judged_by_its_verdict() {
+        let found = |verdict| CropOutcome::Scanned(ScanOutcome { verdict, score: 0.9, people: 1 });
+        let crops = vec![
+            crop("a", Label::Real, None, found(Verdict::Inconclusive)),
+            crop("b", Label::Real, None, found(Verdict::LikelyFake)),
+        ];
+        let report = report_suite(&scores(VIDEOS, vec![crops]), 20).unwrap();
+        let genuine = report.sets[0].judged().genuine.unwrap();
+        assert_eq!((genuine.likely_fake.count, genuine.likely_fake.of), (1, 2));
+        assert_eq!(report.sets[0].coverage.scored, 2);
+    }
+
+    #[test]
+    fn saved_scores_give_the_same_table() {
+        let before = scores(VIDEOS, vec![two_videos()]);
+        let bytes = before.to_bytes().unwrap();
+        assert!(SuiteScores::is_saved(&bytes));
+        let after = SuiteScores::from_bytes(&bytes, "s".as_ref()).unwrap();
+        let json = |scores: &SuiteScores| serde_json::to_string(&report_suite(scores, 20).unwrap()).unwrap();
+        assert_eq!(json(&before), json(&after));
+        let cut = &bytes[..bytes.len() - 10];
+        let error = SuiteScores::from_bytes(cut, "s".as_ref()).unwrap_err();
+        assert!(error.to_string().contains("line 5"), "{error}");
+    }
+
+    #[test]
+    fn two_models_are_compared_on_what_both_scored() {
+        let shifted = |by: f64| -> Vec<CropScore> {
+            (0..40)
+                .map(|i| {
+                    let label = if i % 2 == 0 { Label::Real } else { Label::Fake };
+                    let noise = f64::from(i * 7 % 20) / 4.0 - 2.5;
+                    let logit = if i % 2 == 0 { noise } else { noise + by };
+                    crop(&format!("{i}-x"), label, None, scored(logit))
+                })
+                .collect()
+        };
+        let first = scores(VIDEOS, vec![shifted(0.5)]);
+        let mut second = scores(VIDEOS, vec![shifted(3.0)]);
+        second.sets[0].crops[0].outcome = CropOutcome::NoFace;
+        let compared = compare_suites(&first, &second).unwrap();
+        let auc = compared.sets[0].auc.unwrap();
+        assert_eq!(compared.sets[0].units, 39);
+        assert!(auc.difference > 0.2 && auc.p_value < 0.01, "{auc:?}");
+        assert_eq!(compared.auc_difference, Some(auc.difference));
+        assert!(compared.to_string().contains("mean of the sets"));
+        let other = scores("[[set]]\nname = \"else\"\ndata = \"x\"\n", vec![vec![]]);
+        assert!(matches!(compare_suites(&first, &other), Err(EvalError::OtherSuite { .. })));
+    }
+
+    #[test]
+    fn wilsons_interval_by_hand() {
+        let [low, high] = wilson(0.1, 100.0);
+        assert!((low - 0.0552).abs() < 1e-4 && (high - 0.1744).abs() < 1e-4, "{low} {high}");
+        assert_eq!(wilson(0.0, 10.0)[0], 0.0);
+    }
+}

@@ -1,0 +1,522 @@
+//! What a detector made of each crop of a suite, kept in a file from which the table is made.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use deeptell::{Model, ModelInfo, Verdict};
+use deeptell_data::{Label, Sample, read_picture};
+use deeptell_face::{Face, FaceDetector, RgbImage, Selection, blur_effect};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::spec::word;
+use super::{FoundFace, FoundFaces, Suite, SuiteError};
+use crate::{Distortion, EvalError, Watch};
+
+/// Crops that are in memory, and go through the network, at a time.
+const BATCH: usize = 64;
+/// Least probability of a face: each picture of a set has one, so it may be lower than for a scan, which must not judge
+/// what is no face.
+const MIN_PROBABILITY: f32 = 0.8;
+
+const SCHEMA: &str = "deeptell-suite-scores-1";
+
+/// Every crop of a suite with the logit that one model gave it.
+#[derive(Debug, Clone)]
+pub struct SuiteScores {
+    /// The suite.
+    pub suite: Suite,
+    /// The model, with the calibration and thresholds that the table applies.
+    pub model: ModelInfo,
+    /// One entry a set, in their order.
+    pub sets: Vec<SetScores>,
+}
+
+/// The crops of one set.
+#[derive(Debug, Clone, Default)]
+pub struct SetScores {
+    /// Why the data could not be listed, if so.
+    pub fault: Option<String>,
+    /// Every sample that the data lists.
+    pub crops: Vec<CropScore>,
+}
+
+/// One crop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CropScore {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether it is a fake.
+    pub label: Label,
+    /// What must not be taken for independent.
+    pub source: String,
+    /// The video it is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub video: Option<String>,
+    /// The person in the video.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
+    /// How the fake was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Side of the crop before it was scaled, in pixels of its picture or video, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crop_width: Option<f64>,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: CropOutcome,
+}
+
+/// What came of a crop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum CropOutcome {
+    /// It has a score.
+    Scored {
+        /// Of the network, averaged over the views: higher is more fake.
+        logit: f64,
+        /// From 0, sharp, to 1.
+        blur: f32,
+        /// Whether it was taken whole because no face was found in it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        whole: bool,
+    },
+    /// It was scanned whole.
+    Scanned(ScanOutcome),
+    /// No face was found.
+    NoFace,
+    /// It could not be read or cut.
+    Missing {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What a scan of a whole file concluded.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ScanOutcome {
+    /// Its verdict; never [`Verdict::NoFace`].
+    pub verdict: Verdict,
+    /// Probability in `0..=1` that the decisive person is manipulated.
+    pub score: f64,
+    /// Number of people that the scan lists.
+    pub people: usize,
+}
+
+/// Scans whole videos and pictures.
+pub trait Scanning {
+    /// The outcome of a scan, `None` when it found no face.
+    ///
+    /// # Errors
+    /// Whatever keeps it from scanning; it is recorded as the reason why the file is missing.
+    fn scan(&self, path: &Path) -> Result<Option<ScanOutcome>, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// What a suite is scored with.
+#[derive(Clone, Copy)]
+pub struct Instruments<'a> {
+    /// The model that scores crops.
+    pub model: &'a Model,
+    /// Finds the faces of sets that ask for it.
+    pub faces: &'a dyn FaceDetector,
+    /// Scans the files of sets that ask for it, with the same model.
+    pub scanner: &'a dyn Scanning,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    schema: String,
+    suite: Suite,
+    model: ModelInfo,
+    /// Faults of the sets, by their numbers.
+    faults: HashMap<usize, String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Row {
+    set: usize,
+    #[serde(flatten)]
+    crop: CropScore,
+}
+
+/// What happens to crops before they are scored.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scoring {
+    /// A loss of quality.
+    pub distortion: Option<Distortion>,
+    /// Whether manipulated samples are left out.
+    pub genuine_only: bool,
+}
+
+/// Scores every crop of a suite. A crop that is in several sets is scored once; one that cannot be read is recorded and
+/// no error.
+///
+/// Faces are looked for in pictures that `known` has none of; what is found is added.
+///
+/// # Errors
+/// [`EvalError::Stopped`], and when the model cannot compute or the finder fails.
+pub fn score_suite(
+    suite: &Suite,
+    instruments: Instruments<'_>,
+    scoring: Scoring,
+    known: &mut FoundFaces,
+    watch: &mut dyn Watch,
+) -> Result<SuiteScores, EvalError> {
+    let Instruments { model, faces, scanner } = instruments;
+    let mut listed = Vec::with_capacity(suite.sets.len());
+    let mut faults = Vec::with_capacity(suite.sets.len());
+    let mut scans = Vec::with_capacity(suite.sets.len());
+    for set in &suite.sets {
+        let (samples, fault) = match set.samples() {
+            Ok(samples) => (samples, None),
+            Err(error) => (Vec::new(), Some(chain(&error))),
+        };
+        let framing = Framing { detect: set.detect, whole_without_face: set.whole_without_face };
+        let (to_crop, to_scan) = if set.scan { (Vec::new(), samples) } else { (samples, Vec::new()) };
+        listed.push((framing, to_crop));
+        scans.push(to_scan);
+        faults.push(fault);
+    }
+    let mut crops = score_listed(&listed, model, scoring, Some(faces), known, watch)?;
+    let mut scanned: HashMap<&Path, CropOutcome> = HashMap::new();
+    for (crops, samples) in crops.iter_mut().zip(&scans).filter(|(_, samples)| !samples.is_empty()) {
+        watch.begin("scanning", samples.len(), "files");
+        for sample in samples {
+            if watch.wants_stop() {
+                return Err(EvalError::Stopped);
+            }
+            let outcome = scanned.entry(&sample.path).or_insert_with(|| match scanner.scan(&sample.path) {
+                Ok(Some(found)) => CropOutcome::Scanned(found),
+                Ok(None) => CropOutcome::NoFace,
+                Err(error) => CropOutcome::Missing { why: chain(error.as_ref()) },
+            });
+            crops.push(CropScore { outcome: outcome.clone(), ..CropScore::unscored(sample) });
+            watch.advance(1);
+        }
+        watch.end();
+    }
+    let sets = faults.into_iter().zip(crops).map(|(fault, crops)| SetScores { fault, crops }).collect();
+    Ok(SuiteScores { suite: suite.clone(), model: model.info().clone(), sets })
+}
+
+/// How the samples of one list become crops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Framing {
+    pub(crate) detect: bool,
+    pub(crate) whole_without_face: bool,
+}
+
+/// Scores lists of samples; a crop that is in several is scored once.
+pub(crate) fn score_listed(
+    lists: &[(Framing, Vec<Sample>)],
+    model: &Model,
+    scoring: Scoring,
+    faces: Option<&dyn FaceDetector>,
+    known: &mut FoundFaces,
+    watch: &mut dyn Watch,
+) -> Result<Vec<Vec<CropScore>>, EvalError> {
+    let mut scores: Vec<Vec<CropScore>> = Vec::with_capacity(lists.len());
+    // Crops of all lists, each once, with the places that wait for its score.
+    let mut jobs: Vec<Job> = Vec::new();
+    let mut job_of: HashMap<JobKey, usize> = HashMap::new();
+    for (list, (framing, samples)) in lists.iter().enumerate() {
+        let mut crops = Vec::new();
+        for sample in samples.iter().filter(|sample| !(scoring.genuine_only && sample.label.is_fake())) {
+            let job = *job_of.entry(JobKey::of(sample, *framing)).or_insert_with(|| {
+                jobs.push(Job { sample: sample.clone(), framing: *framing, places: Vec::new() });
+                jobs.len() - 1
+            });
+            jobs[job].places.push((list, crops.len()));
+            crops.push(CropScore::unscored(sample));
+        }
+        scores.push(crops);
+    }
+    if let Some(faces) = faces {
+        find_faces(&jobs, faces, known, watch)?;
+    }
+    let task = scoring.distortion.map_or_else(|| "scoring".to_owned(), |kind| format!("scoring {kind}"));
+    watch.begin(&task, jobs.len(), "crops");
+    for batch in jobs.chunks(BATCH) {
+        if watch.wants_stop() {
+            return Err(EvalError::Stopped);
+        }
+        for (job, (outcome, width)) in batch.iter().zip(score_batch(batch, model, scoring, known)?) {
+            for &(list, place) in &job.places {
+                let crop = &mut scores[list][place];
+                crop.outcome = outcome.clone();
+                crop.crop_width = crop.crop_width.or(width);
+            }
+        }
+        watch.advance(batch.len());
+    }
+    watch.end();
+    Ok(scores)
+}
+
+/// A crop to score.
+struct Job {
+    sample: Sample,
+    framing: Framing,
+    /// List and place of each row that waits for it.
+    places: Vec<(usize, usize)>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct JobKey {
+    path: PathBuf,
+    /// Bits of the box, where the manifest has one.
+    bbox: Option<[u32; 4]>,
+    framing: Framing,
+}
+
+impl JobKey {
+    fn of(sample: &Sample, framing: Framing) -> Self {
+        let bbox =
+            sample.bbox.filter(|_| !framing.detect).map(|b| [b.x1, b.y1, b.x2, b.y2].map(f32::to_bits));
+        Self { path: sample.path.clone(), bbox, framing }
+    }
+}
+
+fn find_faces(
+    jobs: &[Job],
+    faces: &dyn FaceDetector,
+    known: &mut FoundFaces,
+    watch: &mut dyn Watch,
+) -> Result<(), EvalError> {
+    let is_new = |job: &&Job| job.framing.detect && known.get(&job.sample.path).is_none();
+    let to_find: Vec<&Path> = jobs.iter().filter(is_new).map(|job| job.sample.path.as_path()).collect();
+    if to_find.is_empty() {
+        return Ok(());
+    }
+    watch.begin("finding faces", to_find.len(), "pictures");
+    for batch in to_find.chunks(BATCH) {
+        if watch.wants_stop() {
+            return Err(EvalError::Stopped);
+        }
+        // A picture that cannot be read is recorded when it is scored.
+        let found: Vec<Option<Option<Face>>> = batch
+            .par_iter()
+            .map(|path| {
+                let find =
+                    |picture: RgbImage| faces.find_in_crop(&picture, MIN_PROBABILITY, Selection::Largest);
+                read_picture(path).ok().map(find).transpose()
+            })
+            .collect::<Result<_, _>>()
+            .map_err(EvalError::Faces)?;
+        for (path, face) in batch.iter().zip(found) {
+            if let Some(face) = face {
+                known.insert(path, face.map(|Face { bbox, landmarks, .. }| FoundFace { bbox, landmarks }));
+            }
+        }
+        watch.advance(batch.len());
+    }
+    watch.end();
+    Ok(())
+}
+
+/// The outcome of each job, and the side of its crop in its picture.
+fn score_batch(
+    jobs: &[Job],
+    model: &Model,
+    scoring: Scoring,
+    known: &FoundFaces,
+) -> Result<Vec<(CropOutcome, Option<f64>)>, EvalError> {
+    let cuts: Vec<Result<Cut, CropOutcome>> =
+        jobs.par_iter().map(|job| cut(job, model, scoring, known)).collect::<Result<_, EvalError>>()?;
+    let mut crops = Vec::with_capacity(cuts.len());
+    let mut outcomes = Vec::with_capacity(cuts.len());
+    for cut in cuts {
+        match cut {
+            Ok(Cut { crop, blur, whole, width }) => {
+                outcomes.push((CropOutcome::Scored { logit: f64::NAN, blur, whole }, width));
+                crops.push(crop);
+            }
+            Err(outcome) => outcomes.push((outcome, None)),
+        }
+    }
+    let mut logits = model.logits(&crops)?.into_iter();
+    for (outcome, _) in &mut outcomes {
+        if let CropOutcome::Scored { logit, .. } = outcome {
+            // One logit a crop, in their order.
+            *logit = logits.next().unwrap_or(f64::NAN);
+        }
+    }
+    Ok(outcomes)
+}
+
+/// A crop on its way to the network.
+struct Cut {
+    crop: RgbImage,
+    blur: f32,
+    whole: bool,
+    width: Option<f64>,
+}
+
+fn cut(
+    job: &Job,
+    model: &Model,
+    scoring: Scoring,
+    known: &FoundFaces,
+) -> Result<Result<Cut, CropOutcome>, EvalError> {
+    let framing = model.card().crop;
+    let mut sample = job.sample.clone();
+    let mut whole = false;
+    if job.framing.detect {
+        let Some(found) = known.get(&sample.path) else {
+            // Nobody could look for its face: reading it again says why.
+            let why = match read_picture(&sample.path) {
+                Ok(_) => "the picture changed while it was looked at".to_owned(),
+                Err(error) => chain(&error),
+            };
+            return Ok(Err(CropOutcome::Missing { why }));
+        };
+        if found.is_none() && !job.framing.whole_without_face {
+            return Ok(Err(CropOutcome::NoFace));
+        }
+        whole = found.is_none();
+        sample.bbox = found.map(|face| face.bbox);
+        sample.landmarks = found.map(|face| face.landmarks);
+    }
+    let width = match sample.bbox {
+        Some(bbox) => {
+            let place = framing.image_from_crop(bbox, sample.landmarks.as_ref());
+            place.ok().map(|place| f64::from(place.scale()) * f64::from(framing.size))
+        }
+        None => image::image_dimensions(&sample.path).ok().map(|(width, _)| f64::from(width)),
+    };
+    let crop = match deeptell_train::load_crop(&sample, &framing) {
+        Ok(crop) => crop,
+        Err(error) => return Ok(Err(CropOutcome::Missing { why: chain(&error) })),
+    };
+    let crop = match scoring.distortion {
+        Some(distortion) => distortion.apply(&crop)?,
+        None => crop,
+    };
+    Ok(Ok(Cut { blur: blur_effect(&crop), crop, whole, width }))
+}
+
+/// An error and its causes, without saying anything twice.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text = format!("{text}: {part}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+impl CropScore {
+    /// A sample with its score: the logit of the network, and the blur of its crop in `0..=1`.
+    pub fn scored(sample: &Sample, logit: f64, blur: f32) -> Self {
+        Self { outcome: CropOutcome::Scored { logit, blur, whole: false }, ..Self::unscored(sample) }
+    }
+
+    fn unscored(sample: &Sample) -> Self {
+        let track = match sample.extra.get("track") {
+            Some(serde_json::Value::String(name)) => Some(name),
+            Some(serde_json::Value::Number(number)) => Some(number.to_string()),
+            _ => None,
+        };
+        Self {
+            path: sample.path.clone(),
+            label: sample.label,
+            source: sample.source.clone(),
+            video: word(sample.video.as_ref(), sample, "video"),
+            person: track,
+            method: word(sample.method.as_ref(), sample, "method").filter(|_| sample.label.is_fake()),
+            crop_width: sample.extra.get("original_width").and_then(|width| width.as_f64()),
+            outcome: CropOutcome::NoFace,
+        }
+    }
+
+    /// Names its person and video, or the crop itself where it names no video. A genuine video and the fakes made of it
+    /// may share a name, so label and method count too.
+    pub(crate) fn person_key(&self) -> String {
+        format!("{}\t{}", self.video_key(), self.person.as_deref().unwrap_or_default())
+    }
+
+    /// Names its video, as [`person_key`](Self::person_key).
+    pub(crate) fn video_key(&self) -> String {
+        match &self.video {
+            Some(video) => format!("{}\t{}\t{video}", self.label, self.method.as_deref().unwrap_or_default()),
+            None => self.path.display().to_string(),
+        }
+    }
+
+    /// Its logit, if it has one.
+    pub fn logit(&self) -> Option<f64> {
+        match self.outcome {
+            CropOutcome::Scored { logit, .. } => Some(logit),
+            _ => None,
+        }
+    }
+}
+
+impl SetScores {
+    /// Whether there is anything to judge beyond single crops.
+    pub(crate) fn has_videos(&self) -> bool {
+        self.crops.iter().any(|crop| crop.video.is_some() || matches!(crop.outcome, CropOutcome::Scanned(_)))
+    }
+}
+
+impl SuiteScores {
+    /// All scores as JSON Lines: a header, and one line a crop.
+    ///
+    /// # Errors
+    /// [`EvalError::Json`], which no score should cause.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, EvalError> {
+        let faults = self.sets.iter().enumerate();
+        let faults = faults.filter_map(|(number, set)| Some((number, set.fault.clone()?))).collect();
+        let header = Header {
+            schema: SCHEMA.to_owned(),
+            suite: self.suite.clone(),
+            model: self.model.clone(),
+            faults,
+        };
+        let mut bytes = serde_json::to_vec(&header)?;
+        bytes.push(b'\n');
+        for (set, scores) in self.sets.iter().enumerate() {
+            for crop in &scores.crops {
+                serde_json::to_writer(&mut bytes, &Row { set, crop: crop.clone() })?;
+                bytes.push(b'\n');
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Whether the first bytes of a file are those of saved scores, and not of a suite in TOML.
+    pub fn is_saved(bytes: &[u8]) -> bool {
+        bytes.starts_with(b"{")
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote; `path` serves errors.
+    ///
+    /// # Errors
+    /// [`SuiteError::Scores`].
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, SuiteError> {
+        let fault = |line: usize, reason: String| SuiteError::Scores { path: path.to_owned(), line, reason };
+        let mut lines = bytes.split(|byte| *byte == b'\n').enumerate();
+        let (_, first) = lines.next().unwrap_or_default();
+        let header: Header = serde_json::from_slice(first).map_err(|error| fault(1, error.to_string()))?;
+        if header.schema != SCHEMA {
+            return Err(fault(1, format!("its schema is {}, not {SCHEMA}", header.schema)));
+        }
+        let mut sets = vec![SetScores::default(); header.suite.sets.len()];
+        for (set, reason) in header.faults {
+            sets.get_mut(set).ok_or_else(|| fault(1, format!("there is no set {set}")))?.fault = Some(reason);
+        }
+        for (number, line) in lines.filter(|(_, line)| !line.is_empty()) {
+            let row: Row =
+                serde_json::from_slice(line).map_err(|error| fault(number + 1, error.to_string()))?;
+            let set = sets.get_mut(row.set);
+            set.ok_or_else(|| fault(number + 1, format!("there is no set {}", row.set)))?
+                .crops
+                .push(row.crop);
+        }
+        Ok(Self { suite: header.suite, model: header.model, sets })
+    }
+}
