@@ -51,6 +51,7 @@ mod heif;
 #[cfg(unix)]
 mod isolation;
 mod limits;
+mod linked;
 mod local;
 mod local_source;
 mod media;
@@ -71,6 +72,7 @@ pub use isolation::{
     CallOutcome, Confinement, DecoderProcess, ForbiddenCall, serve_decoding, serve_decoding_strictly,
 };
 pub use limits::Limits;
+pub use linked::{Exposure, LibraryVersion, LinkedFfmpeg, linked_ffmpeg};
 pub use media::Media;
 pub use reader::{Frame, Frames, VideoInfo, VideoOptions, VideoReader};
 pub use recompress::recompress;

@@ -111,3 +111,16 @@ impl Default for Limits {
 fn names(list: &[&str]) -> Vec<String> {
     list.iter().map(|&name| name.to_owned()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_limits_allow_the_magicyuv_decoder() {
+        // It has a heap write in many releases (CVE-2026-8461).
+        for limits in [Limits::untrusted(), Limits::default()] {
+            assert!(!limits.codecs.iter().any(|codec| codec == "magicyuv"));
+        }
+    }
+}

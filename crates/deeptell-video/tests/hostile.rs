@@ -189,6 +189,23 @@ fn what_is_no_file_is_refused_at_once() {
 }
 
 #[test]
+fn magicyuv_is_refused_before_it_is_decoded() {
+    let bench = Bench::new();
+    let mut bytes = golden("mjpeg_full_range.avi");
+    // The codec's code in the AVI headers: now that of MagicYUV with 8-bit RGB.
+    for at in (0..bytes.len() - 4).filter(|at| *at < 4096).collect::<Vec<_>>() {
+        if bytes[at..at + 4].eq_ignore_ascii_case(b"mjpg") {
+            bytes[at..at + 4].copy_from_slice(b"M8RG");
+        }
+    }
+    for limits in [Limits::untrusted(), Limits::default()] {
+        let refused = bench.attempt(&bench.file("magicyuv.avi", &bytes), limits, 12).map(|_| ()).unwrap_err();
+        assert!(matches!(refused, VideoError::Unsupported { .. }), "{refused:?}");
+        assert!(refused.to_string().contains("magicyuv"), "{refused}");
+    }
+}
+
+#[test]
 fn a_video_that_names_another_file_opens_none() {
     let bench = Bench::new();
     let (mut bytes, _) = index_first();
