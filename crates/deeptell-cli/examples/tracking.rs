@@ -22,7 +22,7 @@ use burn::tensor::Device;
 use clap::Parser;
 use deeptell_face::{Face, RgbImage};
 use deeptell_mtcnn::{Look, Mtcnn, MtcnnConfig, TrackedFrame, Tracker, TrackerConfig};
-use deeptell_video::{Limits, Sampling, VideoReader};
+use deeptell_video::{Limits, Sampling, VideoError, VideoReader};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Overlap from which on two boxes are the same face.
@@ -131,19 +131,8 @@ fn frames(clip: &Path, limit: usize) -> Result<Vec<RgbImage>, Box<dyn Error>> {
         return files.iter().take(limit).map(|file| Ok(image::open(file)?.into_rgb8())).collect();
     }
     let mut reader = VideoReader::options().limits(Limits::untrusted()).open(clip)?;
-    let rate = reader.info().frames_per_second.ok_or("a clip without a frame rate")?;
-    let mut frames = Vec::new();
-    // Twice as often as there are frames: none slips through where times are rounded.
-    for frame in reader.sample(Sampling::EverySeconds(0.5 / rate)) {
-        let frame = frame?;
-        if !frame.repeats_previous {
-            frames.push(frame.image);
-        }
-        if frames.len() == limit {
-            break;
-        }
-    }
-    Ok(frames)
+    let frames = reader.sample(Sampling::EveryFrame).take(limit);
+    Ok(frames.map(|frame| Ok(frame?.image)).collect::<Result<_, VideoError>>()?)
 }
 
 fn measure(mtcnn: &Mtcnn, frames: &[RgbImage], key_interval: usize) -> Result<Sums, Box<dyn Error>> {

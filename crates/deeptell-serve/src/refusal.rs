@@ -328,7 +328,7 @@ mod tests {
         let path = std::path::PathBuf::from("/tmp/private/abc");
         let detail = "no /tmp/private/abc".to_owned();
         let errors = [
-            VideoError::Unsupported { path: path.clone(), detail: detail.clone() },
+            VideoError::Unsupported { path: path.clone(), reason: deeptell_video::Unsupported::Unknown },
             VideoError::Corrupt { path: path.clone(), detail: detail.clone() },
             VideoError::DecoderDied { path: path.clone(), reason: detail },
             VideoError::Io { path, source: std::io::Error::other("/tmp/private") },

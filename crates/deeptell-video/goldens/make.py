@@ -99,6 +99,13 @@ def clips():
         # Times.
         "vfr.mp4": ("all", source(seconds=3) + ["-vf", "select='not(mod(n,3))+lt(mod(n,40),9)'", "-vsync", "vfr"] + x264()),
         "vfr.mkv": ("all", ["-i", "{vfr.mp4}", *copy]),
+        # A pause of twenty seconds, and three pictures of a screen that rarely changes.
+        "pause.mp4": ("all", source(seconds=60) + ["-vf", "setpts='(N+if(gte(N,15),500,0))/25/TB'", "-vsync", "vfr",
+                                                         "-frames:v", "30"] + x264()),
+        "pause.mkv": ("all", ["-i", "{pause.mp4}", *copy]),
+        "rare.mp4": ("all", source(seconds=60) + ["-vf", "select='not(mod(n,10))',setpts='(7.5*N*N+12.5*N)/TB'", "-vsync", "vfr",
+                                                        "-frames:v", "3"] + x264()),
+        "rare.mkv": ("all", ["-i", "{rare.mp4}", *copy]),
         "edit_list.mp4": ("all", ["-ss", "0.9", "-i", "{untagged.mp4}", *copy]),
         "fragmented.mp4": ("all", ["-i", "{untagged.mp4}", *copy, "-movflags", "frag_keyframe+empty_moov+default_base_moof"]),
         "late_start.mp4": ("all", ["-itsoffset", "1.3", "-i", "{untagged.mp4}", *copy]),
@@ -109,6 +116,10 @@ def clips():
         "thumbnail_first.mkv": ("ffmpeg", ["-f", "lavfi", "-i", "testsrc2=s=16x16:r=25", "-i", "{h264.mkv}",
                                            "-map", "0:v", "-map", "1:v", "-t", "2",
                                            "-c:v:0", "mpeg4", "-c:v:1", "copy"]),
+        # Two angles; the mark says which one players show.
+        "two_streams.mp4": ("ffmpeg", ["-i", "{width_66.mp4}", "-i", "{turned_180.mp4}", "-map", "0:v", "-map", "1:v", *copy]),
+        "second_is_default.mkv": ("none", ["-i", "{h264.mkv}", "-i", "{vfr.mkv}", "-map", "0:v", "-map", "1:v", *copy,
+                                           "-disposition:v:0", "0", "-disposition:v:1", "default"]),
         "cover_art.mp3": ("none", ["-f", "lavfi", "-i", "sine=440", "-i", "{cover.jpg}", "-t", "1", "-map", "0", "-map", "1",
                                    "-c:a", "libmp3lame", "-b:a", "32k", "-c:v", "copy", "-disposition:v", "attached_pic"]),
         "sound.mp4": ("none", ["-f", "lavfi", "-i", "sine=440", "-t", "1", "-c:a", "aac", "-b:a", "32k"]),

@@ -84,6 +84,7 @@ impl AnimationReader {
             duration_seconds: Some(seconds),
             frames_per_second: Some(starts.len() as f64 / seconds),
             frame_count: Some(starts.len() as u64),
+            stream: 0,
             codec: "webp".to_owned(),
             container: "webp".to_owned(),
             rotation_degrees: match orientation {
@@ -234,21 +235,11 @@ impl<'a> AnimationFrames<'a> {
 
 /// Numbers of the frames that `sampling` names.
 fn wanted(reader: &AnimationReader, sampling: Sampling) -> Result<Vec<usize>, VideoError> {
-    let moments = Moments::new(sampling, 0, reader.end as i64, TICK_SECONDS)?;
-    let at = |moment: i64| reader.starts.partition_point(|start| *start as i64 <= moment).saturating_sub(1);
-    let mut wanted: Vec<usize> = (0..).map_while(|number| moments.get(number)).map(at).collect();
-    if !matches!(sampling, Sampling::EverySeconds(_)) && wanted.len() <= reader.starts.len() {
-        // There are enough frames to give none twice, whatever the pauses between them.
-        let mut free = 0;
-        for number in &mut wanted {
-            *number = (*number).max(free);
-            free = *number + 1;
-        }
-        let mut end = reader.starts.len();
-        for number in wanted.iter_mut().rev() {
-            *number = (*number).min(end - 1);
-            end = *number;
-        }
+    if sampling == Sampling::EveryFrame {
+        return Ok((0..reader.starts.len()).collect());
     }
-    Ok(wanted)
+    let starts: Arc<[i64]> = reader.starts.iter().map(|start| *start as i64).collect();
+    let moments = Moments::new(sampling, 0, reader.end as i64, TICK_SECONDS)?.with_different(&starts);
+    let at = |moment: i64| starts.partition_point(|start| *start <= moment).saturating_sub(1);
+    Ok((0..).map_while(|number| moments.get(number)).map(at).collect())
 }

@@ -14,10 +14,13 @@ use ffmpeg_next as ff;
 use crate::guard::{Guard, GuardedFile};
 use crate::heif;
 use crate::orientation::Orientation;
-use crate::{Limits, VideoError};
+use crate::{Limits, StreamLabel, Unsupported, VideoError};
 
 /// Packets that may be unreadable in a row before the rest counts as lost.
 const MAX_DAMAGE_IN_A_ROW: u32 = 10_000;
+
+/// A stream whose pictures have less than one part in so many of the area of the largest is a thumbnail.
+const THUMBNAIL_SHARE: u64 = 16;
 
 /// FFmpeg's names of containers that hold sound only, and pictures at most as covers.
 const AUDIO_CONTAINERS: [&str; 12] =
@@ -43,12 +46,16 @@ pub(crate) struct StreamFacts {
     pub(crate) frames_per_second: Option<f64>,
     /// Other streams may be why the container is longer than the video.
     pub(crate) is_alone: bool,
+    /// Files of this container may be joined as bytes, with clocks of their own.
+    pub(crate) clock_may_jump: bool,
 }
 
 /// One video stream of a container, as a sequence of packets in decoding order.
 pub(crate) struct Demuxer {
     input: Input,
     stream: usize,
+    /// The other video streams.
+    pub(crate) others: Vec<StreamLabel>,
     guard: Guard,
     /// How the picture is turned where the stream does not say it: in HEIF files.
     item_orientation: Option<Orientation>,
@@ -57,17 +64,32 @@ pub(crate) struct Demuxer {
 }
 
 impl Demuxer {
-    /// Opens `file` from its beginning and chooses the video stream with the largest pictures.
-    pub(crate) fn open(file: &File, guard: &Guard, limits: &Limits) -> Result<Self, VideoError> {
+    /// Opens `file` from its beginning and chooses a video stream, number `wanted` if that is given.
+    pub(crate) fn open(
+        file: &File,
+        guard: &Guard,
+        limits: &Limits,
+        wanted: Option<u32>,
+    ) -> Result<Self, VideoError> {
         guard.check()?;
         let fault = |error| guard.check().err().unwrap_or_else(|| guard.io(error));
         let mut bytes = GuardedFile::new(file, guard).map_err(fault)?;
         let item_orientation = heif::orientation(&mut bytes).map_err(fault)?;
         bytes.rewind().map_err(fault)?;
         let (mut input, declared) = open_container(bytes, guard, limits)?;
-        let stream = choose_stream(&input, &declared, guard, limits)?;
+        let (stream, others) = choose_stream(&input, &declared, guard, limits, wanted)?;
         discard_other_streams(&mut input, stream);
-        Ok(Self { input, stream, guard: guard.clone(), item_orientation, damaged: 0 })
+        Ok(Self { input, stream, others, guard: guard.clone(), item_orientation, damaged: 0 })
+    }
+
+    /// Opens `file` from its beginning once more.
+    pub(crate) fn reopen(&self, file: &File, limits: &Limits) -> Result<Self, VideoError> {
+        Self::open(file, &self.guard, limits, Some(self.stream_number()))
+    }
+
+    /// Number of the stream in the container, from 0.
+    pub(crate) fn stream_number(&self) -> u32 {
+        self.stream as u32
     }
 
     fn chosen(&self) -> Stream<'_> {
@@ -110,6 +132,31 @@ impl Demuxer {
             packets: u64::try_from(stream.frames()).ok().filter(|count| *count > 0),
             frames_per_second: positive(stream.avg_frame_rate()).or_else(|| positive(stream.rate())),
             is_alone: self.input.nb_streams() == 1,
+            clock_may_jump: self.format_flags() & ffi::AVFMT_TS_DISCONT != 0,
+        }
+    }
+
+    #[expect(unsafe_code, reason = "the wrapper does not expose the flags")]
+    fn format_flags(&self) -> i32 {
+        // SAFETY: an open input has a format, which is a static table.
+        unsafe { (*(*self.input.as_ptr()).iformat).flags }
+    }
+
+    /// Decoding times of the packets that the container's index names, as far as it was read: all of
+    /// them, or only some.
+    #[expect(unsafe_code, reason = "the wrapper does not expose the index")]
+    pub(crate) fn index_times(&self) -> Vec<i64> {
+        // SAFETY: the stream belongs to the open context, which nothing else uses meanwhile; an entry is
+        // read before the next call, and null is checked.
+        unsafe {
+            let stream = self.chosen().as_ptr().cast_mut();
+            let count = ffi::avformat_index_get_entries_count(stream);
+            (0..count)
+                .filter_map(|number| {
+                    let entry = ffi::avformat_index_get_entry(stream, number);
+                    (!entry.is_null()).then(|| (*entry).timestamp)
+                })
+                .collect()
         }
     }
 
@@ -199,9 +246,9 @@ fn open_container(
         )
     };
     if status < 0 || format.is_null() {
-        let detail = "this is no known video container".to_owned();
+        let reason = Unsupported::Unknown;
         return Err(
-            guard.explain(ff::Error::from(status), |path, _| VideoError::Unsupported { path, detail })
+            guard.explain(ff::Error::from(status), |path, _| VideoError::Unsupported { path, reason })
         );
     }
     // SAFETY: a recognised format is a static table with a NUL-terminated name.
@@ -209,9 +256,12 @@ fn open_container(
     if AUDIO_CONTAINERS.contains(&&*name) {
         return Err(VideoError::NoVideo { path: guard.path() });
     }
-    if !name.split(',').any(|name| limits.containers.iter().any(|allowed| allowed == name)) {
-        let detail = format!("the container \"{name}\" is not among those allowed");
-        return Err(VideoError::Unsupported { path: guard.path(), detail });
+    let is_among =
+        |allowed: &[String]| name.split(',').any(|name| allowed.iter().any(|allowed| allowed == name));
+    if !is_among(&limits.containers) {
+        let is_trusted = is_among(&Limits::default().containers);
+        let reason = Unsupported::Container { name: name.into_owned(), is_trusted };
+        return Err(VideoError::Unsupported { path: guard.path(), reason });
     }
 
     let mut options = Dictionary::new();
@@ -257,8 +307,8 @@ fn open_container(
             return Err(VideoError::NoVideo { path: guard.path() });
         }
         if input.nb_streams() == 0 {
-            let detail = format!("the container \"{name}\" declares no streams in its header");
-            return Err(VideoError::Unsupported { path: guard.path(), detail });
+            let reason = Unsupported::LateStreams { name: name.into_owned() };
+            return Err(VideoError::Unsupported { path: guard.path(), reason });
         }
         // SAFETY: the context is open; the field is a plain setting.
         unsafe { (*input.as_mut_ptr()).max_streams = input.nb_streams() as i32 };
@@ -294,7 +344,25 @@ pub(crate) fn max_pixels(limits: &Limits) -> u64 {
     limits.max_pixels.clamp(1, i32::MAX as u64)
 }
 
-/// The decodable stream with the largest pictures; cover art and thumbnails do not count.
+/// A video stream that may be sampled.
+struct Candidate {
+    label: StreamLabel,
+    is_default: bool,
+    is_decodable: bool,
+    /// The codec is decoded in trusted files.
+    is_trusted: bool,
+}
+
+impl Candidate {
+    fn area(&self) -> u64 {
+        u64::from(self.label.width) * u64::from(self.label.height)
+    }
+}
+
+/// The stream to sample: the one that is `wanted`, or else of those that can be decoded the one marked
+/// as default, which players show; of several, or where none is marked, the one with the largest
+/// pictures. Gives its number and the other video streams. Cover art does not count, and the mark of a
+/// thumbnail says nothing.
 ///
 /// A picture beyond the limit is not decoded, and its size may be known only from the header, which
 /// `declared` gives for each stream.
@@ -303,9 +371,9 @@ fn choose_stream(
     declared: &[(u32, u32)],
     guard: &Guard,
     limits: &Limits,
-) -> Result<usize, VideoError> {
-    let mut best: Option<(u64, usize, u32, u32)> = None;
-    let mut refused = None;
+    wanted: Option<u32>,
+) -> Result<(usize, Vec<StreamLabel>), VideoError> {
+    let mut candidates = Vec::new();
     for stream in input.streams() {
         if stream.parameters().medium() != media::Type::Video
             || stream.disposition().contains(Disposition::ATTACHED_PIC)
@@ -314,30 +382,53 @@ fn choose_stream(
         }
         let id = stream.parameters().id();
         let decoder = codec::decoder::find(id);
-        if !decoder.is_some_and(|decoder| limits.codecs.iter().any(|allowed| allowed == decoder.name())) {
-            refused = Some(id.name());
-            continue;
-        }
+        let is_among = |allowed: &[String]| {
+            decoder.as_ref().is_some_and(|decoder| allowed.iter().any(|allowed| allowed == decoder.name()))
+        };
         let (width, height) = match picture_size(&stream) {
             (0, _) | (_, 0) => declared.get(stream.index()).copied().unwrap_or_default(),
             size => size,
         };
-        let area = u64::from(width) * u64::from(height);
-        if best.is_none_or(|(largest, ..)| area > largest) {
-            best = Some((area, stream.index(), width, height));
-        }
+        candidates.push(Candidate {
+            label: StreamLabel { index: stream.index() as u32, codec: id.name().to_owned(), width, height },
+            is_default: stream.disposition().contains(Disposition::DEFAULT),
+            is_decodable: is_among(&limits.codecs),
+            is_trusted: is_among(&Limits::default().codecs),
+        });
     }
-    match (best, refused) {
-        (Some((area, _, width, height)), _) if area > max_pixels(limits) => {
-            Err(VideoError::TooLarge { path: guard.path(), width, height, max_pixels: limits.max_pixels })
-        }
-        (Some((_, index, ..)), _) => Ok(index),
-        (None, Some(codec)) => {
-            let detail = format!("the codec \"{codec}\" is not among those allowed");
-            Err(VideoError::Unsupported { path: guard.path(), detail })
-        }
-        (None, None) => Err(VideoError::NoVideo { path: guard.path() }),
+    let largest =
+        candidates.iter().filter(|one| one.is_decodable).map(Candidate::area).max().unwrap_or_default();
+    let rank = |candidate: &Candidate| {
+        let is_shown = candidate.is_default && candidate.area() >= largest / THUMBNAIL_SHARE;
+        (candidate.is_decodable, is_shown, candidate.area())
+    };
+    let best = match wanted {
+        Some(wanted) => candidates.iter().position(|candidate| candidate.label.index == wanted),
+        // The first of equals.
+        None => (0..candidates.len()).rev().max_by_key(|&number| rank(&candidates[number])),
+    };
+    let Some(best) = best else {
+        let path = guard.path();
+        return Err(match wanted {
+            Some(stream) if !candidates.is_empty() => {
+                let streams = candidates.iter().map(|candidate| candidate.label.index).collect();
+                VideoError::NoSuchStream { path, stream, streams }
+            }
+            _ => VideoError::NoVideo { path },
+        });
+    };
+    let chosen = candidates.remove(best);
+    if !chosen.is_decodable {
+        let reason = Unsupported::Codec { name: chosen.label.codec, is_trusted: chosen.is_trusted };
+        return Err(VideoError::Unsupported { path: guard.path(), reason });
     }
+    if chosen.area() > max_pixels(limits) {
+        let StreamLabel { width, height, .. } = chosen.label;
+        let max_pixels = limits.max_pixels;
+        return Err(VideoError::TooLarge { path: guard.path(), width, height, max_pixels });
+    }
+    let others = candidates.into_iter().map(|candidate| candidate.label).collect();
+    Ok((chosen.label.index as usize, others))
 }
 
 #[expect(unsafe_code, reason = "the wrapper does not expose the size")]

@@ -9,6 +9,11 @@ use deeptell_face::PictureError;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::Limits;
+
+/// What to do where only the limits for files from strangers stand in the way.
+const IF_TRUSTED: &str = "if you know where the file comes from, use --trusted";
+
 /// Why a video could not be opened, sampled or written.
 ///
 /// FFmpeg's own words, where they help, travel as text: no FFmpeg type is part of this interface.
@@ -29,13 +34,24 @@ pub enum VideoError {
         /// The path.
         path: PathBuf,
     },
-    /// The content is no container or codec that the [`Limits`](crate::Limits) allow.
-    #[error("{path}: {detail}; convert it to H.264 in an MP4 file")]
+    /// The content is no container or codec that the [`Limits`] allow.
+    #[error("{path}: {reason}")]
     Unsupported {
         /// The file.
         path: PathBuf,
         /// What was found.
-        detail: String,
+        reason: Unsupported,
+    },
+    /// The file has no video stream of the number given to
+    /// [`VideoOptions::stream`](crate::VideoOptions::stream).
+    #[error("{path} has no video stream {stream}; {}", available(.streams))]
+    NoSuchStream {
+        /// The file.
+        path: PathBuf,
+        /// The number that was asked for.
+        stream: u32,
+        /// Numbers of the video streams that there are.
+        streams: Vec<u32>,
     },
     /// A media file without moving pictures, for example audio with cover art.
     #[error("{path} has no video stream; give a file with moving pictures")]
@@ -51,9 +67,10 @@ pub enum VideoError {
         /// What is wrong with it.
         source: PictureError,
     },
-    /// The pictures are larger than [`Limits::max_pixels`](crate::Limits::max_pixels).
+    /// The pictures are larger than [`Limits::max_pixels`].
     #[error(
-        "{path}: pictures of {width} x {height} exceed the limit of {max_pixels} pixels; raise Limits::max_pixels or shrink the video"
+        "{path}: pictures of {width} x {height} exceed the limit of {max_pixels} pixels{}",
+        way_out(*max_pixels < Limits::default().max_pixels && area(*width, *height) <= Limits::default().max_pixels)
     )]
     TooLarge {
         /// The file.
@@ -65,8 +82,11 @@ pub enum VideoError {
         /// The limit in pixels.
         max_pixels: u64,
     },
-    /// Reading and decoding took longer than [`Limits::deadline`](crate::Limits::deadline).
-    #[error("{path}: reading took longer than {deadline:?}; raise Limits::deadline or ask for fewer frames")]
+    /// Reading and decoding took longer than [`Limits::deadline`].
+    #[error(
+        "{path}: reading took longer than {deadline:?}; ask for fewer frames{}",
+        if *deadline < Limits::default().deadline { ", or use --trusted if you know where the file comes from" } else { "" }
+    )]
     Timeout {
         /// The file.
         path: PathBuf,
@@ -105,10 +125,9 @@ pub enum VideoError {
         /// What FFmpeg said.
         detail: String,
     },
-    /// Decoding needs more memory than [`Limits::memory_bytes`](crate::Limits::memory_bytes) or the
-    /// machine has.
+    /// Decoding needs more memory than [`Limits::memory_bytes`] or the machine has.
     #[error(
-        "{path}: decoding needs more memory than allowed; raise Limits::memory_bytes or shrink the video"
+        "{path}: decoding needs more memory than allowed; {IF_TRUSTED} (which allows more), or free memory"
     )]
     OutOfMemory {
         /// The file.
@@ -168,6 +187,91 @@ pub enum VideoError {
     },
 }
 
+fn area(width: u32, height: u32) -> u64 {
+    u64::from(width) * u64::from(height)
+}
+
+/// The end of a message about a limit that `is_lifted` or not in trusted files.
+fn way_out(is_lifted: bool) -> String {
+    if is_lifted { format!("; {IF_TRUSTED}") } else { String::new() }
+}
+
+/// The video streams that can be asked for.
+fn available(streams: &[u32]) -> String {
+    let numbers: Vec<String> = streams.iter().map(ToString::to_string).collect();
+    match &numbers[..] {
+        [] => "it has none".to_owned(),
+        [number] => format!("its only one is {number}"),
+        [rest @ .., last] => format!("it has {} and {last}", rest.join(", ")),
+    }
+}
+
+/// Why a file is no video that can be read; its text says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Unsupported {
+    /// The first bytes are those of no known container.
+    #[error("this is not a video, or not one of a known format; check that it is the right file")]
+    Unknown,
+    /// The container is not among [`Limits::containers`].
+    #[error("the container \"{name}\" is not among those allowed{}", way_out_or_convert(*is_trusted))]
+    Container {
+        /// FFmpeg's name of it.
+        name: String,
+        /// The default [`Limits`], for trusted files, allow it.
+        is_trusted: bool,
+    },
+    /// The decoder is not among [`Limits::codecs`].
+    #[error("the codec \"{name}\" is not among those allowed{}", way_out_or_convert(*is_trusted))]
+    Codec {
+        /// FFmpeg's name of it.
+        name: String,
+        /// The default [`Limits`], for trusted files, allow it.
+        is_trusted: bool,
+    },
+    /// The container declares its streams only after its header, against [`Limits::fixed_streams`].
+    #[error("the container \"{name}\" declares no streams in its header; {IF_TRUSTED}")]
+    LateStreams {
+        /// FFmpeg's name of it.
+        name: String,
+    },
+}
+
+/// What to do about a format: the same bytes are worth more than a copy, so converting comes last.
+fn way_out_or_convert(is_trusted: bool) -> String {
+    if is_trusted {
+        format!("; {IF_TRUSTED}")
+    } else {
+        ", also in trusted files; if nothing else is left, convert it without loss".to_owned()
+    }
+}
+
+/// A video stream of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StreamLabel {
+    /// Its number among all streams of the file, from 0, as FFmpeg and its tools count.
+    pub index: u32,
+    /// FFmpeg's name of the codec.
+    pub codec: String,
+    /// Coded width in pixels; 0 when unknown.
+    pub width: u32,
+    /// Coded height in pixels; 0 when unknown.
+    pub height: u32,
+}
+
+impl fmt::Display for StreamLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { index, codec, width, height } = self;
+        if *width > 0 && *height > 0 {
+            write!(f, "{index} ({codec}, {width} x {height})")
+        } else {
+            write!(f, "{index} ({codec})")
+        }
+    }
+}
+
 /// Something amiss in a file that still gave good frames.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -189,6 +293,22 @@ pub enum Warning {
         /// Length found, in seconds.
         found_seconds: f64,
     },
+    /// There are other video streams, which were not sampled.
+    OtherStreams {
+        /// Number of the stream that was sampled.
+        sampled: u32,
+        /// The others.
+        others: Vec<StreamLabel>,
+    },
+    /// The clock of the stream falls back or leaps ahead, as in files that were joined. The parts were
+    /// taken to follow each other without a gap.
+    ClockJumps {
+        /// How often.
+        count: u64,
+    },
+    /// The file is too large to be looked through in the time allowed: should its clock jump, parts of
+    /// it were not sampled.
+    ClockUnchecked,
     /// All declared packets are there, but they do not last as long as the header says.
     DurationMismatch {
         /// Length the header declares, in seconds.
@@ -215,6 +335,30 @@ impl fmt::Display for Warning {
                 f,
                 "The file is cut short: {found_seconds:.1} of {declared_seconds:.1} seconds are there, and only \
                  those were sampled."
+            ),
+            Self::OtherStreams { sampled, others } => {
+                let names: Vec<String> = others.iter().map(ToString::to_string).collect();
+                let them = match &names[..] {
+                    [one] => {
+                        format!("video stream {one} was not; choose it with --stream {}", others[0].index)
+                    }
+                    names => format!("video streams {} were not; choose one with --stream", names.join(", ")),
+                };
+                write!(f, "Stream {sampled} was sampled, {them}.")
+            }
+            Self::ClockJumps { count } => {
+                let places =
+                    if *count == 1 { "in one place".to_owned() } else { format!("in {count} places") };
+                write!(
+                    f,
+                    "The clock of the video jumps {places}, as in files that were joined; all parts were sampled, \
+                     and times count as if they followed each other without a gap."
+                )
+            }
+            Self::ClockUnchecked => write!(
+                f,
+                "The file is too large to be looked through in the time allowed: should its clock jump, parts of it \
+                 were not sampled."
             ),
             Self::DurationMismatch { declared_seconds, found_seconds } => write!(
                 f,

@@ -39,6 +39,7 @@ struct PlanFailed;
 pub(crate) struct LocalFrames<'a> {
     pub(crate) reader: &'a mut LocalReader,
     refusal: Option<VideoError>,
+    sampling: Sampling,
     moments: Moments,
     next: u64,
     is_started: bool,
@@ -92,16 +93,15 @@ struct Shown {
 
 impl<'a> LocalFrames<'a> {
     pub(crate) fn new(reader: &'a mut LocalReader, sampling: Sampling) -> Self {
-        let survey = &reader.survey;
-        let moments = Moments::new(sampling, survey.start, survey.span, reader.facts.tick_seconds);
-        let (moments, refusal) = match moments {
+        let (moments, refusal) = match moments_of(reader, sampling) {
             Ok(moments) => (moments, None),
             Err(refusal) => (Moments::none(), Some(refusal)),
         };
-        let in_order = reader.tuning.in_order || !survey.is_regular;
+        let in_order = reader.tuning.in_order || !reader.survey.is_regular || moments.is_every_frame();
         Self {
             reader,
             refusal,
+            sampling,
             moments,
             next: 0,
             is_started: false,
@@ -133,24 +133,34 @@ impl<'a> LocalFrames<'a> {
         if let Some(refusal) = self.refusal.take() {
             return Some(Err(refusal));
         }
-        let moment = self.moments.get(self.next).filter(|_| !self.is_finished)?;
+        self.moments.get(self.next).filter(|_| !self.is_finished)?;
         let guard = self.reader.guard.clone();
         let _running = guard.run();
-        let found = self.frame(moment).transpose();
+        let found = self.frame().transpose();
         self.next += 1;
         self.is_finished = !matches!(found, Some(Ok(_)));
         found
     }
 
     /// The frame for the moment number `next`, or `None` when the stream ends before it.
-    fn frame(&mut self, moment: i64) -> Result<Option<Timing>, VideoError> {
+    fn frame(&mut self) -> Result<Option<Timing>, VideoError> {
         if !self.is_started {
             self.is_started = true;
+            self.find_pauses()?;
             if !self.reader.fresh {
                 self.rewind()?;
             }
             self.reader.fresh = false;
         }
+        if self.moments.is_every_frame() {
+            if !self.decode_one()? {
+                self.note_damage();
+                return if self.taken > 0 { Ok(None) } else { Err(self.no_frames()) };
+            }
+            self.note_damage();
+            return self.give(self.last_taken);
+        }
+        let Some(moment) = self.moments.get(self.next) else { return Ok(None) };
         while !self.in_order && self.follow_plan(moment)?.is_err() {
             if self.lost_in_drain {
                 // A decoder that started where frames refer across the keyframe (an open group of
@@ -168,10 +178,37 @@ impl<'a> LocalFrames<'a> {
         self.give(moment)
     }
 
+    /// Reads all packets of a large file where moments may fall on one frame, or where that cannot be
+    /// ruled out: then there are others to take.
+    fn find_pauses(&mut self) -> Result<(), VideoError> {
+        let reader = &mut *self.reader;
+        if reader.survey.is_counted
+            || !self.moments.wants_different()
+            || self.moments.count() < 2
+            || reader.guard.is_half_spent()
+            || reader.facts.clock_may_jump
+            || self.moments.are_all_apart(&reader.packets.index_times())
+        {
+            return Ok(());
+        }
+        // Some containers come to know their index when it is needed for the first time.
+        reader.fresh = false;
+        if reader.packets.seek(reader.survey.start)
+            && self.moments.are_all_apart(&reader.packets.index_times())
+        {
+            return Ok(());
+        }
+        if reader.survey_now()? {
+            self.moments = moments_of(reader, self.sampling)?;
+            self.in_order |= !reader.survey.is_regular;
+        }
+        Ok(())
+    }
+
     /// Starts over at the beginning of the file.
     fn rewind(&mut self) -> Result<(), VideoError> {
         let reader = &mut *self.reader;
-        reader.packets.rewind(&reader.file, &reader.guard, &reader.limits)?;
+        reader.packets.rewind(&reader.file, &reader.limits)?;
         reader.decoder.damaged = 0;
         self.forget_position();
         self.lost_in_drain = false;
@@ -375,42 +412,81 @@ impl<'a> LocalFrames<'a> {
         Ok(false)
     }
 
-    /// Decodes every frame until the one of `moment` is on screen.
+    /// Decodes every frame until the one of `moment` is on screen, or, where that was given already
+    /// although each moment should show another, the next one.
     fn decode_up_to(&mut self, moment: i64) -> Result<(), VideoError> {
+        let survey = &self.reader.survey;
+        // Regular times are known before, and moments differ: a repetition stands for a frame that is lost.
+        let may_repeat = survey.is_regular
+            || !self.moments.wants_different()
+            || survey.frames.is_none_or(|frames| frames < self.moments.count());
         loop {
             while let Some(picture) = self.ready.pop_front() {
-                if self.taken == 0 && picture.frame.pts().is_none() {
-                    // Such times are those of decoding, and late by the decoder's delay.
-                    self.late_by = picture.pts.map_or(0, |pts| pts.saturating_sub(self.reader.survey.start));
-                }
                 let pts = self.time_of(&picture);
-                if pts > moment && self.taken > 0 {
+                if pts > moment && self.taken > 0 && (may_repeat || !self.is_given()) {
                     self.ready.push_front(picture);
                     return Ok(());
                 }
-                let index = Some(self.taken);
-                self.taken += 1;
-                self.last_taken = pts;
-                if !self.moments.keyframes_only || picture.frame.is_key() || self.shown.is_none() {
-                    self.shown = Some(Arc::new(Shown { picture, pts, index }));
-                }
+                self.take(picture, pts);
             }
-            if self.is_drained {
+            if !self.decode_packet()? {
                 return Ok(());
-            }
-            if self.queue.is_empty() && !self.read_packet()? {
-                self.drain()?;
-            } else if let Some(packet) = self.queue.pop_front() {
-                self.queue_bytes -= packet.size();
-                self.reader.decoder.decode(&packet, true, &mut self.ready)?;
             }
         }
     }
 
+    /// Brings the next frame on screen; `false` after the last.
+    fn decode_one(&mut self) -> Result<bool, VideoError> {
+        loop {
+            if let Some(picture) = self.ready.pop_front() {
+                let pts = self.time_of(&picture);
+                self.take(picture, pts);
+                return Ok(true);
+            }
+            if !self.decode_packet()? {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Whether the frame on screen, or a later one, was given out before.
+    fn is_given(&self) -> bool {
+        let given = self.given.as_ref().map(|given| given.pts);
+        self.shown.as_ref().is_some_and(|shown| given >= Some(shown.pts))
+    }
+
+    /// Counts the frame that follows the last one taken, and puts it on screen if that is wanted.
+    fn take(&mut self, picture: Picture, pts: i64) {
+        let index = Some(self.taken);
+        self.taken += 1;
+        self.last_taken = pts;
+        if !self.moments.keyframes_only || picture.frame.is_key() || self.shown.is_none() {
+            self.shown = Some(Arc::new(Shown { picture, pts, index }));
+        }
+    }
+
+    /// Decodes the next packet in full; `false` when nothing is left.
+    fn decode_packet(&mut self) -> Result<bool, VideoError> {
+        if self.is_drained {
+            return Ok(false);
+        }
+        if self.queue.is_empty() && !self.read_packet()? {
+            self.drain()?;
+        } else if let Some(packet) = self.queue.pop_front() {
+            self.queue_bytes -= packet.size();
+            self.reader.decoder.decode(&packet, true, &mut self.ready)?;
+        }
+        Ok(true)
+    }
+
     /// The time of a frame that came out of the decoder in order: its own, unless it has none or
     /// the clock went backwards.
-    fn time_of(&self, picture: &Picture) -> i64 {
+    fn time_of(&mut self, picture: &Picture) -> i64 {
         let survey = &self.reader.survey;
+        if self.taken == 0 && picture.frame.pts().is_none() {
+            // Such times are those of decoding, and late by the decoder's delay.
+            self.late_by = picture.pts.map_or(0, |pts| pts.saturating_sub(survey.start));
+        }
         let expected =
             if self.taken == 0 { survey.start } else { self.last_taken.saturating_add(survey.frame_ticks) };
         let own = picture.pts.map(|pts| pts.saturating_sub(self.late_by));
@@ -422,7 +498,7 @@ impl<'a> LocalFrames<'a> {
         // Damage can leave out, in order, a frame that the plan gave: then it stays on screen.
         let stays = |given: &&Arc<Shown>| self.shown.as_ref().is_some_and(|shown| shown.pts < given.pts);
         let Some(shown) = self.given.as_ref().filter(stays).or(self.shown.as_ref()).map(Arc::clone) else {
-            return Err(VideoError::NoFrames { path: self.reader.guard.path(), packets: self.packets_read });
+            return Err(self.no_frames());
         };
         let tick_seconds = self.reader.facts.tick_seconds;
         let seconds = |ticks: i64| ticks as f64 * tick_seconds;
@@ -453,6 +529,10 @@ impl<'a> LocalFrames<'a> {
         Ok(Some(Timing { pts_seconds, index, repeats_previous }))
     }
 
+    fn no_frames(&self) -> VideoError {
+        VideoError::NoFrames { path: self.reader.guard.path(), packets: self.packets_read }
+    }
+
     /// Converts the last frame given out.
     fn convert<T>(
         &mut self,
@@ -461,7 +541,7 @@ impl<'a> LocalFrames<'a> {
         let guard = self.reader.guard.clone();
         let _running = guard.run();
         let Some(given) = &self.given else {
-            return Err(VideoError::NoFrames { path: guard.path(), packets: self.packets_read });
+            return Err(self.no_frames());
         };
         let picture = &given.picture.frame;
         to(&mut self.reader.to_rgb, picture).map_err(|error| {
@@ -508,6 +588,14 @@ impl<'a> LocalFrames<'a> {
     }
 }
 
+/// The moments of `sampling`, on as many different frames as `reader` knows of.
+fn moments_of(reader: &LocalReader, sampling: Sampling) -> Result<Moments, VideoError> {
+    let survey = &reader.survey;
+    let moments = Moments::new(sampling, survey.start, survey.span, reader.facts.tick_seconds)?;
+    let frames = if moments.keyframes_only { &survey.key_times } else { &survey.times };
+    Ok(moments.with_different(frames))
+}
+
 /// Whether decoding can start at `packet` for any moment from `moment` on.
 fn starts_by(packet: &Packet, moment: i64) -> bool {
     packet.is_key() && is_shown(packet) && packet.pts().is_some_and(|pts| pts <= moment)
@@ -526,6 +614,9 @@ impl Iterator for LocalFrames<'_> {
     fn size_hint(&self) -> (usize, Option<usize>) {
         let left = if self.is_finished { 0 } else { self.moments.count().saturating_sub(self.next) };
         let refusal = usize::from(self.refusal.is_some());
+        if self.moments.is_every_frame() && !self.is_finished {
+            return (refusal, None);
+        }
         (refusal, usize::try_from(left).ok().and_then(|left| left.checked_add(refusal)))
     }
 }
@@ -633,7 +724,8 @@ mod tests {
     #[test]
     fn jumping_gives_what_a_full_decode_gives() {
         let folder = tempfile::tempdir().unwrap();
-        let jumping = Tuning { survey_bytes: 0, jump_bytes: 20_000, ..Tuning::default() };
+        let jumping =
+            Tuning { survey_bytes: 0, jump_bytes: 20_000, watch_clocks: false, ..Tuning::default() };
         let in_order = Tuning { in_order: true, ..jumping };
         for path in clips(folder.path()) {
             for count in [3, 9, 37] {

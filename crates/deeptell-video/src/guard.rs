@@ -65,10 +65,19 @@ impl Guard {
         Running(self)
     }
 
-    pub(crate) fn expired(&self) -> bool {
+    fn spent(&self) -> Duration {
         let since = self.running_since.load(Ordering::Relaxed);
         let running = if since == IDLE { 0 } else { self.now().saturating_sub(since) };
-        Duration::from_nanos(self.spent.load(Ordering::Relaxed).saturating_add(running)) > self.deadline
+        Duration::from_nanos(self.spent.load(Ordering::Relaxed).saturating_add(running))
+    }
+
+    pub(crate) fn expired(&self) -> bool {
+        self.spent() > self.deadline
+    }
+
+    /// Whether so much of the budget is gone that what can be left out should be.
+    pub(crate) fn is_half_spent(&self) -> bool {
+        self.spent() > self.deadline / 2
     }
 
     /// # Errors

@@ -41,6 +41,7 @@
 //! the whole process, which would otherwise go to standard error.
 
 mod animation;
+mod clock;
 mod decoder;
 mod demuxer;
 mod error;
@@ -66,7 +67,7 @@ mod timeline;
 mod writer;
 
 pub use deeptell_face::{Picture, PictureError, PictureFormat, PictureLimits, RgbImage};
-pub use error::{VideoError, Warning};
+pub use error::{StreamLabel, Unsupported, VideoError, Warning};
 #[cfg(unix)]
 pub use isolation::{
     CallOutcome, Confinement, DecoderProcess, ForbiddenCall, serve_decoding, serve_decoding_strictly,

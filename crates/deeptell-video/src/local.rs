@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::path::Path;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,9 @@ use crate::{Limits, VideoError, VideoInfo, Warning};
 pub(crate) struct Tuning {
     /// Files up to this size are surveyed packet by packet before sampling.
     pub(crate) survey_bytes: u64,
-    /// Of those, packets up to this many bytes are kept rather than read again.
+    /// Larger ones, too, where the clock may jump, and where that takes no more than half of the deadline.
+    pub(crate) watch_clocks: bool,
+    /// Of those up to that size, packets up to this many bytes are kept rather than read again.
     pub(crate) keep_bytes: u64,
     /// In larger ones, stretches longer than this are jumped over rather than read.
     pub(crate) jump_bytes: u64,
@@ -30,7 +32,13 @@ pub(crate) struct Tuning {
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { survey_bytes: 64 << 20, keep_bytes: 32 << 20, jump_bytes: 16 << 20, in_order: false }
+        Self {
+            survey_bytes: 64 << 20,
+            keep_bytes: 32 << 20,
+            jump_bytes: 16 << 20,
+            in_order: false,
+            watch_clocks: true,
+        }
     }
 }
 
@@ -38,6 +46,8 @@ impl Default for Tuning {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) max_side: Option<u32>,
+    /// Number of the stream in the container; chosen here if none is given.
+    pub(crate) stream: Option<u32>,
     pub(crate) limits: Limits,
     pub(crate) tuning: Tuning,
 }
@@ -68,24 +78,42 @@ impl LocalReader {
         let running = guard.run();
         // Not by asking for its metadata, which a decoding process of its own may not.
         let file_bytes = (&file).seek(SeekFrom::End(0)).map_err(|error| guard.io(error))?;
-        let mut demuxer = Demuxer::open(&file, &guard, &job.limits)?;
+        let mut demuxer = Demuxer::open(&file, &guard, &job.limits, job.stream)?;
         let facts = demuxer.facts();
         let decoder = Decoder::open(&demuxer, &guard, &job.limits)?;
-        let is_small = file_bytes <= job.tuning.survey_bytes;
-        let (survey, packets) = if is_small || facts.span.is_none() {
+        let mut warnings = Vec::new();
+        if !demuxer.others.is_empty() {
+            let others = std::mem::take(&mut demuxer.others);
+            warnings.push(Warning::OtherStreams { sampled: demuxer.stream_number(), others });
+        }
+        let is_small = file_bytes <= job.tuning.survey_bytes || facts.span.is_none();
+        let surveyed = if is_small {
             let mut keep = Keep::up_to(job.tuning.keep_bytes);
-            let survey = Survey::of(&mut demuxer, &facts, &mut keep)?;
-            (survey, Packets::seen(demuxer, keep))
+            Survey::of(&mut demuxer, &facts, &mut keep, || true)?.map(|survey| (survey, keep))
+        } else if job.tuning.watch_clocks && facts.clock_may_jump {
+            let mut keep = Keep::up_to(0);
+            let survey = Survey::of(&mut demuxer, &facts, &mut keep, || !guard.is_half_spent())?;
+            if survey.is_none() {
+                warnings.push(Warning::ClockUnchecked);
+                demuxer = demuxer.reopen(&file, &job.limits)?;
+            }
+            survey.map(|survey| (survey, keep))
         } else {
-            (Survey::declared(&facts), Packets::fresh(demuxer))
+            None
         };
-        let warnings =
-            if survey.is_counted { survey.warnings(&facts).into_iter().collect() } else { Vec::new() };
+        let (survey, packets) = match surveyed {
+            Some((survey, keep)) => {
+                warnings.extend(survey.warnings(&facts));
+                let clock = Arc::clone(&survey.clock);
+                (survey, Packets::seen(demuxer, keep, clock))
+            }
+            None => (Survey::declared(&facts), Packets::fresh(demuxer)),
+        };
         if survey.is_counted && survey.packets == 0 {
             let detail = "no packet of the video stream is there".to_owned();
             return Err(VideoError::Truncated { path: path.to_owned(), detail });
         }
-        let info = describe(&facts, &survey);
+        let info = describe(&facts, &survey, packets.stream_number());
         drop(running);
         Ok(Self {
             file,
@@ -105,19 +133,40 @@ impl LocalReader {
     }
 }
 
-fn describe(facts: &StreamFacts, survey: &Survey) -> VideoInfo {
+impl LocalReader {
+    /// Reads all packets of a file that was taken by its header so far; `false`, and all is as it was,
+    /// when that would take more than half of the deadline.
+    pub(crate) fn survey_now(&mut self) -> Result<bool, VideoError> {
+        let mut demuxer = self.packets.reopen(&self.file, &self.limits)?;
+        let mut keep = Keep::up_to(0);
+        let guard = self.guard.clone();
+        let Some(survey) = Survey::of(&mut demuxer, &self.facts, &mut keep, || !guard.is_half_spent())?
+        else {
+            return Ok(false);
+        };
+        self.warnings.extend(survey.warnings(&self.facts));
+        self.packets = Packets::seen(demuxer, keep, Arc::clone(&survey.clock));
+        self.survey = survey;
+        self.fresh = false;
+        Ok(true)
+    }
+}
+
+fn describe(facts: &StreamFacts, survey: &Survey, stream: u32) -> VideoInfo {
     let (width, height) = facts.orientation.size(facts.width, facts.height);
     let seconds = survey.span as f64 * facts.tick_seconds;
+    // A rate that rests on a clock that jumps is none.
+    let declared_rate = facts.frames_per_second.filter(|_| survey.clock.jumps == 0);
+    let counted_rate = survey.frames.filter(|_| seconds > 0.0).map(|frames| frames as f64 / seconds);
     VideoInfo {
         width,
         height,
         duration_seconds: (survey.span > 0).then_some(seconds),
-        frames_per_second: facts
-            .frames_per_second
-            .or_else(|| survey.frames.filter(|_| seconds > 0.0).map(|frames| frames as f64 / seconds)),
+        frames_per_second: declared_rate.or(counted_rate),
         frame_count: survey.frames,
         codec: facts.codec.clone(),
         container: facts.container.clone(),
+        stream,
         rotation_degrees: facts.orientation.rotation_degrees(),
     }
 }

@@ -1,12 +1,16 @@
 //! The packets of a file, from the file or from memory.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use ffmpeg_next::Packet;
 
+use crate::clock::{Clock, ClockCursor};
 use crate::demuxer::Demuxer;
-use crate::guard::Guard;
 use crate::{Limits, VideoError};
+
+/// About what FFmpeg needs for a packet besides its bytes.
+const PACKET_OVERHEAD_BYTES: u64 = 256;
 
 /// Packets kept while a file is looked through, unless they become too many.
 pub(crate) struct Keep {
@@ -21,7 +25,7 @@ impl Keep {
     }
 
     pub(crate) fn add(&mut self, packet: Packet) {
-        let left = self.room.checked_sub(packet.size() as u64);
+        let left = self.room.checked_sub(packet.size() as u64 + PACKET_OVERHEAD_BYTES);
         match (&mut self.packets, left) {
             (Some(packets), Some(left)) => {
                 packets.push(packet);
@@ -42,35 +46,51 @@ pub(crate) struct Packets {
     kept: Option<Vec<Packet>>,
     /// Number of the next packet among those kept.
     next: usize,
+    clock: Arc<Clock>,
+    cursor: ClockCursor,
 }
 
 impl Packets {
     /// Goes on where `demuxer` stands.
     pub(crate) fn fresh(demuxer: Demuxer) -> Self {
-        Self { demuxer, kept: None, next: 0 }
+        Self { demuxer, kept: None, next: 0, clock: Arc::default(), cursor: ClockCursor::default() }
     }
 
-    /// After `demuxer` came to the end of the file.
-    pub(crate) fn seen(demuxer: Demuxer, keep: Keep) -> Self {
+    /// After `demuxer` came to the end of the file: nothing is left before [`Self::rewind`].
+    pub(crate) fn seen(demuxer: Demuxer, keep: Keep, clock: Arc<Clock>) -> Self {
         let next = keep.packets.as_ref().map_or(0, Vec::len);
-        Self { demuxer, kept: keep.packets, next }
+        Self { demuxer, kept: keep.packets, next, clock, cursor: ClockCursor::default() }
     }
 
-    /// The next packet, or `None` at the end of what can be read.
+    /// The next packet, its times on the stream's clock without jumps; `None` at the end of what can
+    /// be read.
     pub(crate) fn next(&mut self) -> Result<Option<Packet>, VideoError> {
-        let Some(kept) = &self.kept else { return self.demuxer.next_packet() };
-        let packet = kept.get(self.next).cloned();
-        self.next += usize::from(packet.is_some());
+        let mut packet = if let Some(kept) = &self.kept {
+            let packet = kept.get(self.next).cloned();
+            self.next += usize::from(packet.is_some());
+            packet
+        } else {
+            self.demuxer.next_packet()?
+        };
+        if let Some(packet) = &mut packet {
+            self.cursor.correct(&self.clock, packet);
+        }
         Ok(packet)
     }
 
     /// Starts over.
-    pub(crate) fn rewind(&mut self, file: &File, guard: &Guard, limits: &Limits) -> Result<(), VideoError> {
+    pub(crate) fn rewind(&mut self, file: &File, limits: &Limits) -> Result<(), VideoError> {
         if self.kept.is_none() {
-            self.demuxer = Demuxer::open(file, guard, limits)?;
+            self.demuxer = self.demuxer.reopen(file, limits)?;
         }
         self.next = 0;
+        self.cursor = ClockCursor::default();
         Ok(())
+    }
+
+    /// The file from its beginning, apart from this.
+    pub(crate) fn reopen(&self, file: &File, limits: &Limits) -> Result<Demuxer, VideoError> {
+        self.demuxer.reopen(file, limits)
     }
 
     /// Moves to a keyframe near `time` (in ticks), usually before it; `false` where that fails.
@@ -78,8 +98,18 @@ impl Packets {
         self.kept.is_none() && self.demuxer.seek(time)
     }
 
+    /// Number of the stream in the container, from 0.
+    pub(crate) fn stream_number(&self) -> u32 {
+        self.demuxer.stream_number()
+    }
+
+    /// Decoding times of the packets that the container's index names.
+    pub(crate) fn index_times(&self) -> Vec<i64> {
+        self.demuxer.index_times()
+    }
+
     /// Packets that could not be read so far.
     pub(crate) fn damaged(&self) -> u64 {
-        self.demuxer.damaged
+        self.demuxer.damaged.saturating_sub(self.clock.damaged_joints)
     }
 }

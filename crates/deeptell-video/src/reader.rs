@@ -22,12 +22,15 @@ pub struct VideoInfo {
     pub width: u32,
     /// Height in pixels as shown, after rotation.
     pub height: u32,
-    /// Playing time in seconds, from the first frame to the end of the last.
+    /// Playing time in seconds, from the first frame to the end of the last. Where the clock of the
+    /// stream [jumps](Warning::ClockJumps), its parts count as if they followed each other.
     pub duration_seconds: Option<f64>,
     /// Mean frame rate.
     pub frames_per_second: Option<f64>,
     /// Number of frames: counted in files up to 64 MiB, else as declared.
     pub frame_count: Option<u64>,
+    /// Number of the stream among all streams of the file, from 0.
+    pub stream: u32,
     /// FFmpeg's name of the codec, for example `h264`.
     pub codec: String,
     /// FFmpeg's names of the container, for example `mov,mp4,m4a,3gp,3g2,mj2`.
@@ -84,6 +87,15 @@ impl VideoOptions {
     /// Replaces the default [`Limits`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.job.limits = limits;
+        self
+    }
+
+    /// Samples this stream, numbered from 0 among all streams of the file as FFmpeg and its tools
+    /// count, and not the one that players show.
+    ///
+    /// Opening a file without such a video stream fails with [`VideoError::NoSuchStream`].
+    pub fn stream(mut self, index: u32) -> Self {
+        self.job.stream = Some(index);
         self
     }
 

@@ -1,15 +1,19 @@
 //! The true extent of a stream, from its packets.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ffmpeg_next as ff;
 
+use crate::clock::{Clock, ClockWatch, Stamp};
 use crate::demuxer::{Demuxer, StreamFacts, is_shown};
 use crate::packets::Keep;
 use crate::{VideoError, Warning};
 
 /// Frame rate assumed of a stream that gives neither times nor a rate.
 const DEFAULT_FRAMES_PER_SECOND: f64 = 25.0;
+
+/// Packets before a joint among which the one is that seems to be damaged: a parser may hold one back.
+const JOINT_PACKETS: u64 = 2;
 
 /// Where a stream starts, how long it is and whether its times can be planned with.
 #[derive(Debug, Clone)]
@@ -25,10 +29,25 @@ pub(crate) struct Survey {
     pub(crate) packets: u64,
     /// Packets that could not be read.
     pub(crate) damaged: u64,
-    /// Every packet was looked at; otherwise all this is hearsay from the header.
+    /// Every packet was looked at; otherwise these values come from the header and are unverified.
     pub(crate) is_counted: bool,
     /// Every packet has a presentation time of its own, none before its decoding time.
     pub(crate) is_regular: bool,
+    /// Times of all frames in display order; empty where they are unknown.
+    pub(crate) times: Arc<[i64]>,
+    /// Those of the keyframes.
+    pub(crate) key_times: Arc<[i64]>,
+    /// What to add to the times of the packets.
+    pub(crate) clock: Arc<Clock>,
+}
+
+/// A frame that a packet stands for.
+#[derive(Clone, Copy)]
+struct FramePacket {
+    time: Option<i64>,
+    duration: i64,
+    part: usize,
+    is_key: bool,
 }
 
 impl Survey {
@@ -43,64 +62,111 @@ impl Survey {
             damaged: 0,
             is_counted: false,
             is_regular: true,
+            times: Arc::default(),
+            key_times: Arc::default(),
+            clock: Arc::default(),
         }
     }
 
-    /// Reads every packet, decodes none; those that fit are kept.
+    /// Reads every packet, decodes none; those that fit are kept. `None` when `may_go_on`, asked now and
+    /// then, says no.
     pub(crate) fn of(
         demuxer: &mut Demuxer,
         facts: &StreamFacts,
         keep: &mut Keep,
-    ) -> Result<Self, VideoError> {
+        may_go_on: impl Fn() -> bool,
+    ) -> Result<Option<Self>, VideoError> {
+        let nominal = nominal_frame_ticks(facts);
+        let mut watch = ClockWatch::new(facts, nominal);
         let mut order = PacketOrder::default();
-        let mut times = BTreeSet::new();
         let mut packets = 0;
-        let mut frames = 0;
+        let mut frames: Vec<FramePacket> = Vec::new();
         // A damaged packet, which counts once another follows: the end of a file may cut the last one.
-        let mut held = None;
+        let mut held: Option<Option<FramePacket>> = None;
+        let mut last_damaged = None;
+        let mut cut_at_joints = 0;
         while let Some(packet) = demuxer.next_packet()? {
+            if packets % 4096 == 4095 && !may_go_on() {
+                return Ok(None);
+            }
             packets += 1;
+            let stamp = Stamp::of(&packet);
+            let (part, is_new_part) = watch.accept(&stamp);
+            if is_new_part {
+                order.last_dts = None;
+            }
             order.accept(&packet);
-            let shown = is_shown(&packet).then_some(packet.pts().or(packet.dts()));
-            let counted = if packet.is_corrupt() && frames > 0 {
-                std::mem::replace(&mut held, shown).into_iter().chain(None)
+            if is_new_part {
+                // Where two files were joined, the demuxer misses the end of the first.
+                let is_cut = last_damaged.take().is_some_and(|number| number + JOINT_PACKETS >= packets);
+                cut_at_joints += u64::from(is_cut);
+            }
+            if packet.is_corrupt() {
+                last_damaged = Some(packets);
+            }
+            let frame =
+                FramePacket { time: stamp.time(), duration: stamp.duration, part, is_key: stamp.is_key };
+            let shown = stamp.is_shown.then_some(frame);
+            let counted = if packet.is_corrupt() && !frames.is_empty() {
+                [held.replace(shown).flatten(), None]
             } else {
-                held.take().into_iter().chain(shown)
+                [held.take().flatten(), shown]
             };
-            for time in counted {
-                frames += 1;
-                times.extend(time);
+            for frame in counted.into_iter().flatten() {
+                if let Some(time) = frame.time {
+                    watch.count(frame.part, time);
+                }
+                frames.push(frame);
             }
             keep.add(packet);
         }
-        let nominal = nominal_frame_ticks(facts);
-        let (start, frame_ticks, span) = match (times.first(), times.last()) {
-            (Some(&first), Some(&last)) if times.len() as u64 * 2 > frames => {
-                let reach = last.saturating_sub(first);
-                // The mean, not the declared length of the last frame, which may be anything.
-                let gaps = times.len() as i64 - 1;
-                let frame_ticks =
-                    if gaps > 0 { ((reach as f64 / gaps as f64).round() as i64).max(1) } else { nominal };
-                (first, frame_ticks, reach.saturating_add(frame_ticks))
-            }
-            // No times to speak of: frames follow each other at the nominal rate.
-            _ => (0, nominal, nominal.saturating_mul(frames as i64)),
-        };
-        let is_regular = order.is_regular && times.len() as u64 == frames;
-        Ok(Self {
-            start,
-            span,
-            frame_ticks,
-            frames: Some(frames),
+        frames.sort_unstable_by_key(|frame| (frame.part, frame.time));
+        let usual = usual_distance(&frames).unwrap_or(nominal);
+        let mut clock = watch.finish(usual);
+        clock.damaged_joints = if clock.jumps > 0 { cut_at_joints } else { 0 };
+        let on_clock = |frame: &FramePacket| Some(frame.time?.saturating_add(clock.shift_of(frame.part)));
+        let times = in_order(frames.iter().filter_map(on_clock));
+        let key_times = in_order(frames.iter().filter(|frame| frame.is_key).filter_map(on_clock));
+        let is_regular = order.is_regular && times.len() == frames.len();
+        let mut survey = Self {
+            frames: Some(frames.len() as u64),
             packets,
-            damaged: demuxer.damaged,
+            damaged: demuxer.damaged.saturating_sub(clock.damaged_joints),
             is_counted: true,
             is_regular,
-        })
+            ..Self::declared(facts)
+        };
+        match (times.first(), times.last()) {
+            (Some(&first), Some(&last)) if times.len() * 2 > frames.len() => {
+                let own =
+                    frames.last().map(|frame| frame.duration).filter(|ticks| *ticks > 0).unwrap_or(usual);
+                let rest = facts.span.map(|span| first.saturating_add(span).saturating_sub(last));
+                let is_whole = facts.packets == Some(packets);
+                let shown_for =
+                    if clock.jumps > 0 { usual } else { last_duration(own, usual, rest, is_whole) };
+                let end = last.saturating_add(shown_for);
+                survey.start = first;
+                survey.span = end.saturating_sub(first).max(1);
+                survey.frame_ticks = usual;
+                survey.times = times.into();
+                survey.key_times = key_times.into();
+            }
+            // No times to speak of: frames follow each other at the nominal rate.
+            _ => {
+                survey.start = 0;
+                survey.span = nominal.saturating_mul(frames.len() as i64);
+            }
+        }
+        survey.clock = Arc::new(clock);
+        Ok(Some(survey))
     }
 
     /// What a comparison with the header shows.
     pub(crate) fn warnings(&self, facts: &StreamFacts) -> Option<Warning> {
+        if self.clock.jumps > 0 {
+            // What the header says rests on the clock that jumps.
+            return Some(Warning::ClockJumps { count: self.clock.jumps });
+        }
         let declared = facts.span?;
         let declared_seconds = declared as f64 * facts.tick_seconds;
         let found_seconds = self.span as f64 * facts.tick_seconds;
@@ -119,6 +185,39 @@ impl Survey {
             }
             _ => None,
         }
+    }
+}
+
+fn in_order(times: impl Iterator<Item = i64>) -> Vec<i64> {
+    let mut times: Vec<i64> = times.collect();
+    times.sort_unstable();
+    times.dedup();
+    times
+}
+
+/// The median distance between frames on one clock, of frames in display order; `None` where none has
+/// a neighbour.
+fn usual_distance(frames: &[FramePacket]) -> Option<i64> {
+    let distance = |pair: &[FramePacket]| match pair {
+        [one, next] if one.part == next.part => Some(next.time?.saturating_sub(one.time?)),
+        _ => None,
+    };
+    let mut distances: Vec<i64> = frames.windows(2).filter_map(distance).filter(|ticks| *ticks > 0).collect();
+    let middle = distances.len() / 2;
+    (!distances.is_empty()).then(|| *distances.select_nth_unstable(middle).1)
+}
+
+/// How long the last frame is shown: as long as its packet says, or as the header leaves for it, which is
+/// the `rest`.
+///
+/// Where the rate varies, packets are wrong about it: those of Matroska last as long as the mean
+/// distance, those of MP4 until the next one is decoded. The header knows the end, unless it tells of
+/// packets that are not there (then the file is not `whole`).
+fn last_duration(own: i64, usual: i64, rest: Option<i64>, is_whole: bool) -> i64 {
+    match rest.filter(|rest| *rest > 0) {
+        // Not for the rounding of either.
+        Some(rest) if rest < own / 4 * 3 || is_whole && rest.abs_diff(own) > usual.unsigned_abs() => rest,
+        _ => own,
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use deeptell_video::{Frame, Sampling, VideoError, VideoOptions, VideoReader};
+use deeptell_video::{Frame, Sampling, VideoError, VideoOptions, VideoReader, Warning};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -33,7 +33,12 @@ fn goldens() -> BTreeMap<String, Golden> {
 fn sample(options: VideoOptions, name: &str, sampling: Sampling) -> Vec<Frame> {
     let mut reader = options.open(folder().join("clips").join(name)).unwrap();
     let frames = reader.sample(sampling).collect::<Result<_, _>>().unwrap();
-    assert_eq!(reader.warnings(), [], "{name}");
+    let has_others = ["thumbnail_first.mkv", "two_streams.mp4", "second_is_default.mkv"].contains(&name);
+    match reader.warnings() {
+        [] => assert!(!has_others, "{name}"),
+        [Warning::OtherStreams { .. }] => assert!(has_others, "{name}"),
+        others => panic!("{name}: {others:?}"),
+    }
     frames
 }
 
@@ -55,7 +60,8 @@ fn every_frame_is_the_one_that_everybody_shows() {
     for (name, golden) in goldens() {
         let count = golden.sha256.len();
         let shortest = golden.seconds.windows(2).map(|pair| pair[1] - pair[0]).min_by(f64::total_cmp);
-        let sampling = Sampling::EverySeconds(shortest.unwrap_or(1.0) * 0.7);
+        // The last frame may be shorter than any distance.
+        let sampling = Sampling::EverySeconds(shortest.unwrap_or(1.0).min(0.04) * 0.7);
         let frames = sample(VideoReader::options().every_frame(), &name, sampling);
         let shown: Vec<_> = frames.iter().filter(|frame| !frame.repeats_previous).collect();
         let indices: Vec<_> = shown.iter().map(|frame| frame.index.unwrap()).collect();
@@ -80,6 +86,80 @@ fn the_plan_gives_what_a_full_decode_gives() {
             let repeats = indices.clone().zip(indices.skip(1)).map(|(a, b)| a == b);
             assert!(planned.iter().skip(1).map(|frame| frame.repeats_previous).eq(repeats), "{name}");
         }
+    }
+}
+
+#[test]
+fn every_frame_comes_once() {
+    for (name, golden) in goldens() {
+        let frames = sample(VideoReader::options(), &name, Sampling::EveryFrame);
+        let indices: Vec<_> = frames.iter().map(|frame| frame.index.unwrap()).collect();
+        assert_eq!(indices, (0..golden.sha256.len() as u64).collect::<Vec<_>>(), "{name}");
+        for frame in frames {
+            assert!(!frame.repeats_previous, "{name}");
+            check(&name, &golden, &frame);
+        }
+    }
+}
+
+#[test]
+fn sampled_frames_differ_while_the_clip_has_as_many() {
+    for (name, golden) in goldens() {
+        let there = golden.sha256.len();
+        for count in [1, 2, 5, 12, 30, 47, 200] {
+            let frames = sample(VideoReader::options(), &name, Sampling::Uniform(count));
+            assert_eq!(frames.len(), count, "{name}");
+            let different = frames.iter().filter(|frame| !frame.repeats_previous).count();
+            assert_eq!(different, count.min(there), "{name}, {count} frames");
+        }
+    }
+}
+
+#[test]
+fn both_sides_of_a_pause_are_seen() {
+    for name in ["pause.mp4", "pause.mkv"] {
+        let frames = sample(VideoReader::options(), name, Sampling::Uniform(12));
+        let before = frames.iter().filter(|frame| frame.pts_seconds < 1.0).count();
+        assert!((5..=7).contains(&before), "{name}: {before} of 12");
+    }
+}
+
+#[test]
+fn the_last_frame_lasts_as_long_as_the_file_says() {
+    for (name, seconds) in
+        [("pause.mp4", 21.2), ("pause.mkv", 21.2), ("rare.mp4", 55.04), ("rare.mkv", 55.04)]
+    {
+        let reader = VideoReader::open(folder().join("clips").join(name)).unwrap();
+        let found = reader.info().duration_seconds.unwrap();
+        assert!((found - seconds).abs() < 0.002, "{name}: {found}");
+        assert_eq!(reader.warnings(), [], "{name}");
+    }
+}
+
+#[test]
+fn of_several_streams_the_one_that_players_show_is_taken() {
+    let open = |name: &str, options: VideoOptions| options.open(folder().join("clips").join(name));
+    for (name, chosen, other) in
+        [("two_streams.mp4", 0, 1), ("second_is_default.mkv", 1, 0), ("thumbnail_first.mkv", 1, 0)]
+    {
+        let reader = open(name, VideoReader::options()).unwrap();
+        assert_eq!(reader.info().stream, chosen, "{name}");
+        let warnings = reader.warnings();
+        let [Warning::OtherStreams { sampled, others }] = warnings else { panic!("{name}: {warnings:?}") };
+        assert_eq!((*sampled, others.len(), others[0].index), (chosen, 1, other), "{name}");
+        let text = warnings[0].to_string();
+        assert!(text.contains(&format!("--stream {other}")), "{text}");
+        // The other one by its number.
+        let mut reader = open(name, VideoReader::options().stream(other)).unwrap();
+        assert_eq!(reader.info().stream, other, "{name}");
+        assert!(reader.sample(Sampling::Uniform(3)).all(|frame| frame.is_ok()), "{name}");
+    }
+    let upright = sample(VideoReader::options(), "two_streams.mp4", Sampling::Uniform(3));
+    let turned = sample(VideoReader::options().stream(1), "two_streams.mp4", Sampling::Uniform(3));
+    assert!(upright.iter().zip(&turned).all(|(one, other)| one.image != other.image));
+    for (name, stream) in [("two_streams.mp4", 2), ("untagged.mp4", 1), ("thumbnail_first.mkv", 9)] {
+        let error = open(name, VideoReader::options().stream(stream)).unwrap_err();
+        assert!(matches!(error, VideoError::NoSuchStream { .. }), "{name}: {error:?}");
     }
 }
 

@@ -203,6 +203,158 @@ fn a_recording_without_a_length_is_measured() {
     assert_eq!(numbers(&take(&mut reader, Sampling::Uniform(6))), [5, 15, 25, 35, 45, 55]);
 }
 
+/// A packet of an MPEG transport stream (ISO/IEC 13818-1).
+const TS_PACKET: usize = 188;
+
+/// A transport stream whose clock stands `seconds` later.
+fn later(stream: &[u8], seconds: f64) -> Vec<u8> {
+    const WRAP: i64 = 1 << 33;
+    let ticks = (seconds * 90_000.0) as i64;
+    // 33 bits in five bytes, with marks between them (2.4.3.7).
+    let move_time = |time: &mut [u8]| {
+        let old = i64::from(time[0] & 0x0E) << 29
+            | i64::from(time[1]) << 22
+            | i64::from(time[2] & 0xFE) << 14
+            | i64::from(time[3]) << 7
+            | i64::from(time[4]) >> 1;
+        let new = (old + ticks).rem_euclid(WRAP);
+        time[0] = time[0] & 0xF1 | (new >> 29 & 0x0E) as u8;
+        time[1] = (new >> 22) as u8;
+        time[2] = (new >> 14) as u8 | 1;
+        time[3] = (new >> 7) as u8;
+        time[4] = (new << 1) as u8 | 1;
+    };
+    let mut stream = stream.to_vec();
+    for packet in stream.chunks_exact_mut(TS_PACKET) {
+        let (has_adaptation, has_payload, starts) =
+            (packet[3] & 0x20 != 0, packet[3] & 0x10 != 0, packet[1] & 0x40 != 0);
+        let payload = if has_adaptation { 5 + usize::from(packet[4]) } else { 4 };
+        if has_adaptation && packet[4] > 0 && packet[5] & 0x10 != 0 {
+            let old = i64::from(u32::from_be_bytes(packet[6..10].try_into().unwrap())) << 1
+                | i64::from(packet[10] >> 7);
+            let new = (old + ticks).rem_euclid(WRAP);
+            packet[6..10].copy_from_slice(&((new >> 1) as u32).to_be_bytes());
+            packet[10] = packet[10] & 0x7F | ((new & 1) as u8) << 7;
+        }
+        if starts && has_payload && packet[payload..].starts_with(&[0, 0, 1, 0xE0]) {
+            let flags = packet[payload + 7];
+            if flags & 0x80 != 0 {
+                move_time(&mut packet[payload + 9..payload + 14]);
+            }
+            if flags & 0x40 != 0 {
+                move_time(&mut packet[payload + 14..payload + 19]);
+            }
+        }
+    }
+    stream
+}
+
+/// Transport streams one after the other, as `cat` joins them: one of 48 frames for each start in
+/// seconds, with the numbers of its frames following those of the one before.
+fn joined(folder: &Path, starts: &[f64], options: &WriterOptions) -> Vec<u8> {
+    let part = |(index, start): (usize, &f64)| {
+        let path = folder.join("part.ts");
+        let mut writer = VideoWriter::create(&path, 160, 96, options).unwrap();
+        for number in 0..48 {
+            writer.write(&numbered(48 * index as u32 + number, 160, 96)).unwrap();
+        }
+        writer.finish().unwrap();
+        later(&fs::read(path).unwrap(), *start)
+    };
+    starts.iter().enumerate().flat_map(part).collect()
+}
+
+#[test]
+fn a_clock_that_jumps_hides_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("joined.ts");
+    let plain = WriterOptions { b_frames: false, ..h264(12) };
+    for (starts, options) in [
+        (&[100.0, 9000.0][..], h264(12)),
+        (&[0.0, 0.0], h264(250)),
+        (&[0.0, 0.0], plain),
+        (&[9000.0, 100.0], h264(12)),
+        (&[50.0, 0.0, 0.0, 70_000.0, 3.0], h264(12)),
+        // The clock has 33 bits, and begins anew after a day.
+        (&[95_430.0, 95_443.0, 20.0], h264(12)),
+    ] {
+        fs::write(&path, joined(folder.path(), starts, &options)).unwrap();
+        let count = 48 * starts.len() as u32;
+        let mut reader = VideoReader::open(&path).unwrap();
+        assert_eq!(reader.info().frame_count, Some(u64::from(count)), "{starts:?}");
+        assert!(
+            (reader.info().duration_seconds.unwrap() - f64::from(count) / 25.0).abs() < 0.01,
+            "{:?}",
+            reader.info()
+        );
+        assert!((reader.info().frames_per_second.unwrap() - 25.0).abs() < 0.1, "{:?}", reader.info());
+        let frames = take(&mut reader, Sampling::Uniform(12));
+        let expected: Vec<_> = (0..12).map(|i| count * (2 * i + 1) / 24).collect();
+        assert_eq!(numbers(&frames), expected, "{starts:?}");
+        for (frame, number) in frames.iter().zip(&expected) {
+            assert_eq!(frame.index, Some(u64::from(*number)), "{starts:?}");
+            assert!((frame.pts_seconds - f64::from(*number) / 25.0).abs() < 0.002, "{starts:?}: {frame:?}");
+        }
+        let jumps =
+            starts.windows(2).filter(|pair| pair[0] + 1.0 < pair[1] - 10.0 || pair[1] <= pair[0]).count();
+        assert_eq!(reader.warnings(), [Warning::ClockJumps { count: jumps as u64 }], "{starts:?}");
+        let every = VideoReader::options()
+            .every_frame()
+            .open(&path)
+            .unwrap()
+            .sample(Sampling::Uniform(12))
+            .flatten()
+            .collect::<Vec<_>>();
+        assert!(every == frames, "{starts:?}: the plan gives other frames");
+    }
+}
+
+#[test]
+fn joined_streams_of_any_packet_size_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let stream = joined(folder.path(), &[0.0, 0.0, 700.0], &h264(12));
+    let with = |before: &[u8], after: &[u8]| -> Vec<u8> {
+        stream.chunks(TS_PACKET).flat_map(|packet| [before, packet, after].concat()).collect()
+    };
+    for (name, bytes) in [("blu-ray.m2ts", with(&[0; 4], &[])), ("dvb.ts", with(&[], &[0; 16]))] {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let mut reader = VideoReader::open(&path).unwrap();
+        let expected: Vec<_> = (0..12).map(|i| 144 * (2 * i + 1) / 24).collect();
+        assert_eq!(numbers(&take(&mut reader, Sampling::Uniform(12))), expected, "{name}");
+        assert_eq!(reader.warnings(), [Warning::ClockJumps { count: 2 }], "{name}");
+    }
+}
+
+#[test]
+fn a_short_gap_in_a_stream_is_a_pause() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pause.ts");
+    fs::write(&path, joined(folder.path(), &[0.0, 9.0], &h264(12))).unwrap();
+    let mut reader = VideoReader::open(&path).unwrap();
+    assert!((reader.info().duration_seconds.unwrap() - 10.92).abs() < 0.01, "{:?}", reader.info());
+    let frames = take(&mut reader, Sampling::Uniform(12));
+    let numbers = numbers(&frames);
+    assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+    let before = numbers.iter().filter(|number| **number < 48).count();
+    assert!((5..=7).contains(&before), "{numbers:?}");
+    assert!(frames.iter().all(|frame| frame.index == Some(u64::from(number_of(&frame.image)))));
+    assert_eq!(
+        reader.warnings().iter().filter(|warning| !matches!(warning, Warning::CorruptPackets { .. })).count(),
+        0
+    );
+}
+
+#[test]
+fn every_frame_is_given_where_the_rate_varies() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("joined.ts");
+    fs::write(&path, joined(folder.path(), &[0.0, 9.0, 5.0], &h264(12))).unwrap();
+    let frames = take(&mut VideoReader::open(&path).unwrap(), Sampling::EveryFrame);
+    assert_eq!(numbers(&frames), (0..144).collect::<Vec<_>>());
+    assert!(frames.is_sorted_by(|a, b| a.pts_seconds < b.pts_seconds));
+}
+
 #[test]
 fn a_bare_stream_without_times_gives_distinct_frames() {
     let (_folder, path) = clip("raw.h264", 60, &h264(12));

@@ -169,6 +169,8 @@ fn most_frames(sampling: Sampling, info: &VideoInfo) -> u64 {
             .duration_seconds
             .filter(|duration| *duration >= 0.0 && seconds > 0.0)
             .map_or(1, |duration| ((duration / seconds).ceil() as u64).saturating_add(1)),
+        // Packets are counted, of which some may hold two.
+        Sampling::EveryFrame => info.frame_count.map_or(u64::MAX, |count| count.saturating_mul(2)),
     }
 }
 

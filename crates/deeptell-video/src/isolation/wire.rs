@@ -14,7 +14,7 @@ use super::probe::ForbiddenCall;
 use crate::frames::Timing;
 use crate::local::Job;
 use crate::media::PictureJob;
-use crate::{VideoError, VideoInfo, Warning};
+use crate::{Unsupported, VideoError, VideoInfo, Warning};
 
 /// Most bytes of one message without pixels.
 const MAX_MESSAGE_BYTES: u32 = 4 << 20;
@@ -86,7 +86,8 @@ pub(crate) struct PictureHead {
 pub(crate) enum Failure {
     Io { code: Option<i32>, detail: String },
     NotAFile,
-    Unsupported(String),
+    Unsupported(Unsupported),
+    NoSuchStream { stream: u32, streams: Vec<u32> },
     NoVideo,
     TooLarge { width: u32, height: u32, max_pixels: u64 },
     Timeout(Duration),
@@ -106,7 +107,8 @@ impl From<VideoError> for Failure {
                 Self::Io { code: source.raw_os_error(), detail: source.to_string() }
             }
             VideoError::NotAFile { .. } => Self::NotAFile,
-            VideoError::Unsupported { detail, .. } => Self::Unsupported(detail),
+            VideoError::Unsupported { reason, .. } => Self::Unsupported(reason),
+            VideoError::NoSuchStream { stream, streams, .. } => Self::NoSuchStream { stream, streams },
             VideoError::NoVideo { .. } => Self::NoVideo,
             VideoError::TooLarge { width, height, max_pixels, .. } => {
                 Self::TooLarge { width, height, max_pixels }
@@ -133,7 +135,8 @@ impl Failure {
                 VideoError::Io { path, source }
             }
             Self::NotAFile => VideoError::NotAFile { path },
-            Self::Unsupported(detail) => VideoError::Unsupported { path, detail },
+            Self::Unsupported(reason) => VideoError::Unsupported { path, reason },
+            Self::NoSuchStream { stream, streams } => VideoError::NoSuchStream { path, stream, streams },
             Self::NoVideo => VideoError::NoVideo { path },
             Self::TooLarge { width, height, max_pixels } => {
                 VideoError::TooLarge { path, width, height, max_pixels }
