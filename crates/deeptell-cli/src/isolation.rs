@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
+use deeptell_video::{Limits, VideoOptions, VideoReader};
+
 /// The word that makes `deeptell` a decoder for its parent; not for people, and in no help.
 const WORD: &str = "decode-for-parent";
 
@@ -29,4 +31,21 @@ pub(crate) fn decoder() -> anyhow::Result<deeptell_video::DecoderProcess> {
     let program =
         std::env::current_exe().context("cannot tell which program this is, to decode in another process")?;
     Ok(deeptell_video::DecoderProcess::new(program).arg(WORD))
+}
+
+/// How to read videos and pictures: the stream that the user chose, if any, and, unless files are
+/// `trusted`, within narrow limits and in another process.
+pub(crate) fn reading(stream: Option<u32>, trusted: bool) -> anyhow::Result<VideoOptions> {
+    let mut reading = VideoReader::options();
+    if let Some(stream) = stream {
+        reading = reading.stream(stream);
+    }
+    if !trusted {
+        reading = reading.limits(Limits::untrusted());
+        #[cfg(unix)]
+        {
+            reading = reading.isolated_by(&decoder()?);
+        }
+    }
+    Ok(reading)
 }

@@ -114,6 +114,9 @@ pub struct Settings {
     /// place of another's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
+    /// The stream of each video to sample, where that is not the one that players show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<u32>,
 }
 
 /// A row of `failures.jsonl`.

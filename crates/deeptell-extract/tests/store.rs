@@ -44,6 +44,7 @@ fn settings() -> Settings {
         store: Place::Files,
         in_place: None,
         shard: None,
+        stream: None,
     }
 }
 

@@ -214,6 +214,12 @@ pub enum Unsupported {
     /// The first bytes are those of no known container.
     #[error("this is not a video, or not one of a known format; check that it is the right file")]
     Unknown,
+    /// The first bytes are those of another kind of file.
+    #[error("{advice}")]
+    OtherKind {
+        /// What it is, and what to do about it.
+        advice: String,
+    },
     /// The container is not among [`Limits::containers`].
     #[error("the container \"{name}\" is not among those allowed{}", way_out_or_convert(*is_trusted))]
     Container {

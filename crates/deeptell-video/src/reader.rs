@@ -12,7 +12,7 @@ use crate::file_kind::FileKind;
 use crate::isolation::{DecoderProcess, RemoteFrames, RemoteReader};
 use crate::local::Job;
 use crate::local_source::{LocalSource, LocalSourceFrames};
-use crate::{Limits, Sampling, VideoError, Warning};
+use crate::{Limits, Sampling, Unsupported, VideoError, Warning};
 
 /// What a file says and shows about its video stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -170,7 +170,10 @@ fn named_by_kind(error: VideoError, path: &Path) -> VideoError {
             | VideoError::NoFrames { .. }
     );
     match FileKind::of(path).filter(|_| is_refused) {
-        Some(kind) => VideoError::Unsupported { path: path.to_owned(), detail: kind.to_string() },
+        Some(kind) => {
+            let reason = Unsupported::OtherKind { advice: kind.to_string() };
+            VideoError::Unsupported { path: path.to_owned(), reason }
+        }
         None => error,
     }
 }

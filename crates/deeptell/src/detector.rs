@@ -168,6 +168,9 @@ impl Detector {
         if let Some(side) = options.max_side {
             reading = reading.max_side(side);
         }
+        if let Some(stream) = options.stream {
+            reading = reading.stream(stream);
+        }
         if options.untrusted {
             reading = reading.limits(Limits::untrusted());
         }

@@ -22,7 +22,7 @@ pub struct Criteria {
     pub scoring: PersonScoring,
     /// Where that score is [`Verdict::LikelyReal`] and [`Verdict::LikelyFake`].
     pub thresholds: Thresholds,
-    /// A face seen in fewer sampled frames is not judged; in shorter inputs (a picture has one
+    /// A face seen in fewer sampled frames is not judged. In inputs that have fewer (a picture has one
     /// frame) every frame must show it.
     pub min_frames: usize,
     /// A face whose median crop is narrower than this many pixels is not judged.
@@ -101,12 +101,28 @@ impl Criteria {
     /// enough, scores as fake ones do. Without any face it is [`Verdict::NoFace`].
     ///
     /// `observations` must be in order of frames; `sampled_frames` counts all frames that were looked
-    /// at, also those without a face.
+    /// at, also those without a face. They must be all that the input has: [`judge_sample`](Self::judge_sample)
+    /// is for a part of them.
     pub fn judge(&self, observations: &[Observation], sampled_frames: usize) -> Judgement {
-        let tracks = self.judge_tracks(observations, sampled_frames);
+        self.judge_sample(observations, sampled_frames, Some(sampled_frames as u64))
+    }
+
+    /// [`judge`](Self::judge) for frames sampled from an input of `input_frames`; `None` where it is
+    /// unknown how many there are, but they are many.
+    ///
+    /// [`min_frames`](Self::min_frames) holds whatever the number of sampled frames, as long as the
+    /// input has that many: a video of which only a few frames could be seen is not judged by them.
+    pub fn judge_sample(
+        &self,
+        observations: &[Observation],
+        sampled_frames: usize,
+        input_frames: Option<u64>,
+    ) -> Judgement {
+        let available = input_frames.and_then(|frames| usize::try_from(frames).ok()).unwrap_or(usize::MAX);
+        let needed_frames = self.min_frames.min(available);
+        let tracks = self.judge_tracks(observations, sampled_frames, needed_frames);
         let by_score = |a: &&Track, b: &&Track| a.score.total_cmp(&b.score).then(b.id.cmp(&a.id));
         let decisive = tracks.iter().max_by(|a, b| a.judgeable.cmp(&b.judgeable).then(by_score(a, b)));
-        let needed_frames = self.min_frames.min(sampled_frames);
         // "Likely real" speaks for everybody.
         let suspect = |track: &&Track| {
             !track.judgeable && track.frames >= needed_frames && track.score >= self.thresholds.high
@@ -151,16 +167,30 @@ impl Criteria {
         }
     }
 
-    fn judge_tracks(&self, observations: &[Observation], sampled_frames: usize) -> Vec<Track> {
+    fn judge_tracks(
+        &self,
+        observations: &[Observation],
+        sampled_frames: usize,
+        needed_frames: usize,
+    ) -> Vec<Track> {
         let mut of_track: BTreeMap<usize, Vec<&Observation>> = BTreeMap::new();
         for observation in observations {
             of_track.entry(observation.track).or_default().push(observation);
         }
-        of_track.iter().filter_map(|(id, seen)| self.judge_track(*id, seen, sampled_frames)).collect()
+        let judged = |(id, seen): (&usize, &Vec<&Observation>)| {
+            self.judge_track(*id, seen, sampled_frames, needed_frames)
+        };
+        of_track.iter().filter_map(judged).collect()
     }
 
     /// One track; `None` if nothing was observed of it.
-    fn judge_track(&self, id: usize, observations: &[&Observation], sampled_frames: usize) -> Option<Track> {
+    fn judge_track(
+        &self,
+        id: usize,
+        observations: &[&Observation],
+        sampled_frames: usize,
+        needed_frames: usize,
+    ) -> Option<Track> {
         let probabilities: Vec<f64> = observations.iter().map(|o| o.fake_probability).collect();
         let frames = observations.len();
         let over_half = probabilities.iter().filter(|&&p| p > 0.5).count();
@@ -175,7 +205,6 @@ impl Criteria {
         });
         let times = || observations.iter().map(|o| o.pts_seconds);
 
-        let needed_frames = self.min_frames.min(sampled_frames);
         let brief = frames < needed_frames;
         let small = median_crop_width < self.min_crop_width;
         let blurred = median_blur > self.max_blur;
@@ -351,6 +380,22 @@ mod tests {
         assert_eq!(verdict(0.699), Verdict::Inconclusive);
         assert_eq!(verdict(0.301), Verdict::Inconclusive);
         assert_eq!(verdict(0.3), Verdict::LikelyReal);
+    }
+
+    #[test]
+    fn few_frames_of_a_long_video_are_not_judged() {
+        for (input_frames, verdict) in [
+            (Some(2), Verdict::LikelyReal),
+            (Some(3), Verdict::Inconclusive),
+            (Some(48), Verdict::Inconclusive),
+            (None, Verdict::Inconclusive),
+        ] {
+            let judged = CRITERIA.judge_sample(&track(0, 100.0, &[0.1; 2]), 2, input_frames);
+            assert_eq!(judged.verdict, verdict, "2 of {input_frames:?}");
+            let says_so = codes(&judged.reasons).contains(&ReasonCode::FewFrames);
+            assert_eq!(says_so, verdict == Verdict::Inconclusive, "{:?}", judged.reasons);
+        }
+        assert_eq!(CRITERIA.judge(&track(0, 100.0, &[0.1; 2]), 2).verdict, Verdict::LikelyReal);
     }
 
     #[test]

@@ -26,6 +26,10 @@ pub struct ScanOptions {
     /// Frames and pictures whose longer side is over this many pixels are scaled down first;
     /// `None` takes them as they are.
     pub max_side: Option<u32>,
+    /// Which stream of a video to sample, numbered from 0 among all streams of the file; `None` takes
+    /// the one that players show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<u32>,
     /// How many faces go through the network at once.
     pub batch: usize,
     /// The file comes from a stranger: narrow bounds on what it may be and cost
@@ -45,6 +49,7 @@ impl Default for ScanOptions {
             min_detection_probability: 0.9,
             max_faces_per_frame: 4,
             max_side: Some(1920),
+            stream: None,
             batch: 16,
             untrusted: false,
             pictures: true,

@@ -10,9 +10,9 @@ use crate::judge::Judgement;
 use crate::report::rounded;
 use crate::track::FaceLinker;
 use crate::{
-    Appearance, Detector, Error, FrameFacts, HeatMap, InputError, InputFacts, Look, Observation, Pictures,
-    Progress, Reason, ReasonCode, Report, SCHEMA_VERSION, ScanOptions, Sighting, Track, VERSION, Verdict,
-    merge,
+    Appearance, Detector, Error, FrameFacts, HeatMap, InputError, InputFacts, InputKind, Look, Observation,
+    Pictures, Progress, Reason, ReasonCode, Report, SCHEMA_VERSION, ScanOptions, Sighting, Track, VERSION,
+    Verdict, merge,
 };
 
 /// At most this many tracks are compared to find those of one person, so that the cost stays
@@ -237,9 +237,10 @@ impl<'a> Scan<'a> {
 
     /// The person of each track: tracks of one person are put together, but not those that
     /// contradict each other. People that count come first, both in order of first appearance.
-    fn people(&self) -> People {
+    fn people(&self, input_frames: Option<u64>) -> People {
         let criteria = self.detector.model().card().levels.criteria(self.frames.len());
-        let tracks = criteria.judge(&self.observations(|track| track), self.frames.len()).tracks;
+        let tracks =
+            criteria.judge_sample(&self.observations(|track| track), self.frames.len(), input_frames).tracks;
         let mut group_of = merge(&self.appearances, |one, two| tracks[one].contradicts(&tracks[two]));
         let merged = group_of.iter().max().map_or(0, |last| last + 1);
         group_of
@@ -264,12 +265,12 @@ impl<'a> Scan<'a> {
     }
 
     /// Judges the people that count, and lists the others behind them.
-    fn judge(&self, people: &People, observations: &[Observation]) -> Judgement {
+    fn judge(&self, people: &People, observations: &[Observation], input_frames: Option<u64>) -> Judgement {
         let criteria = self.detector.model().card().levels.criteria(self.frames.len());
         let (counted, doubtful): (Vec<Observation>, Vec<Observation>) =
             observations.iter().cloned().partition(|o| o.track < people.counted);
-        let mut judgement = criteria.judge(&counted, self.frames.len());
-        let others = criteria.judge(&doubtful, self.frames.len()).tracks;
+        let mut judgement = criteria.judge_sample(&counted, self.frames.len(), input_frames);
+        let others = criteria.judge_sample(&doubtful, self.frames.len(), input_frames).tracks;
         if judgement.verdict == Verdict::NoFace && !others.is_empty() {
             let text = format!(
                 "{} not clearly a face and not judged.",
@@ -293,9 +294,14 @@ impl<'a> Scan<'a> {
         self.classify(self.waiting.len())?;
         self.pictures.set_heat(&self.heat);
 
-        let people = self.people();
+        let sampled = self.frames.len() as u64;
+        let input_frames = match input.kind {
+            InputKind::Video => input.frame_count.map(|frames| frames.max(sampled)),
+            InputKind::Image | InputKind::Frames => Some(sampled),
+        };
+        let people = self.people(input_frames);
         let observations = self.observations(|track| people.of_track[track]);
-        let judgement = self.judge(&people, &observations);
+        let judgement = self.judge(&people, &observations, input_frames);
         if self.crowded_frames > 0 {
             warnings.push(format!(
                 "{} of {} frames show more than {} faces; only the largest {} of each were judged.",

@@ -4,7 +4,6 @@ use clap::ValueEnum;
 use deeptell_extract::{Event, Format, InPlace, Place, Settings, Shard, Store, Summary, Tools, root_of};
 use deeptell_face::{FaceCrop, Selection};
 use deeptell_mtcnn::MtcnnConfig;
-use deeptell_video::{Limits, VideoReader};
 
 use crate::dataset::{Dataset, DatasetArgs};
 use crate::device::DeviceName;
@@ -74,6 +73,14 @@ pub(crate) struct Args {
     /// alone, so that several machines agree.
     #[arg(long, value_name = "PART/COUNT")]
     shard: Option<Shard>,
+    /// Sample this stream of each video, by its number among all streams of the file, from 0, and not the one that players
+    /// show.
+    #[arg(long, value_name = "NUMBER")]
+    stream: Option<u32>,
+    /// Lift what protects from hostile videos: bounds on formats, sizes and decoding time, and the process of its own
+    /// that each file is decoded in.
+    #[arg(long)]
+    trusted: bool,
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     device: DeviceName,
@@ -103,6 +110,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         store: args.store,
         in_place: args.in_place,
         shard: args.shard,
+        stream: args.stream,
     };
     let device = args.device.open()?;
     let detector =
@@ -112,9 +120,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     if let Some(shard) = args.shard {
         samples.retain(|sample| shard.takes(root, sample));
     }
-    let videos = VideoReader::options().limits(Limits::untrusted());
-    #[cfg(unix)]
-    let videos = videos.isolated_by(&crate::isolation::decoder()?);
+    let videos = crate::isolation::reading(args.stream, args.trusted)?;
     let tools = Tools { detector: &detector, videos, tar_bytes: args.tar_size << 20 };
     let store = Store::open(&args.out, root, settings, tools)?;
 

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use deeptell::{FaceLinker, Sighting};
 use deeptell_face::{Face, FaceDetector, Point, Rect, RgbImage};
 use deeptell_mtcnn::{MinFace, Mtcnn, MtcnnConfig, Tracker, TrackerConfig};
-use deeptell_video::{Limits, Media, Sampling, VideoReader};
+use deeptell_video::{Media, Sampling, VideoReader};
 use image::Rgb;
 use imageproc::drawing::{draw_filled_circle_mut, draw_hollow_rect_mut};
 use serde::Serialize;
@@ -64,6 +64,14 @@ pub(crate) struct Args {
     /// Look at every frame of a video, following faces from frame to frame.
     #[arg(long, conflicts_with = "frames")]
     every_frame: bool,
+    /// Look at this stream of a video, by its number among all streams of the file, from 0, and not at the one that
+    /// players show.
+    #[arg(long, value_name = "NUMBER")]
+    stream: Option<u32>,
+    /// Lift what protects from hostile videos: bounds on formats, sizes and decoding time, and the process of its own
+    /// that each file is decoded in.
+    #[arg(long)]
+    trusted: bool,
     /// Write the faces as JSON to a file, or to standard output with `-`.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -155,9 +163,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 fn faces_of(args: &Args, mtcnn: &Mtcnn, file: &Path) -> anyhow::Result<Content> {
-    let options = VideoReader::options().limits(Limits::untrusted());
-    #[cfg(unix)]
-    let options = options.isolated_by(&crate::isolation::decoder()?);
+    let options = crate::isolation::reading(args.stream, args.trusted)?;
     match options.open_media(file)? {
         Media::Picture(read) => picture(args, mtcnn, file, read.image),
         Media::Video(mut reader) => video(args, mtcnn, file, &mut reader),
@@ -184,17 +190,13 @@ fn picture(
 }
 
 fn video(args: &Args, mtcnn: &Mtcnn, file: &Path, reader: &mut VideoReader) -> anyhow::Result<Content> {
-    let (sampling, mut follower) = match (args.every_frame, reader.info().frames_per_second) {
-        // Twice as often as there are frames: none slips through where times are rounded.
-        (true, Some(rate)) if rate > 0.0 => {
-            let tracker = Tracker::new(mtcnn.clone(), TrackerConfig::default())?;
-            (Sampling::EverySeconds(0.5 / rate), Follower::EveryFrame(Box::new(tracker)))
-        }
-        (true, _) => {
-            anyhow::bail!("it does not say how many frames a second it has: leave --every-frame out")
-        }
-        (false, _) if args.largest => (Sampling::Uniform(args.frames), Follower::Largest(mtcnn)),
-        (false, _) => (Sampling::Uniform(args.frames), Follower::Samples(mtcnn, FaceLinker::new())),
+    let (sampling, mut follower) = if args.every_frame {
+        let tracker = Tracker::new(mtcnn.clone(), TrackerConfig::default())?;
+        (Sampling::EveryFrame, Follower::EveryFrame(Box::new(tracker)))
+    } else if args.largest {
+        (Sampling::Uniform(args.frames), Follower::Largest(mtcnn))
+    } else {
+        (Sampling::Uniform(args.frames), Follower::Samples(mtcnn, FaceLinker::new()))
     };
     let mut frames = Vec::new();
     for frame in reader.sample(sampling) {
@@ -213,6 +215,9 @@ fn video(args: &Args, mtcnn: &Mtcnn, file: &Path, reader: &mut VideoReader) -> a
         }
         let faces = tracked.iter().map(|(face, track)| FaceFound::new(face, *track)).collect();
         frames.push(FrameSeen { seconds: frame.pts_seconds, faces });
+    }
+    for warning in reader.warnings() {
+        eprintln!("warning: {}: {warning}", file.display());
     }
     Ok(Content::Frames(frames))
 }

@@ -62,6 +62,10 @@ pub(crate) struct Args {
     /// decoding in a sandboxed process. Only for files whose origin you trust.
     #[arg(long)]
     trusted: bool,
+    /// Sample this stream of a video, by its number among all streams of the file, from 0, and not the one that players
+    /// show.
+    #[arg(long, value_name = "NUMBER")]
+    stream: Option<u32>,
     /// End with exit code 1 when a verdict is this, or worse.
     #[arg(long, value_enum, value_name = "VERDICT")]
     fail_on: Option<FailOn>,
@@ -103,8 +107,12 @@ struct Failure<'a> {
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let quiet = takes_standard_output(args)?;
     let detector = args.detector.open(args.trusted)?;
-    let options =
-        ScanOptions { untrusted: !args.trusted, pictures: args.html.is_some(), ..args.detector.options() };
+    let options = ScanOptions {
+        untrusted: !args.trusted,
+        pictures: args.html.is_some(),
+        stream: args.stream,
+        ..args.detector.options()
+    };
     options.check()?;
     let Inputs { items, left_out } = Inputs::find(&args.inputs, std::io::stdin().lock())?;
 
