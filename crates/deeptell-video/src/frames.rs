@@ -9,6 +9,7 @@ use crate::decoder::Picture;
 use crate::demuxer::is_shown;
 use crate::local::LocalReader;
 use crate::orientation::Orientation;
+use crate::packets::Packets;
 use crate::pixels::ToRgb;
 use crate::sampling::Moments;
 use crate::survey::PacketOrder;
@@ -26,6 +27,9 @@ const MAX_LOOKAHEAD_BYTES: usize = 32 << 20;
 const END_TOLERANCE_SECONDS: f64 = 1.0;
 /// Seconds before a moment to jump to, each tried when the one before landed too late.
 const JUMP_MARGINS_SECONDS: [f64; 5] = [0.0, 2.0, 8.0, 32.0, 128.0];
+
+/// Places of a large file to look at for a frame between two moments, before all of it is read instead.
+const MAX_DOUBTS: usize = 64;
 
 /// Why the plan cannot go on, and every frame must be decoded.
 struct PlanFailed;
@@ -178,27 +182,30 @@ impl<'a> LocalFrames<'a> {
         self.give(moment)
     }
 
-    /// Reads all packets of a large file where moments may fall on one frame, or where that cannot be
-    /// ruled out: then there are others to take.
+    /// Reads all packets of a large file where moments fall on one frame, or where ruling that out would
+    /// take too long: then there are other frames to take.
     fn find_pauses(&mut self) -> Result<(), VideoError> {
         let reader = &mut *self.reader;
         if reader.survey.is_counted
-            || !self.moments.wants_different()
-            || self.moments.count() < 2
-            || reader.guard.is_half_spent()
             || reader.facts.clock_may_jump
-            || self.moments.are_all_apart(&reader.packets.index_times())
+            || !self.moments.wants_different()
+            || reader.guard.is_half_spent()
+            || self.moments.doubtful(&reader.packets.index_times()).next().is_none()
         {
             return Ok(());
         }
         // Some containers come to know their index when it is needed for the first time.
         reader.fresh = false;
-        if reader.packets.seek(reader.survey.start)
-            && self.moments.are_all_apart(&reader.packets.index_times())
-        {
+        if !reader.packets.seek(reader.survey.start) {
             return Ok(());
         }
-        if reader.survey_now()? {
+        let starts = reader.packets.index_times();
+        let doubtful: Vec<_> = self.moments.doubtful(&starts).take(MAX_DOUBTS + 1).collect();
+        let mut is_paused = doubtful.len() > MAX_DOUBTS;
+        for (before, moment) in doubtful {
+            is_paused = is_paused || !has_frame_between(&mut reader.packets, before, moment)?;
+        }
+        if is_paused && reader.survey_now()? {
             self.moments = moments_of(reader, self.sampling)?;
             self.in_order |= !reader.survey.is_regular;
         }
@@ -594,6 +601,22 @@ fn moments_of(reader: &LocalReader, sampling: Sampling) -> Result<Moments, Video
     let moments = Moments::new(sampling, survey.start, survey.span, reader.facts.tick_seconds)?;
     let frames = if moments.keyframes_only { &survey.key_times } else { &survey.times };
     Ok(moments.with_different(frames))
+}
+
+/// Whether a frame begins after `before` and not after `moment`.
+fn has_frame_between(packets: &mut Packets, before: i64, moment: i64) -> Result<bool, VideoError> {
+    if !packets.seek(moment) {
+        return Ok(false);
+    }
+    while let Some(packet) = packets.next()? {
+        if is_shown(&packet) && packet.pts().is_some_and(|pts| before < pts && pts <= moment) {
+            return Ok(true);
+        }
+        if packet.dts().is_some_and(|dts| dts > moment) {
+            break;
+        }
+    }
+    Ok(false)
 }
 
 /// Whether decoding can start at `packet` for any moment from `moment` on.

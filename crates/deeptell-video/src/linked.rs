@@ -6,7 +6,7 @@ use std::fmt;
 use ffmpeg_next::ffi;
 use serde::{Deserialize, Serialize};
 
-/// The first release of each branch that has the fix of CVE-2026-8461, a heap write in the MagicYUV
+/// The first release of each branch that has the fix of CVE-2026-8461, a heap write in the `MagicYUV`
 /// decoder. Branches in between never got one; later branches began with it.
 const MAGICYUV_FIXED: [(u32, u32, u32); 4] = [(5, 1, 10), (6, 1, 6), (7, 1, 5), (8, 1, 2)];
 
@@ -60,7 +60,7 @@ pub struct LinkedFfmpeg {
     pub libavutil: LibraryVersion,
     /// Version of the library that converts pictures.
     pub libswscale: LibraryVersion,
-    /// Whether its MagicYUV decoder writes outside its memory (CVE-2026-8461, fixed in 5.1.10,
+    /// Whether its `MagicYUV` decoder writes outside its memory (CVE-2026-8461, fixed in 5.1.10,
     /// 6.1.6, 7.1.5 and 8.1.2). This crate does not reach it: no [`Limits`](crate::Limits) that it
     /// makes allow the decoder.
     pub magicyuv_heap_write: Exposure,
@@ -86,7 +86,7 @@ pub fn linked_ffmpeg() -> LinkedFfmpeg {
     LinkedFfmpeg { release, libavcodec, libavformat, libavutil, libswscale, magicyuv_heap_write }
 }
 
-/// Whether a release has the heap write in its MagicYUV decoder.
+/// Whether a release has the heap write in its `MagicYUV` decoder.
 fn magicyuv(release: &str) -> Exposure {
     let Some(version) = release_number(release) else { return Exposure::Unknown };
     let is_fixed =

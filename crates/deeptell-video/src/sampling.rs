@@ -112,15 +112,14 @@ impl Moments {
         Self { spread: Spread::Chosen(numbers.into_iter().map(|number| frames[number]).collect()), ..self }
     }
 
-    /// Whether no two moments can fall on one frame, as far as `starts` tells, which are times at which
+    /// Neighbouring moments that may fall on one frame, as far as `starts` tells, which are times at which
     /// some of the frames begin, in ascending order.
-    pub(crate) fn are_all_apart(&self, starts: &[i64]) -> bool {
+    pub(crate) fn doubtful<'a>(&'a self, starts: &'a [i64]) -> impl Iterator<Item = (i64, i64)> + 'a {
         // Found one after the other: there may be as many moments as frames.
         let mut from = 0;
-        (1..self.count).all(|index| {
-            let (before, moment) = (self.at(index - 1), self.at(index));
-            from += starts[from..].partition_point(|start| *start <= before);
-            starts.get(from).is_some_and(|start| *start <= moment)
+        (1..self.count).map(|index| (self.at(index - 1), self.at(index))).filter(move |(before, moment)| {
+            from += starts[from..].partition_point(|start| start <= before);
+            starts.get(from).is_none_or(|start| start > moment)
         })
     }
 
@@ -253,18 +252,18 @@ mod tests {
     }
 
     #[test]
-    fn frames_between_all_moments_keep_them_apart() {
+    fn moments_without_a_frame_between_them_are_doubtful() {
         let moments = Moments::new(Sampling::Uniform(4), 0, 80, 0.001).unwrap();
         assert_eq!(all(&moments), [10, 30, 50, 70]);
-        for (starts, is_apart) in [
-            (&[0, 20, 40, 60][..], true),
-            (&[0, 30, 50, 70, 79], true),
-            (&[0, 11, 12, 13, 40, 60], true),
-            (&[0, 20, 51, 60], false),
-            (&[0, 20, 40], false),
-            (&[], false),
+        for (starts, doubtful) in [
+            (&[0, 20, 40, 60][..], &[][..]),
+            (&[0, 30, 50, 70, 79], &[]),
+            (&[0, 11, 12, 13, 40, 60], &[]),
+            (&[0, 20, 51, 60], &[(30, 50)]),
+            (&[0, 10, 40], &[(10, 30), (50, 70)]),
+            (&[], &[(10, 30), (30, 50), (50, 70)]),
         ] {
-            assert_eq!(moments.are_all_apart(starts), is_apart, "{starts:?}");
+            assert_eq!(moments.doubtful(starts).collect::<Vec<_>>(), doubtful, "{starts:?}");
         }
     }
 
