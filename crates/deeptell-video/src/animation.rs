@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 
 use deeptell_face::{PictureFormat, PictureKind};
 use image::imageops::{self, FilterType};

@@ -5,6 +5,9 @@
 //! camera that restarts) have times that start again, fall back or leap ahead. The parts follow
 //! each other on screen all the same, in the order in which they stand in the file.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use ffmpeg_next::Packet;
 
 use crate::demuxer::{StreamFacts, is_shown};
@@ -12,10 +15,8 @@ use crate::demuxer::{StreamFacts, is_shown};
 /// A gap between two packets that is longer than this is a jump, where the container's clock may jump:
 /// FFmpeg's own program draws the line there, too.
 const MAX_GAP_SECONDS: f64 = 10.0;
-/// Times that fall back by less than this, and not to a keyframe, are out of order and no jump.
-const DISORDER_SECONDS: f64 = 0.5;
 /// Frames that may be decoded before one that is shown earlier, in H.264 and HEVC.
-const MAX_REORDERED_FRAMES: f64 = 16.0;
+const MAX_REORDERED_FRAMES: usize = 16;
 
 /// The times of one packet, in ticks.
 #[derive(Debug, Clone, Copy)]
@@ -62,28 +63,22 @@ pub(crate) struct ClockWatch {
     /// The container's clock may leap ahead without a pause.
     may_leap: bool,
     gap: i64,
-    disorder: i64,
-    /// The same where packets have no decoding times.
-    reordering: i64,
     packets: u64,
     last: Option<i64>,
     parts: Vec<Part>,
+    /// The latest times of frames in the last part: one more than may be decoded before a frame that is
+    /// shown earlier.
+    latest: BinaryHeap<Reverse<i64>>,
 }
 
 impl ClockWatch {
-    /// `frame_ticks` is the usual length of a frame.
-    pub(crate) fn new(facts: &StreamFacts, frame_ticks: i64) -> Self {
-        let ticks = |seconds: f64| ((seconds / facts.tick_seconds) as i64).max(1);
-        let disorder = ticks(DISORDER_SECONDS);
-        Self {
-            may_leap: facts.clock_may_jump,
-            gap: ticks(MAX_GAP_SECONDS),
-            disorder,
-            reordering: disorder.max((MAX_REORDERED_FRAMES * frame_ticks as f64) as i64),
-            packets: 0,
-            last: None,
-            parts: vec![Part { first: 0, is_ahead: false, extent: None }],
-        }
+    pub(crate) fn new(facts: &StreamFacts) -> Self {
+        Self::with_gap(facts.clock_may_jump, ((MAX_GAP_SECONDS / facts.tick_seconds) as i64).max(1))
+    }
+
+    fn with_gap(may_leap: bool, gap: i64) -> Self {
+        let parts = vec![Part { first: 0, is_ahead: false, extent: None }];
+        Self { may_leap, gap, packets: 0, last: None, parts, latest: BinaryHeap::new() }
     }
 
     /// Takes the next packet in decoding order; the number of the part that it belongs to, and
@@ -95,6 +90,7 @@ impl ClockWatch {
             is_new = is_ahead || self.is_restart(now, stamp);
             if is_new {
                 self.parts.push(Part { first: self.packets, is_ahead, extent: None });
+                self.latest.clear();
             }
             self.last = Some(now);
         }
@@ -107,12 +103,20 @@ impl ClockWatch {
         let (Some(last), Some(shown_until), Some(time)) = (self.last, shown_until, stamp.time()) else {
             return false;
         };
-        let disorder = if stamp.dts.is_some() { self.disorder } else { self.reordering };
-        now < last && (stamp.is_key && time <= shown_until || time.saturating_add(disorder) < shown_until)
+        // No decoder holds back so many frames: this one belongs to another beginning.
+        let is_earlier = self.latest.len() > MAX_REORDERED_FRAMES
+            && self.latest.peek().is_some_and(|Reverse(earliest)| time < *earliest);
+        now < last && (stamp.is_key && time <= shown_until || is_earlier)
     }
 
     /// Counts a frame of a part.
     pub(crate) fn count(&mut self, part: usize, time: i64) {
+        if part + 1 == self.parts.len() {
+            self.latest.push(Reverse(time));
+            if self.latest.len() > MAX_REORDERED_FRAMES + 1 {
+                self.latest.pop();
+            }
+        }
         let Some(part) = self.parts.get_mut(part) else { return };
         let (first, last) = part.extent.unwrap_or((time, time));
         part.extent = Some((first.min(time), last.max(time)));
@@ -201,15 +205,7 @@ mod tests {
 
     /// Ticks of a millisecond, frames of 40.
     fn watch(may_leap: bool) -> ClockWatch {
-        ClockWatch {
-            may_leap,
-            gap: 10_000,
-            disorder: 500,
-            reordering: 640,
-            packets: 0,
-            last: None,
-            parts: vec![Part { first: 0, is_ahead: false, extent: None }],
-        }
+        ClockWatch::with_gap(may_leap, 10_000)
     }
 
     /// The times of the frames on the clock without jumps, and how many there were.
@@ -286,6 +282,16 @@ mod tests {
         stamps.swap(13, 15);
         let (times, jumps) = unwrapped(true, &stamps);
         assert_eq!((times[6], jumps), (120, 0));
+    }
+
+    #[test]
+    fn reordering_over_long_pauses_is_no_jump() {
+        // Shown at 0, 20 and 55 seconds, decoded in another order, with decoding times that were made up.
+        let stamp =
+            |pts, dts, is_key| Stamp { pts: Some(pts), dts: Some(dts), duration: 40, is_key, is_shown: true };
+        let stamps = [stamp(0, 0, true), stamp(55_000, 55_000, false), stamp(20_000, 20_000, false)];
+        let (times, jumps) = unwrapped(false, &stamps);
+        assert_eq!((times, jumps), (vec![0, 55_000, 20_000], 0));
     }
 
     #[test]

@@ -271,6 +271,8 @@ fn open_container(
     options.set("max_streams", &limits.max_streams.to_string());
     options.set("probesize", &limits.probe_bytes.max(2048).to_string());
     options.set("analyzeduration", &limits.probe_duration.as_micros().min(i64::MAX as u128).to_string());
+    // Transport streams that were joined may number their streams otherwise from then on.
+    options.set("merge_pmt_versions", "1");
     // No decoding just to guess a constant frame rate.
     options.set("fpsprobesize", "0");
 

@@ -77,7 +77,7 @@ impl Survey {
         may_go_on: impl Fn() -> bool,
     ) -> Result<Option<Self>, VideoError> {
         let nominal = nominal_frame_ticks(facts);
-        let mut watch = ClockWatch::new(facts, nominal);
+        let mut watch = ClockWatch::new(facts);
         let mut order = PacketOrder::default();
         let mut packets = 0;
         let mut frames: Vec<FramePacket> = Vec::new();
