@@ -49,7 +49,8 @@ pub(crate) struct LocalFrames<'a> {
     is_started: bool,
     is_finished: bool,
     in_order: bool,
-    /// The decoder may be asked for its last pictures early: false once that lost one.
+    /// The decoder may be asked for its last pictures early: false once that lost one, and in files with
+    /// gaps, which may be damage: then the packets up to a gap are decoded, too, and tell.
     may_drain: bool,
     /// The wanted frame went in and did not come out when the decoder was drained before the end.
     lost_in_drain: bool,
@@ -102,6 +103,7 @@ impl<'a> LocalFrames<'a> {
             Err(refusal) => (Moments::none(), Some(refusal)),
         };
         let in_order = reader.tuning.in_order || !reader.survey.is_regular || moments.is_every_frame();
+        let may_drain = !moments.avoid_gaps();
         Self {
             reader,
             refusal,
@@ -111,7 +113,7 @@ impl<'a> LocalFrames<'a> {
             is_started: false,
             is_finished: false,
             in_order,
-            may_drain: true,
+            may_drain,
             lost_in_drain: false,
             queue: VecDeque::new(),
             queue_bytes: 0,
@@ -208,6 +210,7 @@ impl<'a> LocalFrames<'a> {
         if is_paused && reader.survey_now()? {
             self.moments = moments_of(reader, self.sampling)?;
             self.in_order |= !reader.survey.is_regular;
+            self.may_drain &= !self.moments.avoid_gaps();
         }
         Ok(())
     }

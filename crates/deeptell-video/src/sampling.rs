@@ -128,6 +128,11 @@ impl Moments {
         !matches!(self.spread, Spread::Steps { .. } | Spread::Every)
     }
 
+    /// Whether some of them were put on frames because they fell into a gap between others.
+    pub(crate) fn avoid_gaps(&self) -> bool {
+        matches!(self.spread, Spread::Chosen(_) | Spread::Repeated(_))
+    }
+
     /// Whether they are all frames, whose times need not be known before.
     pub(crate) fn is_every_frame(&self) -> bool {
         self.spread == Spread::Every

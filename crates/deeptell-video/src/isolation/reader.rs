@@ -212,6 +212,7 @@ mod tests {
             duration_seconds: Some(duration_seconds),
             frames_per_second: None,
             frame_count: None,
+            stream: 0,
             codec: String::new(),
             container: String::new(),
             rotation_degrees: 0,
