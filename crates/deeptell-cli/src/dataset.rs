@@ -4,7 +4,8 @@ use std::path::Path;
 
 use deeptell_data::{Listing, Sample, scan_dataset};
 
-use crate::Outcome;
+use crate::output::note;
+use crate::{Outcome, output};
 
 /// Paths that are printed of each kind.
 const SHOWN: usize = 5;
@@ -36,10 +37,13 @@ impl DatasetArgs {
     /// As [`read`](Self::read), of what was found already.
     pub(crate) fn take(self, found: Listing) -> anyhow::Result<Dataset> {
         for folder in &found.left_out {
-            eprintln!("left out: {}: it holds no samples of the data set", folder.display());
+            note!("left out: {}: it holds no samples of the data set", folder.display());
         }
         for unreadable in &found.unreadable {
-            eprintln!("unreadable: {}: {}", unreadable.path.display(), unreadable.reason);
+            note!("unreadable: {}: {}", unreadable.path.display(), unreadable.reason);
+        }
+        if !found.other_kinds.is_empty() {
+            note!("{}", output::words_on_left_out(&found.other_kinds));
         }
         let outcome = if found.unreadable.is_empty() { Outcome::Done } else { Outcome::SomeFailed };
         let Listing { listed_in, listed, samples, missing, .. } = found;
@@ -57,12 +61,12 @@ impl DatasetArgs {
         if samples.is_empty() {
             anyhow::bail!("{count}, and there are no others: nothing can be done");
         }
-        eprintln!("{count}; going on with the {} files that are there", samples.len());
+        note!("{count}; going on with the {} files that are there", samples.len());
         for path in missing.iter().take(SHOWN) {
-            eprintln!("  missing: {}", path.display());
+            note!("  missing: {}", path.display());
         }
         if missing.len() > SHOWN {
-            eprintln!("  and {} more", missing.len() - SHOWN);
+            note!("  and {} more", missing.len() - SHOWN);
         }
         Ok(Dataset { samples, outcome })
     }

@@ -71,6 +71,7 @@ enum Command {
     Faces(commands::faces::Args),
     Weights(commands::weights::Args),
     Devices(commands::devices::Args),
+    Doctor(commands::doctor::Args),
 }
 
 /// How a command ended, short of an error.
@@ -146,6 +147,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Faces(args) => commands::faces::run(&args),
         Command::Weights(args) => commands::weights::run(&args),
         Command::Devices(args) => commands::devices::run(&args),
+        Command::Doctor(args) => commands::doctor::run(&args),
     }
 }
 

@@ -4,7 +4,7 @@
 //! programs may hold control characters, which are [escaped](deeptell::printable).
 
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use deeptell::{printable, printable_json};
@@ -33,6 +33,21 @@ pub(crate) fn about(path: &Path, error: &str) -> String {
     let path = path.display().to_string();
     let is_named = error.contains(&path) || error.contains(&*printable(&path));
     if is_named { error.to_owned() } else { format!("{path}: {error}") }
+}
+
+/// What is said of files in folders that are neither videos nor pictures that can be read.
+pub(crate) fn words_on_left_out(files: &[PathBuf]) -> String {
+    let count = match files.len() {
+        1 => "1 file of another kind was left out".to_owned(),
+        several => format!("{several} files of other kinds were left out"),
+    };
+    let is_photo = |file: &PathBuf| {
+        let extension = file.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        extension.is_some_and(|extension| matches!(extension.as_str(), "heic" | "heif" | "tif" | "tiff"))
+    };
+    let advice =
+        if files.iter().any(is_photo) { "; to include HEIC and TIFF pictures, save them as PNG" } else { "" };
+    format!("{count}: {}{advice}", deeptell_data::count_by_extension(files))
 }
 
 /// Like `println!` for one line, but a reader that has gone away is an error to return and not a

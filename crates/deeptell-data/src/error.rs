@@ -188,7 +188,7 @@ pub enum DataError {
         member: String,
     },
     /// A picture cannot be decoded.
-    #[error("cannot read the picture {}: {source}", path.display())]
+    #[error("cannot read the picture {}", path.display())]
     Picture {
         /// The file, or the member of a shard.
         path: PathBuf,

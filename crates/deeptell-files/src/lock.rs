@@ -18,7 +18,7 @@ pub enum LockError {
         holder: Option<String>,
     },
     /// The lock file cannot be written.
-    #[error("cannot lock {}: {source}", path.display())]
+    #[error("cannot lock {}", path.display())]
     Io {
         /// The lock file.
         path: PathBuf,

@@ -40,7 +40,7 @@ pub enum TrainError {
         n_fake: usize,
     },
     /// A picture could not be read.
-    #[error("cannot read the picture {path}: {source}; restore it, or take its row out of the manifest")]
+    #[error("cannot read the picture {path}; restore it, or take its row out of the manifest")]
     Picture {
         /// The file.
         path: PathBuf,
@@ -63,14 +63,14 @@ pub enum TrainError {
         reason: String,
     },
     /// A picture could not be compressed as video.
-    #[error("the video codec of `codec_probability` failed: {source}")]
+    #[error("the video codec of `codec_probability` failed")]
     Codec {
         /// Why.
         #[from]
         source: VideoError,
     },
     /// A face could not be cut out of its picture.
-    #[error("cannot cut the face of {path}: {source}")]
+    #[error("cannot cut the face of {path}")]
     Crop {
         /// The file.
         path: PathBuf,
@@ -103,7 +103,7 @@ pub enum TrainError {
         reason: String,
     },
     /// The file system refused.
-    #[error("cannot access {path}: {source}")]
+    #[error("cannot access {path}")]
     Io {
         /// The file or folder.
         path: PathBuf,

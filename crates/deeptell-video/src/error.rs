@@ -60,7 +60,7 @@ pub enum VideoError {
         path: PathBuf,
     },
     /// A still picture cannot be read.
-    #[error("{path}: {source}")]
+    #[error("{path}: the picture cannot be read")]
     Picture {
         /// The file.
         path: PathBuf,
@@ -142,7 +142,7 @@ pub enum VideoError {
         reason: String,
     },
     /// The program that decodes in processes of its own cannot be started.
-    #[error("cannot start {program} to decode {path}: {source}; check the program's path")]
+    #[error("cannot start {program} to decode {path}; check the program's path")]
     NoDecoderProcess {
         /// The file.
         path: PathBuf,

@@ -123,7 +123,7 @@ impl VideoOptions {
     /// As [`VideoReader::open`].
     pub fn open(self, path: impl AsRef<Path>) -> Result<VideoReader, VideoError> {
         let path = path.as_ref();
-        self.read(open_file(path)?, path).map_err(|error| named_by_kind(error, path))
+        self.read(open_file(path)?, path)
     }
 
     /// Reads a file that is open already, from its beginning; the file's cursor moves.
@@ -135,6 +135,10 @@ impl VideoOptions {
     }
 
     pub(crate) fn read(self, file: File, path: &Path) -> Result<VideoReader, VideoError> {
+        self.read_as_video(file, path).map_err(|error| named_by_kind(error, path))
+    }
+
+    fn read_as_video(self, file: File, path: &Path) -> Result<VideoReader, VideoError> {
         let metadata = file.metadata().map_err(|source| VideoError::Io { path: path.to_owned(), source })?;
         if !metadata.is_file() {
             return Err(VideoError::NotAFile { path: path.to_owned() });

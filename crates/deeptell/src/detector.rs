@@ -1,11 +1,14 @@
 //! The whole job: sample, detect, crop, classify, judge.
 
+use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use burn::tensor::Device;
 use deeptell_face::{CropError, Face, FaceDetector, FaceError, Picture, RgbImage, redetection_rate};
+use deeptell_files::sha256_while;
 use deeptell_mtcnn::MtcnnConfig;
 #[cfg(unix)]
 use deeptell_video::DecoderProcess;
@@ -115,7 +118,7 @@ impl Detector {
     }
 
     /// [`scan_file`](Self::scan_file) with progress: `on_progress` is called before the first
-    /// frame and after each, on this thread; `Break` cancels.
+    /// frame, while the file is hashed, and after each frame, on this thread; `Break` cancels.
     ///
     /// # Errors
     /// As [`scan_file`](Self::scan_file), and [`Error::Cancelled`].
@@ -190,8 +193,27 @@ impl Detector {
     ) -> Result<Report, Error> {
         let name = path.display().to_string();
         let mut scan = Scan::new(self, options)?;
-        let facts = video_facts(path, reader.info(), options).map_err(|e| Error::input(&name, e))?;
+        let mut facts = video_facts(path, reader.info()).map_err(|e| Error::input(&name, e))?;
+        let mut warnings = Vec::new();
         scan.report_progress(Some(options.frames), &mut on_progress)?;
+        if options.sha256 {
+            // A sparse file may have terabytes to hash.
+            let time = if options.untrusted { Limits::untrusted() } else { Limits::default() }.deadline;
+            let (began, mut stopped) = (Instant::now(), Ok(()));
+            let file = File::open(path).map_err(|e| Error::input(&name, e))?;
+            facts.sha256 = sha256_while(file, || {
+                stopped = scan.report_progress(Some(options.frames), &mut on_progress);
+                stopped.is_ok() && began.elapsed() <= time
+            })
+            .map_err(|e| Error::input(&name, e))?;
+            stopped?;
+            if facts.sha256.is_none() {
+                warnings.push(format!(
+                    "The file is too long to be hashed within {} seconds: this report has no SHA-256.",
+                    time.as_secs()
+                ));
+            }
+        }
         for frame in reader.sample(Sampling::Uniform(options.frames)) {
             let frame = frame.map_err(|e| Error::input(&name, e))?;
             // A video of fewer frames than asked for gives some twice; they say nothing new.
@@ -200,7 +222,7 @@ impl Detector {
             }
             scan.report_progress(Some(options.frames), &mut on_progress)?;
         }
-        let warnings = reader.warnings().iter().map(ToString::to_string).collect();
+        warnings.extend(reader.warnings().iter().map(ToString::to_string));
         scan.finish(facts, warnings)
     }
 

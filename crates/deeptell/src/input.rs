@@ -42,12 +42,10 @@ pub(crate) fn picture_facts(path: &Path, picture: &Picture, options: &ScanOption
     })
 }
 
-/// The facts of a video that was opened already.
-pub(crate) fn video_facts(path: &Path, info: &VideoInfo, options: &ScanOptions) -> io::Result<InputFacts> {
-    let hash = || File::open(path).and_then(sha256_of);
+/// The facts of a video that was opened already, without its hash.
+pub(crate) fn video_facts(path: &Path, info: &VideoInfo) -> io::Result<InputFacts> {
     Ok(InputFacts {
         path: Some(path.display().to_string()),
-        sha256: if options.sha256 { Some(hash()?) } else { None },
         bytes: Some(std::fs::metadata(path)?.len()),
         container: Some(info.container.clone()),
         codec: Some(info.codec.clone()),

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use super::{clip, deeptell, fails, path};
+use super::{clip, deeptell, fails, path, succeeds};
 
 const ONE_FRAME: [&str; 5] = ["scan", "--frames", "1", "--threads", "1"];
 
@@ -133,4 +133,24 @@ fn a_broken_file_is_named_once() {
     fs::write(&broken, [0; 3000]).unwrap();
     let messages = fails(1, &["scan", path(&broken)]);
     assert_eq!(messages.matches("broken.mp4").count(), 1, "{messages}");
+}
+
+#[test]
+fn doctor_finds_what_it_runs_with() {
+    let printed = succeeds(&["doctor"]);
+    for told in ["FFmpeg: ", "sandbox: ", "model: ", "processor: ", "free space: "] {
+        assert!(printed.contains(told), "{printed}");
+    }
+    let document: Value = serde_json::from_str(&succeeds(&["doctor", "--json", "-"])).unwrap();
+    assert_eq!(document["sandbox"]["decodes"], true, "{document}");
+    #[cfg(target_os = "linux")]
+    assert_eq!(document["sandbox"]["filters_calls"], true, "{document}");
+    assert!(document["processor"]["cores"].as_u64() >= Some(1));
+    assert_eq!(document["model"]["is_shipped"], true);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.safetensors");
+    fs::write(&file, "no model").unwrap();
+    let output = deeptell(&["doctor", "--model", path(&file)]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("FAILED"));
 }

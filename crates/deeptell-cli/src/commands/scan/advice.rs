@@ -1,25 +1,23 @@
 //! Which refusals the user can lift.
 
 use deeptell::{Error, InputError};
-use deeptell_video::{Limits, PictureError, VideoError};
+use deeptell_face::{PictureError, PictureLimits};
 
 /// What to add to an error that [`is_lifted_by_trust`].
 pub(super) const TRUST: &str = "; if you trust where the file comes from, --trusted lifts this limit";
 
-/// Whether the same file passes, or may pass, the limits of trusted files.
+/// Whether the same picture passes, or may pass, the limits of trusted files. Errors of videos say so
+/// themselves.
 pub(super) fn is_lifted_by_trust(error: &Error) -> bool {
-    let Error::Input { source, .. } = error else { return false };
-    let trusted = Limits::default();
-    match source {
-        InputError::Video(VideoError::TooLarge { width, height, .. }) => {
-            u64::from(*width) * u64::from(*height) <= trusted.max_pixels
+    let Error::Input { source: InputError::Picture(error), .. } = error else { return false };
+    let trusted = PictureLimits::default();
+    match error {
+        PictureError::TooLarge { width, height, .. } => {
+            let pixels = u64::from(*width) * u64::from(*height);
+            pixels <= trusted.max_pixels && (*width).max(*height) <= trusted.max_side
         }
-        InputError::Video(VideoError::Timeout { .. } | VideoError::OutOfMemory { .. })
-        | InputError::Picture(
-            PictureError::TooLarge { .. }
-            | PictureError::FileTooLarge { .. }
-            | PictureError::TooMuchMemory { .. },
-        ) => true,
+        PictureError::FileTooLarge { bytes, .. } => *bytes <= trusted.max_file_bytes,
+        PictureError::TooMuchMemory { .. } => true,
         _ => false,
     }
 }

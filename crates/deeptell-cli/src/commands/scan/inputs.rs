@@ -80,12 +80,8 @@ impl Inputs {
                 empty.push((input.to_owned(), "holds no video and no picture".to_owned()));
             }
             self.items.extend(contents.media.into_iter().map(|path| Input { path, fault: None }));
-            self.items.extend(
-                contents
-                    .unreadable
-                    .into_iter()
-                    .map(|item| Input { path: item.path, fault: Some(item.reason) }),
-            );
+            let unreadable = contents.unreadable.into_iter();
+            self.items.extend(unreadable.map(|it| Input { path: it.path, fault: Some(it.reason) }));
             self.left_out.extend(contents.left_out);
             return;
         }

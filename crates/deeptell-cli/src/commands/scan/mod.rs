@@ -146,7 +146,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
     }
     if !left_out.is_empty() {
-        note!("{}", words_on_left_out(&left_out));
+        note!("{}", output::words_on_left_out(&left_out));
     }
     if let Some(target) = &args.json {
         let document = Document {
@@ -293,21 +293,6 @@ impl Work<'_> {
         }
         Ok(Err(error))
     }
-}
-
-/// What is said of files in folders that were not scanned.
-fn words_on_left_out(files: &[PathBuf]) -> String {
-    let count = match files.len() {
-        1 => "1 file of another kind was left out".to_owned(),
-        several => format!("{several} files of other kinds were left out"),
-    };
-    let is_photo = |file: &PathBuf| {
-        let extension = file.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-        extension.is_some_and(|extension| matches!(extension.as_str(), "heic" | "heif" | "tif" | "tiff"))
-    };
-    let advice =
-        if files.iter().any(is_photo) { "; to scan HEIC and TIFF pictures, save them as PNG" } else { "" };
-    format!("{count}: {}{advice}", deeptell_data::count_by_extension(files))
 }
 
 fn print_verdict(path: &Path, report: &Report) -> anyhow::Result<()> {
