@@ -29,7 +29,8 @@ const UNNAMED: &str = "validation";
 
 /// A card whose scores mean nothing yet: for a network that comes from training.
 pub fn uncalibrated(name: &str, trained_on: &str, config: &TrainConfig, views: Vec<View>) -> ModelCard {
-    let thresholds = Thresholds { low: 0.25, high: 0.75 };
+    // No probability is under the one or over the other: nothing is judged.
+    let thresholds = Thresholds { low: 0.0, high: 1.0 };
     ModelCard {
         format_version: ModelCard::FORMAT_VERSION,
         name: name.to_owned(),

@@ -197,6 +197,14 @@ impl ModelFile {
         Ok(weights.to_bytes_with(of_tensor)?)
     }
 
+    /// The bytes that [`write`](Self::write) writes.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the weights cannot be encoded.
+    pub fn encode(&self, precision: StoredPrecision) -> Result<Vec<u8>, Error> {
+        self.to_bytes(precision).map_err(|e| Error::model("in memory", e))
+    }
+
     /// Writes the file, whole or not at all, in the newest format, and returns its SHA-256. This also
     /// brings files of older formats up to date.
     ///

@@ -4,15 +4,16 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use burn::tensor::Device;
 use deeptell::{Levels, ModelFile, ModelInfo, Precision};
-use deeptell_data::{Sample, Split, audit};
+use deeptell_data::{Sample, Split, audit, read_picture, sha256_of_file};
 use deeptell_eval::{
-    CHOSEN_HERE, Calibrated, Evaluation, Subject, Training, calibrate, evaluate, page, probabilities,
-    uncalibrated, write_scores,
+    CHOSEN_HERE, Calibrated, EvalError, Evaluation, Subject, Training, calibrate, evaluate, page,
+    probabilities, score_samples, uncalibrated, write_scores,
 };
 use deeptell_files::{FolderLock, remove_leftovers};
 use deeptell_metrics::EvaluationConfig;
 use deeptell_network::{Architecture, NetworkConfig, StoredPrecision, Weights};
 use deeptell_train::{EpochRecord, Event, Run, Start, TrainConfig, has_checkpoint, train};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::weights::cached_imagenet;
@@ -299,7 +300,9 @@ struct Metrics<'a> {
     minutes: f64,
     audit: &'a str,
     validation: &'a Evaluation,
-    levels: &'a Levels,
+    /// Of the detector; absent when the scores cannot be calibrated, as is the detector.
+    levels: Option<&'a Levels>,
+    /// Of the detector, or of the best checkpoint where there is none.
     model_sha256: &'a str,
 }
 
@@ -317,16 +320,31 @@ fn finish(
     let path = args.out.join("detector.safetensors");
     let trained_on = args.trained_on.clone().unwrap_or_else(|| args.data.display().to_string());
     let card = uncalibrated(&args.name, &trained_on, config, args.views.list());
-    ModelFile::new(&network, card)?.write(&path, StoredPrecision::Half)?;
+    // What is calibrated is what people will load: the weights as they are stored.
+    let stored = ModelFile::new(&network, card.clone())?.encode(StoredPrecision::Half)?;
+    let model = ModelFile::from_bytes(&stored, "detector.safetensors")?.load(device)?;
 
-    let validation: Vec<&Sample> = samples.iter().filter(|s| s.split == Some(Split::Validation)).collect();
-    // The file and not the network in memory: what is calibrated is what people will load.
-    let model = ModelFile::read(&path)?.load(device)?;
-    let calibrated = unless_stopped(calibrate(&model, &validation, &mut Tasks::default()))?;
-    let Some(Calibrated { card, crops, .. }) = calibrated else {
-        return Ok(None);
+    let validation = readable(samples.iter().filter(|s| s.split == Some(Split::Validation)).collect());
+    let calibrated = match calibrate(&model, &validation, &mut Tasks::default()) {
+        Err(EvalError::Calibration(_) | EvalError::Unlearnt) => None,
+        found => match unless_stopped(found)? {
+            None => return Ok(None),
+            found => found,
+        },
     };
-    let sha256 = ModelFile::new(&network, card.clone())?.write(&path, StoredPrecision::Half)?;
+    let is_calibrated = calibrated.is_some();
+    let (card, crops, sha256) = if let Some(Calibrated { card, crops, .. }) = calibrated {
+        let sha256 = ModelFile::new(&network, card.clone())?.write(&path, StoredPrecision::Half)?;
+        (card, crops, sha256)
+    } else {
+        // One of an earlier end of this run would be taken for its detector.
+        if path.exists() {
+            std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+        let scores = score_samples(&model, &validation, None, &mut Tasks::default());
+        let Some(crops) = unless_stopped(scores)? else { return Ok(None) };
+        (card, crops, sha256_of_file(args.out.join("best.safetensors"))?)
+    };
     let (best_epoch, _) = run.best.context("the run has no epoch")?;
     let found = evaluate(&validation, &crops, &card.levels, &EvaluationConfig::default())?;
     let metrics = Metrics {
@@ -337,7 +355,7 @@ fn finish(
         minutes: run.history.iter().map(|record| record.seconds).sum::<f64>() / 60.0,
         audit: &audit,
         validation: &found,
-        levels: &card.levels,
+        levels: is_calibrated.then_some(&card.levels),
         model_sha256: &sha256,
     };
     output::write_figures(&metrics, &args.out.join("metrics.json"))?;
@@ -347,7 +365,7 @@ fn finish(
         model: &ModelInfo { sha256, precision: Precision::F32, card },
         data: args.data.display().to_string(),
         split: Some("validation"),
-        caution: Some(CHOSEN_HERE),
+        caution: Some(if is_calibrated { CHOSEN_HERE } else { NOT_CALIBRATED }),
         distortion: None,
         faces_not_found: None,
         run: Some(Training {
@@ -364,7 +382,33 @@ fn finish(
         figures.auc,
         figures.auc_ci95.map_or_else(String::new, |[l, h]| format!(" [{l:.4}, {h:.4}]"))
     );
+    if !is_calibrated {
+        anyhow::bail!(
+            "the validation scores cannot be calibrated, so there is no detector: the network has learnt too little; \
+             the figures are in {}",
+            args.out.join("report.html").display()
+        );
+    }
     Ok(Some(path))
+}
+
+/// Why the page of a run without a detector has no thresholds.
+const NOT_CALIBRATED: [&str; 2] = [
+    "There is no detector",
+    "The validation scores cannot be calibrated: the network has learnt too little. The figures are of its raw scores, and \
+     no threshold judges them.",
+];
+
+/// The samples whose pictures can be read; says which cannot.
+fn readable(samples: Vec<&Sample>) -> Vec<&Sample> {
+    let read = |sample: &&Sample| match read_picture(&sample.path) {
+        Ok(_) => true,
+        Err(error) => {
+            eprintln!("left out: {error}");
+            false
+        }
+    };
+    samples.into_par_iter().filter(read).collect()
 }
 
 #[cfg(test)]

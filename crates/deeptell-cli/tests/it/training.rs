@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use deeptell_data::{Label, Sample, Split, write_manifest};
 use deeptell_face::RgbImage;
 
-use super::{deeptell, fails, json, path, succeeds};
+use super::{clip, deeptell, fails, json, path, succeeds};
 
 /// Twelve crops to train on and eight to validate on: fakes are red, reals blue.
 fn crops(folder: &Path, exchanged: bool) -> PathBuf {
@@ -159,5 +159,23 @@ fn damaged_crops_are_left_out_with_a_list_and_the_audit_names_all() {
     ] {
         let said = fails(2, &command);
         assert!(said.contains("cannot read") && !said.contains("--resume"), "{said}");
+    }
+}
+
+#[test]
+fn a_run_that_learns_nothing_says_so_and_leaves_figures_but_no_detector() {
+    let folder = tempfile::tempdir().unwrap();
+    let split = crops(folder.path(), true);
+    let out = folder.path().join("run");
+    let said = fails(2, &words(&split, &out, "2"));
+    assert!(said.contains("the validation scores cannot be calibrated"), "{said}");
+    for left in ["metrics.json", "report.html", "validation.csv", "history.jsonl", "best.safetensors"] {
+        assert!(out.join(left).is_file(), "{left}");
+    }
+    assert!(json(&out.join("metrics.json"))["validation"]["auc"].as_f64().unwrap() < 0.5);
+    assert!(!out.join("detector.safetensors").exists());
+    for left in ["best.safetensors", "last/network.bpk"] {
+        let scan = deeptell(&["scan", path(&clip("real/orl-s01.mp4")), "--model", path(&out.join(left))]);
+        assert_eq!(scan.status.code(), Some(2), "{left} is no detector");
     }
 }
