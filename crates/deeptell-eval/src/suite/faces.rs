@@ -97,6 +97,10 @@ impl FoundFaces {
     }
 
     /// What is known of a picture: `None` when nobody looked yet, else its face, if it has one.
+    #[expect(
+        clippy::option_option,
+        reason = "not looked at yet, without a face, and with one are three cases"
+    )]
     pub(super) fn get(&self, path: &Path) -> Option<Option<FoundFace>> {
         let entry = self.faces.get(path)?;
         (size_of(path) == Some(entry.bytes)).then_some(entry.face)

@@ -1,6 +1,6 @@
 //! The tables of suites as text.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use super::report::{SetReport, Share, SuiteComparison, SuiteReport, UnitLevel};
 
@@ -12,7 +12,6 @@ fn columns(f: &mut fmt::Formatter<'_>, rows: &[Vec<String>]) -> fmt::Result {
     for row in rows {
         let mut line = String::new();
         for (column, (value, width)) in row.iter().zip(&widths).enumerate() {
-            use fmt::Write as _;
             if column == 0 {
                 write!(line, "{value:<width$}")?;
             } else {
@@ -52,7 +51,7 @@ pub(super) fn coverage_words(set: &SetReport) -> String {
         [(coverage.no_face, "no face"), (coverage.taken_whole, "whole"), (coverage.missing, "missing")]
     {
         if count > 0 {
-            text.push_str(&format!(", {count} {what}"));
+            let _ = write!(text, ", {count} {what}");
         }
     }
     text
