@@ -11,8 +11,8 @@ use crate::background::Background;
 /// are two people with a cut between them, unless the background says that there was no cut.
 ///
 /// Chosen and measured on the same clips (example `measure_people`): noticed were 89% of 155 cuts
-/// between signers before one wall and 92% of 378 cuts between people of the sample; 3 of 300 next
-/// faces of a signer, 0.2 s later, were wrongly taken for another person's.
+/// between signers before one wall and 92% of 378 cuts between people of the sample; 2 of 300 next
+/// faces of a signer, 0.2 s later, were wrongly taken for another person's (3 by the looks alone).
 const CUT_CORRELATION: f32 = 0.8;
 const CUT_DISTANCE: f32 = 22.0;
 /// Somebody alone in a shot who walked elsewhere still has this face and hair.
