@@ -221,7 +221,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = folder_with(&["a.mp4", "private/b.mp4", "z.mp4"]);
         let private = folder.path().join("private");
-        fs::set_permissions(&private, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&private, fs::Permissions::from_mode(0o0)).unwrap();
         // The superuser may read it all the same.
         let is_readable = fs::read_dir(&private).is_ok();
         let contents = FolderContents::read(folder.path(), HiddenFiles::Skip);

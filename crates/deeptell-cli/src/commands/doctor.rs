@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -76,6 +77,7 @@ impl Check {
 
 /// How files from strangers are decoded.
 #[derive(Debug, Default, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent fact of the JSON document")]
 struct Sandbox {
     /// A process of its own decoded a test video.
     decodes: bool,
@@ -189,10 +191,11 @@ fn check_processor(processor: &Processor) -> Check {
     let Processor { cores, threads, instruction_sets, memory, memory_available } = processor;
     let mut found = format!("{cores} cores, {threads} threads");
     if !instruction_sets.is_empty() {
-        found += &format!(", {}", instruction_sets.join(" "));
+        found.push_str(", ");
+        found.push_str(&instruction_sets.join(" "));
     }
     if let Some((memory, available)) = memory.zip(*memory_available) {
-        found += &format!(", {} of memory, {} available", size(memory), size(available));
+        let _ = write!(found, ", {} of memory, {} available", size(memory), size(available));
     }
     let check = Check::ok("processor", found);
     if cfg!(target_arch = "x86_64") && !instruction_sets.contains(&"avx2") {

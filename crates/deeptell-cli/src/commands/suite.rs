@@ -106,7 +106,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         output::write_figures(&report, path)?;
     }
     if args.json.as_deref() != Some(Path::new("-")) {
-        say!("{}", report.to_string().trim_end());
+        for row in report.to_string().lines() {
+            say!("{row}");
+        }
     }
     Ok(if report.complete { Outcome::Done } else { Outcome::Incomplete })
 }
@@ -115,7 +117,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
 fn judge_by(scores: &mut SuiteScores, model: &Path) -> anyhow::Result<()> {
     let file = model_file(Some(model))?;
     scores.model.card = file.card().clone();
-    scores.model.sha256 = file.sha256().to_owned();
+    file.sha256().clone_into(&mut scores.model.sha256);
     Ok(())
 }
 

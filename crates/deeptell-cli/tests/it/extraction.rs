@@ -57,7 +57,7 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 /// Nothing that a killed run left, and a crop for every file.
 fn is_tidy(out: &Path) {
     for ending in [".partial", "deeptell.lock"] {
-        assert_eq!(files(out, ending), [PathBuf::new(); 0]);
+        assert_eq!(files(out, ending), Vec::<PathBuf>::new());
     }
     if out.join("crops").exists() {
         assert_eq!(files(&out.join("crops"), "").len(), crops(out).len(), "crops without a row");

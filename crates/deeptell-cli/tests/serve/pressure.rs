@@ -88,7 +88,9 @@ fn honest_clients_are_answered_among_idle_and_unread_connections() {
         });
         let outcomes: Vec<_> = uploading.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         is_over.store(true, Ordering::Relaxed);
-        outcomes.into_iter().for_each(|outcome| outcome.unwrap());
+        for outcome in outcomes {
+            outcome.unwrap();
+        }
         honest.join().unwrap()
     });
     println!("{uploads} uploads; the slowest of {asked} honest answers took {slowest:.2?}");

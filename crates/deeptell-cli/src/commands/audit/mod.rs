@@ -214,8 +214,11 @@ fn print_findings(report: &AuditReport) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What every picture among the samples says, and those that cannot be read; `None` when interrupted.
-fn pictures(samples: &[Sample]) -> Option<(Vec<(&Sample, PictureFacts)>, Vec<Unreadable>)> {
+/// The samples whose pictures can be read, with what those say, and the pictures that cannot.
+type Pictures<'a> = (Vec<(&'a Sample, PictureFacts)>, Vec<Unreadable>);
+
+/// Reads every picture among the samples; `None` when interrupted.
+fn pictures(samples: &[Sample]) -> Option<Pictures<'_>> {
     let pictures: Vec<&Sample> =
         samples.iter().filter(|sample| sample.media() == Some(Media::Image)).collect();
     let progress = Progress::new("reading pictures", pictures.len(), "pictures");

@@ -51,7 +51,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         let compared = compare_suites(&first, &second)?;
         match args.json.as_deref() {
             Some(path) => output::write_figures(&compared, path)?,
-            None => say!("{}", compared.to_string().trim_end()),
+            None => {
+                for row in compared.to_string().lines() {
+                    say!("{row}");
+                }
+            }
         }
         return Ok(Outcome::Done);
     }

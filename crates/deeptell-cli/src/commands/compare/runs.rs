@@ -59,7 +59,11 @@ pub(super) fn run(folders: &[PathBuf], json: Option<&Path>) -> anyhow::Result<Ou
     let table = Table::read(folders)?;
     match json {
         Some(path) => output::write_figures(&table, path)?,
-        None => say!("{}", table.to_text().trim_end()),
+        None => {
+            for row in table.to_text().lines() {
+                say!("{row}");
+            }
+        }
     }
     Ok(Outcome::Done)
 }
