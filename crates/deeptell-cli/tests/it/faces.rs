@@ -103,3 +103,12 @@ fn what_cannot_be_looked_at_is_said_and_the_rest_is_done() {
     assert!(said.contains("min_face is 1.5"), "{said}");
     fails(2, &["faces"]);
 }
+
+/// Small grey faces, blended and compressed, whose probability of being a face is low.
+#[test]
+fn scans_of_hard_clips_of_the_sample_find_their_person() {
+    for name in ["real/orl-s01.mp4", "fake/orl-s01.mp4", "fake/nasa-collins.mp4"] {
+        let said = succeeds(&["--threads", "1", "scan", path(&clip(name))]);
+        assert!(!said.contains("no face") && said.contains("person 1"), "{name}: {said}");
+    }
+}
