@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use deeptell_data::{Label, Sample};
+use deeptell_data::{Label, Sample, open_table, parse_number};
 use deeptell_metrics::{AucComparison, compare_auc};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::EvalError;
 
@@ -18,8 +19,15 @@ pub struct ScoreRow {
     pub label: Label,
     /// Its source.
     pub source: String,
-    /// Calibrated probability that it is a fake, in `0..=1`.
+    /// Calibrated probability that it is a fake, in `0..=1`. A table may have decimal commas.
+    #[serde(deserialize_with = "number")]
     pub probability: f64,
+}
+
+/// A cell of a table as a number, with a decimal point or comma.
+fn number<'de, D: Deserializer<'de>>(cell: D) -> Result<f64, D::Error> {
+    let text = String::deserialize(cell)?;
+    parse_number(&text).ok_or_else(|| D::Error::custom(format!("`{text}` is not a number")))
 }
 
 /// Two tables of scores of the same crops.
@@ -58,13 +66,13 @@ pub fn write_scores(samples: &[&Sample], probabilities: &[f64]) -> Result<Vec<u8
     table.into_inner().map_err(|error| EvalError::WriteScores(error.into_error().into()))
 }
 
-/// Reads a table of scores. A crop may be listed once.
+/// Reads a table of scores as [`write_scores`] or a spreadsheet saves it: see [`open_table`]. A crop may be listed once.
 ///
 /// # Errors
-/// [`EvalError::ScoreTable`] and [`EvalError::ScoreRow`].
+/// [`EvalError::Data`] when it cannot be read, [`EvalError::ScoreTable`] and [`EvalError::ScoreRow`].
 pub fn read_scores(path: &Path) -> Result<Vec<ScoreRow>, EvalError> {
     let fault = |source| EvalError::ScoreTable { path: path.to_owned(), source };
-    let table = csv::Reader::from_path(path).map_err(fault)?;
+    let table = open_table(path)?;
     let rows: Vec<ScoreRow> = table.into_deserialize().collect::<Result<_, _>>().map_err(fault)?;
     let mut seen = HashSet::new();
     for row in &rows {
@@ -111,6 +119,22 @@ pub fn compare_scores(first_path: &Path, second_path: &Path) -> Result<ScoreComp
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_of_spreadsheets_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("scores.csv");
+        let text = "path;label;source;video;probability\n1.png;fake;a;v;0,75\n2.png;real;b;v;0.25\n";
+        let utf16: Vec<u8> =
+            [0xFEFF].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+        for bytes in [text.as_bytes(), &utf16] {
+            std::fs::write(&path, bytes).unwrap();
+            let rows = read_scores(&path).unwrap();
+            assert_eq!(rows.iter().map(|row| row.probability).collect::<Vec<_>>(), [0.75, 0.25]);
+        }
+        std::fs::write(&path, text.replace("0,75", "much")).unwrap();
+        assert!(matches!(read_scores(&path).unwrap_err(), EvalError::ScoreTable { .. }));
+    }
 
     #[test]
     fn tables_are_matched_by_path_and_misfits_are_named() {
