@@ -10,7 +10,7 @@ use imageproc::drawing::{draw_filled_circle_mut, draw_hollow_rect_mut};
 use serde::Serialize;
 
 use crate::device::DeviceName;
-use crate::output::say;
+use crate::output::{note, say};
 use crate::{Outcome, interrupt, output};
 
 /// Find the faces in pictures and videos: boxes, scores and five landmarks each.
@@ -145,7 +145,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
         let content = faces_of(args, &mtcnn, file).unwrap_or_else(|error| {
             let error = output::one_line(&error);
-            eprintln!("error: {}: {error}", file.display());
+            note!("error: {}: {error}", file.display());
             Content::Error(error)
         });
         entries.push(Entry { file, content });
@@ -217,7 +217,7 @@ fn video(args: &Args, mtcnn: &Mtcnn, file: &Path, reader: &mut VideoReader) -> a
         frames.push(FrameSeen { seconds: frame.pts_seconds, faces });
     }
     for warning in reader.warnings() {
-        eprintln!("warning: {}: {warning}", file.display());
+        note!("warning: {}: {warning}", file.display());
     }
     Ok(Content::Frames(frames))
 }

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use deeptell_serve::Settings;
 
 use crate::detector::DetectorArgs;
-use crate::output::say;
+use crate::output::{note, say};
 use crate::{Outcome, interrupt};
 
 /// Judge videos and pictures on a web page, for this machine alone.
@@ -70,6 +70,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         );
     }
     say!("deeptell is at http://{address}/ (Ctrl-C ends it)");
-    deeptell_serve::serve(listener, detector, settings, interrupt::flag(), |event| eprintln!("{event}"))?;
+    deeptell_serve::serve(listener, detector, settings, interrupt::flag(), |event| note!("{event}"))?;
     Ok(Outcome::Done)
 }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::weights::cached_imagenet;
 use crate::dataset::{Dataset, DatasetArgs};
 use crate::device::{DeviceName, PrecisionName, warn_if_slower};
-use crate::output::say;
+use crate::output::{note, say};
 use crate::progress::{Progress, Tasks, unless_stopped};
 use crate::provenance::Provenance;
 use crate::views::Views;
@@ -116,7 +116,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let start = if resumes { Start::Resume } else { begin(args, config.architecture)? };
     if !resumes {
         if args.resume {
-            eprintln!("no epoch is finished in {}: beginning anew", args.out.display());
+            note!("no epoch is finished in {}: beginning anew", args.out.display());
         }
         output::write_json(&Provenance::now(), &args.out.join("provenance.json"))?;
         output::write_json(&verdict, &args.out.join("audit.json"))?;
@@ -158,11 +158,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     if !run.unreadable.is_empty() {
         let list = args.out.join("skipped.jsonl");
-        eprintln!(
-            "{} pictures cannot be read and were left out, see {}",
-            run.unreadable.len(),
-            list.display()
-        );
+        note!("{} pictures cannot be read and were left out, see {}", run.unreadable.len(), list.display());
     }
     if !run.finished {
         eprintln!("stopped after epoch {}; continue with --resume", run.history.len());
@@ -404,7 +400,7 @@ fn readable(samples: Vec<&Sample>) -> Vec<&Sample> {
     let read = |sample: &&Sample| match read_picture(&sample.path) {
         Ok(_) => true,
         Err(error) => {
-            eprintln!("left out: {error}");
+            note!("left out: {error}");
             false
         }
     };

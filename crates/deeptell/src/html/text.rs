@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::is_invisible;
+
 /// Text from outside, made harmless for element content and quoted attributes.
 ///
 /// Markup characters are escaped; control, zero-width and direction-changing characters,
@@ -30,13 +32,6 @@ impl fmt::Display for Text<'_> {
         }
         Ok(())
     }
-}
-
-/// Control characters, marks of direction, and characters without a width.
-fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// A link to a file beside the page: every byte that could mean something else is encoded.
