@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use deeptell_face::PictureError;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -254,7 +255,7 @@ fn way_out_or_convert(is_trusted: bool) -> String {
 }
 
 /// A video stream of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct StreamLabel {
     /// Its number among all streams of the file, from 0, as FFmpeg and its tools count.
@@ -279,7 +280,11 @@ impl fmt::Display for StreamLabel {
 }
 
 /// Something amiss in a file that still gave good frames.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+///
+/// In JSON an object of its fields and, as `code`, its name in `snake_case`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "code", rename_all = "snake_case")]
+#[schemars(rename = "VideoWarning")]
 #[non_exhaustive]
 pub enum Warning {
     /// Packets that the demuxer or the decoder could not make sense of.
@@ -322,6 +327,21 @@ pub enum Warning {
         /// Length found, in seconds.
         found_seconds: f64,
     },
+}
+
+impl Warning {
+    /// The `code` in JSON.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::CorruptPackets { .. } => "corrupt_packets",
+            Self::DamagedFrame { .. } => "damaged_frame",
+            Self::Truncated { .. } => "truncated",
+            Self::OtherStreams { .. } => "other_streams",
+            Self::ClockJumps { .. } => "clock_jumps",
+            Self::ClockUnchecked => "clock_unchecked",
+            Self::DurationMismatch { .. } => "duration_mismatch",
+        }
+    }
 }
 
 /// A sentence for people.

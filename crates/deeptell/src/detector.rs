@@ -16,7 +16,7 @@ use deeptell_video::{Limits, Media, Sampling, VideoOptions, VideoReader};
 
 use crate::input::{InputFrame, picture_facts, video_facts};
 use crate::scan::Scan;
-use crate::{Error, InputError, InputFacts, InputKind, Model, Report, ScanOptions};
+use crate::{Error, InputError, InputFacts, InputKind, Model, Report, ScanOptions, Warning};
 
 /// A face is found again in at least 3 of the 8 views of [`redetection_rate`]; at 4, faces are lost in a clip of the sample.
 const MIN_REDETECTION_RATE: f32 = 0.375;
@@ -208,10 +208,7 @@ impl Detector {
             .map_err(|e| Error::input(&name, e))?;
             stopped?;
             if facts.sha256.is_none() {
-                warnings.push(format!(
-                    "The file is too long to be hashed within {} seconds: this report has no SHA-256.",
-                    time.as_secs()
-                ));
+                warnings.push(Warning::NotHashed { seconds: time.as_secs() });
             }
         }
         for frame in reader.sample(Sampling::Uniform(options.frames)) {
@@ -222,7 +219,7 @@ impl Detector {
             }
             scan.report_progress(Some(options.frames), &mut on_progress)?;
         }
-        warnings.extend(reader.warnings().iter().map(ToString::to_string));
+        warnings.extend(reader.warnings().iter().cloned().map(Warning::from));
         scan.finish(facts, warnings)
     }
 

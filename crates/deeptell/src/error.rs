@@ -8,6 +8,8 @@ use deeptell_network::{Architecture, PrecisionError, UnknownArchitecture, Weight
 use deeptell_video::VideoError;
 use thiserror::Error;
 
+use crate::report::SCHEMA_VERSION;
+
 /// Why there is no report, or no detector.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -164,6 +166,25 @@ pub enum ModelError {
     /// The network gave something that is no number.
     #[error("it scored a face as {0}, which is no number: the weights are damaged")]
     Score(f64),
+}
+
+/// Why a JSON document cannot be read as a [`Report`](crate::Report).
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// It is a report of another [`SCHEMA_VERSION`].
+    #[error("the report has schema version {found}, but this deeptell reads {SCHEMA_VERSION}: {}", way_out(*found))]
+    SchemaVersion {
+        /// What the report says.
+        found: u64,
+    },
+    /// It is not a report.
+    #[error("it is not a report of deeptell")]
+    Json(#[from] serde_json::Error),
+}
+
+fn way_out(found: u64) -> &'static str {
+    if found < u64::from(SCHEMA_VERSION) { "scan the file again" } else { "use a newer deeptell" }
 }
 
 impl From<VideoError> for InputError {

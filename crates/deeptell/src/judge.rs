@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock;
 use crate::report::rounded;
 use crate::{
-    Levels, Observation, PersonFeatures, PersonScoring, Reason, ReasonCode, Thresholds, TimeRange, Track,
-    Verdict,
+    Levels, Observation, Person, PersonFeatures, PersonScoring, Reason, Thresholds, TimeRange, Verdict,
 };
 
 /// How a person is judged: their score, its thresholds, and when there is too little to judge.
@@ -80,24 +78,24 @@ impl Aggregation {
 pub struct Judgement {
     /// The answer.
     pub verdict: Verdict,
-    /// Score of the decisive track; `None` without a face.
+    /// Score of the decisive person; `None` without a face.
     pub score: Option<f64>,
-    /// The track that the verdict rests on; `None` without a face.
-    pub decisive_track: Option<usize>,
+    /// [`Person::id`] of the one that the verdict rests on; `None` without a face.
+    pub decisive_person: Option<usize>,
     /// Why, most important first.
     pub reasons: Vec<Reason>,
-    /// One entry a track, in order of their numbers.
-    pub tracks: Vec<Track>,
+    /// One entry per person, in order of their numbers.
+    pub people: Vec<Person>,
 }
 
 impl Criteria {
-    /// Judges every track and the whole input.
+    /// Judges every person and the whole input.
     ///
-    /// A track is judged by its score against the thresholds if it was seen often and large
-    /// enough, else it is inconclusive. The input's verdict is that of the highest score among
-    /// the judgeable tracks: one manipulated person makes a manipulated video. If no track is
+    /// A person is judged by their score against the thresholds if they were seen often and large
+    /// enough, else they are inconclusive. The input's verdict is that of the highest score among
+    /// the judgeable people: one manipulated person makes a manipulated video. If nobody is
     /// judgeable, the highest score of all is named and the verdict is inconclusive; so it is where
-    /// the judgeable tracks look real, and one that is too small or too blurred, yet was seen often
+    /// the judgeable people look real, and one who is too small or too blurred, yet was seen often
     /// enough, scores as fake ones do. Without any face it is [`Verdict::NoFace`].
     ///
     /// `observations` must be in order of frames; `sampled_frames` counts all frames that were looked
@@ -120,16 +118,16 @@ impl Criteria {
     ) -> Judgement {
         let available = input_frames.and_then(|frames| usize::try_from(frames).ok()).unwrap_or(usize::MAX);
         let needed_frames = self.min_frames.min(available);
-        let tracks = self.judge_tracks(observations, sampled_frames, needed_frames);
-        let by_score = |a: &&Track, b: &&Track| a.score.total_cmp(&b.score).then(b.id.cmp(&a.id));
-        let decisive = tracks.iter().max_by(|a, b| a.judgeable.cmp(&b.judgeable).then(by_score(a, b)));
-        // "Likely real" speaks for everybody.
-        let suspect = |track: &&Track| {
-            !track.judgeable && track.frames >= needed_frames && track.score >= self.thresholds.high
+        let people = self.judge_people(observations, sampled_frames, needed_frames);
+        let by_score = |a: &&Person, b: &&Person| a.score.total_cmp(&b.score).then(b.id.cmp(&a.id));
+        let decisive = people.iter().max_by(|a, b| a.judgeable.cmp(&b.judgeable).then(by_score(a, b)));
+        // `LikelyReal` is a claim about every face, so any suspicious one blocks it.
+        let suspect = |person: &&Person| {
+            !person.judgeable && person.frames >= needed_frames && person.score >= self.thresholds.high
         };
         let decisive = match decisive {
-            Some(track) if track.verdict == Verdict::LikelyReal => {
-                tracks.iter().filter(suspect).max_by(by_score).or(Some(track))
+            Some(person) if person.verdict == Verdict::LikelyReal => {
+                people.iter().filter(suspect).max_by(by_score).or(Some(person))
             }
             other => other,
         };
@@ -137,60 +135,53 @@ impl Criteria {
             return Judgement {
                 verdict: Verdict::NoFace,
                 score: None,
-                decisive_track: None,
-                reasons: vec![reason(ReasonCode::NoFace, no_face(sampled_frames))],
-                tracks,
+                decisive_person: None,
+                reasons: vec![Reason::NoFace { sampled: sampled_frames }],
+                people,
             };
         };
         let mut reasons = decisive.reasons.clone();
-        if sampled_frames > 1 || tracks.len() > 1 {
-            reasons.push(reason(ReasonCode::Person, rests_on(decisive, sampled_frames)));
+        if sampled_frames > 1 || people.len() > 1 {
+            let ranges = if sampled_frames > 1 { decisive.ranges.clone() } else { Vec::new() };
+            reasons.push(Reason::Person { person: decisive.id, ranges });
         }
-        let ignored = tracks.iter().filter(|track| !track.judgeable && track.id != decisive.id).count();
-        if ignored > 0 {
-            let text = format!(
-                "{} too brief, too small or too blurred to be judged.",
-                if ignored == 1 {
-                    "1 other face was".to_owned()
-                } else {
-                    format!("{ignored} other faces were")
-                },
-            );
-            reasons.push(reason(ReasonCode::OthersNotJudged, text));
+        let others = people.iter().filter(|person| !person.judgeable && person.id != decisive.id).count();
+        if others > 0 {
+            reasons.push(Reason::OthersNotJudged { others });
         }
         Judgement {
             verdict: decisive.verdict,
             score: Some(decisive.score),
-            decisive_track: Some(decisive.id),
+            decisive_person: Some(decisive.id),
             reasons,
-            tracks,
+            people,
         }
     }
 
-    fn judge_tracks(
+    fn judge_people(
         &self,
         observations: &[Observation],
         sampled_frames: usize,
         needed_frames: usize,
-    ) -> Vec<Track> {
-        let mut of_track: BTreeMap<usize, Vec<&Observation>> = BTreeMap::new();
+    ) -> Vec<Person> {
+        let mut of_person: BTreeMap<usize, Vec<&Observation>> = BTreeMap::new();
         for observation in observations {
-            of_track.entry(observation.track).or_default().push(observation);
+            of_person.entry(observation.person).or_default().push(observation);
         }
         let judged = |(id, seen): (&usize, &Vec<&Observation>)| {
-            self.judge_track(*id, seen, sampled_frames, needed_frames)
+            self.judge_person(*id, seen, sampled_frames, needed_frames)
         };
-        of_track.iter().filter_map(judged).collect()
+        of_person.iter().filter_map(judged).collect()
     }
 
-    /// One track; `None` if nothing was observed of it.
-    fn judge_track(
+    /// One person; `None` if nothing was observed of them.
+    fn judge_person(
         &self,
         id: usize,
         observations: &[&Observation],
         sampled_frames: usize,
         needed_frames: usize,
-    ) -> Option<Track> {
+    ) -> Option<Person> {
         let probabilities: Vec<f64> = observations.iter().map(|o| o.fake_probability).collect();
         let frames = observations.len();
         let over_half = probabilities.iter().filter(|&&p| p > 0.5).count();
@@ -210,39 +201,27 @@ impl Criteria {
         let blurred = median_blur > self.max_blur;
         let mut reasons = Vec::new();
         if brief {
-            let text = format!(
-                "The face was seen in {frames} of {sampled_frames} sampled frames; {needed_frames} are needed to judge it."
-            );
-            reasons.push(reason(ReasonCode::FewFrames, text));
+            reasons.push(Reason::FewFrames { seen: frames, sampled: sampled_frames, needed: needed_frames });
         }
         if small {
-            let text = format!(
-                "The face is about {median_crop_width:.0} pixels wide; under {:.0} this detector does not judge.",
-                self.min_crop_width,
-            );
-            reasons.push(reason(ReasonCode::SmallFace, text));
+            let min_crop_width = self.min_crop_width;
+            reasons.push(Reason::SmallFace { crop_width: median_crop_width, min_crop_width });
         }
         if blurred {
-            let text = format!(
-                "The face is blurred or strongly compressed ({median_blur:.2} of 1); over {:.2} this detector does \
-                 not judge.",
-                self.max_blur,
-            );
-            reasons.push(reason(ReasonCode::BlurredFace, text));
+            reasons.push(Reason::BlurredFace { blur: median_blur, max_blur: self.max_blur });
         }
         let judgeable = !brief && !small && !blurred;
         let (by_score, because) = self.by_score(score);
         reasons.push(because);
         if frames > 1 {
-            let text = format!("{over_half} of {frames} frames, each taken alone, score over one half.");
-            reasons.push(reason(ReasonCode::Agreement, text));
+            reasons.push(Reason::Agreement { over_half, frames });
         }
 
-        Some(Track {
+        Some(Person {
             id,
             verdict: if judgeable { by_score } else { Verdict::Inconclusive },
             score,
-            is_person: true,
+            is_confirmed: true,
             judgeable,
             frames,
             share_over_half: rounded(over_half as f64 / frames as f64),
@@ -260,15 +239,11 @@ impl Criteria {
     fn by_score(&self, score: f64) -> (Verdict, Reason) {
         let Thresholds { low, high } = self.thresholds;
         if score >= high {
-            let text = format!("The score of {score:.3} reaches {high:.3}, where this detector says fake.");
-            (Verdict::LikelyFake, reason(ReasonCode::ScoreHigh, text))
+            (Verdict::LikelyFake, Reason::ScoreHigh { score, threshold: high })
         } else if score <= low {
-            let text =
-                format!("The score of {score:.3} is not over {low:.3}, up to where this detector says real.");
-            (Verdict::LikelyReal, reason(ReasonCode::ScoreLow, text))
+            (Verdict::LikelyReal, Reason::ScoreLow { score, threshold: low })
         } else {
-            let text = format!("The score of {score:.3} lies between {low:.3} (real) and {high:.3} (fake).");
-            (Verdict::Inconclusive, reason(ReasonCode::ScoreBetween, text))
+            (Verdict::Inconclusive, Reason::ScoreBetween { score, low, high })
         }
     }
 }
@@ -288,10 +263,6 @@ impl Levels {
     }
 }
 
-fn reason(code: ReasonCode, text: String) -> Reason {
-    Reason { code, text }
-}
-
 /// Runs of sampled frames with the face.
 fn ranges(observations: &[&Observation]) -> Vec<TimeRange> {
     let of_run = |run: &[&Observation]| TimeRange {
@@ -299,22 +270,6 @@ fn ranges(observations: &[&Observation]) -> Vec<TimeRange> {
         last_pts_seconds: run[run.len() - 1].pts_seconds,
     };
     observations.chunk_by(|a, b| b.frame <= a.frame + 1).map(of_run).collect()
-}
-
-fn rests_on(track: &Track, sampled_frames: usize) -> String {
-    let number = track.id + 1;
-    if sampled_frames > 1 {
-        format!("The verdict rests on person {number}, seen {}.", clock::ranges(&track.ranges))
-    } else {
-        format!("The verdict rests on person {number}.")
-    }
-}
-
-fn no_face(sampled_frames: usize) -> String {
-    match sampled_frames {
-        1 => "No face was found, so there is nothing to judge.".to_owned(),
-        n => format!("No face was found in {n} sampled frames, so there is nothing to judge."),
-    }
 }
 
 fn mean(values: &[f64]) -> Option<f64> {
@@ -349,11 +304,11 @@ mod tests {
         max_blur: 0.6,
     };
 
-    fn observation(track: usize, frame: usize, crop_width: f32, fake_probability: f64) -> Observation {
+    fn observation(person: usize, frame: usize, crop_width: f32, fake_probability: f64) -> Observation {
         Observation {
             frame,
             pts_seconds: 0.5 * frame as f64,
-            track,
+            person,
             bbox: Rect::new(0.0, 0.0, crop_width, crop_width),
             detection_probability: 0.99,
             landmarks: Landmarks::from_points([Point::new(1.0, 1.0); 5]),
@@ -364,18 +319,18 @@ mod tests {
         }
     }
 
-    fn track(track: usize, crop_width: f32, probabilities: &[f64]) -> Vec<Observation> {
-        let of_frame = |(frame, &p)| observation(track, frame, crop_width, p);
+    fn person(person: usize, crop_width: f32, probabilities: &[f64]) -> Vec<Observation> {
+        let of_frame = |(frame, &p)| observation(person, frame, crop_width, p);
         probabilities.iter().enumerate().map(of_frame).collect()
     }
 
-    fn codes(reasons: &[Reason]) -> Vec<ReasonCode> {
-        reasons.iter().map(|r| r.code).collect()
+    fn codes(reasons: &[Reason]) -> Vec<&'static str> {
+        reasons.iter().map(Reason::code).collect()
     }
 
     #[test]
     fn thresholds_are_inclusive_on_both_sides() {
-        let verdict = |p| CRITERIA.judge(&track(0, 100.0, &[p; 4]), 4).verdict;
+        let verdict = |p| CRITERIA.judge(&person(0, 100.0, &[p; 4]), 4).verdict;
         assert_eq!(verdict(0.7), Verdict::LikelyFake);
         assert_eq!(verdict(0.699), Verdict::Inconclusive);
         assert_eq!(verdict(0.301), Verdict::Inconclusive);
@@ -390,108 +345,108 @@ mod tests {
             (Some(48), Verdict::Inconclusive),
             (None, Verdict::Inconclusive),
         ] {
-            let judged = CRITERIA.judge_sample(&track(0, 100.0, &[0.1; 2]), 2, input_frames);
+            let judged = CRITERIA.judge_sample(&person(0, 100.0, &[0.1; 2]), 2, input_frames);
             assert_eq!(judged.verdict, verdict, "2 of {input_frames:?}");
-            let says_so = codes(&judged.reasons).contains(&ReasonCode::FewFrames);
+            let says_so = codes(&judged.reasons).contains(&"few_frames");
             assert_eq!(says_so, verdict == Verdict::Inconclusive, "{:?}", judged.reasons);
         }
-        assert_eq!(CRITERIA.judge(&track(0, 100.0, &[0.1; 2]), 2).verdict, Verdict::LikelyReal);
+        assert_eq!(CRITERIA.judge(&person(0, 100.0, &[0.1; 2]), 2).verdict, Verdict::LikelyReal);
     }
 
     #[test]
-    fn a_tracks_figures_by_hand() {
-        let judged = CRITERIA.judge(&track(0, 100.0, &[0.2, 0.4, 0.9]), 8);
-        let track = &judged.tracks[0];
-        assert_eq!((track.score, track.frames, track.judgeable), (0.5, 3, true));
-        assert_eq!(track.share_over_half, 0.333_333);
+    fn a_persons_figures_by_hand() {
+        let judged = CRITERIA.judge(&person(0, 100.0, &[0.2, 0.4, 0.9]), 8);
+        let person = &judged.people[0];
+        assert_eq!((person.score, person.frames, person.judgeable), (0.5, 3, true));
+        assert_eq!(person.share_over_half, 0.333_333);
         // Variance: (0.09 + 0.01 + 0.16) / 3.
-        assert!((track.spread - (0.26f64 / 3.0).sqrt()).abs() < 1e-6);
-        assert_eq!((track.first_pts_seconds, track.last_pts_seconds), (0.0, 1.0));
+        assert!((person.spread - (0.26f64 / 3.0).sqrt()).abs() < 1e-6);
+        assert_eq!((person.first_pts_seconds, person.last_pts_seconds), (0.0, 1.0));
         assert_eq!(judged.score, Some(0.5));
+        assert_eq!(codes(&judged.reasons), ["score_between", "agreement", "person"]);
         assert_eq!(
-            codes(&judged.reasons),
-            [ReasonCode::ScoreBetween, ReasonCode::Agreement, ReasonCode::Person]
+            judged.reasons[2].to_string(),
+            "The verdict rests on person 1, seen from 0:00.0 to 0:01.0."
         );
-        assert_eq!(judged.reasons[2].text, "The verdict rests on person 1, seen from 0:00.0 to 0:01.0.");
-        assert!(judged.reasons[1].text.starts_with("1 of 3 frames"), "{:?}", judged.reasons);
+        assert!(judged.reasons[1].to_string().starts_with("1 of 3 frames"), "{:?}", judged.reasons);
     }
 
     #[test]
     fn a_person_is_named_with_every_time_range() {
-        let mut seen = track(0, 100.0, &[0.8; 10]);
+        let mut seen = person(0, 100.0, &[0.8; 10]);
         seen.retain(|o| ![3, 4, 8].contains(&o.frame));
         seen.push(observation(1, 3, 100.0, 0.1));
         seen.sort_by_key(|o| o.frame);
         let judged = CRITERIA.judge(&seen, 10);
         let ranges: Vec<_> =
-            judged.tracks[0].ranges.iter().map(|r| (r.first_pts_seconds, r.last_pts_seconds)).collect();
+            judged.people[0].ranges.iter().map(|r| (r.first_pts_seconds, r.last_pts_seconds)).collect();
         assert_eq!(ranges, [(0.0, 1.0), (2.5, 3.5), (4.5, 4.5)]);
-        let named = judged.reasons.iter().find(|r| r.code == ReasonCode::Person).unwrap();
+        let named = judged.reasons.iter().find(|r| r.code() == "person").unwrap();
         assert_eq!(
-            named.text,
+            named.to_string(),
             "The verdict rests on person 1, seen from 0:00.0 to 0:01.0, from 0:02.5 to 0:03.5 and at 0:04.5."
         );
         // Two people in a picture: the number is all that there is to say.
         let pair = [observation(0, 0, 100.0, 0.1), observation(1, 0, 100.0, 0.9)];
         let judged = CRITERIA.judge(&pair, 1);
-        assert!(judged.reasons.iter().any(|r| r.text == "The verdict rests on person 2."));
+        assert!(judged.reasons.iter().any(|r| r.to_string() == "The verdict rests on person 2."));
     }
 
     #[test]
     fn no_face_is_no_probability() {
         let judged = CRITERIA.judge(&[], 12);
-        assert_eq!((judged.verdict, judged.score, judged.decisive_track), (Verdict::NoFace, None, None));
-        assert!(judged.tracks.is_empty());
-        assert_eq!(codes(&judged.reasons), [ReasonCode::NoFace]);
-        assert!(judged.reasons[0].text.contains("12"));
+        assert_eq!((judged.verdict, judged.score, judged.decisive_person), (Verdict::NoFace, None, None));
+        assert!(judged.people.is_empty());
+        assert_eq!(codes(&judged.reasons), ["no_face"]);
+        assert!(judged.reasons[0].to_string().contains("12"));
     }
 
     #[test]
     fn one_manipulated_person_decides() {
-        let mut seen = track(0, 100.0, &[0.1; 5]);
-        seen.extend(track(1, 100.0, &[0.9; 5]));
+        let mut seen = person(0, 100.0, &[0.1; 5]);
+        seen.extend(person(1, 100.0, &[0.9; 5]));
         let judged = CRITERIA.judge(&seen, 5);
-        assert_eq!((judged.verdict, judged.decisive_track), (Verdict::LikelyFake, Some(1)));
-        assert_eq!(judged.tracks[0].verdict, Verdict::LikelyReal);
+        assert_eq!((judged.verdict, judged.decisive_person), (Verdict::LikelyFake, Some(1)));
+        assert_eq!(judged.people[0].verdict, Verdict::LikelyReal);
     }
 
     #[test]
     fn a_glimpse_does_not_outvote_a_person() {
-        let mut seen = track(0, 100.0, &[0.1; 6]);
+        let mut seen = person(0, 100.0, &[0.1; 6]);
         seen.push(observation(1, 3, 100.0, 0.99));
         let judged = CRITERIA.judge(&seen, 6);
-        assert_eq!((judged.verdict, judged.decisive_track), (Verdict::LikelyReal, Some(0)));
-        assert_eq!(judged.tracks[1].verdict, Verdict::Inconclusive);
-        assert_eq!(judged.tracks[1].reasons[0].code, ReasonCode::FewFrames);
-        assert_eq!(judged.reasons.last().unwrap().code, ReasonCode::OthersNotJudged);
+        assert_eq!((judged.verdict, judged.decisive_person), (Verdict::LikelyReal, Some(0)));
+        assert_eq!(judged.people[1].verdict, Verdict::Inconclusive);
+        assert_eq!(judged.people[1].reasons[0].code(), "few_frames");
+        assert_eq!(judged.reasons.last().unwrap().code(), "others_not_judged");
     }
 
     #[test]
     fn nothing_is_likely_real_beside_a_blurred_face_that_scores_as_fake() {
-        let mut seen = track(0, 100.0, &[0.1; 5]);
-        seen.extend(track(1, 100.0, &[0.9; 5]).into_iter().map(|o| Observation { blur: 0.9, ..o }));
+        let mut seen = person(0, 100.0, &[0.1; 5]);
+        seen.extend(person(1, 100.0, &[0.9; 5]).into_iter().map(|o| Observation { blur: 0.9, ..o }));
         let judged = CRITERIA.judge(&seen, 5);
-        assert_eq!((judged.verdict, judged.decisive_track), (Verdict::Inconclusive, Some(1)));
+        assert_eq!((judged.verdict, judged.decisive_person), (Verdict::Inconclusive, Some(1)));
         assert_eq!(judged.score, Some(0.9));
-        assert_eq!(judged.reasons[0].code, ReasonCode::BlurredFace);
+        assert_eq!(judged.reasons[0].code(), "blurred_face");
         // One in the middle between the thresholds is no reason to doubt the others.
         for observation in &mut seen[5..] {
             observation.fake_probability = 0.5;
         }
         let judged = CRITERIA.judge(&seen, 5);
-        assert_eq!((judged.verdict, judged.decisive_track), (Verdict::LikelyReal, Some(0)));
+        assert_eq!((judged.verdict, judged.decisive_person), (Verdict::LikelyReal, Some(0)));
         // And a fake that can be judged is one, whoever else is there.
-        seen.extend(track(2, 100.0, &[0.8; 5]));
+        seen.extend(person(2, 100.0, &[0.8; 5]));
         assert_eq!(CRITERIA.judge(&seen, 5).verdict, Verdict::LikelyFake);
     }
 
     #[test]
     fn small_faces_are_inconclusive_however_sure_the_network_is() {
-        let judged = CRITERIA.judge(&track(0, 40.0, &[0.99; 6]), 6);
+        let judged = CRITERIA.judge(&person(0, 40.0, &[0.99; 6]), 6);
         assert_eq!((judged.verdict, judged.score), (Verdict::Inconclusive, Some(0.99)));
-        assert_eq!(judged.reasons[0].code, ReasonCode::SmallFace);
+        assert_eq!(judged.reasons[0].code(), "small_face");
         // The median counts: two small ones of five do not matter.
-        let mut mixed = track(0, 100.0, &[0.99; 5]);
+        let mut mixed = person(0, 100.0, &[0.99; 5]);
         mixed[0].crop_width = 10.0;
         mixed[1].crop_width = 10.0;
         assert_eq!(CRITERIA.judge(&mixed, 5).verdict, Verdict::LikelyFake);
@@ -499,14 +454,14 @@ mod tests {
 
     #[test]
     fn blurred_faces_are_inconclusive_however_sure_the_network_is() {
-        let mut blurred = track(0, 100.0, &[0.99; 6]);
+        let mut blurred = person(0, 100.0, &[0.99; 6]);
         for observation in &mut blurred {
             observation.blur = 0.7;
         }
         let judged = CRITERIA.judge(&blurred, 6);
         assert_eq!((judged.verdict, judged.score), (Verdict::Inconclusive, Some(0.99)));
-        assert_eq!(judged.reasons[0].code, ReasonCode::BlurredFace);
-        assert_eq!(judged.tracks[0].median_blur, 0.7);
+        assert_eq!(judged.reasons[0].code(), "blurred_face");
+        assert_eq!(judged.people[0].median_blur, 0.7);
         // The median counts here too, and the bound itself is still judged.
         for observation in &mut blurred[..4] {
             observation.blur = 0.6;
@@ -516,13 +471,13 @@ mod tests {
 
     #[test]
     fn a_fake_shot_contradicts_a_genuine_one_but_not_a_glimpse() {
-        let mut seen = track(0, 100.0, &[0.9; 4]);
-        seen.extend(track(1, 100.0, &[0.1; 4]));
-        seen.extend(track(2, 100.0, &[0.5; 4]));
-        seen.extend(track(3, 100.0, &[0.1; 1]));
-        let tracks = CRITERIA.judge(&seen, 4).tracks;
+        let mut seen = person(0, 100.0, &[0.9; 4]);
+        seen.extend(person(1, 100.0, &[0.1; 4]));
+        seen.extend(person(2, 100.0, &[0.5; 4]));
+        seen.extend(person(3, 100.0, &[0.1; 1]));
+        let people = CRITERIA.judge(&seen, 4).people;
         let contradictions =
-            |one: usize| tracks.iter().map(|two| tracks[one].contradicts(two)).collect::<Vec<_>>();
+            |one: usize| people.iter().map(|two| people[one].contradicts(two)).collect::<Vec<_>>();
         assert_eq!(contradictions(0), [false, true, true, false]);
         assert_eq!(contradictions(1), [true, false, false, false]);
         assert_eq!(contradictions(3), [false; 4]);
@@ -537,25 +492,25 @@ mod tests {
             },
             person: CRITERIA,
         };
-        let seen = track(0, 100.0, &[0.8; 4]);
+        let seen = person(0, 100.0, &[0.8; 4]);
         assert_eq!(levels.criteria(4).judge(&seen, 4).verdict, Verdict::LikelyFake);
         assert_eq!(levels.criteria(1).judge(&seen[..1], 1).verdict, Verdict::Inconclusive);
         // What keeps a face from being judged is the same.
-        assert_eq!(levels.criteria(1).judge(&track(0, 20.0, &[0.99]), 1).verdict, Verdict::Inconclusive);
+        assert_eq!(levels.criteria(1).judge(&person(0, 20.0, &[0.99]), 1).verdict, Verdict::Inconclusive);
     }
 
     #[test]
     fn a_picture_needs_one_frame() {
-        let judged = CRITERIA.judge(&track(0, 100.0, &[0.8]), 1);
+        let judged = CRITERIA.judge(&person(0, 100.0, &[0.8]), 1);
         assert_eq!(judged.verdict, Verdict::LikelyFake);
-        assert_eq!(codes(&judged.reasons), [ReasonCode::ScoreHigh]);
+        assert_eq!(codes(&judged.reasons), ["score_high"]);
     }
 
     #[test]
-    fn equal_scores_name_the_first_track() {
-        let mut seen = track(0, 100.0, &[0.5; 3]);
-        seen.extend(track(1, 100.0, &[0.5; 3]));
-        assert_eq!(CRITERIA.judge(&seen, 3).decisive_track, Some(0));
+    fn equal_scores_name_the_first_person() {
+        let mut seen = person(0, 100.0, &[0.5; 3]);
+        seen.extend(person(1, 100.0, &[0.5; 3]));
+        assert_eq!(CRITERIA.judge(&seen, 3).decisive_person, Some(0));
     }
 
     #[test]
@@ -586,7 +541,7 @@ mod tests {
         let score =
             |criteria: Criteria, seen: &[Observation]| criteria.judge(seen, seen.len()).score.unwrap();
         // Logits of 0: the sigmoid of -1 + ln 4.
-        let seen = track(0, 64.0, &[0.5; 4]);
+        let seen = person(0, 64.0, &[0.5; 4]);
         assert!((score(criteria, &seen) - 4.0 / (4.0 + 1_f64.exp())).abs() < 1e-6);
         assert!(score(criteria, &seen[..1]) < score(criteria, &seen));
         let wide = PersonCalibration { log2_face_width: 0.5, blur: -2.0, ..calibration };

@@ -13,7 +13,7 @@
 //!     let report = detector.scan_video("interview.mp4", &ScanOptions::default())?;
 //!     println!("{}: {:?}", report.verdict, report.score);
 //!     for reason in &report.reasons {
-//!         println!("- {}", reason.text);
+//!         println!("- {reason}");
 //!     }
 //!     std::fs::write("interview.html", html::page(&report))?;
 //!     Ok(())
@@ -45,10 +45,13 @@ mod options;
 mod people;
 mod pictures;
 mod printable;
+mod reason;
 mod report;
 mod scan;
+mod sentence;
 mod track;
 mod view;
+mod warning;
 
 pub use deeptell_face::{Face, FaceDetector, FaceDetectorId, FaceError, RgbImage};
 pub use deeptell_network::{Architecture, Network, Normalization, Precision, StoredPrecision};
@@ -58,7 +61,7 @@ pub use card::{
     PersonScoring, Thresholds,
 };
 pub use detector::{Detector, Progress};
-pub use error::{Error, InputError, ModelError};
+pub use error::{Error, InputError, ModelError, ReportError};
 pub use heat::HeatMap;
 pub use input::InputFrame;
 pub use judge::{Aggregation, Criteria, Judgement};
@@ -70,12 +73,14 @@ pub use options::ScanOptions;
 pub use people::{Appearance, merge};
 pub use pictures::Pictures;
 pub use printable::{is_invisible, printable, printable_json};
+pub use reason::Reason;
 pub use report::{
-    FrameFacts, InputFacts, InputKind, ModelInfo, Observation, REPORT_SCHEMA, Reason, ReasonCode, Report,
-    SCHEMA_VERSION, TimeRange, Track, Verdict,
+    FrameFacts, InputFacts, InputKind, ModelInfo, Observation, Person, REPORT_SCHEMA, Report, SCHEMA_VERSION,
+    TimeRange, Verdict,
 };
 pub use track::{FaceLinker, Sighting};
 pub use view::View;
+pub use warning::Warning;
 
 /// Version of this crate.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -5,12 +5,16 @@ use std::fmt;
 use deeptell_face::{Landmarks, Rect};
 use deeptell_network::Precision;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{ModelCard, Pictures, ScanOptions};
+use crate::reason::Reason;
+use crate::sentence::{self, Said};
+use crate::warning::Warning;
+use crate::{ModelCard, Pictures, ReportError, ScanOptions};
 
-/// Version of the report's JSON form. It grows when a field changes its meaning or goes away;
-/// new fields alone leave it as it is.
+/// Version of the report's JSON form. It grows when a field changes its meaning or goes away; new fields, and new
+/// kinds of reasons and warnings, leave it as it is.
 pub const SCHEMA_VERSION: u32 = 2;
 
 /// The JSON Schema (draft 2020-12) of a [`Report`]'s JSON form, as text.
@@ -25,7 +29,8 @@ pub const REPORT_SCHEMA: &str = include_str!("../schema/report.json");
 /// JSON keeps them exactly.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
-    /// [`SCHEMA_VERSION`] of the writer.
+    /// [`SCHEMA_VERSION`].
+    #[serde(deserialize_with = "known_version")]
     pub schema_version: u32,
     /// Version of this crate that made the report.
     pub deeptell_version: String,
@@ -33,9 +38,11 @@ pub struct Report {
     pub verdict: Verdict,
     /// Probability in `0..=1` that the decisive face is manipulated; `None` without a face.
     pub score: Option<f64>,
-    /// [`Track::id`] of the person the verdict rests on; `None` without a face.
-    pub decisive_track: Option<usize>,
+    /// [`Person::id`] of the person the verdict rests on; `None` without a face.
+    pub decisive_person: Option<usize>,
     /// Why the verdict is what it is, most important first.
+    #[serde(serialize_with = "sentence::serialize")]
+    #[schemars(with = "Vec<Said<Reason>>")]
     pub reasons: Vec<Reason>,
     /// The file, or what is known of the frames.
     pub input: InputFacts,
@@ -43,12 +50,14 @@ pub struct Report {
     pub frames: Vec<FrameFacts>,
     /// The people seen, as far as places and looks can tell them apart
     /// ([`FaceLinker`](crate::FaceLinker), [`merge`](crate::merge)), in order of first appearance.
-    /// What does not count as a person ([`Track::is_person`]) comes last.
-    pub tracks: Vec<Track>,
+    /// Faces that are not [confirmed](Person::is_confirmed) come last.
+    pub people: Vec<Person>,
     /// Every face that was judged, in order of time.
     pub observations: Vec<Observation>,
-    /// What went less than perfectly, in words: damaged data, faces left out.
-    pub warnings: Vec<String>,
+    /// What went less than perfectly: damaged data, faces left out.
+    #[serde(serialize_with = "sentence::serialize")]
+    #[schemars(with = "Vec<Said<Warning>>")]
+    pub warnings: Vec<Warning>,
     /// The detector that gave the scores.
     pub model: ModelInfo,
     /// The options of the scan.
@@ -59,21 +68,48 @@ pub struct Report {
 }
 
 impl Report {
-    /// The observations of one track, in order of time, each with its place in
+    /// Reads a report from its JSON form.
+    ///
+    /// # Errors
+    /// [`ReportError::SchemaVersion`] for a report of another [`SCHEMA_VERSION`], [`ReportError::Json`] for anything
+    /// that is not a report.
+    pub fn from_json(document: &[u8]) -> Result<Self, ReportError> {
+        #[derive(Deserialize)]
+        struct Version {
+            schema_version: u64,
+        }
+        let Version { schema_version: found } = serde_json::from_slice(document)?;
+        if found != u64::from(SCHEMA_VERSION) {
+            return Err(ReportError::SchemaVersion { found });
+        }
+        Ok(serde_json::from_slice(document)?)
+    }
+
+    /// The observations of one person, in order of time, each with its place in
     /// [`observations`](Self::observations).
-    pub fn observations_of(&self, track: usize) -> impl Iterator<Item = (usize, &Observation)> {
-        self.observations.iter().enumerate().filter(move |(_, o)| o.track == track)
+    pub fn observations_of(&self, person: usize) -> impl Iterator<Item = (usize, &Observation)> {
+        self.observations.iter().enumerate().filter(move |(_, o)| o.person == person)
     }
 
-    /// The people, without what does not count as one ([`Track::is_person`]).
-    pub fn people(&self) -> impl Iterator<Item = &Track> {
-        self.tracks.iter().filter(|track| track.is_person)
+    /// The people without the faces that are not [confirmed](Person::is_confirmed).
+    pub fn confirmed_people(&self) -> impl Iterator<Item = &Person> {
+        self.people.iter().filter(|person| person.is_confirmed)
     }
 
-    /// The track that the verdict rests on.
-    pub fn decisive(&self) -> Option<&Track> {
-        let id = self.decisive_track?;
-        self.tracks.iter().find(|track| track.id == id)
+    /// The person that the verdict rests on.
+    pub fn decisive(&self) -> Option<&Person> {
+        let id = self.decisive_person?;
+        self.people.iter().find(|person| person.id == id)
+    }
+}
+
+/// A report of another version lacks fields, or means something else by them.
+fn known_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let found = u64::deserialize(deserializer)?;
+    if found == u64::from(SCHEMA_VERSION) {
+        Ok(SCHEMA_VERSION)
+    } else {
+        Err(D::Error::custom(ReportError::SchemaVersion { found }))
     }
 }
 
@@ -114,44 +150,6 @@ impl fmt::Display for Verdict {
             Self::NoFace => "no face found",
         })
     }
-}
-
-/// One reason for a verdict, for programs and for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Reason {
-    /// What kind of reason, for programs.
-    pub code: ReasonCode,
-    /// The same with its figures, as an English sentence.
-    pub text: String,
-}
-
-/// Kinds of [`Reason`]; in JSON in `snake_case`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ReasonCode {
-    /// The score reaches the upper threshold.
-    ScoreHigh,
-    /// The score lies between the thresholds.
-    ScoreBetween,
-    /// The score is at or under the lower threshold.
-    ScoreLow,
-    /// The face was seen in too few frames to judge it.
-    FewFrames,
-    /// The face is too small to judge it.
-    SmallFace,
-    /// The face is too blurred, or too strongly compressed, to judge it.
-    BlurredFace,
-    /// How the single frames stand to the score.
-    Agreement,
-    /// Which person the verdict rests on, and when they are seen.
-    Person,
-    /// Other faces were seen that were too brief, too small or too blurred to count.
-    OthersNotJudged,
-    /// No face in any frame.
-    NoFace,
-    /// What resembles a face is not confirmed as one, and not judged.
-    NotAPerson,
 }
 
 /// What was scanned.
@@ -219,8 +217,8 @@ pub struct Observation {
     pub frame: usize,
     /// When that frame is shown, in seconds from the start.
     pub pts_seconds: f64,
-    /// [`Track::id`] of the person it belongs to.
-    pub track: usize,
+    /// [`Person::id`] of the person it belongs to.
+    pub person: usize,
     /// The face's box, in pixels of the frame.
     pub bbox: Rect,
     /// How sure the face detector is that this is a face, in `0..=1`.
@@ -231,7 +229,6 @@ pub struct Observation {
     pub crop_width: f32,
     /// How blurred the cut-out is, from 0, sharp, to 1 ([`deeptell_face::blur_effect`]); a face that
     /// had to be enlarged is blurred too.
-    #[serde(default = "unknown_blur")]
     pub blur: f32,
     /// What the network says: higher is more fake, without bounds.
     pub logit: f64,
@@ -241,18 +238,17 @@ pub struct Observation {
 
 /// One person: faces linked across frames, and across the cuts between them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Track {
-    /// Number of the track, from 0, in order of first appearance.
+pub struct Person {
+    /// Number of the person, from 0, in order of first appearance.
     pub id: usize,
     /// The verdict on this person alone; never [`Verdict::NoFace`].
     pub verdict: Verdict,
     /// Probability in `0..=1` that this person's face is manipulated, made from all frames as
     /// [`Criteria::scoring`](crate::Criteria::scoring) says.
     pub score: f64,
-    /// Whether it counts as a person. Lettering, a hand or a print that the face detector took for
-    /// a face for a moment does not: it is listed behind the people and never judged.
-    #[serde(default = "yes")]
-    pub is_person: bool,
+    /// Whether this is a person beyond doubt. Lettering, a hand or a print that the face detector took for a face for
+    /// a moment is not: it is listed behind the people and never judged.
+    pub is_confirmed: bool,
     /// Whether it was seen often and large enough to be judged.
     pub judgeable: bool,
     /// In how many of the sampled frames the face was seen.
@@ -264,7 +260,6 @@ pub struct Track {
     /// Median of [`Observation::crop_width`], in pixels.
     pub median_crop_width: f32,
     /// Median of [`Observation::blur`].
-    #[serde(default = "unknown_blur")]
     pub median_blur: f32,
     /// Time of the first sampled frame with this face, in seconds.
     pub first_pts_seconds: f64,
@@ -272,17 +267,18 @@ pub struct Track {
     pub last_pts_seconds: f64,
     /// When it is seen, in order of time. A range ends before the first sampled frame without this
     /// face; one in a single frame begins and ends at its time.
-    #[serde(default)]
     pub ranges: Vec<TimeRange>,
     /// Why the verdict is what it is.
+    #[serde(serialize_with = "sentence::serialize")]
+    #[schemars(with = "Vec<Said<Reason>>")]
     pub reasons: Vec<Reason>,
 }
 
-impl Track {
+impl Person {
     /// Whether each can be judged and just one of them is likely fake. Put together, a person who
     /// is manipulated in one shot and genuine in another would come out as the mean of both.
     pub fn contradicts(&self, other: &Self) -> bool {
-        let is_fake = |track: &Self| track.verdict == Verdict::LikelyFake;
+        let is_fake = |person: &Self| person.verdict == Verdict::LikelyFake;
         self.judgeable && other.judgeable && is_fake(self) != is_fake(other)
     }
 }
@@ -309,16 +305,6 @@ pub struct ModelInfo {
     pub precision: Precision,
 }
 
-/// What a report of an earlier version, which counts all as people, is read as.
-fn yes() -> bool {
-    true
-}
-
-/// What a report of an earlier version, which does not tell, is read as.
-fn unknown_blur() -> f32 {
-    0.0
-}
-
 /// A number as the report keeps it: rounded to a millionth, which survives JSON exactly.
 pub(crate) fn rounded(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
@@ -327,6 +313,7 @@ pub(crate) fn rounded(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reason::tests::every_reason;
 
     #[test]
     fn verdicts_have_stable_names() {
@@ -346,7 +333,7 @@ mod tests {
             made == ships,
             "run `cargo run -p deeptell --example report_schema > crates/deeptell/schema/report.json`"
         );
-        for field in ["schema_version", "verdict", "score", "reasons", "tracks", "observations", "model"] {
+        for field in ["schema_version", "verdict", "score", "reasons", "people", "observations", "model"] {
             assert!(ships["properties"][field].is_object(), "{field}");
             assert!(
                 ships["required"].as_array().unwrap().contains(&field.into()) || field == "score",
@@ -354,6 +341,35 @@ mod tests {
             );
         }
         assert!(ships["properties"]["pictures"].is_null(), "pictures are not part of the document");
+        let codes = |list: &str| -> Vec<String> {
+            let kinds = ships["$defs"][list]["oneOf"].as_array().unwrap();
+            kinds
+                .iter()
+                .map(|kind| kind["properties"]["code"]["const"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        let every: Vec<String> = every_reason().iter().map(|reason| reason.code().to_owned()).collect();
+        assert_eq!(codes("Reason"), every);
+        for list in ["Reason", "Warning"] {
+            assert!(ships["$defs"][list]["required"].as_array().unwrap().contains(&"text".into()), "{list}");
+        }
+    }
+
+    #[test]
+    fn reports_of_another_schema_are_refused_with_what_to_do() {
+        for version in [1_u64, 3, 1 << 40] {
+            let other = format!(r#"{{"schema_version": {version}, "tracks": []}}"#);
+            let error = Report::from_json(other.as_bytes()).unwrap_err();
+            assert!(matches!(error, ReportError::SchemaVersion { found } if found == version), "{error:?}");
+            let todo = if version == 1 { "scan the file again" } else { "use a newer deeptell" };
+            assert!(error.to_string().contains(todo), "{error}");
+            let plain = serde_json::from_str::<Report>(&other).unwrap_err().to_string();
+            assert!(plain.contains(&error.to_string()), "{plain}");
+        }
+        for other in ["", "[]", "{}", r#"{"schema_version": 2}"#, r#"{"schema_version": "2"}"#] {
+            let error = Report::from_json(other.as_bytes()).unwrap_err();
+            assert!(matches!(error, ReportError::Json(_)), "{other}: {error:?}");
+        }
     }
 
     #[test]

@@ -11,8 +11,8 @@ use crate::report::rounded;
 use crate::track::FaceLinker;
 use crate::{
     Appearance, Detector, Error, FrameFacts, HeatMap, InputError, InputFacts, InputKind, Look, Observation,
-    Pictures, Progress, Reason, ReasonCode, Report, SCHEMA_VERSION, ScanOptions, Sighting, Track, VERSION,
-    Verdict, merge,
+    Person, Pictures, Progress, Reason, Report, SCHEMA_VERSION, ScanOptions, Sighting, VERSION, Verdict,
+    Warning, merge,
 };
 
 /// At most this many tracks are compared to find those of one person, so that the cost stays
@@ -40,8 +40,8 @@ pub(crate) struct Scan<'a> {
     /// One per track, of the first [`MOST_COMPARED`].
     appearances: Vec<Appearance>,
     waiting: Vec<Waiting>,
-    /// How many of `seen` have their probability.
-    classified: usize,
+    /// One per face that is classified: the first of `seen`.
+    scores: Vec<Score>,
     pictures: Pictures,
     heat: Vec<HeatMap>,
     crowded_frames: usize,
@@ -55,7 +55,11 @@ struct Seen {
     face: Face,
     crop_width: f32,
     blur: f32,
-    /// This and the probability are set when the crop is classified.
+}
+
+/// What the classifier says of a face.
+#[derive(Debug, Clone, Copy)]
+struct Score {
     logit: f64,
     fake_probability: f64,
 }
@@ -93,7 +97,7 @@ impl<'a> Scan<'a> {
             confirmations: Vec::new(),
             appearances: Vec::new(),
             waiting: Vec::new(),
-            classified: 0,
+            scores: Vec::new(),
             pictures: Pictures::default(),
             heat: Vec::new(),
             crowded_frames: 0,
@@ -173,8 +177,6 @@ impl<'a> Scan<'a> {
                 face,
                 crop_width: cut.crop_width,
                 blur: rounded(blur_effect(&cut.crop).into()) as f32,
-                logit: 0.0,
-                fake_probability: 0.0,
             });
             self.waiting.push(Waiting { crop: cut.crop, look });
         }
@@ -200,10 +202,11 @@ impl<'a> Scan<'a> {
         let (crops, looks): (Vec<RgbImage>, Vec<Look>) =
             self.waiting.drain(..count).map(|waiting| (waiting.crop, waiting.look)).unzip();
         let model = self.detector.model();
-        let scored = &mut self.seen[self.classified..][..count];
-        for ((seen, look), reading) in scored.iter_mut().zip(&looks).zip(model.readings(&crops)?) {
-            seen.logit = rounded(reading.logit);
-            seen.fake_probability = rounded(model.card().levels.crop.calibration.probability(reading.logit));
+        let scored = &self.seen[self.scores.len()..][..count];
+        for ((seen, look), reading) in scored.iter().zip(&looks).zip(model.readings(&crops)?) {
+            let probability = model.card().levels.crop.calibration.probability(reading.logit);
+            let score = Score { logit: rounded(reading.logit), fake_probability: rounded(probability) };
+            self.scores.push(score);
             if seen.track < MOST_COMPARED {
                 if seen.track >= self.appearances.len() {
                     self.appearances.resize_with(seen.track + 1, Appearance::new);
@@ -211,36 +214,36 @@ impl<'a> Scan<'a> {
                 self.appearances[seen.track].add(seen.frame, look, &reading.features);
             }
         }
-        self.classified += count;
         if self.options.pictures {
             self.heat.extend(model.heat_maps(&crops)?);
         }
         Ok(())
     }
 
-    /// What was seen, in order of time, each face with the number that `number_of` gives its track.
-    fn observations(&self, number_of: impl Fn(usize) -> usize) -> Vec<Observation> {
-        let observation = |seen: &Seen| Observation {
+    /// What was seen and classified, in order of time, each face with the person that `person_of` gives its track.
+    fn observations(&self, person_of: impl Fn(usize) -> usize) -> Vec<Observation> {
+        let observation = |(seen, score): (&Seen, &Score)| Observation {
             frame: seen.frame,
             pts_seconds: self.frames[seen.frame].pts_seconds,
-            track: number_of(seen.track),
+            person: person_of(seen.track),
             bbox: seen.face.bbox,
             detection_probability: seen.face.probability,
             landmarks: seen.face.landmarks,
             crop_width: seen.crop_width,
             blur: seen.blur,
-            logit: seen.logit,
-            fake_probability: seen.fake_probability,
+            logit: score.logit,
+            fake_probability: score.fake_probability,
         };
-        self.seen.iter().map(observation).collect()
+        self.seen.iter().zip(&self.scores).map(observation).collect()
     }
 
     /// The person of each track: tracks of one person are put together, but not those that
     /// contradict each other. People that count come first, both in order of first appearance.
     fn people(&self, input_frames: Option<u64>) -> People {
         let criteria = self.detector.model().card().levels.criteria(self.frames.len());
+        // Each track as if it were a person of its own.
         let tracks =
-            criteria.judge_sample(&self.observations(|track| track), self.frames.len(), input_frames).tracks;
+            criteria.judge_sample(&self.observations(|track| track), self.frames.len(), input_frames).people;
         let mut group_of = merge(&self.appearances, |one, two| tracks[one].contradicts(&tracks[two]));
         let merged = group_of.iter().max().map_or(0, |last| last + 1);
         group_of
@@ -268,26 +271,18 @@ impl<'a> Scan<'a> {
     fn judge(&self, people: &People, observations: &[Observation], input_frames: Option<u64>) -> Judgement {
         let criteria = self.detector.model().card().levels.criteria(self.frames.len());
         let (counted, doubtful): (Vec<Observation>, Vec<Observation>) =
-            observations.iter().cloned().partition(|o| o.track < people.counted);
+            observations.iter().cloned().partition(|o| o.person < people.counted);
         let mut judgement = criteria.judge_sample(&counted, self.frames.len(), input_frames);
-        let others = criteria.judge_sample(&doubtful, self.frames.len(), input_frames).tracks;
+        let others = criteria.judge_sample(&doubtful, self.frames.len(), input_frames).people;
         if judgement.verdict == Verdict::NoFace && !others.is_empty() {
-            let text = format!(
-                "{} not clearly a face and not judged.",
-                if others.len() == 1 {
-                    "1 pattern that resembles a face is".to_owned()
-                } else {
-                    format!("{} patterns that resemble faces are", others.len())
-                },
-            );
-            judgement.reasons.push(Reason { code: ReasonCode::NotAPerson, text });
+            judgement.reasons.push(Reason::PatternsNotJudged { patterns: others.len() });
         }
-        judgement.tracks.extend(others.into_iter().map(not_a_person));
+        judgement.people.extend(others.into_iter().map(not_confirmed));
         judgement
     }
 
     /// Scores what is left, puts people together, and judges.
-    pub(crate) fn finish(mut self, input: InputFacts, mut warnings: Vec<String>) -> Result<Report, Error> {
+    pub(crate) fn finish(mut self, input: InputFacts, mut warnings: Vec<Warning>) -> Result<Report, Error> {
         if self.frames.is_empty() {
             return Err(Error::input(&input.name, InputError::NoFrames));
         }
@@ -303,19 +298,14 @@ impl<'a> Scan<'a> {
         let observations = self.observations(|track| people.of_track[track]);
         let judgement = self.judge(&people, &observations, input_frames);
         if self.crowded_frames > 0 {
-            warnings.push(format!(
-                "{} of {} frames show more than {} faces; only the largest {} of each were judged.",
-                self.crowded_frames,
-                self.frames.len(),
-                self.options.max_faces_per_frame,
-                self.options.max_faces_per_frame,
-            ));
+            warnings.push(Warning::CrowdedFrames {
+                frames: self.crowded_frames,
+                sampled: self.frames.len(),
+                max_faces: self.options.max_faces_per_frame,
+            });
         }
         if self.uncut_faces > 0 {
-            warnings.push(format!(
-                "{} of the faces found could not be set upright and were not judged.",
-                self.uncut_faces,
-            ));
+            warnings.push(Warning::UncutFaces { faces: self.uncut_faces });
         }
 
         let model = self.detector.model().info();
@@ -324,11 +314,11 @@ impl<'a> Scan<'a> {
             deeptell_version: VERSION.to_owned(),
             verdict: judgement.verdict,
             score: judgement.score,
-            decisive_track: judgement.decisive_track,
+            decisive_person: judgement.decisive_person,
             reasons: judgement.reasons,
             input,
             frames: self.frames,
-            tracks: judgement.tracks,
+            people: judgement.people,
             observations,
             warnings,
             model: model.clone(),
@@ -345,16 +335,13 @@ struct People {
     counted: usize,
 }
 
-/// A track that is listed but not judged.
-fn not_a_person(track: Track) -> Track {
-    let text = "Not counted as a person: the face detector does not find this face again when it is mirrored, turned a \
-                little or shown at another size. Lettering, hands and prints look like faces for a moment."
-        .to_owned();
-    Track {
-        is_person: false,
+/// A face that is listed but not judged.
+fn not_confirmed(person: Person) -> Person {
+    Person {
+        is_confirmed: false,
         judgeable: false,
         verdict: Verdict::Inconclusive,
-        reasons: vec![Reason { code: ReasonCode::NotAPerson, text }],
-        ..track
+        reasons: vec![Reason::NotConfirmed],
+        ..person
     }
 }

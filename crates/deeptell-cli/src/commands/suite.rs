@@ -155,7 +155,8 @@ impl Scanning for Scanner {
         let options =
             ScanOptions { pictures: false, untrusted: true, sha256: false, ..ScanOptions::default() };
         let report = self.0.scan_file(path, &options)?;
-        let outcome = |score| ScanOutcome { verdict: report.verdict, score, people: report.people().count() };
+        let outcome =
+            |score| ScanOutcome { verdict: report.verdict, score, people: report.confirmed_people().count() };
         Ok(report.score.map(outcome))
     }
 }

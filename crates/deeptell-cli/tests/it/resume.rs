@@ -58,6 +58,27 @@ fn rows_of_other_inputs_are_kept() {
     assert_ne!(third[path(&at("a.mp4"))], second[path(&at("a.mp4"))]);
 }
 
+/// As versions before schema 2 wrote reports.
+#[test]
+fn a_report_of_an_older_schema_is_scanned_again_and_one_of_another_file_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(folder.path(), &[("a.mp4", "real/orl-s01.mp4")]);
+    let (journal, input) = (folder.path().join("scan.jsonl"), folder.path().join("a.mp4"));
+    let old = |file: &str| {
+        let input = serde_json::json!({"name": "clip", "path": file, "kind": "video"});
+        let reason = serde_json::json!({"code": "no_face", "text": "No face was found."});
+        serde_json::json!({"schema_version": 1, "input": input, "tracks": [], "reasons": [reason]})
+            .to_string()
+    };
+    fs::write(&journal, format!("{}\n{}\n", old(path(&input)), old("elsewhere.mp4"))).unwrap();
+    assert!(deeptell(&resume(&journal, &[&input])).status.success());
+    let lines = lines(&journal);
+    assert_eq!(lines["elsewhere.mp4"], old("elsewhere.mp4"));
+    let new: serde_json::Value = serde_json::from_str(&lines[path(&input)]).unwrap();
+    assert_eq!((lines.len(), &new["schema_version"]), (2, &2.into()));
+    assert!(new["people"].is_array() && new["reasons"][0]["text"].is_string(), "{new}");
+}
+
 #[test]
 fn a_line_cut_at_any_byte_is_scanned_again() {
     let folder = tempfile::tempdir().unwrap();

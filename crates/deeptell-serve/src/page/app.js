@@ -189,7 +189,7 @@ function showPanel(isAnother = false) {
   } else if (item.phase === "done") {
     document.title = `${WORDS[item.report.verdict]}: ${item.name} - deeptell`;
     put(byId("panel"), verdictPanel(item));
-    if (item.report.tracks.length > 0) {
+    if (item.report.people.length > 0) {
       people.hidden = false;
       view.people = makePeople(item, (seconds) => view.player.seek(seconds));
       put(people, view.people.elements);

@@ -30,23 +30,23 @@ function inWords(ranges) {
   return parts.length > 1 ? `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}` : parts.join("");
 }
 
-function seenIn(report, track) {
-  const width = `about ${Math.round(track.median_crop_width)} px wide`;
-  if (!isMoving(report)) return `score ${track.score.toFixed(2)} · ${width}`;
-  return `score ${track.score.toFixed(2)} · in ${track.frames} of ${count(report.frames.length, "frame", "frames")} · ${inWords(track.ranges)} · ${width}`;
+function seenIn(report, person) {
+  const width = `about ${Math.round(person.median_crop_width)} px wide`;
+  if (!isMoving(report)) return `score ${person.score.toFixed(2)} · ${width}`;
+  return `score ${person.score.toFixed(2)} · in ${person.frames} of ${count(report.frames.length, "frame", "frames")} · ${inWords(person.ranges)} · ${width}`;
 }
 
 /** The people of `item.report`; `onSeek` is called with seconds. Returns `{elements, moveTo}`. */
 export function makePeople(item, onSeek) {
   const { report } = item;
-  const first = (track) => (track.id === report.decisive_track ? 1 : 0);
-  const tracks = [...report.tracks].sort(
+  const first = (person) => (person.id === report.decisive_person ? 1 : 0);
+  const sorted = [...report.people].sort(
     (a, b) => first(b) - first(a) || Number(b.judgeable) - Number(a.judgeable) || b.score - a.score,
   );
-  const people = tracks.map((track) => makePerson(item, track, onSeek));
+  const people = sorted.map((person) => makePerson(item, person, onSeek));
   return {
     elements: [
-      make("h2", { id: "people-title" }, count(report.tracks.length, "person", "people")),
+      make("h2", { id: "people-title" }, count(report.people.length, "person", "people")),
       hasHeat(item) ? heatSwitch() : null,
       people.map((person) => person.element),
     ].flat(),
@@ -71,13 +71,13 @@ function heatSwitch() {
   );
 }
 
-function makePerson(item, track, onSeek) {
+function makePerson(item, person, onSeek) {
   const { report } = item;
-  const number = track.id + 1;
+  const number = person.id + 1;
   const label = `Score of person ${number} over time`;
-  const timeline = isMoving(report) ? makeTimeline(report, track, label, onSeek) : null;
-  const strip = makeStrip(item, track, onSeek);
-  const isDecisive = track.id === report.decisive_track;
+  const timeline = isMoving(report) ? makeTimeline(report, person, label, onSeek) : null;
+  const strip = makeStrip(item, person, onSeek);
+  const isDecisive = person.id === report.decisive_person;
   const element = make(
     "section",
     { class: "person", "aria-labelledby": `person-${number}` },
@@ -85,11 +85,11 @@ function makePerson(item, track, onSeek) {
       "div",
       { class: "head" },
       make("h3", { id: `person-${number}` }, `Person ${number}`),
-      make("span", { class: `pill tone-${TONES[track.verdict]}` }, WORDS[track.verdict]),
-      make("span", { class: "soft" }, seenIn(report, track)),
+      make("span", { class: `pill tone-${TONES[person.verdict]}` }, WORDS[person.verdict]),
+      make("span", { class: "soft" }, seenIn(report, person)),
     ),
     // The panel has the reasons of the decisive one.
-    isDecisive ? null : make("ul", { class: "reasons soft" }, track.reasons.map((reason) => make("li", {}, reason.text))),
+    isDecisive ? null : make("ul", { class: "reasons soft" }, person.reasons.map((reason) => make("li", {}, reason.text))),
     timeline?.element,
     strip.element,
   );
@@ -102,10 +102,10 @@ function makePerson(item, track, onSeek) {
 }
 
 /** The person's face in every frame; each goes to its moment. */
-function makeStrip(item, track, onSeek) {
+function makeStrip(item, person, onSeek) {
   const { report, id } = item;
   const { thresholds } = report.model.card.levels.crop;
-  const seen = report.observations.map((observation, number) => ({ ...observation, number })).filter((o) => o.track === track.id);
+  const seen = report.observations.map((observation, number) => ({ ...observation, number })).filter((o) => o.person === person.id);
   const faces = thinned(seen).map((o) => {
     const [at, p] = [clock(o.pts_seconds), o.fake_probability.toFixed(2)];
     const picture = make("img", { src: picturePath(id, "faces", o.number), alt: "", width: "144", height: "144" });

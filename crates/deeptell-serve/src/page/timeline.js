@@ -10,12 +10,12 @@ const BOTTOM = 28;
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800];
 
 /**
- * The timeline of `track`. `onSeek` is called with seconds when somebody points at a moment.
+ * The timeline of `person`. `onSeek` is called with seconds when somebody points at a moment.
  * Returns `{element, moveTo}`.
  */
-export function makeTimeline(report, track, label, onSeek) {
+export function makeTimeline(report, person, label, onSeek) {
   const { thresholds } = report.model.card.levels.crop;
-  const seen = report.observations.filter((observation) => observation.track === track.id);
+  const seen = report.observations.filter((observation) => observation.person === person.id);
   const times = report.frames.map((frame) => frame.pts_seconds);
   const from = Math.min(0, ...times);
   const last = Math.max(report.input.duration_seconds ?? 0, ...times);
@@ -76,7 +76,7 @@ export function makeTimeline(report, track, label, onSeek) {
     const inner = width - LEFT - RIGHT;
     const zones = [["real", 0, thresholds.low], ["unsure", thresholds.low, thresholds.high], ["fake", thresholds.high, 1]];
     const places = seen.map((o) => [x(o.pts_seconds), y(o.fake_probability)]);
-    const score = y(track.score);
+    const score = y(person.score);
     cursor = draw("line", { class: "cursor", y1: TOP - 4, y2: HEIGHT - BOTTOM });
     ring = draw("circle", { class: "ring", r: 9 });
     put(

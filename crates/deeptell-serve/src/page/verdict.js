@@ -153,7 +153,7 @@ export function verdictPanel(item) {
     make("ul", { class: "reasons" }, reasons),
     report.warnings.length === 0
       ? null
-      : make("div", { class: "warnings" }, make("h3", {}, "Worth knowing"), make("ul", {}, report.warnings.map((warning) => make("li", {}, warning)))),
+      : make("div", { class: "warnings" }, make("h3", {}, "Worth knowing"), make("ul", {}, report.warnings.map((warning) => make("li", {}, warning.text)))),
     make(
       "div",
       { class: "actions" },

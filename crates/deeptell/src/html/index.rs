@@ -96,7 +96,7 @@ fn row(entry: &IndexEntry<'_>) -> String {
                 || r#"<span class="soft">none</span>"#.to_owned(),
                 |score| score_bar(tone_of(report.verdict), score),
             ),
-            people = report.people().count(),
+            people = report.confirmed_people().count(),
             length = report.input.duration_seconds.map_or_else(|| "\u{2013}".to_owned(), clock),
         ),
         IndexEntry::Failed { name: input, error } => format!(

@@ -17,7 +17,9 @@ pub use index::{IndexEntry, index};
 pub use text::Text;
 
 use crate::clock::{clock, ranges};
-use crate::{FrameFacts, InputFacts, InputKind, ModelInfo, Observation, Report, Thresholds, Track, Verdict};
+use crate::{
+    FrameFacts, InputFacts, InputKind, ModelInfo, Observation, Person, Report, Thresholds, Verdict, Warning,
+};
 use text::{count, size};
 
 /// At most this many pictures of one person, and of frames, are put on a page.
@@ -32,10 +34,10 @@ pub const PALETTE: &str = include_str!("palette.css");
 /// Faces and frames are shown if the scan kept them ([`ScanOptions::pictures`](crate::ScanOptions)).
 pub fn page(report: &Report) -> String {
     let body = format!(
-        "<main>{banner}{warnings}{persons}{frames}{table}<div class=\"two\">{file}{model}</div>{limits}</main>{footer}",
+        "<main>{banner}{warnings}{people}{frames}{table}<div class=\"two\">{file}{model}</div>{limits}</main>{footer}",
         banner = banner(report),
         warnings = warnings(&report.warnings),
-        persons = persons(report),
+        people = people(report),
         frames = frames(report),
         table = table(report),
         file = file(report),
@@ -86,9 +88,9 @@ fn name(name: &str) -> String {
 }
 
 /// The items of a list.
-fn list<'a>(texts: impl IntoIterator<Item = &'a String>) -> String {
+fn list(texts: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
     texts.into_iter().fold(String::new(), |mut items, text| {
-        let _ = write!(items, "<li>{}</li>", Text(text));
+        let _ = write!(items, "<li>{}</li>", Text(&text.to_string()));
         items
     })
 }
@@ -159,7 +161,7 @@ const fn icon(verdict: Verdict) -> &'static str {
 
 fn banner(report: &Report) -> String {
     let verdict = report.verdict;
-    let reasons = list(report.reasons.iter().map(|r| &r.text));
+    let reasons = list(&report.reasons);
     format!(
         r#"<section class="card banner tone-{tone}" aria-labelledby="verdict"><div class="head">
 <svg class="icon" viewBox="0 0 64 64" fill="none" stroke="currentColor" stroke-width="4.5" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">{icon}</svg>
@@ -191,7 +193,7 @@ fn gauge(score: f64, thresholds: Thresholds) -> String {
     )
 }
 
-fn warnings(warnings: &[String]) -> String {
+fn warnings(warnings: &[Warning]) -> String {
     if warnings.is_empty() {
         return String::new();
     }
@@ -209,17 +211,17 @@ fn score_bar(tone: &str, probability: f64) -> String {
     )
 }
 
-fn persons(report: &Report) -> String {
-    if report.tracks.is_empty() {
+fn people(report: &Report) -> String {
+    if report.people.is_empty() {
         return String::new();
     }
-    let mut tracks: Vec<&Track> = report.tracks.iter().collect();
-    let first = |t: &Track| Some(t.id) == report.decisive_track;
-    tracks.sort_by(|a, b| {
+    let mut people: Vec<&Person> = report.people.iter().collect();
+    let first = |p: &Person| Some(p.id) == report.decisive_person;
+    people.sort_by(|a, b| {
         first(b).cmp(&first(a)).then(b.judgeable.cmp(&a.judgeable)).then(b.score.total_cmp(&a.score))
     });
-    let (people, others): (Vec<&Track>, Vec<&Track>) = tracks.into_iter().partition(|track| track.is_person);
-    let each = |tracks: &[&Track]| -> String { tracks.iter().map(|track| person(report, track)).collect() };
+    let (people, others): (Vec<&Person>, Vec<&Person>) = people.into_iter().partition(|p| p.is_confirmed);
+    let each = |people: &[&Person]| -> String { people.iter().map(|one| person(report, one)).collect() };
     let heading = if people.is_empty() {
         "Nobody for certain".to_owned()
     } else {
@@ -250,44 +252,44 @@ fn heat_switch(report: &Report) -> &'static str {
     r#"<input type="checkbox" id="heat" class="switch"><label for="heat">Show where the evidence for manipulation lies</label><p class="soft heat-key">Grad-CAM, one scale for all pictures of this page: the redder, the stronger. It tells where the network looked, not what is wrong there.</p>"#
 }
 
-fn person(report: &Report, track: &Track) -> String {
+fn person(report: &Report, person: &Person) -> String {
     let moving = report.frames.len() > 1;
     let seen = if moving {
         format!(
             "score {score:.2} \u{b7} in {frames} of {all} \u{b7} {when} \u{b7} about {width:.0} px wide",
-            score = track.score,
-            frames = track.frames,
+            score = person.score,
+            frames = person.frames,
             all = count(report.frames.len(), "frame", "frames"),
-            when = ranges(&track.ranges),
-            width = track.median_crop_width,
+            when = ranges(&person.ranges),
+            width = person.median_crop_width,
         )
     } else {
-        format!("score {:.2} \u{b7} about {:.0} px wide", track.score, track.median_crop_width)
+        format!("score {:.2} \u{b7} about {:.0} px wide", person.score, person.median_crop_width)
     };
     // The banner has the reasons of the decisive one.
-    let reasons = if Some(track.id) == report.decisive_track {
+    let reasons = if Some(person.id) == report.decisive_person {
         String::new()
     } else {
-        let items = list(track.reasons.iter().map(|r| &r.text));
+        let items = list(&person.reasons);
         format!(r#"<ul class="notes soft">{items}</ul>"#)
     };
     format!(
         r#"<div class="person"><div class="head"><h3>{name}</h3><span class="pill tone-{tone}">{words}</span><span class="soft">{seen}</span></div>{reasons}{timeline}{faces}</div>"#,
-        name = if track.is_person {
-            format!("Person {}", track.id + 1)
+        name = if person.is_confirmed {
+            format!("Person {}", person.id + 1)
         } else {
-            format!("Possible face {}", track.id + 1)
+            format!("Possible face {}", person.id + 1)
         },
-        tone = tone_of(track.verdict),
-        words = if track.is_person { verdict_words(track.verdict) } else { "not judged" },
-        timeline = if moving { timeline::timeline(report, track) } else { String::new() },
-        faces = faces(report, track),
+        tone = tone_of(person.verdict),
+        words = if person.is_confirmed { verdict_words(person.verdict) } else { "not judged" },
+        timeline = if moving { timeline::timeline(report, person) } else { String::new() },
+        faces = faces(report, person),
     )
 }
 
 /// The person's face in every frame.
-fn faces(report: &Report, track: &Track) -> String {
-    let seen: Vec<(usize, &Observation)> = report.observations_of(track.id).collect();
+fn faces(report: &Report, person: &Person) -> String {
+    let seen: Vec<(usize, &Observation)> = report.observations_of(person.id).collect();
     let mut items = String::new();
     for &(number, observation) in thinned(&seen) {
         let Some(picture) = report.pictures.faces.get(number) else { continue };
@@ -349,7 +351,7 @@ fn frames(report: &Report) -> String {
 fn mark(observation: &Observation, facts: &FrameFacts, thresholds: Thresholds) -> String {
     let bbox = observation.bbox;
     let unit = facts.width.max(facts.height) as f32 / 24.0;
-    let label = format!("{} \u{b7} {:.2}", observation.track + 1, observation.fake_probability);
+    let label = format!("{} \u{b7} {:.2}", observation.person + 1, observation.fake_probability);
     let tag_width = (0.62 * label.chars().count() as f32 + 0.5) * unit;
     let tag_left = bbox.x1.min(facts.width as f32 - tag_width).max(0.0);
     let tag_top = if bbox.y1 >= 1.4 * unit { bbox.y1 - 1.4 * unit } else { bbox.y1 };
@@ -383,7 +385,7 @@ fn table(report: &Report) -> String {
                 .get(o.frame)
                 .and_then(|f| f.index)
                 .map_or_else(|| "\u{2013}".to_owned(), |i| i.to_string()),
-            person = o.track + 1,
+            person = o.person + 1,
             score = score_bar(
                 tone(report.model.card.levels.crop.thresholds, o.fake_probability),
                 o.fake_probability

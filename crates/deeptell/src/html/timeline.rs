@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::text::count;
 use super::tone;
 use crate::clock::clock;
-use crate::{Observation, Report, Track};
+use crate::{Observation, Person, Report};
 
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 228.0;
@@ -49,12 +49,12 @@ impl Axes {
     }
 }
 
-/// The drawing for `track`: zones of the three verdicts, a dot for every frame with the face,
-/// a tick for every frame without, a line through each time range, the track's score as a dashed line.
-pub(super) fn timeline(report: &Report, track: &Track) -> String {
+/// The drawing for `person`: zones of the three verdicts, a dot for every frame with the face,
+/// a tick for every frame without, a line through each time range, the person's score as a dashed line.
+pub(super) fn timeline(report: &Report, person: &Person) -> String {
     let axes = Axes::of(report);
     let thresholds = report.model.card.levels.crop.thresholds;
-    let seen: Vec<&Observation> = report.observations_of(track.id).map(|(_, o)| o).collect();
+    let seen: Vec<&Observation> = report.observations_of(person.id).map(|(_, o)| o).collect();
     let mut svg = String::new();
 
     let inner = WIDTH - LEFT - RIGHT;
@@ -106,7 +106,7 @@ pub(super) fn timeline(report: &Report, track: &Track) -> String {
             range.iter().map(|o| place(o)).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
         let _ = write!(svg, r#"<polyline class="curve" points="{line}"/>"#, line = line.join(" "));
     }
-    let score = Axes::y(track.score);
+    let score = Axes::y(person.score);
     let _ = write!(
         svg,
         r#"<line class="score" x1="{LEFT}" x2="{right}" y1="{score:.1}" y2="{score:.1}"/>"#,
@@ -125,7 +125,7 @@ pub(super) fn timeline(report: &Report, track: &Track) -> String {
     format!(
         r#"<div class="scroll"><svg class="timeline" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Score over time, {frames}, overall {overall:.2}">{svg}</svg></div>"#,
         frames = count(seen.len(), "frame", "frames"),
-        overall = track.score,
+        overall = person.score,
     )
 }
 

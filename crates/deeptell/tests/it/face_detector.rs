@@ -36,7 +36,7 @@ fn any_face_detector_goes_through_a_whole_scan() {
     let detector = DETECTOR.clone().with_face_detector(Arc::new(Middle));
     assert_eq!(detector.face_detector().id().name, "middle");
     let report = detector.scan_video(&clip, &options()).unwrap();
-    assert_eq!((report.frames.len(), report.observations.len(), report.tracks.len()), (5, 5, 1));
+    assert_eq!((report.frames.len(), report.observations.len(), report.people.len()), (5, 5, 1));
     for o in &report.observations {
         assert_eq!(o.bbox, Rect::new(80.0, 60.0, 240.0, 180.0));
         assert!((o.crop_width - 1.2 * 160.0).abs() < 0.01, "{}", o.crop_width);

@@ -52,7 +52,8 @@ fn a_page_is_whole_and_shows_what_the_report_says() {
     assert!(page.contains("<label for=\"heat\">"), "which can be switched on");
     assert_eq!(page.matches("<circle class=\"dot").count(), 5);
     assert!(page.contains("<h1 id=\"verdict\">Inconclusive</h1>"));
-    for text in [&report.reasons[0].text, report.input.sha256.as_ref().unwrap(), &report.model.sha256] {
+    for text in [&report.reasons[0].to_string(), report.input.sha256.as_ref().unwrap(), &report.model.sha256]
+    {
         assert!(page.contains(text.as_str()), "{text}");
     }
 
@@ -71,7 +72,9 @@ fn hostile_names_stay_text() {
     let mut report = DETECTOR.scan_rgb(HOSTILE, &portrait(), &options()).unwrap();
     report.input.path = Some(format!("/in/{HOSTILE}"));
     report.input.codec = Some("<script>alert(2)</script>".to_owned());
-    report.warnings.push("<b onclick=alert(3)>".to_owned());
+    let stream = serde_json::json!({"index": 1, "codec": "<b onclick=alert(3)>", "width": 0, "height": 0});
+    let warning = serde_json::json!({"code": "other_streams", "sampled": 0, "others": [stream]});
+    report.warnings.push(serde_json::from_value(warning).unwrap());
     report.model.card.limits.push("</style><script>alert(4)</script>".to_owned());
     let page = html::page(&report);
     assert_harmless(&page);

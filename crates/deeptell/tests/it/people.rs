@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use deeptell::{
-    Detector, Face, FaceDetector, FaceDetectorId, FaceError, InputFrame, Look, ReasonCode, Report, RgbImage,
+    Detector, Face, FaceDetector, FaceDetectorId, FaceError, InputFrame, Look, Reason, Report, RgbImage,
     ScanOptions, Verdict, html,
 };
 use deeptell_face::Rect;
@@ -52,7 +52,7 @@ fn scan(shots: &[Vec<RgbImage>]) -> Report {
 /// The person in each sampled frame, which shows one.
 fn people(report: &Report) -> Vec<usize> {
     assert!(report.frames.iter().all(|frame| frame.faces == 1), "{:?}", report.frames);
-    report.observations.iter().map(|o| o.track).collect()
+    report.observations.iter().map(|o| o.person).collect()
 }
 
 #[test]
@@ -61,27 +61,29 @@ fn a_cut_to_another_person_and_back_shows_two_people() {
     // The other one at the place of the first, who comes back elsewhere.
     let report = scan(&[shot(&one, 100), shot(&other, 100), shot(&one, 440)]);
     assert_eq!(people(&report), [[0; SAMPLED], [1; SAMPLED], [0; SAMPLED]].concat());
-    assert_eq!(report.tracks.len(), 2);
+    assert_eq!(report.people.len(), 2);
 
     let times: Vec<f64> = report.frames.iter().map(|frame| frame.pts_seconds).collect();
     let ranges = |person: usize| -> Vec<[f64; 2]> {
-        let ranges = report.tracks[person].ranges.iter();
+        let ranges = report.people[person].ranges.iter();
         ranges.map(|range| [range.first_pts_seconds, range.last_pts_seconds]).collect()
     };
     assert_eq!(ranges(0), [[times[0], times[3]], [times[8], times[11]]]);
     assert_eq!(ranges(1), [[times[4], times[7]]]);
-    assert_eq!(report.tracks[0].frames, 2 * SAMPLED);
+    assert_eq!(report.people[0].frames, 2 * SAMPLED);
 
-    let named = report.reasons.iter().find(|reason| reason.code == ReasonCode::Person).unwrap();
-    let decisive = report.decisive_track.unwrap();
-    assert!(named.text.contains(&format!("person {}", decisive + 1)), "{named:?}");
-    assert_eq!(named.text.matches(" from ").count(), ranges(decisive).len(), "{named:?}");
+    let decisive = report.decisive().unwrap();
+    let named = Reason::Person { person: decisive.id, ranges: decisive.ranges.clone() };
+    assert!(report.reasons.contains(&named), "{:?}", report.reasons);
+    let text = named.to_string();
+    assert!(text.contains(&format!("person {}", decisive.id + 1)), "{text}");
+    assert_eq!(text.matches(" from ").count(), ranges(decisive.id).len(), "{text}");
     let page = html::page(&report);
     assert_eq!(page.matches("<polyline class=\"curve\"").count(), 3, "a line for each range");
-    assert!(page.contains(&named.text));
+    assert!(page.contains(&text));
 
     let json = serde_json::to_value(&report).unwrap();
-    assert_eq!(json["tracks"][0]["ranges"][1]["last_pts_seconds"], times[11]);
+    assert_eq!(json["people"][0]["ranges"][1]["last_pts_seconds"], times[11]);
 }
 
 #[test]
@@ -133,7 +135,7 @@ fn one_person_in_one_shot_is_one_person_whatever_the_hands_do() {
     let film: Vec<RgbImage> = (0..SHOT).map(|i| shown[i / 4 % 2].clone()).collect();
     let report = scan(&[film]);
     assert_eq!(people(&report), [0; SAMPLED]);
-    assert_eq!((report.tracks.len(), report.tracks[0].frames), (1, SAMPLED));
+    assert_eq!((report.people.len(), report.people[0].frames), (1, SAMPLED));
 }
 
 #[test]
@@ -142,7 +144,7 @@ fn somebody_alone_who_walks_through_one_shot_is_one_person() {
     let film: Vec<RgbImage> = (0..SHOT as i64).map(|i| in_room(&person, 40 + 500 * (i / 4 % 2))).collect();
     let report = scan(&[film]);
     assert_eq!(people(&report), [0; SAMPLED]);
-    assert_eq!(report.tracks.len(), 1);
+    assert_eq!(report.people.len(), 1);
 }
 
 /// Takes a corner of every whole frame for a face as well, but not of views of that corner.
@@ -183,31 +185,30 @@ fn scan_with_print(person: Option<&RgbImage>, probability: f32) -> Report {
 fn a_print_that_is_not_found_again_is_listed_but_is_no_person() {
     let person = sample("nasa-collins.mp4").swap_remove(0);
     let report = scan_with_print(Some(&person), 0.95);
-    let counted: Vec<bool> = report.tracks.iter().map(|track| track.is_person).collect();
+    let counted: Vec<bool> = report.people.iter().map(|person| person.is_confirmed).collect();
     assert_eq!(counted, [true, false]);
-    assert_eq!(report.decisive_track, Some(0));
-    let [alone, print] = [&scan_with_print(Some(&person), 0.0).tracks[0], &report.tracks[1]];
-    assert_eq!(report.tracks[0], *alone, "the print changes nothing for the person");
+    assert_eq!(report.decisive_person, Some(0));
+    let [alone, print] = [&scan_with_print(Some(&person), 0.0).people[0], &report.people[1]];
+    assert_eq!(report.people[0], *alone, "the print changes nothing for the person");
     assert!(!print.judgeable && print.verdict == Verdict::Inconclusive && print.frames == 4);
-    assert_eq!(print.reasons[0].code, ReasonCode::NotAPerson);
-    assert!(!report.reasons.iter().any(|reason| reason.code == ReasonCode::OthersNotJudged));
+    assert_eq!(print.reasons, [Reason::NotConfirmed]);
+    assert!(!report.reasons.iter().any(|reason| matches!(reason, Reason::OthersNotJudged { .. })));
 
     let page = html::page(&report);
     assert!(page.contains("<h2>1 person</h2>") && page.contains("1 possible face not counted as a person"));
     let folded = page.split("<details class=\"others\">").nth(1).unwrap().split("</details>").next().unwrap();
-    assert!(folded.contains(&print.reasons[0].text) && folded.contains("Possible face 2"), "{folded}");
+    assert!(folded.contains(&print.reasons[0].to_string()) && folded.contains("Possible face 2"), "{folded}");
 
     // A face that the detector is sure of needs no second look.
     let sure = scan_with_print(Some(&person), 1.0);
-    assert!(sure.tracks.iter().all(|track| track.is_person));
+    assert!(sure.people.iter().all(|person| person.is_confirmed));
 }
 
 #[test]
 fn a_print_alone_is_no_face() {
     let report = scan_with_print(None, 0.95);
-    assert_eq!((report.verdict, report.score, report.decisive_track), (Verdict::NoFace, None, None));
-    let codes: Vec<ReasonCode> = report.reasons.iter().map(|reason| reason.code).collect();
-    assert_eq!(codes, [ReasonCode::NoFace, ReasonCode::NotAPerson]);
-    assert_eq!((report.tracks.len(), report.observations.len()), (1, 4));
+    assert_eq!((report.verdict, report.score, report.decisive_person), (Verdict::NoFace, None, None));
+    assert_eq!(report.reasons, [Reason::NoFace { sampled: 4 }, Reason::PatternsNotJudged { patterns: 1 }]);
+    assert_eq!((report.people.len(), report.observations.len()), (1, 4));
     assert!(html::page(&report).contains("1 possible face not counted as a person"));
 }

@@ -1,8 +1,8 @@
 use std::ops::ControlFlow;
 
 use deeptell::{
-    Calibration, Error, InputFrame, InputKind, ReasonCode, Report, SCHEMA_VERSION, ScanOptions, VERSION,
-    Verdict,
+    Calibration, Error, InputFrame, InputKind, Reason, Report, SCHEMA_VERSION, ScanOptions, VERSION, Verdict,
+    Warning,
 };
 use deeptell_video::{Sampling, VideoReader};
 use tempfile::TempDir;
@@ -24,17 +24,17 @@ fn a_video_with_a_face_gets_a_whole_report() {
         report.frames
     );
     assert!(report.frames.is_sorted_by(|a, b| a.pts_seconds < b.pts_seconds));
-    assert_eq!((report.tracks.len(), report.observations.len()), (1, 5));
-    assert_eq!(report.decisive_track, Some(0));
+    assert_eq!((report.people.len(), report.observations.len()), (1, 5));
+    assert_eq!(report.decisive_person, Some(0));
     assert!(report.warnings.is_empty(), "{:?}", report.warnings);
 
-    let track = report.decisive().unwrap();
+    let person = report.decisive().unwrap();
     let mean = report.observations.iter().map(|o| o.fake_probability).sum::<f64>() / 5.0;
-    assert!((track.score - mean).abs() < 1e-6);
-    assert_eq!((report.score, report.verdict), (Some(track.score), track.verdict));
-    assert!(track.judgeable && track.frames == 5);
+    assert!((person.score - mean).abs() < 1e-6);
+    assert_eq!((report.score, report.verdict), (Some(person.score), person.verdict));
+    assert!(person.judgeable && person.frames == 5);
     for (i, o) in report.observations.iter().enumerate() {
-        assert_eq!((o.frame, o.track), (i, 0));
+        assert_eq!((o.frame, o.person), (i, 0));
         assert!((0.0..=1.0).contains(&o.fake_probability) && o.detection_probability > 0.9);
         // The crop is 1.2 times the longer side of the box.
         assert!((o.crop_width - 1.2 * o.bbox.width().max(o.bbox.height())).abs() < 0.01);
@@ -73,9 +73,9 @@ fn a_video_without_a_face_has_no_score() {
     let clip = folder.path().join("landscape.mp4");
     landscape_clip(&clip);
     let report = DETECTOR.scan_file(&clip, &options()).unwrap();
-    assert_eq!((report.verdict, report.score, report.decisive_track), (Verdict::NoFace, None, None));
-    assert!(report.observations.is_empty() && report.tracks.is_empty());
-    assert_eq!(report.reasons[0].code, ReasonCode::NoFace);
+    assert_eq!((report.verdict, report.score, report.decisive_person), (Verdict::NoFace, None, None));
+    assert!(report.observations.is_empty() && report.people.is_empty());
+    assert_eq!(report.reasons, [Reason::NoFace { sampled: 5 }]);
     let json: serde_json::Value = serde_json::to_value(&report).unwrap();
     assert_eq!((&json["verdict"], &json["score"]), (&"no_face".into(), &serde_json::Value::Null));
 }
@@ -84,13 +84,13 @@ fn a_video_without_a_face_has_no_score() {
 fn the_verdict_follows_the_calibrated_score() {
     // The random network's logits are near zero, so the intercept decides.
     for (intercept, verdict, code) in [
-        (4.0, Verdict::LikelyFake, ReasonCode::ScoreHigh),
-        (0.0, Verdict::Inconclusive, ReasonCode::ScoreBetween),
-        (-4.0, Verdict::LikelyReal, ReasonCode::ScoreLow),
+        (4.0, Verdict::LikelyFake, "score_high"),
+        (0.0, Verdict::Inconclusive, "score_between"),
+        (-4.0, Verdict::LikelyReal, "score_low"),
     ] {
         let detector = detector_with(Calibration { slope: 1.0, intercept });
         let report = detector.scan_file(portrait_path(), &options()).unwrap();
-        assert_eq!((report.verdict, report.reasons[0].code), (verdict, code));
+        assert_eq!((report.verdict, report.reasons[0].code()), (verdict, code));
         assert_eq!(report.input.kind, InputKind::Image);
         assert_eq!(report.input.container.as_deref(), Some("png"));
     }
@@ -130,7 +130,7 @@ fn the_stages_alone_give_what_the_scan_gives() {
         assert!((alone - o.fake_probability).abs() < 1e-4, "{alone} {}", o.fake_probability);
     }
     let judged = DETECTOR.model().card().levels.person.judge(&report.observations, report.frames.len());
-    assert_eq!((judged.score, judged.tracks), (report.score, report.tracks));
+    assert_eq!((judged.score, judged.people), (report.score, report.people));
 }
 
 #[test]
@@ -150,14 +150,14 @@ fn large_pictures_are_scaled_down_and_crowds_are_cut_short() {
     image::imageops::overlay(&mut pair, &portrait, 0, 0);
     image::imageops::overlay(&mut pair, &portrait, 512, 0);
     let both = DETECTOR.scan_rgb("pair", &pair, &options()).unwrap();
-    assert_eq!((both.observations.len(), both.tracks.len()), (2, 2));
+    assert_eq!((both.observations.len(), both.people.len()), (2, 2));
     assert!(both.warnings.is_empty());
 
     let one = ScanOptions { max_faces_per_frame: 1, max_side: Some(768), pictures: false, ..options() };
     let report = DETECTOR.scan_rgb("pair", &pair, &one).unwrap();
     assert_eq!((report.frames[0].width, report.frames[0].height), (768, 384));
     assert_eq!((report.frames[0].faces, report.observations.len()), (2, 1));
-    assert!(report.warnings[0].contains("more than 1 face"), "{:?}", report.warnings);
+    assert_eq!(report.warnings, [Warning::CrowdedFrames { frames: 1, sampled: 1, max_faces: 1 }]);
     assert_eq!(report.input.width, Some(1024));
     assert!(report.pictures.frames.is_empty() && report.pictures.faces.is_empty());
 }

@@ -27,6 +27,19 @@ enum Line {
     },
 }
 
+/// A report that this version cannot read, as far as every version has it.
+#[derive(Deserialize)]
+struct OtherVersion {
+    #[serde(rename = "schema_version")]
+    _schema_version: u64,
+    input: OtherInput,
+}
+
+#[derive(Deserialize)]
+struct OtherInput {
+    path: Option<String>,
+}
+
 /// How lines of ours begin. What is left of one that was cut begins so, too.
 const BEGINNINGS: [&[u8]; 2] = [b"{\"schema_version\":", b"{\"path\":"];
 
@@ -140,14 +153,17 @@ impl Earlier {
             start += line.len();
         }
         let parsed = lines.par_iter().enumerate().map(|(number, range)| {
-            let line: Line = serde_json::from_slice(&text[range.clone()]).map_err(|error| {
-                anyhow::anyhow!(
-                    "line {} of {} is not of a scan: is it another file? ({error})",
-                    number + 1,
-                    path.display()
-                )
-            })?;
-            Ok(Fate::of(line, &inputs, model, options))
+            let line = &text[range.clone()];
+            match serde_json::from_slice(line) {
+                Ok(line) => Ok(Fate::of(line, &inputs, model, options)),
+                Err(error) => Fate::of_other_version(line, &inputs).ok_or_else(|| {
+                    anyhow::anyhow!(
+                        "line {} of {} is not of a scan: is it another file? ({error})",
+                        number + 1,
+                        path.display()
+                    )
+                }),
+            }
         });
         let fates: Vec<Fate> = parsed.collect::<anyhow::Result<_>>()?;
         let mut done = HashMap::new();
@@ -221,6 +237,13 @@ impl Fate {
             && same_options
             && is_unchanged(input, &report);
         if is_done { Self::Done((*input).to_owned(), report) } else { Self::Again }
+    }
+
+    /// The fate of a line that is a report of another version: its file is scanned again. `None` when it is none.
+    fn of_other_version(line: &[u8], inputs: &HashMap<String, &Path>) -> Option<Self> {
+        let report: OtherVersion = serde_json::from_slice(line).ok()?;
+        let is_asked_for = report.input.path.is_some_and(|path| inputs.contains_key(&path));
+        Some(if is_asked_for { Self::Again } else { Self::Foreign })
     }
 }
 

@@ -299,7 +299,7 @@ fn print_verdict(path: &Path, report: &Report) -> anyhow::Result<()> {
     let score = report.score.map_or_else(String::new, |score| format!("  score {score:.3}"));
     say!("{}: {}{score}", path.display(), report.verdict);
     for reason in &report.reasons {
-        say!("  - {}", reason.text);
+        say!("  - {reason}");
     }
     for warning in &report.warnings {
         say!("  ! {warning}");

@@ -29,12 +29,12 @@ pub(super) fn csv<'a>(
         match row {
             Ok(report) => {
                 let or_empty = |value: Option<f64>| value.map_or_else(String::new, |v| v.to_string());
-                let reasons: Vec<&str> = report.reasons.iter().map(|reason| reason.text.as_str()).collect();
+                let reasons: Vec<String> = report.reasons.iter().map(ToString::to_string).collect();
                 table.write_record([
                     path,
                     report.verdict.as_str().to_owned(),
                     or_empty(report.score),
-                    report.people().count().to_string(),
+                    report.confirmed_people().count().to_string(),
                     report.observations.len().to_string(),
                     report.frames.len().to_string(),
                     or_empty(report.input.duration_seconds),

@@ -1,0 +1,116 @@
+//! What went less than perfectly in a scan.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Something to know about a scan that still gave a report. Its [`Display`](fmt::Display) form is an English sentence.
+///
+/// In the JSON of a report it is an object of its `code`, its fields and the sentence as `text`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "code", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Warning {
+    /// Some frames show more faces than [`ScanOptions::max_faces_per_frame`](crate::ScanOptions::max_faces_per_frame),
+    /// of which the largest were judged.
+    CrowdedFrames {
+        /// How many frames.
+        frames: usize,
+        /// Sampled frames in all.
+        sampled: usize,
+        /// Faces of each that were judged.
+        max_faces: usize,
+    },
+    /// Faces that could not be cut out of their frames as the model needs them were not judged.
+    UncutFaces {
+        /// How many.
+        faces: usize,
+    },
+    /// The file is too long to be hashed in the time allowed, so the report has no SHA-256.
+    NotHashed {
+        /// The time allowed, in seconds.
+        seconds: u64,
+    },
+    /// The video is damaged, cut short or ambiguous. In JSON it has no `code` of its own, but that of the
+    /// [warning](deeptell_video::Warning) of the video reader.
+    #[serde(untagged)]
+    Video(deeptell_video::Warning),
+}
+
+impl Warning {
+    /// The `code` in JSON.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::CrowdedFrames { .. } => "crowded_frames",
+            Self::UncutFaces { .. } => "uncut_faces",
+            Self::NotHashed { .. } => "not_hashed",
+            Self::Video(warning) => warning.code(),
+        }
+    }
+}
+
+impl From<deeptell_video::Warning> for Warning {
+    fn from(warning: deeptell_video::Warning) -> Self {
+        Self::Video(warning)
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CrowdedFrames { frames, sampled, max_faces } => write!(
+                f,
+                "{frames} of {sampled} frames show more than {max_faces} faces; only the largest {max_faces} of each \
+                 were judged."
+            ),
+            Self::UncutFaces { faces } => {
+                write!(f, "{faces} of the faces found could not be set upright and were not judged.")
+            }
+            Self::NotHashed { seconds } => write!(
+                f,
+                "The file is too long to be hashed within {seconds} seconds: this report has no SHA-256."
+            ),
+            Self::Video(warning) => warning.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use deeptell_video::{StreamLabel, Warning as VideoWarning};
+    use serde_json::json;
+
+    use super::*;
+    use crate::sentence::Said;
+
+    #[test]
+    fn json_has_code_numbers_and_sentence_and_is_read_back() {
+        let other = json!({"index": 2, "codec": "h264", "width": 640, "height": 360});
+        let other: StreamLabel = serde_json::from_value(other).unwrap();
+        for warning in [
+            Warning::CrowdedFrames { frames: 2, sampled: 12, max_faces: 4 },
+            Warning::UncutFaces { faces: 1 },
+            Warning::NotHashed { seconds: 20 },
+            VideoWarning::CorruptPackets { count: 3 }.into(),
+            VideoWarning::DamagedFrame { pts_seconds: 1.25 }.into(),
+            VideoWarning::Truncated { declared_seconds: 9.5, found_seconds: 3.25 }.into(),
+            VideoWarning::OtherStreams { sampled: 0, others: vec![other] }.into(),
+            VideoWarning::ClockJumps { count: 1 }.into(),
+            VideoWarning::ClockUnchecked.into(),
+            VideoWarning::DurationMismatch { declared_seconds: 9.5, found_seconds: 3.25 }.into(),
+        ] {
+            let json = serde_json::to_value(Said::of(&warning)).unwrap();
+            assert_eq!((&json["code"], &json["text"]), (&warning.code().into(), &warning.to_string().into()));
+            assert_eq!(serde_json::from_value::<Warning>(json).unwrap(), warning);
+        }
+        let damaged = Warning::from(VideoWarning::CorruptPackets { count: 3 });
+        assert_eq!(
+            serde_json::to_value(Said::of(&damaged)).unwrap(),
+            json!({
+                "code": "corrupt_packets", "count": 3,
+                "text": "The file is damaged in 3 places; what could be decoded was used.",
+            })
+        );
+    }
+}
