@@ -32,25 +32,38 @@ pub(crate) fn warm_up() {
     }
 }
 
-/// The decoder of one stream.
+/// The decoder of one stream, which is another one in each part that the file is joined of.
 pub(crate) struct Decoder {
-    video: codec::decoder::Video,
-    /// Skipping pictures that no other picture refers to leaves all others as they were.
-    can_skip: bool,
+    part: Part,
+    /// Number of that part.
+    at: usize,
+    /// What each part is coded as, and the seconds of its ticks.
+    codings: Vec<(codec::Parameters, ff::Rational)>,
+    limits: Limits,
     guard: Guard,
     /// Packets that the decoder could not make sense of, or not of all: pictures decoded later may rest
     /// on them.
     pub(crate) damaged: u64,
 }
 
-impl Decoder {
-    pub(crate) fn open(demuxer: &Demuxer, guard: &Guard, limits: &Limits) -> Result<Self, VideoError> {
+struct Part {
+    video: codec::decoder::Video,
+    /// Skipping pictures that no other picture refers to leaves all others as they were.
+    can_skip: bool,
+}
+
+impl Part {
+    fn open(
+        (parameters, time_base): &(codec::Parameters, ff::Rational),
+        guard: &Guard,
+        limits: &Limits,
+    ) -> Result<Self, VideoError> {
         let failed = |error| guard.explain(error, |path, detail| VideoError::Decoder { path, detail });
-        let mut context = codec::Context::from_parameters(demuxer.parameters()).map_err(failed)?;
+        let mut context = codec::Context::from_parameters(parameters.clone()).map_err(failed)?;
         context.set_threading(threading::Config::count(1));
         let id = context.id();
         let mut decoder = context.decoder();
-        decoder.set_packet_time_base(demuxer.time_base());
+        decoder.set_packet_time_base(*time_base);
         let mut options = Dictionary::new();
         options.set("max_pixels", &max_pixels(limits).to_string());
         options.set("codec_whitelist", &limits.codecs.join(","));
@@ -59,7 +72,26 @@ impl Decoder {
         // Not HEVC: there a picture without references inside its temporal layer may still be
         // referred to from a higher one (ITU-T H.265, 3.149).
         let can_skip = matches!(id, Id::H264 | Id::MPEG4 | Id::MPEG2VIDEO | Id::MPEG1VIDEO);
-        Ok(Self { video, can_skip, guard: guard.clone(), damaged: 0 })
+        Ok(Self { video, can_skip })
+    }
+}
+
+impl Decoder {
+    pub(crate) fn open(demuxer: &Demuxer, guard: &Guard, limits: &Limits) -> Result<Self, VideoError> {
+        let codings: Vec<_> =
+            demuxer.codings().map(|(parameters, time_base)| (parameters.clone(), time_base)).collect();
+        let part = Part::open(&codings[0], guard, limits)?;
+        Ok(Self { part, at: 0, codings, limits: limits.clone(), guard: guard.clone(), damaged: 0 })
+    }
+
+    /// Completes the pictures of the part before, and goes on with another decoder.
+    fn go_to(&mut self, part: usize, ready: &mut VecDeque<Picture>) -> Result<(), VideoError> {
+        if let Some(coding) = self.codings.get(part).filter(|_| part != self.at) {
+            let next = Part::open(coding, &self.guard, &self.limits)?;
+            self.drain(ready)?;
+            (self.part, self.at) = (next, part);
+        }
+        Ok(())
     }
 
     /// Decodes one packet; pictures that become complete go to `ready`.
@@ -71,23 +103,25 @@ impl Decoder {
         wanted: bool,
         ready: &mut VecDeque<Picture>,
     ) -> Result<(), VideoError> {
-        let skip = if wanted || !self.can_skip { Discard::Default } else { Discard::NonReference };
-        self.video.skip_frame(skip);
-        let sent = self.video.send_packet(packet);
+        self.go_to(packet.stream(), ready)?;
+        let Part { video, can_skip } = &mut self.part;
+        let skip = if wanted || !*can_skip { Discard::Default } else { Discard::NonReference };
+        video.skip_frame(skip);
+        let sent = video.send_packet(packet);
         self.note(sent)?;
         self.receive(ready)
     }
 
     /// Completes every picture still in the works. Before the next packet, [`Self::reset`].
     pub(crate) fn drain(&mut self, ready: &mut VecDeque<Picture>) -> Result<(), VideoError> {
-        let sent = self.video.send_eof();
+        let sent = self.part.video.send_eof();
         self.note(sent)?;
         self.receive(ready)
     }
 
     /// Forgets all state: the next packet must be a keyframe, or the first of the file.
     pub(crate) fn reset(&mut self) {
-        self.video.flush();
+        self.part.video.flush();
     }
 
     fn receive(&mut self, ready: &mut VecDeque<Picture>) -> Result<(), VideoError> {
@@ -95,7 +129,7 @@ impl Decoder {
         while errors < MAX_ERRORS_IN_A_ROW {
             self.guard.check()?;
             let mut frame = frame::Video::empty();
-            match self.video.receive_frame(&mut frame) {
+            match self.part.video.receive_frame(&mut frame) {
                 Ok(()) => {
                     let pts = frame.pts().or_else(|| frame.timestamp());
                     self.damaged += u64::from(frame.has_decode_errors());

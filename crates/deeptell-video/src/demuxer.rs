@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::Seek;
+use std::ops::Range;
 use std::ptr;
 
 use ff::codec::{self, packet::Ref as _, packet::side_data};
@@ -12,12 +13,17 @@ use ff::{Dictionary, Packet, ffi, media};
 use ffmpeg_next as ff;
 
 use crate::guard::{Guard, GuardedFile};
-use crate::heif;
-use crate::orientation::Orientation;
+use crate::orientation::{self, Orientation};
+use crate::transport;
 use crate::{Limits, StreamLabel, Unsupported, VideoError};
 
 /// Packets that may be unreadable in a row before the rest counts as lost.
 const MAX_DAMAGE_IN_A_ROW: u32 = 10_000;
+
+/// FFmpeg's name of MPEG transport streams.
+const TRANSPORT_STREAM: &str = "mpegts";
+/// Parts of a joined file that are read.
+const MAX_PARTS: usize = 64;
 
 /// A stream whose pictures have less than one part in so many of the area of the largest is a thumbnail.
 const THUMBNAIL_SHARE: u64 = 16;
@@ -48,19 +54,92 @@ pub(crate) struct StreamFacts {
     pub(crate) is_alone: bool,
     /// Files of this container may be joined as bytes, with clocks of their own.
     pub(crate) clock_may_jump: bool,
+    /// This one is, of parts with other streams.
+    pub(crate) is_joined: bool,
 }
 
 /// One video stream of a container, as a sequence of packets in decoding order.
 pub(crate) struct Demuxer {
     input: Input,
     stream: usize,
-    /// The other video streams.
-    pub(crate) others: Vec<StreamLabel>,
+    /// What the file is joined of.
+    parts: Joined,
+    /// The one that is read.
+    part: usize,
+    file: File,
+    limits: Limits,
     guard: Guard,
-    /// How the picture is turned where the stream does not say it: in HEIF files.
-    item_orientation: Option<Orientation>,
+    /// How the picture is turned where the stream does not say it.
+    file_orientation: Option<Orientation>,
     /// Packets that could not be read so far.
     pub(crate) damaged: u64,
+}
+
+/// The parts of a file, one after the other; most files have one.
+#[derive(Clone, Default)]
+pub(crate) struct Joined {
+    parts: Vec<Part>,
+    /// Other video streams beside those chosen.
+    pub(crate) others: Vec<StreamLabel>,
+    /// Parts that cannot be read.
+    pub(crate) left_out: Vec<LeftOut>,
+    /// The file may have more parts.
+    pub(crate) is_unchecked: bool,
+}
+
+#[derive(Clone)]
+struct Part {
+    bytes: Range<u64>,
+    stream: u32,
+    parameters: codec::Parameters,
+    time_base: ff::Rational,
+}
+
+/// A part that cannot be read.
+#[derive(Clone)]
+pub(crate) struct LeftOut {
+    /// Its number, from 1.
+    pub(crate) part: u32,
+    pub(crate) reason: String,
+}
+
+/// What one part of a file was opened to.
+struct Opened {
+    input: Input,
+    stream: usize,
+    others: Vec<StreamLabel>,
+}
+
+impl Opened {
+    fn new(
+        bytes: GuardedFile,
+        guard: &Guard,
+        limits: &Limits,
+        wanted: Option<u32>,
+    ) -> Result<Self, VideoError> {
+        let (input, declared) = open_container(bytes, guard, limits)?;
+        let (stream, others) = choose_stream(&input, &declared, guard, limits, wanted)?;
+        let mut opened = Self { input, stream, others };
+        discard_other_streams(&mut opened.input, stream);
+        Ok(opened)
+    }
+
+    fn stream(&self) -> Stream<'_> {
+        chosen(&self.input, self.stream)
+    }
+
+    fn part(&self, bytes: Range<u64>) -> Part {
+        let (parameters, time_base) = (self.stream().parameters().clone(), self.stream().time_base());
+        Part { bytes, stream: self.stream as u32, parameters, time_base }
+    }
+}
+
+fn chosen(input: &Input, stream: usize) -> Stream<'_> {
+    #[expect(unsafe_code, reason = "the safe accessor returns an option")]
+    // SAFETY: `stream` is the index of a stream of this very input, which never loses streams.
+    unsafe {
+        Stream::wrap(input, stream)
+    }
 }
 
 impl Demuxer {
@@ -74,38 +153,101 @@ impl Demuxer {
         guard.check()?;
         let fault = |error| guard.check().err().unwrap_or_else(|| guard.io(error));
         let mut bytes = GuardedFile::new(file, guard).map_err(fault)?;
-        let item_orientation = heif::orientation(&mut bytes).map_err(fault)?;
+        let file_orientation = orientation::stored(&mut bytes).map_err(fault)?;
         bytes.rewind().map_err(fault)?;
-        let (mut input, declared) = open_container(bytes, guard, limits)?;
-        let (stream, others) = choose_stream(&input, &declared, guard, limits, wanted)?;
-        discard_other_streams(&mut input, stream);
-        Ok(Self { input, stream, others, guard: guard.clone(), item_orientation, damaged: 0 })
+        let whole = Opened::new(bytes, guard, limits, wanted);
+        let is_stream = match &whole {
+            Ok(opened) => opened.input.format().name() == TRANSPORT_STREAM,
+            // The first part alone may be without video, or of another codec.
+            Err(
+                VideoError::NoVideo { .. } | VideoError::Unsupported { .. } | VideoError::TooLarge { .. },
+            ) => true,
+            Err(_) => false,
+        };
+        let mut joined = Joined::default();
+        let mut starts = vec![0];
+        if is_stream {
+            let mut bytes = GuardedFile::new(file, guard).map_err(fault)?;
+            let found = transport::parts(&mut bytes, MAX_PARTS, || !guard.is_half_spent()).map_err(fault)?;
+            joined.is_unchecked = !found.is_complete;
+            starts = found.starts;
+        }
+        let opened = if starts.len() == 1 {
+            let opened = whole?;
+            joined.parts.push(opened.part(0..u64::MAX));
+            joined.others.clone_from(&opened.others);
+            opened
+        } else {
+            drop(whole);
+            joined.look_at(&starts, file, guard, limits, wanted)?;
+            let first = &joined.parts[0];
+            let bytes = GuardedFile::part(file, guard, first.bytes.clone()).map_err(fault)?;
+            Opened::new(bytes, guard, limits, Some(first.stream))?
+        };
+        Ok(Self {
+            input: opened.input,
+            stream: opened.stream,
+            parts: joined,
+            part: 0,
+            file: file.try_clone().map_err(fault)?,
+            limits: limits.clone(),
+            guard: guard.clone(),
+            file_orientation,
+            damaged: 0,
+        })
     }
 
     /// Opens `file` from its beginning once more.
     pub(crate) fn reopen(&self, file: &File, limits: &Limits) -> Result<Self, VideoError> {
-        Self::open(file, &self.guard, limits, Some(self.stream_number()))
+        self.guard.check()?;
+        let part = &self.parts.parts[0];
+        let opened = Opened::new(self.bytes(file, part)?, &self.guard, limits, Some(part.stream))?;
+        Ok(Self {
+            input: opened.input,
+            stream: opened.stream,
+            parts: self.parts.clone(),
+            part: 0,
+            file: file.try_clone().map_err(|error| self.guard.io(error))?,
+            limits: limits.clone(),
+            guard: self.guard.clone(),
+            file_orientation: self.file_orientation,
+            damaged: 0,
+        })
+    }
+
+    fn bytes(&self, file: &File, part: &Part) -> Result<GuardedFile, VideoError> {
+        GuardedFile::part(file, &self.guard, part.bytes.clone())
+            .map_err(|error| self.guard.check().err().unwrap_or_else(|| self.guard.io(error)))
+    }
+
+    /// Goes to the next part; `false` after the last.
+    fn next_part(&mut self) -> Result<bool, VideoError> {
+        let Some(part) = self.parts.parts.get(self.part + 1) else { return Ok(false) };
+        let opened =
+            Opened::new(self.bytes(&self.file, part)?, &self.guard, &self.limits, Some(part.stream))?;
+        (self.input, self.stream) = (opened.input, opened.stream);
+        self.part += 1;
+        Ok(true)
+    }
+
+    /// What the file is joined of.
+    pub(crate) fn joined(&self) -> &Joined {
+        &self.parts
     }
 
     /// Number of the stream in the container, from 0.
     pub(crate) fn stream_number(&self) -> u32 {
-        self.stream as u32
+        self.parts.parts[0].stream
     }
 
     fn chosen(&self) -> Stream<'_> {
-        #[expect(unsafe_code, reason = "the safe accessor returns an option")]
-        // SAFETY: `stream` is the index of a stream of this very input, which never loses streams.
-        unsafe {
-            Stream::wrap(&self.input, self.stream)
-        }
+        chosen(&self.input, self.stream)
     }
 
-    pub(crate) fn parameters(&self) -> codec::Parameters {
-        self.chosen().parameters()
-    }
-
-    pub(crate) fn time_base(&self) -> ff::Rational {
-        self.chosen().time_base()
+    /// What decoders are to be opened with, one for each part, and the seconds of their ticks. A packet
+    /// has the number of its part in the place of its stream's.
+    pub(crate) fn codings(&self) -> impl Iterator<Item = (&codec::Parameters, ff::Rational)> {
+        self.parts.parts.iter().map(|part| (&part.parameters, part.time_base))
     }
 
     pub(crate) fn facts(&self) -> StreamFacts {
@@ -115,23 +257,26 @@ impl Demuxer {
         let (width, height) = picture_size(&stream);
         let ticks = |microseconds: i64| (microseconds as f64 / 1e6 / tick_seconds) as i64;
         let known = |value: i64| (value != ffi::AV_NOPTS_VALUE).then_some(value);
-        let positive_span = |value: i64| known(value).filter(|span| *span > 0);
+        // What one part says is not true of all.
+        let is_joined = self.parts.parts.len() > 1;
+        let positive_span = |value: i64| known(value).filter(|span| *span > 0 && !is_joined);
         StreamFacts {
             container: self.input.format().name().to_owned(),
             codec: stream.parameters().id().name().to_owned(),
             width,
             height,
-            orientation: orientation(&stream)
+            orientation: display_orientation(&stream)
                 .filter(|turned| *turned != Orientation::default())
-                .or(self.item_orientation)
+                .or(self.file_orientation)
                 .unwrap_or_default(),
             tick_seconds,
             start: known(stream.start_time()),
             span: positive_span(stream.duration())
                 .or_else(|| positive_span(self.input.duration()).map(ticks)),
-            packets: u64::try_from(stream.frames()).ok().filter(|count| *count > 0),
+            packets: u64::try_from(stream.frames()).ok().filter(|count| *count > 0 && !is_joined),
             frames_per_second: positive(stream.avg_frame_rate()).or_else(|| positive(stream.rate())),
-            is_alone: self.input.nb_streams() == 1,
+            is_alone: self.input.nb_streams() == 1 && !is_joined,
+            is_joined,
             clock_may_jump: self.format_flags() & ffi::AVFMT_TS_DISCONT != 0,
         }
     }
@@ -168,6 +313,7 @@ impl Demuxer {
             let mut packet = Packet::empty();
             match packet.read(&mut self.input) {
                 Ok(()) if packet.stream() == self.stream => {
+                    packet.set_stream(self.part);
                     self.damaged += u64::from(packet.is_corrupt());
                     return Ok(Some(packet));
                 }
@@ -183,7 +329,9 @@ impl Demuxer {
                         return Err(VideoError::OutOfMemory { path: self.guard.path() });
                     }
                     self.damaged += u64::from(error != ff::Error::Eof);
-                    return Ok(None);
+                    if !self.next_part()? {
+                        return Ok(None);
+                    }
                 }
             }
         }
@@ -198,6 +346,67 @@ impl Demuxer {
             ffi::av_seek_frame(self.input.as_mut_ptr(), self.stream as i32, time, ffi::AVSEEK_FLAG_BACKWARD)
         };
         status >= 0
+    }
+}
+
+impl Joined {
+    /// Looks at the parts that begin at `starts`.
+    fn look_at(
+        &mut self,
+        starts: &[u64],
+        file: &File,
+        guard: &Guard,
+        limits: &Limits,
+        wanted: Option<u32>,
+    ) -> Result<(), VideoError> {
+        let ends = starts.iter().skip(1).copied().chain([u64::MAX]);
+        let mut first_error = None;
+        for (number, (start, end)) in (1..).zip(starts.iter().copied().zip(ends)) {
+            guard.check()?;
+            let open = |wanted| {
+                let bytes = GuardedFile::part(file, guard, start..end).map_err(|error| guard.io(error))?;
+                Opened::new(bytes, guard, limits, wanted)
+            };
+            let opened = match open(wanted) {
+                // Its streams have other numbers.
+                Err(VideoError::NoSuchStream { .. }) if number > 1 => open(None),
+                other => other,
+            };
+            let error = match opened {
+                Ok(opened) => {
+                    self.parts.push(opened.part(start..end));
+                    for other in opened.others {
+                        if !self.others.contains(&other) {
+                            self.others.push(other);
+                        }
+                    }
+                    continue;
+                }
+                Err(
+                    error @ (VideoError::Io { .. }
+                    | VideoError::Timeout { .. }
+                    | VideoError::OutOfMemory { .. }),
+                ) => {
+                    return Err(error);
+                }
+                Err(error) => error,
+            };
+            let reason = match &error {
+                // Nothing is lost with it.
+                VideoError::NoVideo { .. } => None,
+                VideoError::Unsupported { reason, .. } => Some(reason.to_string()),
+                VideoError::TooLarge { width, height, .. } => {
+                    Some(format!("its pictures have {width} x {height} pixels, more than the limit"))
+                }
+                _ => Some("it is damaged".to_owned()),
+            };
+            self.left_out.extend(reason.map(|reason| LeftOut { part: number, reason }));
+            first_error.get_or_insert(error);
+        }
+        match first_error {
+            Some(error) if self.parts.is_empty() => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -443,7 +652,7 @@ fn picture_size(stream: &Stream<'_>) -> (u32, u32) {
     (u32::try_from(width).unwrap_or(0), u32::try_from(height).unwrap_or(0))
 }
 
-fn orientation(stream: &Stream<'_>) -> Option<Orientation> {
+fn display_orientation(stream: &Stream<'_>) -> Option<Orientation> {
     let matrix = stream.side_data().find(|data| data.kind() == side_data::Type::DisplayMatrix)?;
     Orientation::from_display_matrix(matrix.data())
 }

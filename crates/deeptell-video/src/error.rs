@@ -317,6 +317,13 @@ pub enum Warning {
         /// How often.
         count: u64,
     },
+    /// The file is joined of parts, one of which was not sampled.
+    PartLeftOut {
+        /// Its number, from 1.
+        part: u32,
+        /// Why, as the end of a sentence.
+        reason: String,
+    },
     /// The file is too large to be looked through in the time allowed: should its clock jump, parts of
     /// it were not sampled.
     ClockUnchecked,
@@ -380,6 +387,9 @@ impl fmt::Display for Warning {
                     "The clock of the video jumps {places}, as in files that were joined; all parts were sampled, \
                      and times count as if they followed each other without a gap."
                 )
+            }
+            Self::PartLeftOut { part, reason } => {
+                write!(f, "The file is joined of several parts, and part {part} was not sampled: {reason}.")
             }
             Self::ClockUnchecked => write!(
                 f,

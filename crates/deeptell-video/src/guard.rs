@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -117,26 +118,34 @@ impl Guard {
     }
 }
 
-/// The bytes FFmpeg gets to see: one regular file, read until the budget is spent.
+/// The bytes FFmpeg gets to see: one regular file or a part of it, read until the budget is spent.
+///
+/// Handles on one file do not disturb each other: each keeps its own place.
 #[derive(Debug)]
 pub(crate) struct GuardedFile {
     file: File,
     guard: Guard,
+    bytes: Range<u64>,
+    /// Where the next byte comes from, from the beginning of the file.
+    at: u64,
 }
 
 impl GuardedFile {
     /// A second handle on `file`, at its beginning.
     pub(crate) fn new(file: &File, guard: &Guard) -> io::Result<Self> {
-        let mut file = file.try_clone()?;
-        file.rewind()?;
-        Ok(Self { file, guard: guard.clone() })
+        Self::part(file, guard, 0..u64::MAX)
     }
 
-    fn watched<T>(&mut self, action: impl FnOnce(&mut File) -> io::Result<T>) -> io::Result<T> {
+    /// A second handle on `file` that sees these bytes alone, at the first of them.
+    pub(crate) fn part(file: &File, guard: &Guard, bytes: Range<u64>) -> io::Result<Self> {
+        Ok(Self { file: file.try_clone()?, guard: guard.clone(), at: bytes.start, bytes })
+    }
+
+    fn watched<T>(&self, action: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
         if self.guard.expired() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        action(&mut self.file).inspect_err(|error| {
+        action(&self.file).inspect_err(|error| {
             if error.kind() != io::ErrorKind::Interrupted {
                 let copy =
                     error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
@@ -146,9 +155,25 @@ impl GuardedFile {
     }
 }
 
+#[cfg(unix)]
+fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, at)
+}
+
+#[cfg(not(unix))]
+fn read_at(mut file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    file.seek(SeekFrom::Start(at))?;
+    file.read(buffer)
+}
+
 impl Read for GuardedFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.watched(|file| file.read(buffer))
+        let left = usize::try_from(self.bytes.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let most = buffer.len().min(left);
+        let at = self.at;
+        let read = self.watched(|file| read_at(file, &mut buffer[..most], at))?;
+        self.at += read as u64;
+        Ok(read)
     }
 }
 
@@ -158,13 +183,47 @@ impl Seek for GuardedFile {
         if self.guard.expired() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        self.file.seek(to)
+        let start = self.bytes.start;
+        let place = match to {
+            SeekFrom::Start(place) => place.checked_add(start),
+            SeekFrom::Current(offset) => self.at.checked_add_signed(offset),
+            SeekFrom::End(offset) => {
+                let end = match self.bytes.end {
+                    u64::MAX => self.file.seek(SeekFrom::End(0))?,
+                    end => end,
+                };
+                end.checked_add_signed(offset)
+            }
+        };
+        let place = place.filter(|place| (start..=i64::MAX as u64).contains(place));
+        self.at = place.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at - start)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_of_a_file_begins_and_ends_like_a_file() {
+        let mut file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut file, b"0123456789").unwrap();
+        let guard = Guard::new(Path::new("clip.ts"), Duration::from_secs(9));
+        let mut part = GuardedFile::part(&file, &guard, 3..7).unwrap();
+        let mut text = String::new();
+        part.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "3456");
+        assert_eq!(part.seek(SeekFrom::End(0)).unwrap(), 4);
+        assert_eq!(part.read(&mut [0; 4]).unwrap(), 0);
+        assert_eq!(part.seek(SeekFrom::End(-1)).unwrap(), 3);
+        assert_eq!(part.seek(SeekFrom::Current(-2)).unwrap(), 1);
+        let mut two = [0; 2];
+        part.read_exact(&mut two).unwrap();
+        assert_eq!(&two, b"45");
+        assert!(part.seek(SeekFrom::Current(-6)).is_err());
+        assert!(part.seek(SeekFrom::Start(u64::MAX)).is_err());
+    }
 
     #[test]
     fn time_between_calls_is_free() {

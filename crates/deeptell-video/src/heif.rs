@@ -7,14 +7,15 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use crate::orientation::Orientation;
 
-/// Boxes at the top of the file to look at, and bytes of the one that describes the items.
+/// Boxes at the top of the file to look at, and bytes of those that describe the items and the tracks.
 const MAX_BOXES: usize = 64;
 const MAX_META_BYTES: u64 = 1 << 20;
 
 /// Brands of files whose pictures are items.
 const BRANDS: [&[u8; 4]; 6] = [b"avif", b"avis", b"mif1", b"msf1", b"heic", b"heix"];
 
-/// How the primary picture is turned, and `None` where the file is no HEIF file or does not say.
+/// How the pictures of the first video track are turned, or else the primary picture; `None` where the
+/// file is no HEIF file or does not say.
 ///
 /// Reads from the beginning and leaves the cursor anywhere.
 ///
@@ -22,27 +23,58 @@ const BRANDS: [&[u8; 4]; 6] = [b"avif", b"avis", b"mif1", b"msf1", b"heic", b"he
 /// When `source` cannot be read.
 pub(crate) fn orientation(source: &mut (impl Read + Seek)) -> io::Result<Option<Orientation>> {
     let mut at = 0;
-    let mut is_heif = false;
+    let (mut is_heif, mut of_item) = (false, None);
     for _ in 0..MAX_BOXES {
         source.seek(SeekFrom::Start(at))?;
         let mut head = Vec::new();
         source.take(16).read_to_end(&mut head)?;
-        let Some((name, header, length)) = box_header(&head) else { return Ok(None) };
-        if &name == b"ftyp" || &name == b"meta" {
+        let Some((name, header, length)) = box_header(&head) else { return Ok(of_item) };
+        if matches!(&name, b"ftyp" | b"meta" | b"moov") {
             source.seek(SeekFrom::Start(at + header))?;
             let mut body = Vec::new();
             let most = length.map_or(MAX_META_BYTES, |length| length.saturating_sub(header));
             source.take(most.min(MAX_META_BYTES)).read_to_end(&mut body)?;
-            if &name == b"meta" {
-                return Ok(is_heif.then(|| primary_orientation(&body)).flatten());
+            match &name {
+                b"meta" if is_heif => of_item = of_item.or_else(|| primary_orientation(&body)),
+                b"moov" if is_heif => return Ok(track_orientation(&body).or(of_item)),
+                b"ftyp" => {
+                    is_heif = body
+                        .chunks_exact(4)
+                        .any(|brand| BRANDS.iter().any(|known| brand == known.as_slice()));
+                }
+                _ => {}
             }
-            is_heif = body.chunks_exact(4).any(|brand| BRANDS.iter().any(|known| brand == known.as_slice()));
         }
         let next = length.filter(|_| is_heif).and_then(|length| at.checked_add(length));
-        let Some(next) = next else { return Ok(None) };
+        let Some(next) = next else { return Ok(of_item) };
         at = next;
     }
-    Ok(None)
+    Ok(of_item)
+}
+
+/// What the first video track says in the description of its samples. Its matrix is FFmpeg's to read.
+fn track_orientation(movie: &[u8]) -> Option<Orientation> {
+    /// Bytes of a description of samples before the boxes in it (ISO/IEC 14496-12, 12.1.3).
+    const FIELDS: usize = 78;
+    let tracks = boxes(movie).filter(|(name, _)| name == b"trak");
+    let descriptions = |track| {
+        let media = find(track, *b"mdia")?;
+        let is_video = matches!(find(media, *b"hdlr")?.get(8..12)?, b"pict" | b"vide" | b"auxv");
+        let table = find(find(media, *b"minf")?, *b"stbl")?;
+        find(table, *b"stsd")?.get(8..).filter(|_| is_video)
+    };
+    let (_, description) = tracks.filter_map(|(_, track)| boxes(descriptions(track)?).next()).next()?;
+    boxes(description.get(FIELDS..)?).fold(None, |before, (name, contents)| applied(before, &name, contents))
+}
+
+/// The orientation after one more property: a turn, a mirroring, or another that changes nothing.
+fn applied(before: Option<Orientation>, name: &[u8; 4], contents: &[u8]) -> Option<Orientation> {
+    let turned = before.unwrap_or_default();
+    match (name, contents) {
+        (b"irot", [value, ..]) => Some((0..value & 3).fold(turned, |turned, _| turned.turned_left())),
+        (b"imir", [value, ..]) => Some(turned.mirrored(value & 1 == 1)),
+        _ => before,
+    }
 }
 
 /// Name of the box that begins here, bytes of its header, and of all of it unless it lasts to the end.
@@ -105,14 +137,8 @@ fn primary_orientation(meta: &[u8]) -> Option<Orientation> {
                     numbers.next::<1>()? & 0x7F
                 };
                 let property = number.checked_sub(1).and_then(|number| all.get(number as usize));
-                let Some((name, [value, ..])) = property.filter(|_| item == primary) else { continue };
-                let before: Orientation = orientation.unwrap_or_default();
-                match name {
-                    b"irot" => {
-                        orientation = Some((0..value & 3).fold(before, |turned, _| turned.turned_left()));
-                    }
-                    b"imir" => orientation = Some(before.mirrored(value & 1 == 1)),
-                    _ => {}
+                if let Some((name, contents)) = property.filter(|_| item == primary) {
+                    orientation = applied(orientation, name, contents);
                 }
             }
         }
@@ -166,6 +192,33 @@ mod tests {
             let mut expected = DynamicImage::ImageRgb8(stored.clone());
             expected.apply_orientation(metadata::Orientation::from_exif(exif).unwrap());
             assert_eq!(found.apply(stored.clone()), expected.into_rgb8(), "{exif}");
+        }
+    }
+
+    /// A sequence whose samples have these properties, and its primary item those.
+    fn sequence(samples: &[(&[u8; 4], u8)], item: &[(&[u8; 4], u8)]) -> Vec<u8> {
+        let properties = samples.iter().flat_map(|(name, value)| a_box(**name, &[*value]));
+        let entry: Vec<u8> = [0; 78].into_iter().chain(a_box(*b"av1C", &[0; 4])).chain(properties).collect();
+        let stsd = [vec![0, 0, 0, 0, 0, 0, 0, 1], a_box(*b"av01", &entry)].concat();
+        let minf = a_box(*b"minf", &a_box(*b"stbl", &a_box(*b"stsd", &stsd)));
+        let handler = a_box(*b"hdlr", b"\0\0\0\0\0\0\0\0pict\0\0\0\0");
+        let track = a_box(*b"trak", &a_box(*b"mdia", &[handler, minf].concat()));
+        [file(item), a_box(*b"moov", &[a_box(*b"mvhd", &[0; 90]), track].concat())].concat()
+    }
+
+    #[test]
+    fn sequences_are_turned_as_their_samples_or_else_their_item() {
+        let found = |bytes: Vec<u8>| orientation(&mut Cursor::new(bytes)).unwrap();
+        let turned = |properties: &[(&[u8; 4], u8)]| found(file(properties)).unwrap();
+        let quarter: &[(&[u8; 4], u8)] = &[(b"irot", 1)];
+        let both: &[(&[u8; 4], u8)] = &[(b"irot", 3), (b"imir", 0)];
+        assert_eq!(found(sequence(both, &[])).unwrap(), turned(both));
+        assert_eq!(found(sequence(both, quarter)).unwrap(), turned(both));
+        assert_eq!(found(sequence(&[], quarter)).unwrap(), turned(quarter));
+        assert_eq!(found(sequence(&[], &[])), None);
+        let whole = sequence(both, quarter);
+        for length in 0..whole.len() {
+            let _ = found(whole[..length].to_vec());
         }
     }
 

@@ -64,6 +64,7 @@ mod recompress;
 mod sampling;
 mod survey;
 mod timeline;
+mod transport;
 mod writer;
 
 pub use deeptell_face::{Picture, PictureError, PictureFormat, PictureLimits, RgbImage};

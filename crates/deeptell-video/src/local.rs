@@ -8,7 +8,7 @@ use std::sync::{Arc, Once};
 use serde::{Deserialize, Serialize};
 
 use crate::decoder::Decoder;
-use crate::demuxer::{Demuxer, StreamFacts};
+use crate::demuxer::{Demuxer, LeftOut, StreamFacts};
 use crate::guard::Guard;
 use crate::packets::{Keep, Packets};
 use crate::pixels::ToRgb;
@@ -82,11 +82,19 @@ impl LocalReader {
         let facts = demuxer.facts();
         let decoder = Decoder::open(&demuxer, &guard, &job.limits)?;
         let mut warnings = Vec::new();
-        if !demuxer.others.is_empty() {
-            let others = std::mem::take(&mut demuxer.others);
+        let joined = demuxer.joined();
+        if !joined.others.is_empty() {
+            let others = joined.others.clone();
             warnings.push(Warning::OtherStreams { sampled: demuxer.stream_number(), others });
         }
-        let is_small = file_bytes <= job.tuning.survey_bytes || facts.span.is_none();
+        for LeftOut { part, reason } in &joined.left_out {
+            warnings.push(Warning::PartLeftOut { part: *part, reason: reason.clone() });
+        }
+        if joined.is_unchecked {
+            warnings.push(Warning::ClockUnchecked);
+        }
+        let joined_unchecked = joined.is_unchecked;
+        let is_small = file_bytes <= job.tuning.survey_bytes || facts.span.is_none() && !facts.is_joined;
         let surveyed = if is_small {
             let mut keep = Keep::up_to(job.tuning.keep_bytes);
             Survey::of(&mut demuxer, &facts, &mut keep, || true)?.map(|survey| (survey, keep))
@@ -94,7 +102,9 @@ impl LocalReader {
             let mut keep = Keep::up_to(0);
             let survey = Survey::of(&mut demuxer, &facts, &mut keep, || !guard.is_half_spent())?;
             if survey.is_none() {
-                warnings.push(Warning::ClockUnchecked);
+                if !joined_unchecked {
+                    warnings.push(Warning::ClockUnchecked);
+                }
                 demuxer = demuxer.reopen(&file, &job.limits)?;
             }
             survey.map(|survey| (survey, keep))
@@ -179,4 +189,93 @@ pub(crate) fn prepare_ffmpeg() {
         let _ = ffmpeg_next::init();
         ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Quiet);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{Rgb, RgbImage};
+
+    use super::*;
+    use crate::frames::LocalFrames;
+    use crate::{Frame, Sampling, VideoWriter, WriterOptions};
+
+    fn sample(path: &Path, tuning: Tuning, sampling: Sampling) -> Vec<Frame> {
+        let job = Job { tuning, ..Job::default() };
+        let mut reader = LocalReader::open(File::open(path).unwrap(), path, &job).unwrap();
+        LocalFrames::new(&mut reader, sampling).collect::<Result<_, _>>().unwrap()
+    }
+
+    /// Replaces the elements with this name at the top of a Matroska file by padding (RFC 9559, 5.1).
+    fn without(bytes: &mut [u8], name: [u8; 4]) -> usize {
+        let places: Vec<usize> = (0..bytes.len() - 4).filter(|at| bytes[*at..].starts_with(&name)).collect();
+        for at in &places {
+            // A name of one byte, and three that say nothing within the length that follows.
+            bytes[*at..*at + 4].copy_from_slice(&[0xEC, 0x81, 0, 0xEC]);
+        }
+        places.len()
+    }
+
+    #[test]
+    fn files_with_few_keyframes_and_no_index_lose_no_frames() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, interval) in [("rare.mkv", 1000), ("some.mkv", 50), ("rare.mp4", 1000)] {
+            let path = folder.path().join(name);
+            let options = WriterOptions { keyframe_interval: interval, ..WriterOptions::default() };
+            let mut writer = VideoWriter::create(&path, 112, 64, &options).unwrap();
+            for number in 0..150 {
+                let image = RgbImage::from_fn(112, 64, |x, y| {
+                    Rgb([(x * 2 + number) as u8, (y * 3 + number * 2) as u8, (number * 5 % 200) as u8])
+                });
+                writer.write(&image).unwrap();
+            }
+            writer.finish().unwrap();
+            let truth = Tuning { in_order: true, ..Tuning::default() };
+            let jumping =
+                Tuning { survey_bytes: 0, watch_clocks: false, jump_bytes: 1000, ..Tuning::default() };
+            let mut bytes = std::fs::read(&path).unwrap();
+            for is_cut in [false, true] {
+                if is_cut {
+                    if !name.ends_with("mkv") {
+                        break;
+                    }
+                    // Cues, and the table that says where they are.
+                    assert!(without(&mut bytes, [0x1C, 0x53, 0xBB, 0x6B]) > 0, "{name}");
+                    without(&mut bytes, [0x11, 0x4D, 0x9B, 0x74]);
+                    std::fs::write(&path, &bytes).unwrap();
+                }
+                for sampling in [Sampling::Uniform(12), Sampling::EverySeconds(0.7)] {
+                    let (found, expected) =
+                        (sample(&path, jumping, sampling), sample(&path, truth, sampling));
+                    let times = |frames: &[Frame]| frames.iter().map(|f| f.pts_seconds).collect::<Vec<_>>();
+                    assert_eq!(
+                        times(&found),
+                        times(&expected),
+                        "{name}, without index: {is_cut}, {sampling:?}"
+                    );
+                    assert!(found.iter().zip(&expected).all(|(a, b)| a.image == b.image), "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pauses_are_found_where_seeking_fails() {
+        let clips = Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/clips");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pause.mkv");
+        let mut bytes = std::fs::read(clips.join("pause.mkv")).unwrap();
+        for is_cut in [false, true] {
+            if is_cut {
+                without(&mut bytes, [0x1C, 0x53, 0xBB, 0x6B]);
+                without(&mut bytes, [0x11, 0x4D, 0x9B, 0x74]);
+            }
+            std::fs::write(&path, &bytes).unwrap();
+            let expected = sample(&path, Tuning::default(), Sampling::Uniform(12));
+            let unread =
+                Tuning { survey_bytes: 0, watch_clocks: false, jump_bytes: 1000, ..Tuning::default() };
+            let found = sample(&path, unread, Sampling::Uniform(12));
+            let times = |frames: &[Frame]| frames.iter().map(|f| f.pts_seconds).collect::<Vec<_>>();
+            assert_eq!(times(&found), times(&expected), "without index: {is_cut}");
+        }
+    }
 }

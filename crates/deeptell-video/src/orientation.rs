@@ -1,6 +1,72 @@
-//! How a camera was held: the display matrix of MP4 files (ISO/IEC 14496-12, 6.2.2).
+//! How a camera was held: the display matrix of MP4 files (ISO/IEC 14496-12, 6.2.2), and what other
+//! files say that FFmpeg does not pass on.
 
-use image::{RgbImage, imageops};
+use std::io::{self, Read, Seek, SeekFrom};
+
+use image::{RgbImage, imageops, metadata};
+
+use crate::heif;
+
+/// Chunks of a PNG to look at.
+const MAX_CHUNKS: usize = 100_000;
+/// Bytes of EXIF data to read.
+const MAX_EXIF_BYTES: u64 = 1 << 20;
+
+/// How the pictures of a file are turned, as far as FFmpeg does not tell; `None` where nothing is said.
+///
+/// Reads from the beginning and leaves the cursor anywhere.
+///
+/// # Errors
+/// When `source` cannot be read.
+pub(crate) fn stored(source: &mut (impl Read + Seek)) -> io::Result<Option<Orientation>> {
+    Ok(heif::orientation(source)?.or(of_png(source)?))
+}
+
+/// What the EXIF data of a PNG say, animated or not (PNG, third edition, 11.3.4.5).
+fn of_png(source: &mut (impl Read + Seek)) -> io::Result<Option<Orientation>> {
+    source.rewind()?;
+    let mut magic = Vec::new();
+    source.take(8).read_to_end(&mut magic)?;
+    if magic != b"\x89PNG\r\n\x1a\n" {
+        return Ok(None);
+    }
+    let mut at = 8;
+    for _ in 0..MAX_CHUNKS {
+        source.seek(SeekFrom::Start(at))?;
+        let mut head = Vec::new();
+        source.take(8).read_to_end(&mut head)?;
+        let Ok([a, b, c, d, name @ ..]) = <[u8; 8]>::try_from(head) else { return Ok(None) };
+        let length = u64::from(u32::from_be_bytes([a, b, c, d]));
+        match &name {
+            b"eXIf" => {
+                let mut exif = Vec::new();
+                source.take(length.min(MAX_EXIF_BYTES)).read_to_end(&mut exif)?;
+                return Ok(metadata::Orientation::from_exif_chunk(&exif).map(Orientation::from));
+            }
+            b"IEND" => return Ok(None),
+            // Its checksum follows.
+            _ => at += 8 + length + 4,
+        }
+    }
+    Ok(None)
+}
+
+impl From<metadata::Orientation> for Orientation {
+    fn from(exif: metadata::Orientation) -> Self {
+        use metadata::Orientation as Exif;
+        let (transposed, mirrored_x, mirrored_y) = match exif {
+            Exif::NoTransforms => (false, false, false),
+            Exif::FlipHorizontal => (false, true, false),
+            Exif::Rotate180 => (false, true, true),
+            Exif::FlipVertical => (false, false, true),
+            Exif::Rotate90FlipH => (true, false, false),
+            Exif::Rotate90 => (true, true, false),
+            Exif::Rotate270FlipH => (true, true, true),
+            Exif::Rotate270 => (true, false, true),
+        };
+        Self { transposed, mirrored_x, mirrored_y }
+    }
+}
 
 /// One of the eight ways to lay a picture on a screen without tilting it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -118,6 +184,39 @@ mod tests {
             assert_eq!(shown, by_hand(&image, cells), "{cells:?}");
             assert_eq!(orientation.rotation_degrees(), degrees, "{cells:?}");
             assert_eq!(orientation.size(3, 2), shown.dimensions());
+        }
+    }
+
+    #[test]
+    fn all_eight_orientations_are_those_of_exif() {
+        let image = RgbImage::from_fn(3, 2, |x, y| Rgb([x as u8 * 50, y as u8 * 90, 7]));
+        for value in 1..=8 {
+            let exif = metadata::Orientation::from_exif(value).unwrap();
+            let mut expected = image::DynamicImage::ImageRgb8(image.clone());
+            expected.apply_orientation(exif);
+            assert_eq!(Orientation::from(exif).apply(image.clone()), expected.into_rgb8(), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_png_says_how_it_is_turned_wherever_that_stands() {
+        let chunk = |name: &[u8; 4], data: &[u8]| {
+            [&(data.len() as u32).to_be_bytes(), &name[..], data, &[0; 4]].concat()
+        };
+        // One entry: orientation (0x0112), a short, 6.
+        let exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+        let magic = b"\x89PNG\r\n\x1a\n".to_vec();
+        let before =
+            [magic.clone(), chunk(b"eXIf", exif), chunk(b"IDAT", &[7; 30]), chunk(b"IEND", &[])].concat();
+        let after =
+            [magic.clone(), chunk(b"IDAT", &[7; 30]), chunk(b"eXIf", exif), chunk(b"IEND", &[])].concat();
+        let none = [magic, chunk(b"IDAT", &[7; 30]), chunk(b"IEND", &[]), chunk(b"eXIf", exif)].concat();
+        let found = |bytes: &[u8]| stored(&mut io::Cursor::new(bytes)).unwrap();
+        assert_eq!(found(&before).unwrap().rotation_degrees(), 90);
+        assert_eq!(found(&after), found(&before));
+        assert_eq!(found(&none), None);
+        for length in 0..after.len() {
+            let _ = found(&after[..length]);
         }
     }
 

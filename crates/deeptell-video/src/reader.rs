@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::iter::FusedIterator;
 use std::path::Path;
+use std::time::Duration;
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,12 @@ impl VideoOptions {
     pub fn limits(mut self, limits: Limits) -> Self {
         self.job.limits = limits;
         self
+    }
+
+    /// Time that one reader may spend inside its own calls: [`Limits::deadline`].
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.job.limits.deadline
     }
 
     /// Samples this stream, numbered from 0 among all streams of the file as FFmpeg and its tools

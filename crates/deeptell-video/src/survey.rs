@@ -167,7 +167,7 @@ impl Survey {
             // What the header says rests on the clock that jumps.
             return Some(Warning::ClockJumps { count: self.clock.jumps });
         }
-        let declared = facts.span?;
+        let declared = facts.span.filter(|_| !facts.is_joined)?;
         let declared_seconds = declared as f64 * facts.tick_seconds;
         let found_seconds = self.span as f64 * facts.tick_seconds;
         let frame_seconds = self.frame_ticks as f64 * facts.tick_seconds;

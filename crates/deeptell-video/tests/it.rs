@@ -326,6 +326,134 @@ fn joined_streams_of_any_packet_size_are_read() {
     }
 }
 
+/// A transport stream whose streams, program and table of streams have other numbers.
+fn renumbered(stream: &[u8], numbers: &[(u16, u16)], program: u16) -> Vec<u8> {
+    let checksum = |bytes: &[u8]| {
+        bytes.iter().fold(u32::MAX, |sum, byte| {
+            (0..8).fold(sum ^ u32::from(*byte) << 24, |sum, _| {
+                if sum >> 31 == 1 { sum << 1 ^ 0x04C1_1DB7 } else { sum << 1 }
+            })
+        })
+    };
+    let number = |bytes: &[u8]| u16::from_be_bytes([bytes[0] & 0x1F, bytes[1]]);
+    let renumber = |bytes: &mut [u8]| {
+        if let Some((_, new)) = numbers.iter().find(|(old, _)| *old == number(bytes)) {
+            bytes[0] = bytes[0] & 0xE0 | (new >> 8) as u8;
+            bytes[1] = *new as u8;
+        }
+    };
+    let mut stream = stream.to_vec();
+    for packet in stream.chunks_exact_mut(TS_PACKET) {
+        let own = number(&packet[1..]);
+        renumber(&mut packet[1..3]);
+        if packet[1] & 0x40 == 0
+            || packet[3] & 0x20 != 0
+            || packet[5] != 0 && packet[5] != 2
+            || packet[4] != 0
+        {
+            continue;
+        }
+        let end = 8 + (usize::from(packet[6] & 0x0F) << 8 | usize::from(packet[7])) - 4;
+        match (own, packet[5]) {
+            (0, 0) => {
+                packet[13..15].copy_from_slice(&program.to_be_bytes());
+                renumber(&mut packet[15..17]);
+            }
+            (_, 2) => {
+                packet[8..10].copy_from_slice(&program.to_be_bytes());
+                renumber(&mut packet[13..15]);
+                let mut at = 17 + (usize::from(packet[15] & 0x0F) << 8 | usize::from(packet[16]));
+                while at < end {
+                    renumber(&mut packet[at + 1..at + 3]);
+                    at += 5 + (usize::from(packet[at + 3] & 0x0F) << 8 | usize::from(packet[at + 4]));
+                }
+            }
+            _ => continue,
+        }
+        let sum = checksum(&packet[5..end]).to_be_bytes();
+        packet[end..end + 4].copy_from_slice(&sum);
+    }
+    stream
+}
+
+/// A part of 48 frames, which carry the numbers from `first` on.
+fn part(folder: &Path, first: u32, (width, height): (u32, u32), options: &WriterOptions) -> Vec<u8> {
+    let path = folder.join("part.ts");
+    let mut writer = VideoWriter::create(&path, width, height, options).unwrap();
+    for number in first..first + 48 {
+        writer.write(&numbered(number, width, height)).unwrap();
+    }
+    writer.finish().unwrap();
+    fs::read(path).unwrap()
+}
+
+#[test]
+fn parts_with_other_streams_are_sampled_too() {
+    const VIDEO: (u16, u16) = (0x100, 0x200);
+    const TABLE: (u16, u16) = (0x1000, 0x1100);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("joined.ts");
+    let first = part(folder.path(), 0, (160, 96), &h264(12));
+    let second = part(folder.path(), 48, (160, 96), &h264(250));
+    let small = part(folder.path(), 48, (120, 72), &h264(12));
+    let mpeg4 = part(folder.path(), 48, (160, 96), &mpeg4(12));
+    let third = part(folder.path(), 96, (160, 96), &h264(12));
+    for (name, second) in [
+        ("another stream", renumbered(&second, &[VIDEO], 1)),
+        ("another table", renumbered(&second, &[TABLE], 1)),
+        ("another program", renumbered(&second, &[], 7)),
+        ("all of it", renumbered(&second, &[VIDEO, TABLE], 7)),
+        ("another size", renumbered(&small, &[VIDEO, TABLE], 1)),
+        ("another codec", mpeg4),
+    ] {
+        for start in [0.0, 1.92, 3.0, 5000.0] {
+            let bytes = [first.clone(), later(&second, start), later(&third, 2.0 * start)].concat();
+            fs::write(&path, bytes).unwrap();
+            for limits in [Limits::untrusted(), Limits::default()] {
+                let mut reader = VideoReader::options().limits(limits).open(&path).unwrap();
+                assert_eq!(reader.info().frame_count, Some(144), "{name} from {start} s");
+                let frames = take(&mut reader, Sampling::Uniform(12));
+                let numbers = numbers(&frames);
+                assert!(numbers.is_sorted_by(|a, b| a < b), "{name} from {start} s: {numbers:?}");
+                for part in 0..3 {
+                    let found = numbers.iter().filter(|number| *number / 48 == part).count();
+                    assert!((3..=5).contains(&found), "{name} from {start} s: {numbers:?}");
+                }
+                let times_rise = frames.is_sorted_by(|a, b| a.pts_seconds < b.pts_seconds);
+                assert!(times_rise && frames[0].pts_seconds >= 0.0, "{name} from {start} s");
+                assert!(
+                    reader.warnings().iter().all(|warning| matches!(warning, Warning::ClockJumps { .. })),
+                    "{name} from {start} s: {:?}",
+                    reader.warnings()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_part_that_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("joined.ts");
+    let first = part(folder.path(), 0, (160, 96), &h264(12));
+    let second = renumbered(&part(folder.path(), 48, (160, 96), &mpeg4(12)), &[(0x100, 0x200)], 1);
+    fs::write(&path, [first.clone(), second.clone()].concat()).unwrap();
+    let mut limits = Limits::untrusted();
+    limits.codecs.retain(|codec| codec != "mpeg4");
+    let mut reader = VideoReader::options().limits(limits.clone()).open(&path).unwrap();
+    assert_eq!(numbers(&take(&mut reader, Sampling::Uniform(3))), [8, 24, 40]);
+    let [Warning::PartLeftOut { part: 2, reason }] = reader.warnings() else {
+        panic!("{:?}", reader.warnings());
+    };
+    assert!(reason.contains("mpeg4"), "{reason}");
+    fs::write(&path, [second.clone(), first].concat()).unwrap();
+    let mut reader = VideoReader::options().limits(limits.clone()).open(&path).unwrap();
+    assert_eq!(numbers(&take(&mut reader, Sampling::Uniform(3))), [8, 24, 40]);
+    fs::write(&path, second).unwrap();
+    let refused = VideoReader::options().limits(limits).open(&path).unwrap_err();
+    assert!(matches!(refused, VideoError::Unsupported { .. }), "{refused}");
+}
+
 #[test]
 fn a_short_gap_in_a_stream_is_a_pause() {
     let folder = tempfile::tempdir().unwrap();
