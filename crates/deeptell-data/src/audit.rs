@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use deeptell_files::sha256;
+use deeptell_files::{sha256, sha256_while};
 
 use crate::groups::SplitSet;
 use crate::shard::through_shard;
@@ -157,18 +158,33 @@ pub fn audit(samples: &[Sample]) -> AuditReport {
 /// As [`audit`], and reads every file to find equal contents under different names, and files that
 /// cannot be read.
 pub fn audit_contents(samples: &[Sample]) -> AuditReport {
+    audit_contents_while(samples, || true).unwrap_or_else(|| audit(samples))
+}
+
+/// As [`audit_contents`], but asks between pieces of some MiB whether the report is still wanted;
+/// `None` when not.
+pub fn audit_contents_while(samples: &[Sample], mut is_wanted: impl FnMut() -> bool) -> Option<AuditReport> {
+    let mut is_stopped = false;
     let mut hashes: BTreeMap<&Path, Option<String>> = BTreeMap::new();
     let mut unreadable = Vec::new();
     let mut tally = Tally::default();
     let mut labels: BTreeMap<String, BTreeMap<Label, &Path>> = BTreeMap::new();
     for sample in samples {
-        let hash = hashes.entry(&sample.path).or_insert_with(|| match sha256_of_file(&sample.path) {
-            Ok(hash) => Some(hash),
-            Err(error) => {
-                unreadable.push(Unreadable::new(&sample.path, &error));
-                None
+        let hash = hashes.entry(&sample.path).or_insert_with(|| {
+            match sha256_of_file_while(&sample.path, &mut is_wanted) {
+                Ok(hash) => {
+                    is_stopped = hash.is_none();
+                    hash
+                }
+                Err(error) => {
+                    unreadable.push(Unreadable::new(&sample.path, &error));
+                    None
+                }
             }
         });
+        if is_stopped || !is_wanted() {
+            return None;
+        }
         let Some(hash) = hash.clone() else { continue };
         if let Some(split) = sample.split {
             tally.add(CrossingKind::Content, hash.clone(), split);
@@ -184,7 +200,7 @@ pub fn audit_contents(samples: &[Sample]) -> AuditReport {
         .map(|files| files.into_values().map(Path::to_path_buf).collect())
         .collect();
     report.unreadable = unreadable;
-    report
+    Some(report)
 }
 
 /// SHA-256 of the bytes of a file, in hexadecimal, read in constant memory; or of a member of a
@@ -193,11 +209,23 @@ pub fn audit_contents(samples: &[Sample]) -> AuditReport {
 /// # Errors
 /// As [`read_contents`].
 pub fn sha256_of_file(path: impl AsRef<Path>) -> Result<String, DataError> {
+    Ok(sha256_of_file_while(path, || true)?.unwrap_or_default())
+}
+
+/// As [`sha256_of_file`], but asks between pieces of some MiB whether the hash is still wanted;
+/// `None` when not. A sparse file may have terabytes to read.
+///
+/// # Errors
+/// As [`read_contents`].
+pub fn sha256_of_file_while(
+    path: impl AsRef<Path>,
+    is_wanted: impl FnMut() -> bool,
+) -> Result<Option<String>, DataError> {
     let path = path.as_ref();
     if through_shard(path)?.is_some() {
-        return Ok(sha256(&read_contents(path)?));
+        return Ok(Some(sha256(&read_contents(path)?)));
     }
-    deeptell_files::sha256_of_file(path).map_err(DataError::io(path))
+    File::open(path).and_then(|file| sha256_while(file, is_wanted)).map_err(DataError::io(path))
 }
 
 #[derive(Default)]
@@ -305,6 +333,21 @@ mod tests {
         assert_eq!(report.unreadable.iter().map(|file| &file.path).collect::<Vec<_>>(), [&none[0], &none[1]]);
         let said = report.to_string();
         assert!(said.starts_with("2 files cannot be read, the first: ") && said.contains("none: "), "{said}");
+    }
+
+    #[test]
+    fn a_hash_is_given_up_when_it_is_not_wanted_any_more() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // Nothing but a hole: reading it to the end would take hours.
+        file.as_file().set_len(1 << 43).unwrap();
+        let mut left = 3;
+        let mut is_wanted = || {
+            left -= 1;
+            left > 0
+        };
+        assert_eq!(sha256_of_file_while(file.path(), &mut is_wanted).unwrap(), None);
+        let sparse = sample(file.path(), Label::Real, "a", None);
+        assert_eq!(audit_contents_while(&[sparse.clone(), sparse], &mut is_wanted), None);
     }
 
     #[test]

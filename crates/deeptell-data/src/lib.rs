@@ -52,7 +52,10 @@ mod split;
 mod table;
 mod traces;
 
-pub use audit::{AuditReport, Crossing, CrossingKind, audit, audit_contents, sha256_of_file};
+pub use audit::{
+    AuditReport, Crossing, CrossingKind, audit, audit_contents, audit_contents_while, sha256_of_file,
+    sha256_of_file_while,
+};
 pub use augment::{Augmentation, AugmentationDraw};
 pub use blend::{Blend, SelfBlend};
 pub use contents::{read_contents, read_picture};

@@ -1,19 +1,17 @@
-use std::fs::File;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
 
 use super::{Layout, Listing, OnlyOnce, stem};
 use crate::manifest::resolve;
-use crate::{DataError, Label, Sample, Split};
+use crate::{DataError, Label, Sample, Split, open_table};
 
 /// The first table at the root that has the columns of one.
 pub(super) fn table_of(root: &Path) -> Option<PathBuf> {
     ["index.csv", "metadata.csv"].into_iter().map(|name| root.join(name)).find(|path| {
-        File::open(path).is_ok_and(|file| {
-            let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
-            reader.headers().is_ok_and(|header| Columns::find(header).is_ok())
-        })
+        open_table(path)
+            .is_ok_and(|mut table| table.headers().is_ok_and(|header| Columns::find(header).is_ok()))
     })
 }
 
@@ -32,14 +30,24 @@ struct Columns {
     split: usize,
     label: usize,
     source: Option<usize>,
+    video: Option<usize>,
+    method: Option<usize>,
+    frame: Option<usize>,
 }
 
 impl Columns {
     fn find(header: &StringRecord) -> Result<Self, String> {
-        let find =
-            |name: &str| header.iter().position(|column| column.trim_start_matches('\u{feff}') == name);
+        let find = |name: &str| header.iter().position(|column| column == name);
         let need = |name: &str| find(name).ok_or_else(|| format!("the table has no column `{name}`"));
-        Ok(Self { file: need("file")?, split: need("split")?, label: need("label")?, source: find("source") })
+        Ok(Self {
+            file: need("file")?,
+            split: need("split")?,
+            label: need("label")?,
+            source: find("source"),
+            video: find("video"),
+            method: find("method"),
+            frame: find("frame"),
+        })
     }
 }
 
@@ -52,8 +60,7 @@ impl Columns {
 /// [`DataError::Metadata`] for a table without the columns, [`DataError::Io`].
 pub fn scan_crop_table(table: impl AsRef<Path>, root: impl AsRef<Path>) -> Result<Listing, DataError> {
     let (table, root) = (table.as_ref(), root.as_ref());
-    let file = File::open(table).map_err(DataError::io(table))?;
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
+    let mut reader = open_table(table)?;
     let header = reader.headers().map_err(|error| DataError::metadata(table, error.to_string()))?.clone();
     let columns = Columns::find(&header).map_err(|reason| DataError::metadata(table, reason))?;
     let mut once = OnlyOnce::new(table);
@@ -75,7 +82,26 @@ pub fn scan_crop_table(table: impl AsRef<Path>, root: impl AsRef<Path>) -> Resul
             listing.missing.push(sample.path);
         }
     }
+    tell_videos_apart(&mut listing.samples);
     Ok(listing)
+}
+
+/// Fakes often have the name of the video they were made from: a name that stands for several videos
+/// gets their label and method before it.
+fn tell_videos_apart(samples: &mut [Sample]) {
+    let mut named: BTreeMap<String, BTreeSet<(Label, Option<String>)>> = BTreeMap::new();
+    for sample in samples.iter() {
+        if let Some(video) = &sample.video {
+            named.entry(video.clone()).or_default().insert((sample.label, sample.method.clone()));
+        }
+    }
+    named.retain(|_, kinds| kinds.len() > 1);
+    for sample in samples {
+        if let Some(video) = sample.video.as_mut().filter(|video| named.contains_key(*video)) {
+            let method = sample.method.as_ref().map(|method| format!("{method}/")).unwrap_or_default();
+            *video = format!("{}/{method}{video}", sample.label);
+        }
+    }
 }
 
 fn sample(
@@ -99,7 +125,18 @@ fn sample(
         Some(column) => record[column].to_owned(),
         None => stem(Path::new(&file.replace('\\', "/"))),
     };
-    let known = [Some(columns.file), Some(columns.split), Some(columns.label), columns.source];
+    let value =
+        |column: Option<usize>| column.map(|column| &record[column]).filter(|value| !value.is_empty());
+    let frame = value(columns.frame).and_then(|frame| frame.parse::<u64>().ok());
+    let known = [
+        Some(columns.file),
+        Some(columns.split),
+        Some(columns.label),
+        columns.source,
+        columns.video,
+        columns.method,
+        columns.frame.filter(|_| frame.is_some()),
+    ];
     let extra = header
         .iter()
         .zip(record)
@@ -109,8 +146,15 @@ fn sample(
             let number = value.parse::<serde_json::Number>().map(serde_json::Value::Number);
             (name.to_owned(), number.unwrap_or_else(|_| value.into()))
         })
+        .chain(frame.map(|frame| ("frame_index".to_owned(), frame.into())))
         .collect();
-    Ok(Sample { split: Some(split), extra, ..Sample::new(path, label, source) })
+    Ok(Sample {
+        split: Some(split),
+        video: value(columns.video).map(str::to_owned),
+        method: value(columns.method).map(str::to_owned),
+        extra,
+        ..Sample::new(path, label, source)
+    })
 }
 
 #[cfg(test)]
@@ -152,6 +196,44 @@ mod tests {
         let samples = read(&root, Layout::CropTable);
         assert_eq!(find(&samples, &root, "crops/a.png").source, "a");
         assert_eq!(find(&samples, &root, "crops/b.png").source, "b");
+    }
+
+    #[test]
+    fn rows_of_one_video_belong_together() {
+        let root = tree(&["a0.png", "a1.png", "b0.png", "c0.png", "d0.png"]);
+        write(
+            root.path(),
+            "index.csv",
+            "file,split,label,source,video,method,frame\n\
+             a0.png,train,real,s,v1.mp4,,0\n\
+             a1.png,train,real,s,v1.mp4,,30\n\
+             b0.png,train,fake,s,v1.mp4,FaceSwap,0\n\
+             c0.png,train,fake,s,v2.mp4,FaceSwap,first\n\
+             d0.png,train,fake,s,,,\n",
+        );
+        let samples = read(&root, Layout::CropTable);
+        let of = |file| find(&samples, &root, file);
+        assert_eq!(of("a0.png").video.as_deref(), Some("real/v1.mp4"));
+        assert_eq!(of("a1.png").video.as_deref(), Some("real/v1.mp4"));
+        assert_eq!(of("b0.png").video.as_deref(), Some("fake/FaceSwap/v1.mp4"));
+        assert_eq!(of("b0.png").method.as_deref(), Some("FaceSwap"));
+        assert_eq!(of("c0.png").video.as_deref(), Some("v2.mp4"));
+        assert_eq!(of("a1.png").extra.get("frame_index").unwrap(), 30);
+        assert_eq!(of("c0.png").extra.get("frame").unwrap(), "first");
+        assert_eq!((&of("d0.png").video, &of("d0.png").method), (&None, &None));
+        assert!(of("d0.png").extra.is_empty());
+    }
+
+    #[test]
+    fn the_table_may_come_from_a_spreadsheet() {
+        let root = tree(&["train/real/aa.jpg"]);
+        let table = "\u{feff}file;split;label;source\r\naa.jpg;train;real;\"a;b\"\r\n";
+        write(root.path(), "index.csv", table);
+        assert_eq!(read(&root, Layout::CropTable)[0].source, "a;b");
+        let wide: Vec<u8> = table.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        std::fs::write(root.path().join("index.csv"), wide).unwrap();
+        assert_eq!(super::super::detect_layout(root.path()).unwrap(), Layout::CropTable);
+        assert_eq!(read(&root, Layout::CropTable).len(), 1);
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use super::{Layout, Listing, OnlyOnce, Walk, folders_in, is_companion, name_below, stem};
 use crate::manifest::resolve;
-use crate::{DataError, Label, Media, Sample, Split};
+use crate::{DataError, Label, Media, Sample, Split, open_table};
 
 /// What the name of a folder says of the files in it; `None` when it says nothing, or both.
 fn label_of(name: &str) -> Option<Label> {
@@ -125,10 +125,7 @@ fn read_sources(root: &Path, table: &Path) -> Result<HashMap<std::path::PathBuf,
         file: std::path::PathBuf,
         source: String,
     }
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_path(table)
-        .map_err(|error| DataError::metadata(table, error.to_string()))?;
+    let mut reader = open_table(table)?;
     let mut once = OnlyOnce::new(table);
     let mut sources = HashMap::new();
     for (row, line) in reader.deserialize::<Row>().zip(2..) {
@@ -253,6 +250,17 @@ mod tests {
             matches!(error, DataError::Line { line: 2, .. }) && error.to_string().contains("source"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_table_of_sources_may_come_from_a_spreadsheet() {
+        let root = tree(&["real/a_1.png", "fake/x;y.png"]);
+        let table = "\u{feff}sep=;\r\nfile;source\r\nreal\\a_1.png;a\r\n\"fake/x;y.png\";a\r\n";
+        write(root.path(), "sources.csv", table);
+        assert!(read(&root, Layout::Folders).iter().all(|s| s.source == "a"));
+        let wide: Vec<u8> = table.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        std::fs::write(root.path().join("sources.csv"), wide).unwrap();
+        assert!(read(&root, Layout::Folders).iter().all(|s| s.source == "a"));
     }
 
     #[test]

@@ -61,7 +61,9 @@ pub enum Layout {
     /// Deepfake Detection Challenge (Dolhansky et al. 2020): `metadata.json` beside the videos, at
     /// the root or in folders below it.
     ///
-    /// Source is the video itself, or `original` for a fake. Its `split` is kept.
+    /// Source is the video itself, or `original` for a fake. Its `split` is kept. The test part says
+    /// `is_fake` instead of `label` and names no originals: each of its videos is its own source, in
+    /// the test split. Parts without a list that can be read are reported, and the others are read.
     Dfdc,
     /// `DeepfakeBench` (Yan et al., `NeurIPS` 2023): lists `DATASET.json`, at the root or in
     /// `dataset_json`, that nest data set, class, split, optionally compression, and video, each
@@ -72,10 +74,12 @@ pub enum Layout {
     /// is its method.
     DeepfakeBench,
     /// Crops with a table `index.csv` or `metadata.csv`: columns `file`, `split`, `label` and
-    /// optionally `source`, any others kept in `extra`; the files at `SPLIT/LABEL/FILE`, or at
-    /// `FILE` below the root.
+    /// optionally `source`, `video`, `method` and `frame`, any others kept in `extra`; the files at
+    /// `SPLIT/LABEL/FILE`, or at `FILE` below the root.
     ///
-    /// Without a `source` each file is its own.
+    /// Without a `source` each file is its own. Rows with one `video` are frames of that video; a
+    /// name that videos of several labels or methods have gets both before it. A number in `frame`
+    /// becomes `frame_index` in `extra`.
     CropTable,
 }
 
