@@ -23,8 +23,8 @@ pub(crate) struct CropWriter<'a> {
     name: String,
     /// Name of the input below its data set.
     file: String,
-    /// SHA-256 of the input.
-    hash: String,
+    /// SHA-256 of the input; unknown where that would take too long.
+    hash: Option<String>,
     /// Bytes of the input; unknown for a member of a shard.
     bytes: Option<u64>,
     frames: usize,
@@ -49,9 +49,9 @@ impl<'a> CropWriter<'a> {
         detector: &'a str,
         key: &str,
         file: String,
-    ) -> Result<Self, ExtractError> {
-        let hash = deeptell_data::sha256_of_file(&sample.path)?;
-        Ok(Self {
+        hash: Option<String>,
+    ) -> Self {
+        Self {
             sample,
             settings,
             detector,
@@ -62,7 +62,7 @@ impl<'a> CropWriter<'a> {
             frames: 0,
             rows: Vec::new(),
             pictures: Vec::new(),
-        })
+        }
     }
 
     /// Takes the next frame with the face that was found in it, if one was.
@@ -79,7 +79,9 @@ impl<'a> CropWriter<'a> {
         row.pts_seconds = frame.pts_seconds;
         row.extra.insert("frame_index", serde_json::json!(frame.index));
         row.extra.insert("file", self.file.as_str());
-        row.extra.insert("file_sha256", self.hash.as_str());
+        if let Some(hash) = &self.hash {
+            row.extra.insert("file_sha256", hash.as_str());
+        }
         if let Some(bytes) = self.bytes {
             row.extra.insert("file_bytes", bytes);
         }

@@ -3,8 +3,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
-use deeptell_data::{ManifestWriter, Sample};
+use deeptell_data::{ManifestWriter, Sample, sha256_of_file_while};
 use deeptell_face::{FaceDetector, FaceDetectorId};
 use deeptell_files::{FolderLock, name_below, remove_leftovers, sha256, write_whole};
 use deeptell_video::VideoOptions;
@@ -224,8 +225,9 @@ impl<'a> Store<'a> {
             if stop.load(Ordering::Relaxed) {
                 return;
             }
-            match self.extract(sample) {
-                Ok(()) => on_event(Event::Done { sample }),
+            match self.extract(sample, stop) {
+                Ok(true) => on_event(Event::Done { sample }),
+                Ok(false) => {}
                 Err(error) => {
                     if let Ok(mut failures) = failures.lock() {
                         failures.push(self.failure(sample, &error));
@@ -245,33 +247,49 @@ impl<'a> Store<'a> {
         Failure { path: sample.path.clone(), file: self.name(sample), error: one_line(error) }
     }
 
-    /// Cuts the faces out of one input.
-    fn extract(&self, sample: &Sample) -> Result<(), ExtractError> {
+    /// Cuts the faces out of one input; `false` when `stop` ended that early.
+    fn extract(&self, sample: &Sample, stop: &AtomicBool) -> Result<bool, ExtractError> {
         let file = self.name(sample);
         let key = key(&file);
         let source = FrameSource::open(sample, self.settings.frames, &self.videos)?;
         if source.is_video() && self.settings.in_place.is_some() {
             return Err(ExtractError::VideoInPlace);
         }
-        let mut crops = CropWriter::new(sample, &self.settings, &self.detector_name, &key, file)?;
+        // A sparse file may have terabytes to hash.
+        let time = self.videos.deadline();
+        let (began, is_stopped) = (Instant::now(), || stop.load(Ordering::Relaxed));
+        let hash = sha256_of_file_while(&sample.path, || !is_stopped() && began.elapsed() <= time)?;
+        if is_stopped() {
+            return Ok(false);
+        }
+        let too_long = hash.is_none().then(|| {
+            format!(
+                "The file is too long to be hashed within {} seconds: there is no SHA-256.",
+                time.as_secs()
+            )
+        });
+        let mut crops = CropWriter::new(sample, &self.settings, &self.detector_name, &key, file, hash);
         let Settings { face, min_probability, in_place, .. } = self.settings;
-        let warnings = source.each(|frame| {
+        let mut warnings = source.each(|frame| {
             let found = match in_place {
                 Some(_) => self.detector.find_in_crop(&frame.image, min_probability, face)?,
                 None => face.pick(&self.detector.find(&frame.image, min_probability)?),
             };
             crops.take(frame, found.as_ref())
         })?;
+        warnings.extend(too_long);
         let Crops { mut rows, pictures } = crops.finish(&warnings)?;
         if let Some(archives) = &self.archives {
-            return archives.add(&mut rows, &pictures, |rows| self.parts.write(&key, rows));
+            archives.add(&mut rows, &pictures, |rows| self.parts.write(&key, rows))?;
+            return Ok(true);
         }
         let folder = self.folder.join(CROPS).join(sample.label.to_string());
         for (row, picture) in rows.iter_mut().zip(&pictures) {
             row.path = folder.join(&row.path);
             write_whole(&row.path, picture).map_err(ExtractError::io(&row.path))?;
         }
-        self.parts.write(&key, &rows)
+        self.parts.write(&key, &rows)?;
+        Ok(true)
     }
 
     /// Ends the archive that is open, and writes the manifest in the order of the data set and the

@@ -5,11 +5,12 @@
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use deeptell_data::{Sample, read_dataset, read_manifest};
 use deeptell_extract::{Event, ExtractError, Format, Place, Settings, Store, Summary, Tools};
 use deeptell_face::{Face, FaceCrop, FaceDetector, FaceDetectorId, FaceError, Rect, RgbImage, Selection};
-use deeptell_video::VideoReader;
+use deeptell_video::{Limits, VideoCodec, VideoReader, VideoWriter, WriterOptions};
 
 /// Takes the middle of every image that is not black for a face.
 #[derive(Debug)]
@@ -106,6 +107,41 @@ fn what_is_done_stays_and_what_failed_is_tried_again() {
     let failures = std::fs::read_to_string(folder.path().join("out/failures.jsonl")).unwrap();
     assert_eq!(failures.lines().count(), 2);
     assert!(failures.contains(r#""file":"fake/damaged.png""#), "{failures}");
+}
+
+#[test]
+fn the_hash_of_an_endless_file_obeys_the_deadline_and_the_user() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = folder.path().join("set/real/long.mp4");
+    std::fs::create_dir_all(clip.parent().unwrap()).unwrap();
+    let options = WriterOptions { codec: VideoCodec::Mpeg4, ..WriterOptions::default() };
+    let mut writer = VideoWriter::create(&clip, 96, 64, &options).unwrap();
+    for _ in 0..8 {
+        writer.write(&RgbImage::from_pixel(96, 64, image::Rgb([90; 3]))).unwrap();
+    }
+    writer.finish().unwrap();
+    // Behind the video comes a hole that takes hours to read.
+    std::fs::File::options().write(true).open(&clip).unwrap().set_len(1 << 43).unwrap();
+    let samples = read_dataset(folder.path().join("set")).unwrap();
+    let limits = Limits { deadline: Duration::from_secs(2), ..Limits::default() };
+    let tools =
+        Tools { detector: &MIDDLE, videos: VideoReader::options().limits(limits), tar_bytes: 1 << 20 };
+    let store =
+        Store::open(&folder.path().join("out"), &folder.path().join("set"), settings(), tools).unwrap();
+
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(300));
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(store.run(&samples, &stop, |_| {}).unwrap(), None);
+    });
+    let summary = store.run(&samples, &AtomicBool::new(false), |_| {}).unwrap();
+    assert_eq!(summary, Some(Summary { crops: 4, failures: 0 }));
+    let row = &read_manifest(folder.path().join("out/manifest.jsonl")).unwrap()[0];
+    assert!(row.extra.get("file_sha256").is_none());
+    assert!(row.extra.get("warnings").unwrap()[0].as_str().unwrap().contains("too long to be hashed"));
 }
 
 #[test]

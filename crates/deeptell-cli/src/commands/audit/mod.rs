@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::ValueEnum as _;
 use deeptell_data::{
-    AuditReport, CrossingKind, Label, Media, PictureFacts, Sample, Split, Trace, Unreadable, audit_contents,
-    near_duplicates, read_facts,
+    AuditReport, CrossingKind, Label, Media, PictureFacts, Sample, Split, Trace, Unreadable,
+    audit_contents_while, near_duplicates, read_facts,
 };
 use deeptell_metrics::{BootstrapConfig, bootstrap_interval, roc_auc, shortcut_scores};
 use rayon::prelude::*;
@@ -107,7 +107,9 @@ struct Shortcut {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let Dataset { samples, outcome } = args.dataset.read(&args.data)?;
-    let mut report = audit_contents(&samples);
+    let Some(mut report) = audit_contents_while(&samples, || !interrupt::requested()) else {
+        return Ok(Outcome::Interrupted);
+    };
     let Some((pictures, damaged)) = pictures(&samples) else { return Ok(Outcome::Interrupted) };
     for file in damaged {
         if !report.unreadable.iter().any(|known| known.path == file.path) {
