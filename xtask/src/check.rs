@@ -60,6 +60,7 @@ fn architecture(step: &str) -> Result<()> {
     let manifests = output_of(cargo().args(invariants::Workspace::MANIFESTS))?;
     let mut breaches = invariants::Workspace::new(&tree, &manifests)?.breaches();
     breaches.extend(invariants::device_breaches(Path::new("crates"))?);
+    breaches.extend(invariants::terminal_breaches(Path::new("crates"))?);
     for breach in &breaches {
         eprintln!("  invariant {breach}");
     }

@@ -37,6 +37,9 @@ const BACKENDS: [&str; 11] =
 /// The crates of plain numbers and pixels.
 const PLAIN_CRATES: [&str; 4] = ["deeptell-data", "deeptell-face", "deeptell-files", "deeptell-metrics"];
 
+/// The sources of a crate that write to the terminal: there, control characters are escaped.
+const TERMINAL_SOURCES: [&str; 2] = ["output.rs", "commands/scan/journal.rs"];
+
 /// What one of our manifests declares.
 #[derive(Debug, Default)]
 struct Manifest {
@@ -177,11 +180,54 @@ impl Workspace {
 /// When a file of `crates`, the folder of all crates, cannot be read.
 pub(crate) fn device_breaches(crates: &Path) -> Result<Vec<String>> {
     let mut breaches = Vec::new();
+    for_each_source(crates, |name, path, text| {
+        if BACKEND_CRATES.contains(&name) {
+            return;
+        }
+        breaches.extend(
+            chosen_devices(text)
+                .into_iter()
+                .map(|(line, device)| format!("2: {}:{line} chooses the device `{device}`", path.display())),
+        );
+    })?;
+    breaches.sort();
+    Ok(breaches)
+}
+
+/// Every place where a crate writes to the terminal past the functions that escape control characters, as a
+/// sentence each: names of files and texts of other programs may hold them. Clippy watches `println!` and the like.
+///
+/// # Errors
+/// When a file of `crates`, the folder of all crates, cannot be read.
+pub(crate) fn terminal_breaches(crates: &Path) -> Result<Vec<String>> {
+    let mut breaches = Vec::new();
+    for_each_source(crates, |name, path, text| {
+        if TERMINAL_SOURCES.iter().any(|allowed| path.ends_with(Path::new(name).join("src").join(allowed))) {
+            return;
+        }
+        for (number, line) in code_lines(text) {
+            let is_written = ["stdout()", "stderr()"].iter().any(|stream| {
+                line.match_indices(stream)
+                    .any(|(at, _)| !line[at + stream.len()..].starts_with(".is_terminal()"))
+            });
+            let is_allowed = ["print_stdout", "print_stderr"].iter().any(|lint| line.contains(lint));
+            if is_written || is_allowed {
+                breaches.push(format!(
+                    "7: {}:{number} writes to the terminal, which only {} may",
+                    path.display(),
+                    TERMINAL_SOURCES.join(" and ")
+                ));
+            }
+        }
+    })?;
+    breaches.sort();
+    Ok(breaches)
+}
+
+/// Calls `look` with the crate's name, the path and the text of each source of `crates`.
+fn for_each_source(crates: &Path, mut look: impl FnMut(&str, &Path, &str)) -> Result<()> {
     for folder in entries(crates)? {
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if BACKEND_CRATES.contains(&name.as_str()) {
-            continue;
-        }
         let mut waiting = vec![folder.join("src")];
         while let Some(path) = waiting.pop() {
             if path.is_dir() {
@@ -189,15 +235,17 @@ pub(crate) fn device_breaches(crates: &Path) -> Result<Vec<String>> {
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = std::fs::read_to_string(&path)
                     .with_context(|| format!("cannot read {}", path.display()))?;
-                let found = chosen_devices(&text).into_iter();
-                breaches.extend(found.map(|(line, device)| {
-                    format!("2: {}:{line} chooses the device `{device}`", path.display())
-                }));
+                look(&name, &path, &text);
             }
         }
     }
-    breaches.sort();
-    Ok(breaches)
+    Ok(())
+}
+
+/// The lines of a source outside of comments and of the tests at its end, each with its number.
+fn code_lines(source: &str) -> impl Iterator<Item = (usize, &str)> {
+    let code = (1..).zip(source.lines()).take_while(|(_, line)| line.trim() != "#[cfg(test)]");
+    code.filter(|(_, line)| !line.trim_start().starts_with("//"))
 }
 
 /// What is in a folder that exists, in order of names; nothing for one that does not.
@@ -216,17 +264,16 @@ fn entries(folder: &Path) -> Result<Vec<std::path::PathBuf>> {
 
 /// The devices of burn that a source names outside of comments and of the tests at its end, each with its line.
 fn chosen_devices(source: &str) -> Vec<(usize, String)> {
-    let code = source.lines().enumerate().take_while(|(_, line)| line.trim() != "#[cfg(test)]");
-    let code = code.filter(|(_, line)| !line.trim_start().starts_with("//"));
-    code.flat_map(|(number, line)| {
-        line.match_indices("Device::").filter_map(move |(at, beginning)| {
-            let rest = &line[at + beginning.len()..];
-            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-            let chosen = BACKENDS.contains(&&rest[..end]) || &rest[..end] == "default";
-            chosen.then(|| (number + 1, format!("Device::{}", &rest[..end])))
+    code_lines(source)
+        .flat_map(|(number, line)| {
+            line.match_indices("Device::").filter_map(move |(at, beginning)| {
+                let rest = &line[at + beginning.len()..];
+                let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+                let chosen = BACKENDS.contains(&&rest[..end]) || &rest[..end] == "default";
+                chosen.then(|| (number, format!("Device::{}", &rest[..end])))
+            })
         })
-    })
-    .collect()
+        .collect()
 }
 
 /// Reads `cargo tree` lines such as `2burn-core v0.22.1 (*)`: the depth, the package, and remarks.
@@ -469,6 +516,23 @@ mod tests {
         std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!(breaches.len(), 2, "the program may: {breaches:?}");
         assert!(breaches[0].contains("deeptell-mtcnn") && breaches[0].contains(":3"), "{breaches:?}");
+    }
+
+    #[test]
+    fn what_writes_to_the_terminal_is_found() {
+        let folder = std::env::temp_dir().join(format!("deeptell-xtask-terminal-{}", std::process::id()));
+        let source = "// stderr()\nlet bar = stderr().is_terminal();\nlet _ = writeln!(io::stderr(), \"{name}\");\n\
+                      #![expect(clippy::print_stderr)]\n#[cfg(test)]\nmod tests { fn f() { io::stdout(); } }\n";
+        std::fs::create_dir_all(folder.join("deeptell-cli/src/commands")).unwrap();
+        for file in ["output.rs", "commands/train.rs"] {
+            std::fs::write(folder.join("deeptell-cli/src").join(file), source).unwrap();
+        }
+        let breaches = terminal_breaches(&folder).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(breaches.len(), 2, "{breaches:?}");
+        assert!(breaches[0].contains("train.rs:3") && breaches[1].contains("train.rs:4"), "{breaches:?}");
+        let ours = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("crates");
+        assert_eq!(terminal_breaches(&ours).unwrap(), Vec::<String>::new());
     }
 
     #[test]

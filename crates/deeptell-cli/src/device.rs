@@ -7,6 +7,8 @@ use clap::ValueEnum;
 use deeptell::Precision;
 use serde::Serialize;
 
+use crate::output::note;
+
 /// Where tensors live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -87,7 +89,7 @@ impl From<PrecisionName> for Precision {
 /// A CPU computes in 16 bits by converting, past the kernels made for it.
 pub(crate) fn warn_if_slower(precision: Precision, device: DeviceName) {
     if device == DeviceName::Cpu && !precision.is_full() {
-        eprintln!("note: on a CPU {precision} is slower than f32; it is meant for GPUs");
+        note!("note: on a CPU {precision} is slower than f32; it is meant for GPUs");
     }
 }
 

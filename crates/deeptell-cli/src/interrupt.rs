@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::output::note;
+
 static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Starts to listen.
@@ -10,7 +12,9 @@ pub(crate) fn listen() -> anyhow::Result<()> {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping after the step under way; once more to stop at once");
+        // Behind the ^C that the terminal shows.
+        note!("");
+        note!("stopping after the step under way; once more to stop at once");
     })?;
     Ok(())
 }

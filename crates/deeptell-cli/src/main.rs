@@ -1,8 +1,6 @@
 //! The `deeptell` command: scan, serve, faces, extract, merge, split, audit, preview, train, calibrate, eval,
 //! compare, export, weights, devices.
 
-#![expect(clippy::print_stderr, reason = "a command speaks to its user")]
-
 mod commands;
 mod dataset;
 mod detector;

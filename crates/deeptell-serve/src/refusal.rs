@@ -249,6 +249,11 @@ impl Refusal {
 
     fn of_video(error: &VideoError) -> Self {
         match error {
+            // What the command line says, as a sentence.
+            VideoError::Unsupported { reason: deeptell_video::Unsupported::OtherKind { advice }, .. } => {
+                let (first, rest) = advice.split_at(advice.chars().next().map_or(0, char::len_utf8));
+                Self::new(Code::Unsupported, format!("{}{rest}.", first.to_uppercase()))
+            }
             VideoError::Unsupported { .. } => Self::fixed(
                 Code::Unsupported,
                 "The file is not a supported video or picture: it is of another kind, or has an unusual codec. MP4, \
@@ -339,6 +344,30 @@ mod tests {
             let refusal = Refusal::of(&error);
             assert_eq!(refusal.code, code);
             assert!(!refusal.message.contains("/tmp"), "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn files_of_other_kinds_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        for (bytes, words) in [
+            (
+                &b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..],
+                "This is a HEIC picture, which cannot be read; save it",
+            ),
+            (
+                b"<!doctype html><html><body>404</body></html>",
+                "This is a web page, perhaps what a site answered",
+            ),
+            (b"II*\0\x08\0\0\0\x12\0", "This is a TIFF picture"),
+            (b"", "The file is empty"),
+        ] {
+            let path = folder.path().join("upload");
+            std::fs::write(&path, bytes).unwrap();
+            let error = deeptell_video::VideoReader::options().open_media(&path).err().unwrap();
+            let refusal = Refusal::of(&Error::Input { name: "upload".to_owned(), source: error.into() });
+            assert_eq!(refusal.code, Code::Unsupported, "{refusal:?}");
+            assert!(refusal.message.starts_with(words) && refusal.message.ends_with('.'), "{refusal:?}");
         }
     }
 

@@ -7,7 +7,7 @@ use deeptell_mtcnn::MtcnnConfig;
 
 use crate::dataset::{Dataset, DatasetArgs};
 use crate::device::DeviceName;
-use crate::output::say;
+use crate::output::{note, say};
 use crate::progress::Progress;
 use crate::{Outcome, interrupt, output};
 
@@ -129,7 +129,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let summary = store.run(&samples, interrupt::flag(), |event| match event {
         Event::Started { waiting, inputs } => {
             if waiting < inputs {
-                eprintln!("{} of {inputs} files are done already", inputs - waiting);
+                note!("{} of {inputs} files are done already", inputs - waiting);
             }
             bar(waiting);
         }

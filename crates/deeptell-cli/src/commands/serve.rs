@@ -65,9 +65,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         .with_context(|| format!("cannot listen on {wanted}: choose another --port, or 0 for any"))?;
     let address = listener.local_addr().context("cannot tell which port was given")?;
     if !address.ip().is_loopback() {
-        eprintln!(
-            "warning: whoever reaches {address} can use this page; there is no password and no encryption"
-        );
+        note!("warning: whoever reaches {address} can use this page; there is no password and no encryption");
     }
     say!("deeptell is at http://{address}/ (Ctrl-C ends it)");
     deeptell_serve::serve(listener, detector, settings, interrupt::flag(), |event| note!("{event}"))?;

@@ -124,7 +124,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
 
     let mut bar: Option<Progress> = None;
     let run = train(&config, &samples, start, &device, &args.out, interrupt::flag(), |event| match event {
-        Event::Started { epochs_done, epochs, samples, validation_samples, pos_weight } => eprintln!(
+        Event::Started { epochs_done, epochs, samples, validation_samples, pos_weight } => note!(
             "{} epochs of {samples} samples, {validation_samples} to validate on, pos_weight {pos_weight:.4}{}",
             epochs,
             if epochs_done > 0 { format!(", continuing after epoch {epochs_done}") } else { String::new() },
@@ -142,13 +142,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             if let Some(bar) = bar.take() {
                 bar.finish();
             }
-            eprintln!("{}", epoch_line(&record, best));
+            note!("{}", epoch_line(&record, best));
         }
         Event::Unreadable { path, reason } => {
             let line = format!("left out: {}: {reason}", path.display());
             match &bar {
                 Some(bar) => bar.say(&line),
-                None => eprintln!("{line}"),
+                None => note!("{line}"),
             }
         }
         _ => {}
@@ -161,7 +161,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         note!("{} pictures cannot be read and were left out, see {}", run.unreadable.len(), list.display());
     }
     if !run.finished {
-        eprintln!("stopped after epoch {}; continue with --resume", run.history.len());
+        note!("stopped after epoch {}; continue with --resume", run.history.len());
         return Ok(Outcome::Interrupted);
     }
     let Some(detector) = finish(args, &config, &samples, &device, &run, verdict.verdict)? else {
@@ -373,7 +373,7 @@ fn finish(
     };
     output::write_file(&args.out.join("report.html"), page(&subject, &found).as_bytes())?;
     let figures = &found.crops.figures;
-    eprintln!(
+    note!(
         "best epoch {best_epoch}: validation AUC {:.4}{}",
         figures.auc,
         figures.auc_ci95.map_or_else(String::new, |[l, h]| format!(" [{l:.4}, {h:.4}]"))
