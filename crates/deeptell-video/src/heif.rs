@@ -56,21 +56,21 @@ pub(crate) fn orientation(source: &mut (impl Read + Seek)) -> io::Result<Option<
 fn track_orientation(movie: &[u8]) -> Option<Orientation> {
     /// Bytes of a description of samples before the boxes in it (ISO/IEC 14496-12, 12.1.3).
     const FIELDS: usize = 78;
-    let tracks = boxes(movie).filter(|(name, _)| name == b"trak");
+    let mut tracks = boxes(movie).filter(|(name, _)| name == b"trak");
     let descriptions = |track| {
         let media = find(track, *b"mdia")?;
         let is_video = matches!(find(media, *b"hdlr")?.get(8..12)?, b"pict" | b"vide" | b"auxv");
         let table = find(find(media, *b"minf")?, *b"stbl")?;
         find(table, *b"stsd")?.get(8..).filter(|_| is_video)
     };
-    let (_, description) = tracks.filter_map(|(_, track)| boxes(descriptions(track)?).next()).next()?;
-    boxes(description.get(FIELDS..)?).fold(None, |before, (name, contents)| applied(before, &name, contents))
+    let (_, description) = tracks.find_map(|(_, track)| boxes(descriptions(track)?).next())?;
+    boxes(description.get(FIELDS..)?).fold(None, |before, (name, contents)| applied(before, name, contents))
 }
 
 /// The orientation after one more property: a turn, a mirroring, or another that changes nothing.
-fn applied(before: Option<Orientation>, name: &[u8; 4], contents: &[u8]) -> Option<Orientation> {
+fn applied(before: Option<Orientation>, name: [u8; 4], contents: &[u8]) -> Option<Orientation> {
     let turned = before.unwrap_or_default();
-    match (name, contents) {
+    match (&name, contents) {
         (b"irot", [value, ..]) => Some((0..value & 3).fold(turned, |turned, _| turned.turned_left())),
         (b"imir", [value, ..]) => Some(turned.mirrored(value & 1 == 1)),
         _ => before,
@@ -138,7 +138,7 @@ fn primary_orientation(meta: &[u8]) -> Option<Orientation> {
                 };
                 let property = number.checked_sub(1).and_then(|number| all.get(number as usize));
                 if let Some((name, contents)) = property.filter(|_| item == primary) {
-                    orientation = applied(orientation, name, contents);
+                    orientation = applied(orientation, *name, contents);
                 }
             }
         }
