@@ -345,6 +345,7 @@ impl Warning {
             Self::Truncated { .. } => "truncated",
             Self::OtherStreams { .. } => "other_streams",
             Self::ClockJumps { .. } => "clock_jumps",
+            Self::PartLeftOut { .. } => "part_left_out",
             Self::ClockUnchecked => "clock_unchecked",
             Self::DurationMismatch { .. } => "duration_mismatch",
         }

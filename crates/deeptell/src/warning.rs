@@ -97,6 +97,7 @@ mod tests {
             VideoWarning::Truncated { declared_seconds: 9.5, found_seconds: 3.25 }.into(),
             VideoWarning::OtherStreams { sampled: 0, others: vec![other] }.into(),
             VideoWarning::ClockJumps { count: 1 }.into(),
+            VideoWarning::PartLeftOut { part: 2, reason: "it is damaged".to_owned() }.into(),
             VideoWarning::ClockUnchecked.into(),
             VideoWarning::DurationMismatch { declared_seconds: 9.5, found_seconds: 3.25 }.into(),
         ] {
