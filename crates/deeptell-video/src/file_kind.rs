@@ -2,8 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Read as _;
-use std::path::Path;
+use std::io::{Read as _, Seek as _};
 
 /// As many bytes as [`FileKind::of_head`] looks at.
 const HEAD_BYTES: u64 = 1024;
@@ -29,10 +28,11 @@ pub(crate) enum FileKind {
 }
 
 impl FileKind {
-    /// Looks at the start of a file; `None` when it tells nothing, or when the file cannot be read.
-    pub(crate) fn of(path: &Path) -> Option<Self> {
+    /// Looks at the start of a file, whose cursor moves; `None` when it tells nothing, or when the file cannot be read.
+    pub(crate) fn of(mut file: &File) -> Option<Self> {
         let mut head = Vec::new();
-        File::open(path).ok()?.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
+        file.rewind().ok()?;
+        file.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
         Self::of_head(&head)
     }
 

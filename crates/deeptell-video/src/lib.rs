@@ -59,6 +59,7 @@ mod media;
 mod orientation;
 mod packets;
 mod pixels;
+mod program;
 mod reader;
 mod recompress;
 mod sampling;
@@ -76,6 +77,7 @@ pub use isolation::{
 pub use limits::Limits;
 pub use linked::{Exposure, LibraryVersion, LinkedFfmpeg, linked_ffmpeg};
 pub use media::Media;
+pub use program::{IsolationError, run_if_decoder};
 pub use reader::{Frame, Frames, VideoInfo, VideoOptions, VideoReader};
 pub use recompress::recompress;
 pub use sampling::Sampling;

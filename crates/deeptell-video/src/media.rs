@@ -32,7 +32,19 @@ impl VideoOptions {
     /// As [`read_picture`](Self::read_picture) and [`open`](Self::open).
     pub fn open_media(self, path: impl AsRef<Path>) -> Result<Media, VideoError> {
         let path = path.as_ref();
-        let mut file = open_file(path)?;
+        self.media_in(open_file(path)?, path)
+    }
+
+    /// As [`open_media`](Self::open_media), for a file that is open already; it is read from its beginning, and its
+    /// cursor moves. Errors call it `name`, and nothing else is done with that.
+    ///
+    /// # Errors
+    /// As [`open_media`](Self::open_media).
+    pub fn media_from_file(self, file: File, name: impl AsRef<Path>) -> Result<Media, VideoError> {
+        self.media_in(file, name.as_ref())
+    }
+
+    fn media_in(self, mut file: File, path: &Path) -> Result<Media, VideoError> {
         let kind =
             PictureKind::of(&mut file).map_err(|source| VideoError::Io { path: path.to_owned(), source })?;
         if kind.is_some_and(|kind| !kind.is_animated) {

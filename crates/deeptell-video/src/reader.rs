@@ -142,7 +142,8 @@ impl VideoOptions {
     }
 
     pub(crate) fn read(self, file: File, path: &Path) -> Result<VideoReader, VideoError> {
-        self.read_as_video(file, path).map_err(|error| named_by_kind(error, path))
+        let again = file.try_clone().map_err(|source| VideoError::Io { path: path.to_owned(), source })?;
+        self.read_as_video(file, path).map_err(|error| named_by_kind(error, &again, path))
     }
 
     fn read_as_video(self, file: File, path: &Path) -> Result<VideoReader, VideoError> {
@@ -171,7 +172,7 @@ pub(crate) fn open_file(path: &Path) -> Result<File, VideoError> {
 }
 
 /// A refusal that says what the file is in place of a video, where its first bytes tell.
-fn named_by_kind(error: VideoError, path: &Path) -> VideoError {
+fn named_by_kind(error: VideoError, file: &File, path: &Path) -> VideoError {
     let is_refused = matches!(
         error,
         VideoError::Unsupported { .. }
@@ -180,7 +181,8 @@ fn named_by_kind(error: VideoError, path: &Path) -> VideoError {
             | VideoError::NoVideo { .. }
             | VideoError::NoFrames { .. }
     );
-    match FileKind::of(path).filter(|_| is_refused) {
+    let kind = if is_refused { FileKind::of(file) } else { None };
+    match kind {
         Some(kind) => {
             let reason = Unsupported::OtherKind { advice: kind.to_string() };
             VideoError::Unsupported { path: path.to_owned(), reason }

@@ -20,4 +20,5 @@ pub use privileges::Confinement;
 pub use probe::{CallOutcome, ForbiddenCall};
 pub use process::DecoderProcess;
 pub(crate) use reader::{RemoteFrames, RemoteReader};
+pub(crate) use server::serve_as_program;
 pub use server::{serve_decoding, serve_decoding_strictly};

@@ -17,6 +17,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use super::pixels::{SharedPixels, TAKEN};
 use super::server::{self, Answer, HELLO, REAP, START};
 use crate::VideoError;
+use crate::program::{self, IsolationError};
 
 /// Has glibc take memory in large pieces and keep it: each process begins with none, and would else
 /// ask the kernel for it page by page, at the cost of decoding a picture or two. Other C libraries pay
@@ -50,24 +51,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Files can be read from several threads at once. It ends with
 /// the last clone, and its processes end with it.
 ///
-/// The program must call [`serve_decoding`](crate::serve_decoding) before anything else. Usually
-/// it is your own, started with a word that means this:
-///
-/// ```no_run
-/// use deeptell_video::{DecoderProcess, Limits, Sampling, VideoReader, serve_decoding};
-///
-/// fn main() -> Result<std::process::ExitCode, Box<dyn std::error::Error>> {
-///     if std::env::args().nth(1).as_deref() == Some("decode-for-parent") {
-///         return Ok(serve_decoding());
-///     }
-///     let decoder = DecoderProcess::new(std::env::current_exe()?).arg("decode-for-parent");
-///     let options = VideoReader::options().limits(Limits::untrusted()).isolated_by(&decoder);
-///     for frame in options.open("upload.mp4")?.sample(Sampling::Uniform(12)) {
-///         println!("{} s", frame?.pts_seconds);
-///     }
-///     Ok(std::process::ExitCode::SUCCESS)
-/// }
-/// ```
+/// Usually the program is your own, started once more ([`this_program`](Self::this_program)); its `main` begins with
+/// [`run_if_decoder`](crate::run_if_decoder). Another one must call [`serve_decoding`](crate::serve_decoding) before
+/// anything else.
 #[derive(Debug, Clone)]
 pub struct DecoderProcess {
     program: PathBuf,
@@ -77,6 +63,19 @@ pub struct DecoderProcess {
 }
 
 impl DecoderProcess {
+    /// This program, started once more; nothing is started yet.
+    ///
+    /// # Errors
+    /// [`IsolationError::NotPrepared`] when [`run_if_decoder`](crate::run_if_decoder) was not called,
+    /// [`IsolationError::UnknownProgram`] when the operating system does not say where this program is.
+    pub fn this_program() -> Result<Self, IsolationError> {
+        if !program::is_prepared() {
+            return Err(IsolationError::NotPrepared);
+        }
+        let program = std::env::current_exe().map_err(IsolationError::UnknownProgram)?;
+        Ok(Self::new(program).arg(program::WORD))
+    }
+
     /// Names the program; nothing is started yet.
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Self { program: program.into(), arguments: Vec::new(), current: Arc::default() }

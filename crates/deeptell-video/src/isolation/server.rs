@@ -69,6 +69,11 @@ pub fn serve_decoding_strictly() -> ExitCode {
     serve(OnForbidden::Kill)
 }
 
+/// As [`serve_decoding`], with the code for the process to exit with.
+pub(crate) fn serve_as_program() -> i32 {
+    if try_to_serve(OnForbidden::Refuse).is_ok() { 0 } else { 2 }
+}
+
 fn serve(on_forbidden: OnForbidden) -> ExitCode {
     match try_to_serve(on_forbidden) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,73 @@
+//! A program that starts itself once more as its decoder.
+
+use std::ffi::OsStr;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use thiserror::Error;
+
+/// The word that makes this program a decoder for its parent.
+pub(crate) const WORD: &str = "decode-for-parent";
+
+/// Whether [`run_if_decoder`] was called, so that a copy of this program serves as a decoder.
+static IS_PREPARED: AtomicBool = AtomicBool::new(false);
+
+/// Lets this program decode files in processes of its own
+/// ([`DecoderProcess::this_program`](crate::DecoderProcess::this_program)): call it first thing in `main`, before any
+/// thread exists and any file is open.
+///
+/// For each of them the program is started once more with a word as its first argument. Where this is such a process,
+/// the call decodes, and then ends the process; otherwise it returns at once.
+///
+/// ```no_run
+/// use deeptell_video::{DecoderProcess, Limits, Sampling, VideoReader};
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     deeptell_video::run_if_decoder();
+///     let decoder = DecoderProcess::this_program()?;
+///     let options = VideoReader::options().limits(Limits::untrusted()).isolated_by(&decoder);
+///     for frame in options.open("upload.mp4")?.sample(Sampling::Uniform(12)) {
+///         println!("{} s", frame?.pts_seconds);
+///     }
+///     Ok(())
+/// }
+/// ```
+pub fn run_if_decoder() {
+    IS_PREPARED.store(true, Ordering::Relaxed);
+    if std::env::args_os().nth(1).as_deref() != Some(OsStr::new(WORD)) {
+        return;
+    }
+    #[cfg(unix)]
+    let code = crate::isolation::serve_as_program();
+    #[cfg(not(unix))]
+    let code = 2;
+    std::process::exit(code);
+}
+
+#[cfg(unix)]
+pub(crate) fn is_prepared() -> bool {
+    IS_PREPARED.load(Ordering::Relaxed)
+}
+
+/// Why this program cannot decode in a process of its own.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum IsolationError {
+    /// [`run_if_decoder`] was not called, so a copy of this program would not decode.
+    #[error(
+        "files are decoded in a process of its own, for which this program must call `run_if_decoder()` first thing in \
+         `main`; to decode in this process, which is for trusted files only, say so when the detector or reader is made"
+    )]
+    NotPrepared,
+    /// The operating system does not say where this program is.
+    #[error(
+        "cannot tell which program this is, to start it as a decoder; name one with `DecoderProcess::new`"
+    )]
+    UnknownProgram(#[source] io::Error),
+    /// There are such processes on Unix systems alone.
+    #[error(
+        "this system has no sandboxed processes; to decode in this process, which is for trusted files only, say so when \
+         the detector or reader is made"
+    )]
+    Unsupported,
+}
