@@ -12,7 +12,7 @@ use std::time::Duration;
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use deeptell::{Detector, ScanOptions};
+use deeptell::{Decoding, Detector, Limits, ScanOptions};
 use deeptell_benches::{crops, sample_clip, scene};
 use deeptell_data::{Label, Sample, Split};
 use deeptell_face::{Landmarks, Point};
@@ -150,12 +150,13 @@ fn train_step(criterion: &mut Criterion) {
 }
 
 fn scan(criterion: &mut Criterion) {
-    let detector = Detector::shipped(&Device::flex()).unwrap();
-    let options = ScanOptions { frames: FRAMES, ..ScanOptions::default() };
+    let here = Decoding::in_process(Limits::default());
+    let detector = Detector::shipped(&Device::flex()).unwrap().with_decoding(here);
+    let options = ScanOptions::default().frames(FRAMES);
     let clip = sample_clip();
-    assert!(!detector.scan_video(&clip, &options).unwrap().observations.is_empty());
+    assert!(!detector.scan(&clip, &options).unwrap().report.observations.is_empty());
     criterion.bench_function("scan/cpu/12 frames of 320x320", |bencher| {
-        bencher.iter(|| detector.scan_video(black_box(&clip), &options).unwrap());
+        bencher.iter(|| detector.scan(black_box(&clip), &options).unwrap());
     });
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use deeptell::{Detector, ModelFile, ScanOptions};
 
 use crate::device::{DeviceName, PrecisionName};
+use crate::isolation::decoding;
 
 /// The model file of the option `--model`; without it the detector that ships.
 pub(crate) fn model_file(path: Option<&Path>) -> anyhow::Result<ModelFile> {
@@ -32,22 +33,16 @@ pub(crate) struct DetectorArgs {
 }
 
 impl DetectorArgs {
-    /// The detector, which decodes videos in this process if they are `trusted`, else, where the
-    /// system can, in a process of their own.
+    /// The detector, which decodes files as those that are `trusted`, or not.
     pub(crate) fn open(&self, trusted: bool) -> anyhow::Result<Detector> {
         let device = self.device.open()?;
         let model = model_file(self.model.as_deref())?.load(&device)?;
         let model = model.with_precision(self.precision.on(self.device))?;
-        let detector = Detector::new(model, &device)?;
-        #[cfg(unix)]
-        let detector = if trusted { detector } else { detector.isolated_by(&crate::isolation::decoder()?) };
-        #[cfg(not(unix))]
-        let _ = trusted;
-        Ok(detector)
+        Ok(Detector::new(model, &device)?.with_decoding(decoding(trusted)))
     }
 
     /// What to look for in each file.
     pub(crate) fn options(&self) -> ScanOptions {
-        ScanOptions { frames: self.frames, min_face: self.min_face, ..ScanOptions::default() }
+        ScanOptions::default().frames(self.frames).min_face(self.min_face)
     }
 }

@@ -83,9 +83,7 @@ enum Outcome {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = isolation::served() {
-        return code;
-    }
+    deeptell::run_if_decoder();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),

@@ -144,7 +144,7 @@ pub(crate) async fn picture(
     Parameters((id, kind, number)): Parameters<(String, String, usize)>,
 ) -> Result<impl IntoResponse, Refusal> {
     let scan = reported(&app, &id)?;
-    let pictures = scan.report().map(|report| &report.pictures).ok_or(Refusal::NO_REPORT)?;
+    let pictures = scan.evidence().ok_or(Refusal::NO_SUCH_PICTURE)?;
     let (all, format) = match kind.as_str() {
         "frames" => (&pictures.frames, "image/jpeg"),
         "faces" => (&pictures.faces, "image/jpeg"),

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use deeptell::{Error, Report};
+use deeptell::Error;
 use tempfile::TempPath;
 
 use crate::app::App;
@@ -108,10 +108,10 @@ pub(crate) fn work(app: &App) {
         }
         drop(place);
         match outcome {
-            Ok(report) => {
-                let (bytes, verdict, took) = (scan.bytes, report.verdict, began.elapsed());
+            Ok(found) => {
+                let (bytes, verdict, took) = (scan.bytes, found.report.verdict, began.elapsed());
                 app.tell(Event::Analysed { bytes, verdict, took });
-                scan.complete(report);
+                scan.complete(found);
             }
             Err(Ended::Cancelled) if app.is_stopping() => {
                 scan.set(State::Failed { error: Refusal::STOPPED });
@@ -132,7 +132,7 @@ enum Ended {
     Failed(Refusal),
 }
 
-fn analyse(app: &App, scan: &Scan, file: &TempPath, began: Instant) -> Result<Report, Ended> {
+fn analyse(app: &App, scan: &Scan, file: &TempPath, began: Instant) -> Result<deeptell::Scan, Ended> {
     let limit = app.settings.analysis_time;
     let is_over = || scan.is_cancelled() || app.is_stopping() || began.elapsed() > limit;
     let mut on_progress = |progress: deeptell::Progress| {
@@ -145,11 +145,11 @@ fn analyse(app: &App, scan: &Scan, file: &TempPath, began: Instant) -> Result<Re
     let options = app.settings.scan_options();
     let judge = || app.analyser.analyse(file, &options, &mut on_progress);
     match catch_unwind(AssertUnwindSafe(judge)) {
-        Ok(Ok(mut report)) => {
+        Ok(Ok(mut found)) => {
             // The report names the client's file, not its copy here.
-            report.input.name.clone_from(&scan.name);
-            report.input.path = None;
-            Ok(report)
+            found.report.input.name.clone_from(&scan.name);
+            found.report.input.path = None;
+            Ok(found)
         }
         Ok(Err(Error::Cancelled)) if scan.is_cancelled() || app.is_stopping() => Err(Ended::Cancelled),
         Ok(Err(Error::Cancelled)) => Err(Ended::Failed(Refusal::analysis_too_long(limit))),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use axum::body::Bytes;
-use deeptell::{Pictures, Progress, Report, Verdict, html};
+use deeptell::{Evidence, Progress, Report, Verdict, html};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -20,7 +20,7 @@ pub(crate) struct Scan {
     pub(crate) name: String,
     pub(crate) bytes: u64,
     state: watch::Sender<State>,
-    report: OnceLock<Report>,
+    found: OnceLock<deeptell::Scan>,
     /// The report as JSON and as a page, once somebody has asked for it: shared by all answers, so that many
     /// clients that read slowly take no more memory than one.
     report_json: OnceLock<Bytes>,
@@ -41,7 +41,7 @@ impl Scan {
             name,
             bytes,
             state: watch::Sender::new(State::Waiting { ahead: 0 }),
-            report: OnceLock::new(),
+            found: OnceLock::new(),
             report_json: OnceLock::new(),
             report_html: OnceLock::new(),
             cancelled: AtomicBool::new(false),
@@ -64,17 +64,22 @@ impl Scan {
         });
     }
 
-    /// Stores the report and sets [`State::Done`].
-    pub(crate) fn complete(&self, report: Report) {
-        let pictures = (&report.pictures).into();
-        let done = State::Done { verdict: report.verdict, score: report.score, pictures };
-        // A scan runs once, so there is none yet.
-        let _ = self.report.set(report);
+    /// Stores what the scan found and sets [`State::Done`].
+    pub(crate) fn complete(&self, found: deeptell::Scan) {
+        let pictures = found.evidence.as_ref().map(PictureCounts::from).unwrap_or_default();
+        let done = State::Done { verdict: found.report.verdict, score: found.report.score, pictures };
+        // A scan runs once, so there is nothing yet.
+        let _ = self.found.set(found);
         self.set(done);
     }
 
     pub(crate) fn report(&self) -> Option<&Report> {
-        self.report.get()
+        self.found.get().map(|found| &found.report)
+    }
+
+    /// The pictures that go with the report.
+    pub(crate) fn evidence(&self) -> Option<&Evidence> {
+        self.found.get()?.evidence.as_ref()
     }
 
     /// The report as JSON, and as a page. Writing the page takes a moment.
@@ -85,7 +90,8 @@ impl Scan {
     }
 
     pub(crate) fn report_html(&self) -> Option<Bytes> {
-        self.report().map(|report| self.report_html.get_or_init(|| html::page(report).into()).clone())
+        self.report()
+            .map(|report| self.report_html.get_or_init(|| html::page(report, self.evidence()).into()).clone())
     }
 
     /// Asks the analysis to end early.
@@ -157,17 +163,17 @@ impl From<Progress> for State {
     }
 }
 
-/// Numbers of pictures in a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Numbers of pictures that go with a report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct PictureCounts {
     frames: usize,
     faces: usize,
     heat: usize,
 }
 
-impl From<&Pictures> for PictureCounts {
-    fn from(pictures: &Pictures) -> Self {
-        let Pictures { frames, faces, heat } = pictures;
+impl From<&Evidence> for PictureCounts {
+    fn from(evidence: &Evidence) -> Self {
+        let Evidence { frames, faces, heat, .. } = evidence;
         Self { frames: frames.len(), faces: faces.len(), heat: heat.len() }
     }
 }

@@ -41,8 +41,7 @@ pub struct Settings {
     /// Connections that are open at the same time, 2 to 100,000. A new one closes an older one that
     /// is idle, not read by its client, or slow; if there is none, it waits.
     pub connections: usize,
-    /// Options of every scan. [`untrusted`](ScanOptions::untrusted) and
-    /// [`pictures`](ScanOptions::pictures) are always set.
+    /// Options of every scan. [`evidence`](field@ScanOptions::evidence), which the page shows, is always set.
     pub scan: ScanOptions,
 }
 
@@ -90,9 +89,9 @@ impl Settings {
         Ok(self.scan.check()?)
     }
 
-    /// The options of every scan: untrusted files, pictures for the page.
+    /// The options of every scan: the page shows what a verdict rests on.
     pub(crate) fn scan_options(&self) -> ScanOptions {
-        ScanOptions { untrusted: true, pictures: true, ..self.scan.clone() }
+        self.scan.clone().evidence(true)
     }
 
     /// Uploads and scans that may be unfinished at the same time.
@@ -115,10 +114,7 @@ mod tests {
             ("history", Settings { history: 0, ..good.clone() }),
             ("connections", Settings { connections: 1, ..good.clone() }),
             ("max_upload_bytes", Settings { max_upload_bytes: 0, ..good.clone() }),
-            (
-                "frames",
-                Settings { scan: ScanOptions { frames: 0, ..ScanOptions::default() }, ..good.clone() },
-            ),
+            ("frames", Settings { scan: ScanOptions::default().frames(0), ..good.clone() }),
         ] {
             let error = bad.check().unwrap_err().to_string();
             assert!(error.contains(name), "{name}: {error}");
@@ -126,9 +122,9 @@ mod tests {
     }
 
     #[test]
-    fn every_upload_is_scanned_as_untrusted() {
-        let scan = ScanOptions { untrusted: false, pictures: false, frames: 7, ..ScanOptions::default() };
+    fn every_scan_has_evidence_for_the_page() {
+        let scan = ScanOptions::default().frames(7);
         let options = Settings { scan, ..Settings::new("/tmp") }.scan_options();
-        assert!(options.untrusted && options.pictures && options.frames == 7);
+        assert!(options.evidence && options.frames == 7);
     }
 }

@@ -1,22 +1,17 @@
 //! The whole job: sample, detect, crop, classify, judge.
 
-use std::fs::File;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use deeptell_face::{CropError, Face, FaceDetector, FaceError, Picture, RgbImage, redetection_rate};
-use deeptell_files::sha256_while;
+use deeptell_face::{CropError, Face, FaceDetector, FaceError, RgbImage, redetection_rate};
 use deeptell_mtcnn::MtcnnConfig;
-#[cfg(unix)]
-use deeptell_video::DecoderProcess;
-use deeptell_video::{Limits, Media, Sampling, VideoOptions, VideoReader};
+use deeptell_video::{Media, Sampling, VideoOptions, VideoReader};
 
-use crate::input::{InputFrame, picture_facts, video_facts};
-use crate::scan::Scan;
-use crate::{Error, InputError, InputFacts, InputKind, Model, Report, ScanOptions, Warning};
+use crate::input::{Content, Input, InputFrame, Source, unnamed_file};
+use crate::scanning::Scanning;
+use crate::{Decoding, Error, InputError, InputFacts, InputKind, Model, Scan, ScanOptions, Warning};
 
 /// A face is found again in at least 3 of the 8 views of [`redetection_rate`]; at 4, faces are lost in a clip of the sample.
 const MIN_REDETECTION_RATE: f32 = 0.375;
@@ -32,10 +27,12 @@ pub struct Progress {
     pub faces: usize,
 }
 
+type OnProgress<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
+
 /// The detector: a face detector and a classifier on one device.
 ///
-/// [`scan_video`](Self::scan_video) and its siblings do the whole job; each of its stages can be
-/// called alone: [`VideoReader::sample`], [`find_faces`](Self::find_faces), [`crop`](Self::crop),
+/// [`scan`](Self::scan) does the whole job; each of its stages can be called alone:
+/// [`VideoReader::sample`], [`find_faces`](Self::find_faces), [`crop`](Self::crop),
 /// [`classify`](Self::classify), [`FaceLinker`](crate::FaceLinker) and
 /// [`Criteria::judge`](crate::Criteria::judge). A detector has no changing state: share one
 /// between threads by reference.
@@ -43,8 +40,7 @@ pub struct Progress {
 pub struct Detector {
     model: Model,
     faces: Arc<dyn FaceDetector>,
-    #[cfg(unix)]
-    decoder: Option<DecoderProcess>,
+    decoding: Decoding,
 }
 
 impl Detector {
@@ -52,7 +48,7 @@ impl Detector {
     ///
     /// # Errors
     /// As [`Model::load`].
-    pub fn load(model_path: impl AsRef<Path>, device: &Device) -> Result<Self, Error> {
+    pub fn load(model_path: impl AsRef<std::path::Path>, device: &Device) -> Result<Self, Error> {
         Self::new(Model::load(model_path, device)?, device)
     }
 
@@ -64,8 +60,8 @@ impl Detector {
         Self::new(Model::shipped(device)?, device)
     }
 
-    /// A detector with a model that is loaded already, and with MTCNN as its face detector on
-    /// `device`.
+    /// A detector with a model that is loaded already, with MTCNN as its face detector on `device`, and with the
+    /// default [`Decoding`]: files are decoded in a process of their own.
     ///
     /// # Errors
     /// [`Error::FaceDetector`] when the face detector cannot be made on `device`.
@@ -74,12 +70,7 @@ impl Detector {
         let faces = MtcnnConfig { min_face: min_face.into(), ..MtcnnConfig::default() }
             .init(device)
             .map_err(FaceError::from)?;
-        Ok(Self {
-            model,
-            faces: Arc::new(faces),
-            #[cfg(unix)]
-            decoder: None,
-        })
+        Ok(Self { model, faces: Arc::new(faces), decoding: Decoding::default() })
     }
 
     /// The same detector with another face detector.
@@ -91,17 +82,20 @@ impl Detector {
         Self { faces, ..self }
     }
 
+    /// The same detector, decoding files elsewhere or within other limits.
+    #[must_use]
+    pub fn with_decoding(self, decoding: Decoding) -> Self {
+        Self { decoding, ..self }
+    }
+
     /// The face detector.
     pub fn face_detector(&self) -> &dyn FaceDetector {
         &*self.faces
     }
 
-    /// Decodes videos in a process of its own from now on, which can do nothing else: for files
-    /// from strangers. The reports are the same.
-    #[cfg(unix)]
-    #[must_use]
-    pub fn isolated_by(self, decoder: &DecoderProcess) -> Self {
-        Self { decoder: Some(decoder.clone()), ..self }
+    /// Where files are decoded, and within which limits.
+    pub fn decoding(&self) -> &Decoding {
+        &self.decoding
     }
 
     /// The classifier.
@@ -109,169 +103,144 @@ impl Detector {
         &self.model
     }
 
-    /// Scans a file: a still picture if its first bytes say so, else a video or an animated picture.
+    /// Scans a file, a picture or frames. Of a video, [`ScanOptions::frames`] frames are sampled, spread evenly over
+    /// it; a picture is turned upright by its EXIF data.
     ///
     /// # Errors
-    /// As [`scan_video`](Self::scan_video) and [`scan_image`](Self::scan_image).
-    pub fn scan_file(&self, path: impl AsRef<Path>, options: &ScanOptions) -> Result<Report, Error> {
-        self.scan_file_with(path, options, |_| ControlFlow::Continue(()))
+    /// - [`Error::Option`] for an option out of range;
+    /// - [`Error::Isolation`] when a file is to be decoded in a process of its own and this program is not prepared
+    ///   for that ([`run_if_decoder`](crate::run_if_decoder));
+    /// - [`Error::Input`] when the file cannot be read or decoded, when there is no frame, or one without pixels or
+    ///   with a time that is not a number;
+    /// - [`Error::Device`], [`Error::Model`] and [`Error::FaceDetector`] when a network fails.
+    pub fn scan<'a>(&self, input: impl Into<Input<'a>>, options: &ScanOptions) -> Result<Scan, Error> {
+        self.scan_with(input, options, |_| ControlFlow::Continue(()))
     }
 
-    /// [`scan_file`](Self::scan_file) with progress: `on_progress` is called before the first
-    /// frame, while the file is hashed, and after each frame, on this thread; `Break` cancels.
+    /// [`scan`](Self::scan) with progress: `on_progress` is called before the first frame, while a file is hashed,
+    /// and after each frame, on this thread; `Break` cancels.
     ///
     /// # Errors
-    /// As [`scan_file`](Self::scan_file), and [`Error::Cancelled`].
-    pub fn scan_file_with(
+    /// As [`scan`](Self::scan), and [`Error::Cancelled`].
+    pub fn scan_with<'a>(
         &self,
-        path: impl AsRef<Path>,
+        input: impl Into<Input<'a>>,
         options: &ScanOptions,
-        on_progress: impl FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<Report, Error> {
-        let path = path.as_ref();
-        let name = path.display().to_string();
+        mut on_progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Scan, Error> {
         options.check()?;
-        match self.reading(options).open_media(path).map_err(|e| Error::input(&name, e))? {
-            Media::Picture(picture) => self.scan_picture_file(path, picture, options, on_progress),
-            Media::Video(reader) => self.scan_reader(path, *reader, options, on_progress),
-            _ => Err(Error::input(&name, InputError::NoFrames)),
+        let on_progress = &mut on_progress;
+        match input.into().0 {
+            Source::File(path) => self.scan_content(Content::File(path), options, on_progress),
+            Source::Bytes { name, bytes } => {
+                self.scan_content(Content::Bytes { name, bytes }, options, on_progress)
+            }
+            Source::Picture { name, image } => {
+                let facts = InputFacts {
+                    width: Some(image.width()),
+                    height: Some(image.height()),
+                    ..InputFacts::named(name, InputKind::Image)
+                };
+                self.scan_picture(image.clone(), facts, options, on_progress)
+            }
+            Source::Frames { name, frames } => self.scan_frames(name, frames, options, on_progress),
         }
     }
 
-    /// Scans a video: looks at [`ScanOptions::frames`] frames, spread evenly over it.
-    ///
-    /// # Errors
-    /// [`Error::Option`] for an option out of range, [`Error::Input`] when the video cannot be
-    /// decoded, [`Error::Device`] and [`Error::Model`] when a network fails.
-    pub fn scan_video(&self, path: impl AsRef<Path>, options: &ScanOptions) -> Result<Report, Error> {
-        self.scan_video_with(path, options, |_| ControlFlow::Continue(()))
-    }
-
-    /// [`scan_video`](Self::scan_video) with progress: `on_progress` is called before the first
-    /// frame and after each, on this thread; `Break` cancels.
-    ///
-    /// # Errors
-    /// As [`scan_video`](Self::scan_video), and [`Error::Cancelled`].
-    pub fn scan_video_with(
-        &self,
-        path: impl AsRef<Path>,
-        options: &ScanOptions,
-        on_progress: impl FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<Report, Error> {
-        let path = path.as_ref();
-        options.check()?;
-        let reader = self.reading(options).open(path);
-        let reader = reader.map_err(|e| Error::input(&path.display().to_string(), e))?;
-        self.scan_reader(path, reader, options, on_progress)
-    }
-
     /// How files are opened under these options.
-    fn reading(&self, options: &ScanOptions) -> VideoOptions {
-        let mut reading = VideoReader::options();
+    fn reading(&self, options: &ScanOptions) -> Result<VideoOptions, Error> {
+        let mut reading = self.decoding.reading()?;
         if let Some(side) = options.max_side {
             reading = reading.max_side(side);
         }
         if let Some(stream) = options.stream {
             reading = reading.stream(stream);
         }
-        if options.untrusted {
-            reading = reading.limits(Limits::untrusted());
-        }
-        #[cfg(unix)]
-        if let Some(decoder) = &self.decoder {
-            reading = reading.isolated_by(decoder);
-        }
-        reading
+        Ok(reading)
     }
 
-    fn scan_reader(
+    fn scan_content(
         &self,
-        path: &Path,
+        content: Content<'_>,
+        options: &ScanOptions,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Scan, Error> {
+        let label = content.label();
+        let name = label.display().to_string();
+        let fail = |source: InputError| Error::input(&name, source);
+        let reading = self.reading(options)?;
+        let media = match content {
+            Content::File(path) => reading.open_media(path),
+            Content::Bytes { bytes, .. } => {
+                let file = unnamed_file(bytes).map_err(|e| fail(InputError::NoMemory(e)))?;
+                reading.media_from_file(file, &label)
+            }
+        };
+        match media.map_err(|e| fail(e.into()))? {
+            Media::Picture(picture) => {
+                let facts = content.picture_facts(&picture).map_err(|e| fail(e.into()))?;
+                let scanning = Scanning::new(self, options)?;
+                let mut warnings = Vec::new();
+                let sha256 = self.hash(content, &scanning, Some(1), &mut warnings, on_progress)?;
+                let facts = InputFacts { sha256, ..facts };
+                Self::finish_picture(scanning, picture.image, facts, warnings, on_progress)
+            }
+            Media::Video(reader) => self.scan_video(content, *reader, options, on_progress),
+            _ => Err(fail(InputError::NoFrames)),
+        }
+    }
+
+    fn scan_video(
+        &self,
+        content: Content<'_>,
         mut reader: VideoReader,
         options: &ScanOptions,
-        mut on_progress: impl FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<Report, Error> {
-        let name = path.display().to_string();
-        let mut scan = Scan::new(self, options)?;
-        let mut facts = video_facts(path, reader.info()).map_err(|e| Error::input(&name, e))?;
+        on_progress: OnProgress<'_>,
+    ) -> Result<Scan, Error> {
+        let name = content.label().display().to_string();
+        let mut scanning = Scanning::new(self, options)?;
+        let total = Some(options.frames);
+        let mut facts = content.video_facts(reader.info()).map_err(|e| Error::input(&name, e))?;
         let mut warnings = Vec::new();
-        scan.report_progress(Some(options.frames), &mut on_progress)?;
-        if options.sha256 {
-            // A sparse file may have terabytes to hash.
-            let time = if options.untrusted { Limits::untrusted() } else { Limits::default() }.deadline;
-            let (began, mut stopped) = (Instant::now(), Ok(()));
-            let file = File::open(path).map_err(|e| Error::input(&name, e))?;
-            facts.sha256 = sha256_while(file, || {
-                stopped = scan.report_progress(Some(options.frames), &mut on_progress);
-                stopped.is_ok() && began.elapsed() <= time
-            })
-            .map_err(|e| Error::input(&name, e))?;
-            stopped?;
-            if facts.sha256.is_none() {
-                warnings.push(Warning::NotHashed { seconds: time.as_secs() });
-            }
-        }
+        scanning.report_progress(total, on_progress)?;
+        facts.sha256 = self.hash(content, &scanning, total, &mut warnings, on_progress)?;
         for frame in reader.sample(Sampling::Uniform(options.frames)) {
             let frame = frame.map_err(|e| Error::input(&name, e))?;
             // A video of fewer frames than asked for gives some twice; they say nothing new.
             if !frame.repeats_previous {
-                scan.look(&name, &frame.into())?;
+                scanning.look(&name, &frame.into())?;
             }
-            scan.report_progress(Some(options.frames), &mut on_progress)?;
+            scanning.report_progress(total, on_progress)?;
         }
         warnings.extend(reader.warnings().iter().cloned().map(Warning::from));
-        scan.finish(facts, warnings)
+        scanning.finish(facts, warnings)
     }
 
-    /// Scans a picture file: JPEG, PNG, WebP or BMP, turned upright by its EXIF data.
-    ///
-    /// # Errors
-    /// As [`scan_video`](Self::scan_video).
-    pub fn scan_image(&self, path: impl AsRef<Path>, options: &ScanOptions) -> Result<Report, Error> {
-        self.scan_image_with(path, options, |_| ControlFlow::Continue(()))
-    }
-
-    /// [`scan_image`](Self::scan_image) with progress, as for
-    /// [`scan_video_with`](Self::scan_video_with).
-    ///
-    /// # Errors
-    /// As [`scan_image`](Self::scan_image), and [`Error::Cancelled`].
-    pub fn scan_image_with(
+    /// The SHA-256 of a whole file, if it is wanted and can be had in the time that the limits allow: a sparse file
+    /// may have terabytes to hash.
+    fn hash(
         &self,
-        path: impl AsRef<Path>,
-        options: &ScanOptions,
-        on_progress: impl FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<Report, Error> {
-        let path = path.as_ref();
-        options.check()?;
-        let picture = self.reading(options).read_picture(path);
-        let picture = picture.map_err(|e| Error::input(&path.display().to_string(), e))?;
-        self.scan_picture_file(path, picture, options, on_progress)
-    }
-
-    fn scan_picture_file(
-        &self,
-        path: &Path,
-        picture: Picture,
-        options: &ScanOptions,
-        on_progress: impl FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<Report, Error> {
-        let facts = picture_facts(path, &picture, options);
-        let facts = facts.map_err(|e| Error::input(&path.display().to_string(), e))?;
-        self.scan_picture(picture.image, facts, options, on_progress)
-    }
-
-    /// Scans a picture in memory; `name` is what the report calls it.
-    ///
-    /// # Errors
-    /// As [`scan_video`](Self::scan_video).
-    pub fn scan_rgb(&self, name: &str, image: &RgbImage, options: &ScanOptions) -> Result<Report, Error> {
-        let facts = InputFacts {
-            width: Some(image.width()),
-            height: Some(image.height()),
-            ..InputFacts::named(name, InputKind::Image)
-        };
-        self.scan_picture(image.clone(), facts, options, |_| ControlFlow::Continue(()))
+        content: Content<'_>,
+        scanning: &Scanning<'_>,
+        total: Option<usize>,
+        warnings: &mut Vec<Warning>,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Option<String>, Error> {
+        if !scanning.options().sha256 {
+            return Ok(None);
+        }
+        let time = self.decoding.limits().deadline;
+        let (began, mut stopped) = (Instant::now(), Ok(()));
+        let sha256 = content.sha256_while(|| {
+            stopped = scanning.report_progress(total, on_progress);
+            stopped.is_ok() && began.elapsed() <= time
+        });
+        let sha256 = sha256.map_err(|e| Error::input(&content.label().display().to_string(), e))?;
+        stopped?;
+        if sha256.is_none() {
+            warnings.push(Warning::NotHashed { seconds: time.as_secs() });
+        }
+        Ok(sha256)
     }
 
     fn scan_picture(
@@ -279,54 +248,42 @@ impl Detector {
         image: RgbImage,
         facts: InputFacts,
         options: &ScanOptions,
-        mut on_progress: impl FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<Report, Error> {
-        let mut scan = Scan::new(self, options)?;
-        scan.report_progress(Some(1), &mut on_progress)?;
-        scan.look(&facts.name, &InputFrame { image, pts_seconds: 0.0, index: None })?;
-        scan.report_progress(Some(1), &mut on_progress)?;
-        scan.finish(facts, Vec::new())
+        on_progress: OnProgress<'_>,
+    ) -> Result<Scan, Error> {
+        Self::finish_picture(Scanning::new(self, options)?, image, facts, Vec::new(), on_progress)
     }
 
-    /// Scans frames that the caller decoded, all of them, in order of time; `name` is what the
-    /// report calls them. [`ScanOptions::frames`] has no say here.
-    ///
-    /// # Errors
-    /// As [`scan_video`](Self::scan_video); [`Error::Input`] when there is no frame, or one
-    /// without pixels or with a time that is no number.
-    pub fn scan_frames(
-        &self,
-        name: &str,
-        frames: impl IntoIterator<Item = InputFrame>,
-        options: &ScanOptions,
-    ) -> Result<Report, Error> {
-        self.scan_frames_with(name, frames, options, |_| ControlFlow::Continue(()))
+    fn finish_picture(
+        mut scanning: Scanning<'_>,
+        image: RgbImage,
+        facts: InputFacts,
+        warnings: Vec<Warning>,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Scan, Error> {
+        scanning.report_progress(Some(1), on_progress)?;
+        scanning.look(&facts.name, &InputFrame { image, pts_seconds: 0.0, index: None })?;
+        scanning.report_progress(Some(1), on_progress)?;
+        scanning.finish(facts, warnings)
     }
 
-    /// [`scan_frames`](Self::scan_frames) with progress, as for
-    /// [`scan_video_with`](Self::scan_video_with).
-    ///
-    /// # Errors
-    /// As [`scan_frames`](Self::scan_frames), and [`Error::Cancelled`].
-    pub fn scan_frames_with(
+    fn scan_frames(
         &self,
         name: &str,
-        frames: impl IntoIterator<Item = InputFrame>,
+        frames: Box<dyn Iterator<Item = InputFrame> + '_>,
         options: &ScanOptions,
-        mut on_progress: impl FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<Report, Error> {
-        let mut scan = Scan::new(self, options)?;
-        let frames = frames.into_iter();
+        on_progress: OnProgress<'_>,
+    ) -> Result<Scan, Error> {
+        let mut scanning = Scanning::new(self, options)?;
         let total = frames.size_hint().1;
         let mut facts = InputFacts::named(name, InputKind::Frames);
-        scan.report_progress(total, &mut on_progress)?;
+        scanning.report_progress(total, on_progress)?;
         for frame in frames {
             facts.width.get_or_insert(frame.image.width());
             facts.height.get_or_insert(frame.image.height());
-            scan.look(name, &frame)?;
-            scan.report_progress(total, &mut on_progress)?;
+            scanning.look(name, &frame)?;
+            scanning.report_progress(total, on_progress)?;
         }
-        scan.finish(facts, Vec::new())
+        scanning.finish(facts, Vec::new())
     }
 
     /// The stage that finds faces: those that touch the image and are as large and as probable as

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use deeptell_face::{FaceError, PictureError};
 use deeptell_network::{Architecture, PrecisionError, UnknownArchitecture, WeightsError};
-use deeptell_video::VideoError;
+use deeptell_video::{IsolationError, VideoError};
 use thiserror::Error;
 
 use crate::report::SCHEMA_VERSION;
@@ -46,6 +46,10 @@ pub enum Error {
     /// The face detector failed, or cannot be set as the options ask.
     #[error(transparent)]
     FaceDetector(#[from] FaceError),
+    /// This program cannot decode in a process of its own: prepare it, or choose another
+    /// [`Decoding`](crate::Decoding).
+    #[error(transparent)]
+    Isolation(#[from] IsolationError),
     /// The caller's progress callback stopped the scan.
     #[error("the scan was cancelled")]
     Cancelled,
@@ -66,6 +70,9 @@ pub enum InputError {
     /// The file cannot be read.
     #[error("the file cannot be read")]
     Read(#[from] io::Error),
+    /// A file in memory cannot be handed to the decoder.
+    #[error("there is no room for another copy of it, in memory or for temporary files")]
+    NoMemory(#[source] io::Error),
     /// A folder, pipe or device.
     #[error("it is a folder, pipe or device, not a file; save what comes through a pipe to a file first")]
     NotAFile,
@@ -121,7 +128,7 @@ pub enum ModelError {
     },
     /// The network is one that only a newer deeptell knows.
     #[error("{0}: use a newer deeptell")]
-    Architecture(#[from] UnknownArchitecture),
+    Architecture(UnknownArchitecture),
     /// The card names another network than the one whose weights it was put to.
     #[error("its card says {card}, but the weights are of {network}: name the architecture of the weights")]
     OtherArchitecture {
@@ -198,6 +205,13 @@ impl From<VideoError> for InputError {
     }
 }
 
+/// Its text is in that of [`ModelError::Architecture`], so it is not a source of it as well.
+impl From<UnknownArchitecture> for ModelError {
+    fn from(error: UnknownArchitecture) -> Self {
+        Self::Architecture(error)
+    }
+}
+
 /// What a message is about, unless its cause names the file, too.
 fn subject<'a>(name: &'a str, source: &InputError) -> &'a str {
     if source.to_string().contains(name) { "this file" } else { name }
@@ -210,5 +224,102 @@ impl Error {
 
     pub(crate) fn model(name: &str, source: impl Into<ModelError>) -> Self {
         Self::Model { name: name.to_owned(), source: source.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as StdError;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// The texts of an error and its causes.
+    fn chain(error: &dyn StdError) -> Vec<String> {
+        let mut said = vec![error.to_string()];
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            said.push(error.to_string());
+            cause = error.source();
+        }
+        said
+    }
+
+    fn disk() -> io::Error {
+        io::Error::other("the disk is on fire")
+    }
+
+    fn json() -> serde_json::Error {
+        serde_json::from_str::<u8>("{").unwrap_err()
+    }
+
+    fn path() -> PathBuf {
+        PathBuf::from("clip.mp4")
+    }
+
+    fn input_errors() -> Vec<InputError> {
+        let picture = PictureError::Damaged { detail: "no end".to_owned() };
+        vec![
+            InputError::Read(disk()),
+            InputError::NoMemory(disk()),
+            InputError::NotAFile,
+            InputError::NoFrames,
+            InputError::Frame { frame: 1, width: 0, height: 8, pts_seconds: 0.5 },
+            VideoError::Picture { path: path(), source: picture }.into(),
+            VideoError::Io { path: path(), source: disk() }.into(),
+            VideoError::Corrupt { path: path(), detail: "no index".to_owned() }.into(),
+            VideoError::Timeout { path: path(), deadline: Duration::from_secs(20) }.into(),
+            VideoError::DecoderDied { path: path(), reason: "crashed".to_owned() }.into(),
+            VideoError::NoDecoderProcess { path: path(), program: "decoder".into(), source: disk() }.into(),
+        ]
+    }
+
+    fn model_errors() -> Vec<ModelError> {
+        let unknown = "vit".parse::<Architecture>().unwrap_err();
+        let weights = deeptell_network::Weights::notes(&[0; 9], "w.safetensors").unwrap_err();
+        vec![
+            ModelError::File(disk()),
+            ModelError::NoCard { key: "deeptell" },
+            ModelError::Card(json()),
+            ModelError::FormatVersion { found: 9, newest: 2 },
+            unknown.into(),
+            ModelError::TooLarge { bytes: 9, limit: 8 },
+            ModelError::OutOfDistribution("its rank is 0"),
+            ModelError::CardValue("it has no view"),
+            weights.into(),
+            ModelError::Manifest { path: path(), problem: "line 3".to_owned() },
+            ModelError::Sha256 { expected: "00".to_owned(), found: "11".to_owned() },
+            ModelError::Score(f64::NAN),
+        ]
+    }
+
+    /// Whoever prints an error with its causes, as most programs do, says nothing twice.
+    #[test]
+    fn each_cause_is_said_once() {
+        let mut errors: Vec<Box<dyn StdError>> = vec![
+            Box::new(ReportError::SchemaVersion { found: 1 }),
+            Box::new(ReportError::Json(json())),
+            Box::new(Error::Option { option: "frames", value: "0".to_owned(), expected: "1 or more" }),
+            Box::new(Error::Isolation(IsolationError::NotPrepared)),
+            Box::new(Error::Isolation(IsolationError::UnknownProgram(disk()))),
+            Box::new(Error::Isolation(IsolationError::Unsupported)),
+            Box::new(Error::FaceDetector(FaceError::failed(
+                &deeptell_face::FaceDetectorId::new("mtcnn"),
+                "its weights are gone",
+            ))),
+            Box::new(Error::Cancelled),
+            Box::new(Error::Device { network: "MTCNN", source: Box::new(disk()) }),
+        ];
+        errors
+            .extend(input_errors().into_iter().map(|source| Box::new(Error::input("clip.mp4", source)) as _));
+        errors.extend(model_errors().into_iter().map(|source| Box::new(Error::model("m", source)) as _));
+        for error in errors {
+            let said = chain(&*error);
+            for (number, cause) in said.iter().enumerate() {
+                for before in &said[..number] {
+                    assert!(!before.contains(cause.as_str()), "{said:?}");
+                }
+            }
+        }
     }
 }

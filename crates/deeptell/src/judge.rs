@@ -33,6 +33,7 @@ pub struct Criteria {
 /// How the probabilities of a person's frames become one score; in JSON in `snake_case`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Aggregation {
     /// The plain mean.
     #[default]
@@ -75,6 +76,7 @@ impl Aggregation {
 
 /// What [`Criteria::judge`] concludes.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Judgement {
     /// The answer.
     pub verdict: Verdict,

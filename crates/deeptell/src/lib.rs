@@ -1,21 +1,22 @@
-//! Deepfake detection in pure Rust: video or image in, [`Report`] out.
+//! Deepfake detection in Rust: video or picture in, [`Report`] out.
 //!
 //! A [`Detector`] samples frames, finds faces (MTCNN), cuts them as the classifier was trained
 //! to see them, scores them (MobileNetV3-Small) and judges: likely real, likely fake,
 //! inconclusive, or no face found.
 //!
 //! ```no_run
-//! use burn::tensor::Device;
-//! use deeptell::{Detector, ScanOptions, html};
+//! use deeptell::{Detector, Device, ScanOptions, html};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // Files are decoded in a process of its own: this program, started once more.
+//!     deeptell::run_if_decoder();
 //!     let detector = Detector::shipped(&Device::flex())?;
-//!     let report = detector.scan_video("interview.mp4", &ScanOptions::default())?;
-//!     println!("{}: {:?}", report.verdict, report.score);
-//!     for reason in &report.reasons {
+//!     let scan = detector.scan("interview.mp4", &ScanOptions::default().evidence(true))?;
+//!     println!("{}: {:?}", scan.report.verdict, scan.report.score);
+//!     for reason in &scan.report.reasons {
 //!         println!("- {reason}");
 //!     }
-//!     std::fs::write("interview.html", html::page(&report))?;
+//!     std::fs::write("interview.html", html::page(&scan.report, scan.evidence.as_ref()))?;
 //!     Ok(())
 //! }
 //! ```
@@ -23,14 +24,18 @@
 //! A report is plain data: `serde_json::to_string(&report)` gives the document that
 //! [`SCHEMA_VERSION`] numbers. Nothing here prints, reads the environment or uses the network.
 //!
+//! Everything that a public signature names is re-exported, [`Device`] included: a program needs this crate alone.
+//!
 //! A verdict is a reason to look closer, never proof: the scores are probabilities on material
 //! like that which the model was validated on, and [`ModelCard::limits`] says what it misses.
 
 mod background;
 mod card;
 mod clock;
+mod decoding;
 mod detector;
 mod error;
+mod evidence;
 mod familiarity;
 mod hash;
 mod heat;
@@ -43,27 +48,42 @@ mod model;
 mod model_file;
 mod options;
 mod people;
-mod pictures;
 mod printable;
 mod reason;
 mod report;
 mod scan;
+mod scanning;
 mod sentence;
 mod track;
 mod view;
 mod warning;
 
-pub use deeptell_face::{Face, FaceDetector, FaceDetectorId, FaceError, RgbImage};
-pub use deeptell_network::{Architecture, Network, Normalization, Precision, StoredPrecision};
+pub use burn::tensor::Device;
+pub use deeptell_face::{
+    CropError, Face, FaceCrop, FaceDetector, FaceDetectorId, FaceError, Landmarks, PictureError,
+    PictureLimits, Point, Rect, RgbImage,
+};
+pub use deeptell_network::{
+    Architecture, Network, Normalization, Precision, PrecisionError, StoredPrecision, UnknownArchitecture,
+    Weights, WeightsError,
+};
+#[cfg(unix)]
+pub use deeptell_video::DecoderProcess;
+pub use deeptell_video::{
+    Frame, IsolationError, Limits, StreamLabel, Unsupported, VideoError, Warning as VideoWarning,
+    run_if_decoder,
+};
 
 pub use card::{
     Calibration, CropLevel, Levels, Measure, ModelCard, OutOfDistribution, PersonCalibration, PersonFeatures,
     PersonScoring, Thresholds,
 };
+pub use decoding::Decoding;
 pub use detector::{Detector, Progress};
 pub use error::{Error, InputError, ModelError, ReportError};
+pub use evidence::Evidence;
 pub use heat::HeatMap;
-pub use input::InputFrame;
+pub use input::{Input, InputFrame};
 pub use judge::{Aggregation, Criteria, Judgement};
 pub use look::Look;
 pub use manifest::{Manifest, ManifestEntry};
@@ -71,13 +91,13 @@ pub use model::{Model, Reading};
 pub use model_file::ModelFile;
 pub use options::ScanOptions;
 pub use people::{Appearance, merge};
-pub use pictures::Pictures;
 pub use printable::{is_invisible, printable, printable_json};
 pub use reason::Reason;
 pub use report::{
     FrameFacts, InputFacts, InputKind, ModelInfo, Observation, Person, REPORT_SCHEMA, Report, SCHEMA_VERSION,
     TimeRange, Verdict,
 };
+pub use scan::Scan;
 pub use track::{FaceLinker, Sighting};
 pub use view::View;
 pub use warning::Warning;

@@ -8,11 +8,13 @@ use crate::Error;
 /// Options of a scan.
 ///
 /// ```
-/// let thorough = deeptell::ScanOptions { frames: 32, ..Default::default() };
+/// let thorough = deeptell::ScanOptions::default().frames(32).min_face(24.0);
+/// assert_eq!(thorough.frames, 32);
 /// assert!(thorough.check().is_ok());
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct ScanOptions {
     /// How many frames to sample from a video, spread evenly over it.
     pub frames: usize,
@@ -32,11 +34,9 @@ pub struct ScanOptions {
     pub stream: Option<u32>,
     /// How many faces go through the network at once.
     pub batch: usize,
-    /// The file comes from a stranger: narrow bounds on what it may be and cost
-    /// ([`Limits::untrusted`](deeptell_video::Limits::untrusted)).
-    pub untrusted: bool,
-    /// Keep thumbnails for the HTML page.
-    pub pictures: bool,
+    /// Also draw what the verdict rests on, for people ([`Evidence`](crate::Evidence)): thumbnails of frames and faces,
+    /// and heat maps, which take another pass of the network over each face.
+    pub evidence: bool,
     /// Hash the file.
     pub sha256: bool,
 }
@@ -51,8 +51,7 @@ impl Default for ScanOptions {
             max_side: Some(1920),
             stream: None,
             batch: 16,
-            untrusted: false,
-            pictures: true,
+            evidence: false,
             sha256: true,
         }
     }
@@ -61,6 +60,60 @@ impl Default for ScanOptions {
 impl ScanOptions {
     /// Most frames that one scan may sample.
     pub const MAX_FRAMES: usize = 10_000;
+
+    /// Samples so many frames from a video. See [`frames`](field@Self::frames).
+    #[must_use]
+    pub fn frames(self, frames: usize) -> Self {
+        Self { frames, ..self }
+    }
+
+    /// Looks for faces of at least so many pixels. See [`min_face`](field@Self::min_face).
+    #[must_use]
+    pub fn min_face(self, min_face: f32) -> Self {
+        Self { min_face, ..self }
+    }
+
+    /// Leaves out faces that the face detector is less sure of. See [`min_detection_probability`](field@Self::min_detection_probability).
+    #[must_use]
+    pub fn min_detection_probability(self, min_detection_probability: f32) -> Self {
+        Self { min_detection_probability, ..self }
+    }
+
+    /// Judges only so many faces of each frame. See [`max_faces_per_frame`](field@Self::max_faces_per_frame).
+    #[must_use]
+    pub fn max_faces_per_frame(self, max_faces_per_frame: usize) -> Self {
+        Self { max_faces_per_frame, ..self }
+    }
+
+    /// Scales larger frames and pictures down first, or takes them as they are. See [`max_side`](field@Self::max_side).
+    #[must_use]
+    pub fn max_side(self, max_side: Option<u32>) -> Self {
+        Self { max_side, ..self }
+    }
+
+    /// Samples this stream of a video, or the one that players show. See [`stream`](field@Self::stream).
+    #[must_use]
+    pub fn stream(self, stream: Option<u32>) -> Self {
+        Self { stream, ..self }
+    }
+
+    /// Sends so many faces through the network at once. See [`batch`](field@Self::batch).
+    #[must_use]
+    pub fn batch(self, batch: usize) -> Self {
+        Self { batch, ..self }
+    }
+
+    /// Draws what the verdict rests on, or does not. See [`evidence`](field@Self::evidence).
+    #[must_use]
+    pub fn evidence(self, evidence: bool) -> Self {
+        Self { evidence, ..self }
+    }
+
+    /// Hashes the file, or does not. See [`sha256`](field@Self::sha256).
+    #[must_use]
+    pub fn sha256(self, sha256: bool) -> Self {
+        Self { sha256, ..self }
+    }
 
     /// Checks every field; a scan does so first.
     ///

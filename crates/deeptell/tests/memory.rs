@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use deeptell::{Detector, ScanOptions};
+use deeptell::{Decoding, Detector, Limits, ScanOptions};
 
 /// Memory of this process that is in use, in kB.
 fn resident_kilobytes() -> u64 {
@@ -18,10 +18,11 @@ fn resident_kilobytes() -> u64 {
 // The only test of its binary: others would allocate at the same time.
 #[test]
 fn memory_does_not_grow_from_scan_to_scan() {
-    let detector = Detector::shipped(&Device::flex()).unwrap();
-    let options = ScanOptions { frames: 4, ..ScanOptions::default() };
+    let here = Decoding::in_process(Limits::default());
+    let detector = Detector::shipped(&Device::flex()).unwrap().with_decoding(here);
+    let options = ScanOptions::default().frames(4);
     let clip = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/sample/fake/nasa-collins.mp4");
-    let scan = || assert_eq!(detector.scan_video(&clip, &options).unwrap().frames.len(), 4);
+    let scan = || assert_eq!(detector.scan(&clip, &options).unwrap().report.frames.len(), 4);
     (0..5).for_each(|_| scan());
     let after_5 = resident_kilobytes();
     (5..50).for_each(|_| scan());

@@ -356,7 +356,7 @@ mod sandbox {
             writer.write(&RgbImage::from_pixel(64, 64, image::Rgb([step * 30; 3])))?;
         }
         writer.finish()?;
-        let decoder = crate::isolation::decoder()?;
+        let decoder = deeptell_video::DecoderProcess::this_program()?;
         let mut reader =
             VideoReader::options().limits(Limits::untrusted()).isolated_by(&decoder).open(&path)?;
         let mut frames = reader.sample(Sampling::Uniform(2));

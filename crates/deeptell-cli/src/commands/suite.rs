@@ -10,6 +10,7 @@ use deeptell_metrics::EvaluationConfig;
 use crate::detector::model_file;
 use crate::device::{DeviceName, PrecisionName};
 use crate::found_faces::with_found_faces;
+use crate::isolation::decoding;
 use crate::output::say;
 use crate::progress::Tasks;
 use crate::views::Views;
@@ -130,31 +131,18 @@ fn score(args: &Args) -> anyhow::Result<Option<SuiteScores>> {
         file = file.with_card(card)?;
     }
     let model = file.load(&device)?.with_precision(args.precision.on(args.device))?;
-    let scanner = Scanner(isolated(Detector::new(model.clone(), &device)?)?);
+    let scanner = Scanner(Detector::new(model.clone(), &device)?.with_decoding(decoding(false)));
     with_found_faces(&args.suite, args.faces.as_deref(), &device, |detector, faces| {
         let instruments = Instruments { model: &model, faces: detector, scanner: &scanner };
         score_suite(&suite, instruments, Scoring::default(), faces, &mut Tasks::default())
     })
 }
 
-/// The detector with a process of its own to decode videos, where the system can.
-#[cfg(unix)]
-fn isolated(detector: Detector) -> anyhow::Result<Detector> {
-    Ok(detector.isolated_by(&crate::isolation::decoder()?))
-}
-
-#[cfg(not(unix))]
-fn isolated(detector: Detector) -> anyhow::Result<Detector> {
-    Ok(detector)
-}
-
 struct Scanner(Detector);
 
 impl Scanning for Scanner {
     fn scan(&self, path: &Path) -> Result<Option<ScanOutcome>, Box<dyn std::error::Error + Send + Sync>> {
-        let options =
-            ScanOptions { pictures: false, untrusted: true, sha256: false, ..ScanOptions::default() };
-        let report = self.0.scan_file(path, &options)?;
+        let report = self.0.scan(path, &ScanOptions::default().sha256(false))?.report;
         let outcome =
             |score| ScanOutcome { verdict: report.verdict, score, people: report.confirmed_people().count() };
         Ok(report.score.map(outcome))

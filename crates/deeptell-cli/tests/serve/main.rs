@@ -69,7 +69,7 @@ fn uploaded_clip_gets_a_report() {
     assert_eq!((&report["verdict"], &report["score"]), (&done["verdict"], &done["score"]));
     assert_eq!((&report["input"]["name"], &report["input"]["path"]), (&"interview.mp4".into(), &Value::Null));
     assert_eq!(report["input"]["bytes"], content.len());
-    assert_eq!(report["options"]["untrusted"], true);
+    assert_eq!(report["options"]["evidence"], true);
     assert_eq!(report["frames"].as_array().unwrap().len(), 4);
     assert!(
         !report.to_string().contains(server.temporary.path().to_str().unwrap()),

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
-use deeptell::{Error, InputError, Progress, Report, ScanOptions};
+use deeptell::{Error, InputError, Progress, Scan, ScanOptions};
 use deeptell_serve::{Analyse, Event, ServeError, Settings, serve};
 use tempfile::TempDir;
 
@@ -37,7 +37,7 @@ impl Analyse for Obedient {
         file: &Path,
         options: &ScanOptions,
         on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<Report, Error> {
+    ) -> Result<Scan, Error> {
         self.seen.lock().unwrap().push((file.to_owned(), options.clone()));
         let told = std::fs::read(file).unwrap();
         let failed = |source: InputError| Err(Error::Input { name: file.display().to_string(), source });

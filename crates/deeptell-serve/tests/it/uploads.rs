@@ -161,7 +161,7 @@ fn stored_upload_is_private_and_has_a_random_name() {
     assert_eq!((mode(file.parent().unwrap()), mode(&file)), (0o700, 0o600));
     let name = file.file_name().unwrap().to_str().unwrap();
     assert!(name.len() >= 24 && !name.contains("order") && !name.contains('.'), "{name}");
-    assert!(options.untrusted && options.pictures);
+    assert!(options.evidence);
     assert_eq!(server.get(&path).json()["name"], "order.mp4");
 }
 

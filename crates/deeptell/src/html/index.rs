@@ -9,6 +9,7 @@ use crate::{Report, Verdict};
 
 /// One line of the [`index`] page.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum IndexEntry<'a> {
     /// An input that was scanned.
     Scanned {

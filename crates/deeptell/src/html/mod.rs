@@ -18,7 +18,8 @@ pub use text::Text;
 
 use crate::clock::{clock, ranges};
 use crate::{
-    FrameFacts, InputFacts, InputKind, ModelInfo, Observation, Person, Report, Thresholds, Verdict, Warning,
+    Evidence, FrameFacts, InputFacts, InputKind, ModelInfo, Observation, Person, Report, Thresholds, Verdict,
+    Warning,
 };
 use text::{count, size};
 
@@ -31,14 +32,16 @@ pub const PALETTE: &str = include_str!("palette.css");
 
 /// The report as one HTML file, complete in itself.
 ///
-/// Faces and frames are shown if the scan kept them ([`ScanOptions::pictures`](crate::ScanOptions)).
-pub fn page(report: &Report) -> String {
+/// Faces, frames and heat maps are shown if there is `evidence` ([`Scan::evidence`](crate::Scan::evidence)).
+pub fn page(report: &Report, evidence: Option<&Evidence>) -> String {
+    let none = Evidence::default();
+    let evidence = evidence.unwrap_or(&none);
     let body = format!(
         "<main>{banner}{warnings}{people}{frames}{table}<div class=\"two\">{file}{model}</div>{limits}</main>{footer}",
         banner = banner(report),
         warnings = warnings(&report.warnings),
-        people = people(report),
-        frames = frames(report),
+        people = people(report, evidence),
+        frames = frames(report, evidence),
         table = table(report),
         file = file(report),
         model = model(&report.model),
@@ -211,7 +214,7 @@ fn score_bar(tone: &str, probability: f64) -> String {
     )
 }
 
-fn people(report: &Report) -> String {
+fn people(report: &Report, evidence: &Evidence) -> String {
     if report.people.is_empty() {
         return String::new();
     }
@@ -221,7 +224,8 @@ fn people(report: &Report) -> String {
         first(b).cmp(&first(a)).then(b.judgeable.cmp(&a.judgeable)).then(b.score.total_cmp(&a.score))
     });
     let (people, others): (Vec<&Person>, Vec<&Person>) = people.into_iter().partition(|p| p.is_confirmed);
-    let each = |people: &[&Person]| -> String { people.iter().map(|one| person(report, one)).collect() };
+    let each =
+        |people: &[&Person]| -> String { people.iter().map(|one| person(report, evidence, one)).collect() };
     let heading = if people.is_empty() {
         "Nobody for certain".to_owned()
     } else {
@@ -239,20 +243,20 @@ fn people(report: &Report) -> String {
     };
     format!(
         r#"<section class="card"><h2>{heading}</h2>{switch}{people}{folded}</section>"#,
-        switch = heat_switch(report),
+        switch = heat_switch(evidence),
         people = each(&people),
     )
 }
 
 /// What shows and hides the heat maps; a style rule does the work, as the page runs no script.
-fn heat_switch(report: &Report) -> &'static str {
-    if report.pictures.heat.is_empty() {
+fn heat_switch(evidence: &Evidence) -> &'static str {
+    if evidence.heat.is_empty() {
         return "";
     }
     r#"<input type="checkbox" id="heat" class="switch"><label for="heat">Show where the evidence for manipulation lies</label><p class="soft heat-key">Grad-CAM, one scale for all pictures of this page: the redder, the stronger. It tells where the network looked, not what is wrong there.</p>"#
 }
 
-fn person(report: &Report, person: &Person) -> String {
+fn person(report: &Report, evidence: &Evidence, person: &Person) -> String {
     let moving = report.frames.len() > 1;
     let seen = if moving {
         format!(
@@ -283,23 +287,23 @@ fn person(report: &Report, person: &Person) -> String {
         tone = tone_of(person.verdict),
         words = if person.is_confirmed { verdict_words(person.verdict) } else { "not judged" },
         timeline = if moving { timeline::timeline(report, person) } else { String::new() },
-        faces = faces(report, person),
+        faces = faces(report, evidence, person),
     )
 }
 
 /// The person's face in every frame.
-fn faces(report: &Report, person: &Person) -> String {
+fn faces(report: &Report, evidence: &Evidence, person: &Person) -> String {
     let seen: Vec<(usize, &Observation)> = report.observations_of(person.id).collect();
     let mut items = String::new();
     for &(number, observation) in thinned(&seen) {
-        let Some(picture) = report.pictures.faces.get(number) else { continue };
+        let Some(picture) = evidence.faces.get(number) else { continue };
         let (at, p) = (clock(observation.pts_seconds), observation.fake_probability);
         let _ = write!(
             items,
             r#"<li><figure class="tone-{tone}"><div class="face"><img src="{src}" alt="Face at {at}, score {p:.2}" width="144" height="144">{heat}</div><figcaption><span>{at}</span><b>{p:.2}</b></figcaption></figure></li>"#,
             tone = tone(report.model.card.levels.crop.thresholds, p),
             src = data_url("jpeg", picture),
-            heat = report.pictures.heat.get(number).map_or_else(String::new, |map| {
+            heat = evidence.heat.get(number).map_or_else(String::new, |map| {
                 format!(r#"<img class="heat" src="{}" alt="" width="28" height="28">"#, data_url("png", map))
             }),
         );
@@ -318,11 +322,11 @@ fn data_url(format: &str, bytes: &[u8]) -> String {
 }
 
 /// The frames with the faces marked.
-fn frames(report: &Report) -> String {
+fn frames(report: &Report, evidence: &Evidence) -> String {
     let all: Vec<(usize, &FrameFacts)> = report.frames.iter().enumerate().collect();
     let mut items = String::new();
     for &(number, facts) in thinned(&all) {
-        let Some(picture) = report.pictures.frames.get(number) else { continue };
+        let Some(picture) = evidence.frames.get(number) else { continue };
         let faces = report.observations.iter().filter(|o| o.frame == number);
         let marks: String = faces.map(|o| mark(o, facts, report.model.card.levels.crop.thresholds)).collect();
         let _ = write!(

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use deeptell::{Error, Face, FaceDetector, FaceDetectorId, FaceError, RgbImage, ScanOptions};
-use deeptell_face::Rect;
+use deeptell::{Error, Face, FaceDetector, FaceDetectorId, FaceError, Input, Rect, RgbImage};
 use tempfile::TempDir;
 
 use crate::{DETECTOR, landscape_clip, options};
@@ -31,11 +30,11 @@ fn any_face_detector_goes_through_a_whole_scan() {
     let folder = TempDir::new().unwrap();
     let clip = folder.path().join("landscape.mp4");
     landscape_clip(&clip);
-    assert_eq!(DETECTOR.scan_video(&clip, &options()).unwrap().observations.len(), 0);
+    assert_eq!(DETECTOR.scan(&clip, &options()).unwrap().report.observations.len(), 0);
 
     let detector = DETECTOR.clone().with_face_detector(Arc::new(Middle));
     assert_eq!(detector.face_detector().id().name, "middle");
-    let report = detector.scan_video(&clip, &options()).unwrap();
+    let report = detector.scan(&clip, &options()).unwrap().report;
     assert_eq!((report.frames.len(), report.observations.len(), report.people.len()), (5, 5, 1));
     for o in &report.observations {
         assert_eq!(o.bbox, Rect::new(80.0, 60.0, 240.0, 180.0));
@@ -44,8 +43,8 @@ fn any_face_detector_goes_through_a_whole_scan() {
     assert!(report.score.is_some());
 
     // It has no setting for the smallest face, so smaller ones are dropped.
-    let larger = ScanOptions { min_face: 121.0, ..options() };
-    assert_eq!(detector.scan_video(&clip, &larger).unwrap().observations.len(), 0);
+    let larger = options().min_face(121.0);
+    assert_eq!(detector.scan(&clip, &larger).unwrap().report.observations.len(), 0);
 }
 
 /// Fails whatever the image.
@@ -65,7 +64,7 @@ impl FaceDetector for Broken {
 #[test]
 fn a_face_detector_that_fails_is_named() {
     let detector = DETECTOR.clone().with_face_detector(Arc::new(Broken));
-    let error = detector.scan_rgb("grey", &RgbImage::new(64, 64), &options()).unwrap_err();
+    let error = detector.scan(Input::picture("grey", &RgbImage::new(64, 64)), &options()).unwrap_err();
     assert!(matches!(error, Error::FaceDetector(_)), "{error:?}");
     assert_eq!(error.to_string(), "the face detector broken failed");
     assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "its weights are gone");

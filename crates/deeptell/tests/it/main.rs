@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
 mod face_detector;
+mod inputs;
 mod page;
 mod people;
 mod refusals;
@@ -14,8 +15,8 @@ use std::sync::LazyLock;
 
 use burn::tensor::Device;
 use deeptell::{
-    Architecture, Calibration, Criteria, CropLevel, Detector, FaceDetectorId, Levels, ModelCard, ModelFile,
-    Normalization, PersonScoring, ScanOptions, StoredPrecision, Thresholds, View,
+    Architecture, Calibration, Criteria, CropLevel, Decoding, Detector, FaceDetectorId, Levels, Limits,
+    ModelCard, ModelFile, Normalization, PersonScoring, ScanOptions, StoredPrecision, Thresholds, View,
 };
 use deeptell_face::{FaceCrop, Point, RgbImage, Similarity, warp};
 use deeptell_network::NetworkConfig;
@@ -72,7 +73,12 @@ fn random_model(folder: &Path, card: &ModelCard) -> PathBuf {
 
 fn detector_with(calibration: Calibration) -> Detector {
     let folder = TempDir::new().unwrap();
-    Detector::load(random_model(folder.path(), &card(calibration)), &Device::flex()).unwrap()
+    here(Detector::load(random_model(folder.path(), &card(calibration)), &Device::flex()).unwrap())
+}
+
+/// `main` of a test program is not ours, so that it cannot serve as a decoder.
+fn here(detector: Detector) -> Detector {
+    detector.with_decoding(Decoding::in_process(Limits::default()))
 }
 
 /// A detector whose scores mean nothing, but are always the same.
@@ -80,7 +86,7 @@ static DETECTOR: LazyLock<Detector> = LazyLock::new(|| detector_with(Calibration
 
 /// Quick options: few frames, no small faces.
 fn options() -> ScanOptions {
-    ScanOptions { frames: 5, min_face: 60.0, ..ScanOptions::default() }
+    ScanOptions::default().frames(5).min_face(60.0)
 }
 
 /// Writes a clip of `frames` pictures, 25 a second.

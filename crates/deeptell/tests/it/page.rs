@@ -1,5 +1,5 @@
-use deeptell::Report;
 use deeptell::html::{self, IndexEntry};
+use deeptell::{Input, Report};
 use tempfile::TempDir;
 
 use crate::{DETECTOR, options, portrait, portrait_clip};
@@ -43,8 +43,9 @@ fn a_page_is_whole_and_shows_what_the_report_says() {
     let folder = TempDir::new().unwrap();
     let clip = folder.path().join("portrait.mp4");
     portrait_clip(&clip);
-    let report = DETECTOR.scan_video(&clip, &options()).unwrap();
-    let page = html::page(&report);
+    let scan = DETECTOR.scan(&clip, &options().evidence(true)).unwrap();
+    let report = scan.report;
+    let page = html::page(&report, scan.evidence.as_ref());
     assert_harmless(&page);
     assert_balanced(&page);
     assert_eq!(page.matches("data:image/jpeg;base64,").count(), 10, "five frames and five faces");
@@ -58,7 +59,7 @@ fn a_page_is_whole_and_shows_what_the_report_says() {
     }
 
     let json = serde_json::to_string(&report).unwrap();
-    let without_pictures = html::page(&serde_json::from_str::<Report>(&json).unwrap());
+    let without_pictures = html::page(&Report::from_json(json.as_bytes()).unwrap(), None);
     assert_balanced(&without_pictures);
     assert!(
         !without_pictures.contains("data:image")
@@ -69,14 +70,14 @@ fn a_page_is_whole_and_shows_what_the_report_says() {
 
 #[test]
 fn hostile_names_stay_text() {
-    let mut report = DETECTOR.scan_rgb(HOSTILE, &portrait(), &options()).unwrap();
+    let mut report = DETECTOR.scan(Input::picture(HOSTILE, &portrait()), &options()).unwrap().report;
     report.input.path = Some(format!("/in/{HOSTILE}"));
     report.input.codec = Some("<script>alert(2)</script>".to_owned());
     let stream = serde_json::json!({"index": 1, "codec": "<b onclick=alert(3)>", "width": 0, "height": 0});
     let warning = serde_json::json!({"code": "other_streams", "sampled": 0, "others": [stream]});
     report.warnings.push(serde_json::from_value(warning).unwrap());
     report.model.card.limits.push("</style><script>alert(4)</script>".to_owned());
-    let page = html::page(&report);
+    let page = html::page(&report, None);
     assert_harmless(&page);
     assert_balanced(&page);
     assert!(page.contains("&quot;&gt;&lt;img src=x onerror=alert(1)&gt;&#39;&amp;\\u{202e}4pm.mp4"));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use deeptell::{
-    Detector, Face, FaceDetector, FaceDetectorId, FaceError, InputFrame, Look, Reason, Report, RgbImage,
-    ScanOptions, Verdict, html,
+    Detector, Face, FaceDetector, FaceDetectorId, FaceError, Input, InputFrame, Look, Reason, Report,
+    RgbImage, Verdict, html,
 };
 use deeptell_face::Rect;
 use deeptell_mtcnn::{Mtcnn, MtcnnConfig};
@@ -14,7 +14,7 @@ use deeptell_video::{Sampling, VideoReader};
 use image::{Rgb, imageops};
 use tempfile::TempDir;
 
-use crate::{options, write_clip};
+use crate::{here, options, write_clip};
 
 /// Frames of each shot.
 const SHOT: usize = 16;
@@ -44,9 +44,9 @@ fn scan(shots: &[Vec<RgbImage>]) -> Report {
     let film = folder.path().join("film.mp4");
     let frames = shots.concat();
     write_clip(&film, frames.len(), |i| frames[i].clone());
-    let detector = Detector::shipped(&Device::flex()).unwrap();
-    let options = ScanOptions { frames: SAMPLED * shots.len(), ..options() };
-    detector.scan_video(&film, &options).unwrap()
+    let detector = here(Detector::shipped(&Device::flex()).unwrap());
+    let options = options().frames(SAMPLED * shots.len());
+    detector.scan(&film, &options).unwrap().report
 }
 
 /// The person in each sampled frame, which shows one.
@@ -78,7 +78,7 @@ fn a_cut_to_another_person_and_back_shows_two_people() {
     let text = named.to_string();
     assert!(text.contains(&format!("person {}", decisive.id + 1)), "{text}");
     assert_eq!(text.matches(" from ").count(), ranges(decisive.id).len(), "{text}");
-    let page = html::page(&report);
+    let page = html::page(&report, None);
     assert_eq!(page.matches("<polyline class=\"curve\"").count(), 3, "a line for each range");
     assert!(page.contains(&text));
 
@@ -178,7 +178,7 @@ fn scan_with_print(person: Option<&RgbImage>, probability: f32) -> Report {
     let faces = SeesAPrint { faces, frame: frame.dimensions(), probability };
     let detector = Detector::shipped(&device).unwrap().with_face_detector(Arc::new(faces));
     let frames = (0..4).map(|i| InputFrame { image: frame.clone(), pts_seconds: f64::from(i), index: None });
-    detector.scan_frames("print", frames, &options()).unwrap()
+    detector.scan(Input::frames("print", frames), &options()).unwrap().report
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_print_that_is_not_found_again_is_listed_but_is_no_person() {
     assert_eq!(print.reasons, [Reason::NotConfirmed]);
     assert!(!report.reasons.iter().any(|reason| matches!(reason, Reason::OthersNotJudged { .. })));
 
-    let page = html::page(&report);
+    let page = html::page(&report, None);
     assert!(page.contains("<h2>1 person</h2>") && page.contains("1 possible face not counted as a person"));
     let folded = page.split("<details class=\"others\">").nth(1).unwrap().split("</details>").next().unwrap();
     assert!(folded.contains(&print.reasons[0].to_string()) && folded.contains("Possible face 2"), "{folded}");
@@ -210,5 +210,5 @@ fn a_print_alone_is_no_face() {
     assert_eq!((report.verdict, report.score, report.decisive_person), (Verdict::NoFace, None, None));
     assert_eq!(report.reasons, [Reason::NoFace { sampled: 4 }, Reason::PatternsNotJudged { patterns: 1 }]);
     assert_eq!((report.people.len(), report.observations.len()), (1, 4));
-    assert!(html::page(&report).contains("1 possible face not counted as a person"));
+    assert!(html::page(&report, None).contains("1 possible face not counted as a person"));
 }

@@ -1,7 +1,7 @@
 use burn::tensor::Device;
 use deeptell::{
-    Architecture, Calibration, Detector, Error, InputError, InputFrame, Manifest, Model, ModelError,
-    ModelFile, ScanOptions,
+    Architecture, Calibration, Detector, Error, Input, InputError, InputFrame, Manifest, Model, ModelError,
+    ModelFile, Scan,
 };
 use deeptell_face::RgbImage;
 use deeptell_network::{NetworkConfig, StoredPrecision};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::{DETECTOR, card, options, random_model};
 
-fn refused<T: std::fmt::Debug>(result: Result<T, Error>) -> InputError {
+fn refused(result: Result<Scan, Error>) -> InputError {
     match result {
         Err(Error::Input { source, .. }) => source,
         other => panic!("{other:?}"),
@@ -28,30 +28,31 @@ fn inputs_that_cannot_be_scanned() {
     let folder = TempDir::new().unwrap();
     let text = folder.path().join("notes.mp4");
     std::fs::write(&text, "not a video at all").unwrap();
-    assert!(matches!(refused(DETECTOR.scan_file(&text, &options())), InputError::Video(_)));
-    assert!(matches!(refused(DETECTOR.scan_image(&text, &options())), InputError::Picture(_)));
-    assert!(matches!(refused(DETECTOR.scan_file(folder.path(), &options())), InputError::NotAFile));
-    assert!(matches!(refused(DETECTOR.scan_image(folder.path(), &options())), InputError::NotAFile));
+    assert!(matches!(refused(DETECTOR.scan(&text, &options())), InputError::Video(_)));
+    let cut = folder.path().join("cut.png");
+    std::fs::write(&cut, &std::fs::read(crate::portrait_path()).unwrap()[..100]).unwrap();
+    assert!(matches!(refused(DETECTOR.scan(&cut, &options())), InputError::Picture(_)));
+    assert!(matches!(refused(DETECTOR.scan(folder.path(), &options())), InputError::NotAFile));
     let missing = folder.path().join("missing.mp4");
-    assert!(matches!(refused(DETECTOR.scan_file(&missing, &options())), InputError::Read(_)));
-    let error = DETECTOR.scan_video(&missing, &options()).unwrap_err();
+    assert!(matches!(refused(DETECTOR.scan(&missing, &options())), InputError::Read(_)));
+    let error = DETECTOR.scan(&missing, &options()).unwrap_err();
     assert!(error.to_string().contains("missing.mp4"), "{error}");
 }
 
 #[test]
 fn frames_that_are_none() {
-    assert!(matches!(refused(DETECTOR.scan_frames("none", [], &options())), InputError::NoFrames));
+    assert!(matches!(refused(DETECTOR.scan(Input::frames("none", []), &options())), InputError::NoFrames));
     let frame = |width, pts_seconds| InputFrame { image: RgbImage::new(width, 8), pts_seconds, index: None };
-    let empty = DETECTOR.scan_frames("empty", [frame(8, 0.0), frame(0, 1.0)], &options());
+    let empty = DETECTOR.scan(Input::frames("empty", [frame(8, 0.0), frame(0, 1.0)]), &options());
     assert!(matches!(refused(empty), InputError::Frame { frame: 1, width: 0, .. }));
-    let timeless = DETECTOR.scan_frames("timeless", [frame(8, f64::NAN)], &options());
+    let timeless = DETECTOR.scan(Input::frames("timeless", [frame(8, f64::NAN)]), &options());
     assert!(matches!(refused(timeless), InputError::Frame { frame: 0, .. }));
 }
 
 #[test]
 fn options_are_checked_before_anything_is_read() {
-    let wrong = ScanOptions { frames: 0, ..options() };
-    let result = DETECTOR.scan_video("/no/such/file", &wrong);
+    let wrong = options().frames(0);
+    let result = DETECTOR.scan("/no/such/file", &wrong);
     assert!(matches!(result, Err(Error::Option { option: "frames", .. })), "{result:?}");
 }
 

@@ -1,7 +1,7 @@
 use std::ops::ControlFlow;
 
 use deeptell::{
-    Calibration, Error, InputFrame, InputKind, Reason, Report, SCHEMA_VERSION, ScanOptions, VERSION, Verdict,
+    Calibration, Error, Input, InputFrame, InputKind, Reason, Report, SCHEMA_VERSION, VERSION, Verdict,
     Warning,
 };
 use deeptell_video::{Sampling, VideoReader};
@@ -14,7 +14,8 @@ fn a_video_with_a_face_gets_a_whole_report() {
     let folder = TempDir::new().unwrap();
     let clip = folder.path().join("portrait.mp4");
     portrait_clip(&clip);
-    let report = DETECTOR.scan_video(&clip, &options()).unwrap();
+    let scan = DETECTOR.scan(&clip, &options().evidence(true)).unwrap();
+    let report = scan.report;
 
     assert_eq!((report.schema_version, report.deeptell_version.as_str()), (SCHEMA_VERSION, VERSION));
     assert_eq!(report.frames.len(), 5);
@@ -46,7 +47,14 @@ fn a_video_with_a_face_gets_a_whole_report() {
     assert_eq!((report.input.name.as_str(), report.input.codec.as_deref()), ("portrait.mp4", Some("mpeg4")));
     assert_eq!(report.input.duration_seconds, Some(1.0));
     assert_eq!(report.input.sha256.as_ref().map(String::len), Some(64));
-    assert_eq!((report.pictures.frames.len(), report.pictures.faces.len()), (5, 5));
+    let evidence = scan.evidence.unwrap();
+    assert_eq!((evidence.frames.len(), evidence.faces.len(), evidence.heat.len()), (5, 5, 5));
+    // Without it, the report is the same.
+    let plain = DETECTOR.scan(&clip, &options()).unwrap();
+    assert_eq!(plain.evidence, None);
+    let mut report = report;
+    report.options.evidence = false;
+    assert_eq!(plain.report, report);
 }
 
 #[test]
@@ -54,7 +62,7 @@ fn reports_survive_json_and_scans_repeat_themselves_on_any_thread() {
     let folder = TempDir::new().unwrap();
     let clip = folder.path().join("portrait.mp4");
     portrait_clip(&clip);
-    let scan = || DETECTOR.scan_video(&clip, &options()).unwrap();
+    let scan = || DETECTOR.scan(&clip, &options()).unwrap().report;
     let (one, two) = std::thread::scope(|scope| {
         let (one, two) = (scope.spawn(scan), scope.spawn(scan));
         (one.join().unwrap(), two.join().unwrap())
@@ -62,9 +70,7 @@ fn reports_survive_json_and_scans_repeat_themselves_on_any_thread() {
     assert_eq!(one, two);
 
     let json = serde_json::to_string_pretty(&one).unwrap();
-    let back: Report = serde_json::from_str(&json).unwrap();
-    assert!(back.pictures.frames.is_empty());
-    assert_eq!(Report { pictures: one.pictures.clone(), ..back }, one);
+    assert_eq!(Report::from_json(json.as_bytes()).unwrap(), one);
 }
 
 #[test]
@@ -72,7 +78,7 @@ fn a_video_without_a_face_has_no_score() {
     let folder = TempDir::new().unwrap();
     let clip = folder.path().join("landscape.mp4");
     landscape_clip(&clip);
-    let report = DETECTOR.scan_file(&clip, &options()).unwrap();
+    let report = DETECTOR.scan(&clip, &options()).unwrap().report;
     assert_eq!((report.verdict, report.score, report.decisive_person), (Verdict::NoFace, None, None));
     assert!(report.observations.is_empty() && report.people.is_empty());
     assert_eq!(report.reasons, [Reason::NoFace { sampled: 5 }]);
@@ -89,7 +95,7 @@ fn the_verdict_follows_the_calibrated_score() {
         (-4.0, Verdict::LikelyReal, "score_low"),
     ] {
         let detector = detector_with(Calibration { slope: 1.0, intercept });
-        let report = detector.scan_file(portrait_path(), &options()).unwrap();
+        let report = detector.scan(&portrait_path(), &options()).unwrap().report;
         assert_eq!((report.verdict, report.reasons[0].code()), (verdict, code));
         assert_eq!(report.input.kind, InputKind::Image);
         assert_eq!(report.input.container.as_deref(), Some("png"));
@@ -98,10 +104,10 @@ fn the_verdict_follows_the_calibrated_score() {
 
 #[test]
 fn pictures_from_a_file_from_memory_and_as_a_frame_agree() {
-    let from_file = DETECTOR.scan_image(portrait_path(), &options()).unwrap();
-    let from_memory = DETECTOR.scan_rgb("portrait", &portrait(), &options()).unwrap();
+    let from_file = DETECTOR.scan(&portrait_path(), &options()).unwrap().report;
+    let from_memory = DETECTOR.scan(Input::picture("portrait", &portrait()), &options()).unwrap().report;
     let frame = InputFrame { image: portrait(), pts_seconds: 0.0, index: None };
-    let as_frame = DETECTOR.scan_frames("portrait", [frame], &options()).unwrap();
+    let as_frame = DETECTOR.scan(Input::frames("portrait", [frame]), &options()).unwrap().report;
     assert_eq!(from_file.observations.len(), 1);
     assert_eq!(from_file.observations, from_memory.observations);
     assert_eq!(from_file.observations, as_frame.observations);
@@ -115,7 +121,7 @@ fn the_stages_alone_give_what_the_scan_gives() {
     let clip = folder.path().join("portrait.mp4");
     portrait_clip(&clip);
     let options = options();
-    let report = DETECTOR.scan_video(&clip, &options).unwrap();
+    let report = DETECTOR.scan(&clip, &options).unwrap().report;
 
     let mut reader = VideoReader::open(&clip).unwrap();
     let mut probabilities = Vec::new();
@@ -139,7 +145,7 @@ fn a_short_video_is_not_looked_at_twice() {
     let clip = folder.path().join("short.mp4");
     let portrait = portrait();
     crate::write_clip(&clip, 2, |_| portrait.clone());
-    let report = DETECTOR.scan_video(&clip, &options()).unwrap();
+    let report = DETECTOR.scan(&clip, &options()).unwrap().report;
     assert_eq!((report.frames.len(), report.observations.len()), (2, 2));
 }
 
@@ -149,17 +155,16 @@ fn large_pictures_are_scaled_down_and_crowds_are_cut_short() {
     let mut pair = deeptell_face::RgbImage::new(1024, 512);
     image::imageops::overlay(&mut pair, &portrait, 0, 0);
     image::imageops::overlay(&mut pair, &portrait, 512, 0);
-    let both = DETECTOR.scan_rgb("pair", &pair, &options()).unwrap();
+    let both = DETECTOR.scan(Input::picture("pair", &pair), &options()).unwrap().report;
     assert_eq!((both.observations.len(), both.people.len()), (2, 2));
     assert!(both.warnings.is_empty());
 
-    let one = ScanOptions { max_faces_per_frame: 1, max_side: Some(768), pictures: false, ..options() };
-    let report = DETECTOR.scan_rgb("pair", &pair, &one).unwrap();
+    let one = options().max_faces_per_frame(1).max_side(Some(768));
+    let report = DETECTOR.scan(Input::picture("pair", &pair), &one).unwrap().report;
     assert_eq!((report.frames[0].width, report.frames[0].height), (768, 384));
     assert_eq!((report.frames[0].faces, report.observations.len()), (2, 1));
     assert_eq!(report.warnings, [Warning::CrowdedFrames { frames: 1, sampled: 1, max_faces: 1 }]);
     assert_eq!(report.input.width, Some(1024));
-    assert!(report.pictures.frames.is_empty() && report.pictures.faces.is_empty());
 }
 
 #[test]
@@ -168,7 +173,7 @@ fn progress_counts_up_and_break_cancels() {
     let clip = folder.path().join("portrait.mp4");
     portrait_clip(&clip);
     let mut seen = Vec::new();
-    let report = DETECTOR.scan_video_with(&clip, &options(), |progress| {
+    let report = DETECTOR.scan_with(&clip, &options(), |progress| {
         assert_eq!(progress.frames_total, Some(5));
         seen.push((progress.frames_done, progress.faces));
         ControlFlow::Continue(())
@@ -176,7 +181,7 @@ fn progress_counts_up_and_break_cancels() {
     assert!(report.is_ok());
     assert_eq!(seen, [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (5, 5)]);
 
-    let cancelled = DETECTOR.scan_video_with(&clip, &options(), |progress| {
+    let cancelled = DETECTOR.scan_with(&clip, &options(), |progress| {
         if progress.frames_done < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     assert!(matches!(cancelled, Err(Error::Cancelled)), "{cancelled:?}");

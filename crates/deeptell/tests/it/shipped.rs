@@ -1,11 +1,11 @@
 use burn::tensor::Device;
-use deeptell::{Detector, Manifest, ModelFile, Report, StoredPrecision, Verdict};
+use deeptell::{Detector, Input, Manifest, ModelFile, Report, StoredPrecision, Verdict};
 use deeptell_face::RgbImage;
 use deeptell_network::Weights;
 use deeptell_video::WriterOptions;
 use tempfile::TempDir;
 
-use crate::{options, portrait, portrait_at, write_clip_as};
+use crate::{here, options, portrait, portrait_at, write_clip_as};
 
 #[test]
 fn the_shipped_detector_is_trained_and_is_the_file_of_the_manifest() {
@@ -20,7 +20,7 @@ fn the_shipped_detector_is_trained_and_is_the_file_of_the_manifest() {
     assert!(auc.value > 0.8 && auc.value < 1.0, "{auc:?}");
     assert!(!info.card.limits.is_empty());
 
-    let report = detector.scan_rgb("portrait", &portrait(), &options()).unwrap();
+    let report = detector.scan(Input::picture("portrait", &portrait()), &options()).unwrap().report;
     assert_eq!(report.observations.len(), 1);
 }
 
@@ -109,15 +109,15 @@ fn blurred_compressed_and_small_faces_are_inconclusive_where_the_card_limits_the
     card.levels.person.max_blur = 0.635;
     card.levels.person.min_crop_width = 48.0;
     let model = file.with_card(card).unwrap().load(&Device::flex()).unwrap();
-    let detector = Detector::new(model, &Device::flex()).unwrap();
+    let detector = here(Detector::new(model, &Device::flex()).unwrap());
     let folder = TempDir::new().unwrap();
     let portrait = portrait();
     let scan = |name: &str, quality: u8, change: &dyn Fn(RgbImage) -> RgbImage| -> Report {
         let path = folder.path().join(format!("{name}.mp4"));
         let writing = WriterOptions { quality: Some(quality), ..WriterOptions::default() };
         write_clip_as(&path, &writing, 25, |i| change(portrait_at(&portrait, i)));
-        let options = deeptell::ScanOptions { min_face: 20.0, ..options() };
-        detector.scan_video(&path, &options).unwrap()
+        let options = options().min_face(20.0);
+        detector.scan(&path, &options).unwrap().report
     };
     let good = scan("good", 18, &|frame| frame);
     let good = good.decisive().unwrap();

@@ -230,7 +230,7 @@ impl Fate {
         };
         let input = report.input.path.as_ref().and_then(|path| inputs.get(path));
         let Some(input) = input else { return Self::Foreign };
-        let same_options = ScanOptions { pictures: options.pictures, ..report.options.clone() } == *options;
+        let same_options = report.options.clone().evidence(options.evidence) == *options;
         let is_done = report.model.sha256 == model.sha256
             && report.model.precision == model.precision
             && report.deeptell_version == deeptell::VERSION

@@ -107,12 +107,8 @@ struct Failure<'a> {
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let quiet = takes_standard_output(args)?;
     let detector = args.detector.open(args.trusted)?;
-    let options = ScanOptions {
-        untrusted: !args.trusted,
-        pictures: args.html.is_some(),
-        stream: args.stream,
-        ..args.detector.options()
-    };
+    // Pictures are for pages alone.
+    let options = args.detector.options().evidence(args.html.is_some()).stream(args.stream);
     options.check()?;
     let Inputs { items, left_out } = Inputs::find(&args.inputs, std::io::stdin().lock())?;
 
@@ -134,8 +130,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     };
     let inputs: Vec<PathBuf> = items.iter().map(|input| input.path.clone()).collect();
     let pages = args.html.as_deref().map(|folder| Pages::new(folder, &inputs));
-    let work =
-        Work { detector: &detector, options: &options, journal: journal.as_ref(), pages: pages.as_ref() };
+    let work = Work {
+        detector: &detector,
+        options: &options,
+        trusted: args.trusted,
+        journal: journal.as_ref(),
+        pages: pages.as_ref(),
+    };
     let results = work.scan_all(&items, &known)?;
 
     for (path, result) in inputs.iter().zip(&results) {
@@ -214,6 +215,7 @@ fn takes_standard_output(args: &Args) -> anyhow::Result<bool> {
 struct Work<'a> {
     detector: &'a Detector,
     options: &'a ScanOptions,
+    trusted: bool,
     journal: Option<&'a Journal>,
     pages: Option<&'a Pages<'a>>,
 }
@@ -237,7 +239,7 @@ impl Work<'_> {
                 }
                 if let Some(report) = known.get(path) {
                     if let Some(pages) = self.pages.filter(|pages| !pages.has(number)) {
-                        pages.write(number, report)?;
+                        pages.write(number, report, None)?;
                     }
                     return Ok(Ok(report.clone()));
                 }
@@ -248,7 +250,7 @@ impl Work<'_> {
         results
     }
 
-    /// The report of one file with what is written of it; its pictures are dropped once they are on a page.
+    /// The report of one file with what is written of it; its evidence is dropped once it is on a page.
     fn scan(
         &self,
         number: usize,
@@ -256,18 +258,18 @@ impl Work<'_> {
         progress: &Progress,
     ) -> anyhow::Result<Result<Report, String>> {
         let mut counted = 0;
-        let result = self.detector.scan_file_with(path, self.options, |at| {
+        let result = self.detector.scan_with(path, self.options, |at| {
             progress.add(at.frames_done - counted, &path.display().to_string());
             counted = at.frames_done;
             if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         progress.add(self.options.frames.saturating_sub(counted), "");
         match result {
-            Ok(mut report) => {
+            Ok(scan) => {
+                let report = scan.report;
                 if let Some(pages) = self.pages {
-                    pages.write(number, &report)?;
+                    pages.write(number, &report, scan.evidence.as_ref())?;
                 }
-                report.pictures = deeptell::Pictures::default();
                 if let Some(journal) = self.journal {
                     journal.report(&report)?;
                 }
@@ -276,7 +278,7 @@ impl Work<'_> {
             // What was cancelled did not fail.
             Err(error @ deeptell::Error::Cancelled) => Ok(Err(error.to_string())),
             Err(error) => {
-                let is_lifted = self.options.untrusted && advice::is_lifted_by_trust(&error);
+                let is_lifted = !self.trusted && advice::is_lifted_by_trust(&error);
                 let mut error = output::one_line(&error.into());
                 if is_lifted {
                     error.push_str(advice::TRUST);

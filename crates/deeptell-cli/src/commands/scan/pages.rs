@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use deeptell::Report;
 use deeptell::html::{self, IndexEntry};
+use deeptell::{Evidence, Report};
 
 use crate::output;
 
@@ -27,8 +27,14 @@ impl<'a> Pages<'a> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(super) fn write(&self, input: usize, report: &Report) -> anyhow::Result<()> {
-        output::write_file(&self.folder.join(&self.names[input]), html::page(report).as_bytes())
+    pub(super) fn write(
+        &self,
+        input: usize,
+        report: &Report,
+        evidence: Option<&Evidence>,
+    ) -> anyhow::Result<()> {
+        let page = html::page(report, evidence);
+        output::write_file(&self.folder.join(&self.names[input]), page.as_bytes())
     }
 
     /// Whether the page of input number `input` is there.

@@ -1,4 +1,4 @@
-//! Small JPEG pictures of what was judged, for the HTML page.
+//! Pictures of what was judged and where the evidence lies, for people.
 
 use deeptell_face::{RgbImage, size_within};
 use image::codecs::jpeg::JpegEncoder;
@@ -12,21 +12,23 @@ const FRAME_SIDE: u32 = 480;
 const FACE_SIDE: u32 = 144;
 const JPEG_QUALITY: u8 = 82;
 
-/// Thumbnails of a scan, as JPEG files in memory, and the maps that lie over them.
+/// Thumbnails of a scan, as JPEG files in memory, and the heat maps that lie over them.
 ///
-/// All lists are empty when [`ScanOptions::pictures`](crate::ScanOptions::pictures) is off.
+/// Heat maps take another pass of the network over each face, so there is evidence only if
+/// [`ScanOptions::evidence`](crate::ScanOptions::evidence) asks for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Pictures {
-    /// One a frame, in the order of [`Report::frames`](crate::Report::frames).
+#[non_exhaustive]
+pub struct Evidence {
+    /// One per frame, in the order of [`Report::frames`](crate::Report::frames).
     pub frames: Vec<Vec<u8>>,
-    /// One a face, in the order of [`Report::observations`](crate::Report::observations).
+    /// One per face, in the order of [`Report::observations`](crate::Report::observations).
     pub faces: Vec<Vec<u8>>,
     /// Where the evidence lies in each face, in the same order: small PNG files with transparency, to
     /// be enlarged over the pictures of [`faces`](Self::faces). One scale holds for all of a scan.
     pub heat: Vec<Vec<u8>>,
 }
 
-impl Pictures {
+impl Evidence {
     /// A frame, 480 pixels on its longer side.
     pub(crate) fn push_frame(&mut self, image: &RgbImage) {
         self.frames.push(jpeg(image, FRAME_SIDE));
@@ -65,13 +67,13 @@ mod tests {
 
     #[test]
     fn thumbnails_are_jpeg_files_of_the_right_size() {
-        let mut pictures = Pictures::default();
-        pictures.push_frame(&RgbImage::from_pixel(960, 540, image::Rgb([200, 40, 10])));
-        pictures.push_face(&RgbImage::from_pixel(224, 224, image::Rgb([10, 40, 200])));
-        let frame = image::load_from_memory(&pictures.frames[0]).unwrap().to_rgb8();
+        let mut evidence = Evidence::default();
+        evidence.push_frame(&RgbImage::from_pixel(960, 540, image::Rgb([200, 40, 10])));
+        evidence.push_face(&RgbImage::from_pixel(224, 224, image::Rgb([10, 40, 200])));
+        let frame = image::load_from_memory(&evidence.frames[0]).unwrap().to_rgb8();
         assert_eq!(frame.dimensions(), (480, 270));
         let pixel = frame.get_pixel(200, 100).0;
         assert!(pixel.iter().zip([200, 40, 10]).all(|(a, b)| a.abs_diff(b) <= 4), "{pixel:?}");
-        assert_eq!(image::load_from_memory(&pictures.faces[0]).unwrap().to_rgb8().dimensions(), (144, 144));
+        assert_eq!(image::load_from_memory(&evidence.faces[0]).unwrap().to_rgb8().dimensions(), (144, 144));
     }
 }

@@ -1,0 +1,110 @@
+//! Where files are decoded, and within which limits.
+
+#[cfg(unix)]
+use std::sync::{Arc, OnceLock};
+
+#[cfg(unix)]
+use deeptell_video::DecoderProcess;
+use deeptell_video::{IsolationError, Limits, VideoOptions, VideoReader};
+
+/// Where a [`Detector`](crate::Detector) decodes files, and what they may be and cost.
+///
+/// The default is for files from anyone: a process of its own for each, which can do nothing but decode
+/// ([`DecoderProcess`](deeptell_video::DecoderProcess)), within [`Limits::untrusted`]. The process is a copy of this
+/// program, whose `main` must therefore begin with [`run_if_decoder`](crate::run_if_decoder); a scan fails with
+/// [`IsolationError::NotPrepared`] where it does not. Reports are the same wherever a file is decoded.
+///
+/// ```no_run
+/// use deeptell::{Decoding, Detector, Device, Limits};
+///
+/// # fn main() -> Result<(), deeptell::Error> {
+/// // For files that this program made itself: larger, of rare formats, and in this process.
+/// let trusting = Detector::shipped(&Device::flex())?.with_decoding(Decoding::in_process(Limits::default()));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Decoding {
+    place: Place,
+    limits: Limits,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    /// A copy of this program, which is named at the first file; clones share it.
+    #[cfg(unix)]
+    ThisProgram(Arc<OnceLock<DecoderProcess>>),
+    #[cfg(unix)]
+    Program(DecoderProcess),
+    #[cfg(not(unix))]
+    Nowhere,
+    Here,
+}
+
+impl Decoding {
+    /// Each file in a process of its own, a copy of this program, within [`Limits::untrusted`].
+    ///
+    /// There are such processes on Unix systems alone; elsewhere a scan fails with [`IsolationError::Unsupported`].
+    pub fn isolated() -> Self {
+        #[cfg(unix)]
+        let place = Place::ThisProgram(Arc::default());
+        #[cfg(not(unix))]
+        let place = Place::Nowhere;
+        Self { place, limits: Limits::untrusted() }
+    }
+
+    /// Each file in a process of its own, made by another program, within [`Limits::untrusted`]: for hosts that cannot
+    /// start themselves, such as plugins.
+    #[cfg(unix)]
+    pub fn isolated_by(decoder: &DecoderProcess) -> Self {
+        Self { place: Place::Program(decoder.clone()), limits: Limits::untrusted() }
+    }
+
+    /// Files in this process: a fault of a decoder that a hostile file makes use of is a fault of this program.
+    ///
+    /// [`Limits::default`] is for files of one's own; where files may come from others, [`Limits::untrusted`] at least
+    /// bounds what they are and cost.
+    pub fn in_process(limits: Limits) -> Self {
+        Self { place: Place::Here, limits }
+    }
+
+    /// The same within other limits.
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// What a file may be and cost.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// How files are opened.
+    pub(crate) fn reading(&self) -> Result<VideoOptions, IsolationError> {
+        let reading = VideoReader::options().limits(self.limits.clone());
+        Ok(match &self.place {
+            #[cfg(unix)]
+            Place::ThisProgram(named) => {
+                let decoder = if let Some(decoder) = named.get() {
+                    decoder
+                } else {
+                    let decoder = DecoderProcess::this_program()?;
+                    named.get_or_init(|| decoder)
+                };
+                reading.isolated_by(decoder)
+            }
+            #[cfg(unix)]
+            Place::Program(decoder) => reading.isolated_by(decoder),
+            #[cfg(not(unix))]
+            Place::Nowhere => return Err(IsolationError::Unsupported),
+            Place::Here => reading,
+        })
+    }
+}
+
+/// As [`Decoding::isolated`].
+impl Default for Decoding {
+    fn default() -> Self {
+        Self::isolated()
+    }
+}

@@ -1,0 +1,353 @@
+//! One scan: frames go in one by one, a report comes out.
+
+use std::ops::ControlFlow;
+
+use deeptell_face::{Face, RgbImage, blur_effect, shrunk};
+
+use crate::detector::FaceFinder;
+use crate::input::InputFrame;
+use crate::judge::Judgement;
+use crate::report::rounded;
+use crate::track::FaceLinker;
+use crate::{
+    Appearance, Detector, Error, Evidence, FrameFacts, HeatMap, InputError, InputFacts, InputKind, Look,
+    Observation, Person, Progress, Reason, Report, SCHEMA_VERSION, Scan, ScanOptions, Sighting, VERSION,
+    Verdict, Warning, merge,
+};
+
+/// At most this many tracks are compared to find those of one person, so that the cost stays
+/// bounded in a film that starts ever new ones. The others are people of their own.
+const MOST_COMPARED: usize = 512;
+/// A face with a higher probability needs no confirmation.
+const SURE: f32 = 0.999;
+/// A track with this many confirmed faces needs no further confirmation.
+const CONFIRMATIONS: usize = 2;
+/// What is confirmed as a face in less than this share of its frames is not counted as a person.
+const MIN_CONFIRMED: f64 = 0.5;
+
+/// A scan between its first frame and its report. Frames are forgotten once their faces are
+/// cut, crops once they are scored: memory does not grow with the video.
+pub(crate) struct Scanning<'a> {
+    detector: &'a Detector,
+    faces: FaceFinder,
+    options: &'a ScanOptions,
+    frames: Vec<FrameFacts>,
+    /// One per face, in order of time.
+    seen: Vec<Seen>,
+    linker: FaceLinker,
+    /// One per track.
+    confirmations: Vec<Confirmations>,
+    /// One per track, of the first [`MOST_COMPARED`].
+    appearances: Vec<Appearance>,
+    waiting: Vec<Waiting>,
+    /// One per face that is classified: the first of `seen`.
+    scores: Vec<Score>,
+    evidence: Option<Evidence>,
+    heat: Vec<HeatMap>,
+    crowded_frames: usize,
+    uncut_faces: usize,
+}
+
+/// A face of a frame, not yet of a person.
+struct Seen {
+    frame: usize,
+    track: usize,
+    face: Face,
+    crop_width: f32,
+    blur: f32,
+}
+
+/// What the classifier says of a face.
+#[derive(Debug, Clone, Copy)]
+struct Score {
+    logit: f64,
+    fake_probability: f64,
+}
+
+/// In how many of its frames a track is a face beyond doubt.
+#[derive(Debug, Clone, Copy, Default)]
+struct Confirmations {
+    faces: usize,
+    confirmed: usize,
+}
+
+/// A face that waits for the classifier.
+struct Waiting {
+    crop: RgbImage,
+    look: Look,
+}
+
+/// A face that was cut out of its frame.
+struct Cut {
+    sighting: Sighting,
+    crop: RgbImage,
+    crop_width: f32,
+}
+
+impl<'a> Scanning<'a> {
+    pub(crate) fn new(detector: &'a Detector, options: &'a ScanOptions) -> Result<Self, Error> {
+        options.check()?;
+        Ok(Self {
+            detector,
+            faces: FaceFinder::new(detector, options)?,
+            options,
+            frames: Vec::new(),
+            seen: Vec::new(),
+            linker: FaceLinker::new(),
+            confirmations: Vec::new(),
+            appearances: Vec::new(),
+            waiting: Vec::new(),
+            scores: Vec::new(),
+            evidence: options.evidence.then(Evidence::default),
+            heat: Vec::new(),
+            crowded_frames: 0,
+            uncut_faces: 0,
+        })
+    }
+
+    pub(crate) fn options(&self) -> &ScanOptions {
+        self.options
+    }
+
+    /// Tells the caller, who may stop the scan.
+    pub(crate) fn report_progress(
+        &self,
+        frames_total: Option<usize>,
+        on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let progress = Progress { frames_done: self.frames.len(), frames_total, faces: self.seen.len() };
+        match on_progress(progress) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Cancelled),
+        }
+    }
+
+    /// Finds, cuts and links the faces of one frame; scores them once there are enough for a batch.
+    pub(crate) fn look(&mut self, name: &str, frame: &InputFrame) -> Result<(), Error> {
+        let number = self.frames.len();
+        let (width, height) = frame.image.dimensions();
+        if width == 0 || height == 0 || !frame.pts_seconds.is_finite() {
+            let source = InputError::Frame { frame: number, width, height, pts_seconds: frame.pts_seconds };
+            return Err(Error::input(name, source));
+        }
+        let smaller = self.options.max_side.and_then(|side| shrunk(&frame.image, side));
+        let image = smaller.as_ref().unwrap_or(&frame.image);
+
+        let faces = self.faces.find(image)?;
+        self.frames.push(FrameFacts {
+            index: frame.index,
+            pts_seconds: rounded(frame.pts_seconds),
+            width: image.width(),
+            height: image.height(),
+            faces: faces.len(),
+        });
+        if let Some(evidence) = &mut self.evidence {
+            evidence.push_frame(image);
+        }
+        self.crowded_frames += usize::from(faces.len() > self.options.max_faces_per_frame);
+        let judged = faces.iter().take(self.options.max_faces_per_frame);
+        let cuts: Vec<Cut> = judged.filter_map(|face| self.cut(image, face)).collect();
+        self.link(number, image, cuts)?;
+        while self.waiting.len() >= self.options.batch {
+            self.classify(self.options.batch)?;
+        }
+        Ok(())
+    }
+
+    /// Cuts one face out of its frame; `None`, and counted, if that cannot be done.
+    fn cut(&mut self, image: &RgbImage, face: &Face) -> Option<Cut> {
+        let framing = self.detector.model().card().crop;
+        let place = framing.image_from_crop(face.bbox, Some(&face.landmarks));
+        let cut = (place, self.detector.crop(image, face), Sighting::of(image, face));
+        let (Ok(place), Ok(crop), Ok(sighting)) = cut else {
+            self.uncut_faces += 1;
+            return None;
+        };
+        Some(Cut { sighting, crop, crop_width: place.scale() * framing.size as f32 })
+    }
+
+    /// Finds the track of each face of a frame.
+    fn link(&mut self, frame: usize, image: &RgbImage, cuts: Vec<Cut>) -> Result<(), Error> {
+        let sightings: Vec<Sighting> = cuts.iter().map(|cut| cut.sighting).collect();
+        for (cut, track) in cuts.into_iter().zip(self.linker.link(image, &sightings)) {
+            let Sighting { face, look, .. } = cut.sighting;
+            self.confirm(image, &face, track)?;
+            if let Some(evidence) = &mut self.evidence {
+                evidence.push_face(&cut.crop);
+            }
+            self.seen.push(Seen {
+                frame,
+                track,
+                face,
+                crop_width: cut.crop_width,
+                blur: rounded(blur_effect(&cut.crop).into()) as f32,
+            });
+            self.waiting.push(Waiting { crop: cut.crop, look });
+        }
+        Ok(())
+    }
+
+    /// Counts whether `face`, the next one of `track`, is a face beyond doubt.
+    fn confirm(&mut self, image: &RgbImage, face: &Face, track: usize) -> Result<(), Error> {
+        if track >= self.confirmations.len() {
+            self.confirmations.resize(track + 1, Confirmations::default());
+        }
+        let known = &mut self.confirmations[track];
+        let is_confirmed = face.probability >= SURE
+            || known.confirmed >= CONFIRMATIONS
+            || self.faces.finds_again(image, face)?;
+        known.faces += 1;
+        known.confirmed += usize::from(is_confirmed);
+        Ok(())
+    }
+
+    /// Scores the `count` crops that wait longest.
+    fn classify(&mut self, count: usize) -> Result<(), Error> {
+        let (crops, looks): (Vec<RgbImage>, Vec<Look>) =
+            self.waiting.drain(..count).map(|waiting| (waiting.crop, waiting.look)).unzip();
+        let model = self.detector.model();
+        let scored = &self.seen[self.scores.len()..][..count];
+        for ((seen, look), reading) in scored.iter().zip(&looks).zip(model.readings(&crops)?) {
+            let probability = model.card().levels.crop.calibration.probability(reading.logit);
+            let score = Score { logit: rounded(reading.logit), fake_probability: rounded(probability) };
+            self.scores.push(score);
+            if seen.track < MOST_COMPARED {
+                if seen.track >= self.appearances.len() {
+                    self.appearances.resize_with(seen.track + 1, Appearance::new);
+                }
+                self.appearances[seen.track].add(seen.frame, look, &reading.features);
+            }
+        }
+        if self.evidence.is_some() {
+            self.heat.extend(model.heat_maps(&crops)?);
+        }
+        Ok(())
+    }
+
+    /// What was seen and classified, in order of time, each face with the person that `person_of` gives its track.
+    fn observations(&self, person_of: impl Fn(usize) -> usize) -> Vec<Observation> {
+        let observation = |(seen, score): (&Seen, &Score)| Observation {
+            frame: seen.frame,
+            pts_seconds: self.frames[seen.frame].pts_seconds,
+            person: person_of(seen.track),
+            bbox: seen.face.bbox,
+            detection_probability: seen.face.probability,
+            landmarks: seen.face.landmarks,
+            crop_width: seen.crop_width,
+            blur: seen.blur,
+            logit: score.logit,
+            fake_probability: score.fake_probability,
+        };
+        self.seen.iter().zip(&self.scores).map(observation).collect()
+    }
+
+    /// The person of each track: tracks of one person are put together, but not those that
+    /// contradict each other. People that count come first, both in order of first appearance.
+    fn people(&self, input_frames: Option<u64>) -> People {
+        let criteria = self.detector.model().card().levels.criteria(self.frames.len());
+        // Each track as if it were a person of its own.
+        let tracks =
+            criteria.judge_sample(&self.observations(|track| track), self.frames.len(), input_frames).people;
+        let mut group_of = merge(&self.appearances, |one, two| tracks[one].contradicts(&tracks[two]));
+        let merged = group_of.iter().max().map_or(0, |last| last + 1);
+        group_of
+            .extend((self.appearances.len()..self.confirmations.len()).zip(merged..).map(|(_, group)| group));
+
+        let groups = group_of.iter().max().map_or(0, |last| last + 1);
+        let mut known = vec![Confirmations::default(); groups];
+        for (group, of_track) in group_of.iter().zip(&self.confirmations) {
+            known[*group].faces += of_track.faces;
+            known[*group].confirmed += of_track.confirmed;
+        }
+        let counts =
+            |group: usize| known[group].confirmed as f64 >= MIN_CONFIRMED * known[group].faces as f64;
+        let (mut order, doubtful): (Vec<usize>, Vec<usize>) = (0..groups).partition(|&group| counts(group));
+        let counted = order.len();
+        order.extend(doubtful);
+        let mut number_of = vec![0; groups];
+        for (number, group) in order.into_iter().enumerate() {
+            number_of[group] = number;
+        }
+        People { of_track: group_of.into_iter().map(|group| number_of[group]).collect(), counted }
+    }
+
+    /// Judges the people that count, and lists the others behind them.
+    fn judge(&self, people: &People, observations: &[Observation], input_frames: Option<u64>) -> Judgement {
+        let criteria = self.detector.model().card().levels.criteria(self.frames.len());
+        let (counted, doubtful): (Vec<Observation>, Vec<Observation>) =
+            observations.iter().cloned().partition(|o| o.person < people.counted);
+        let mut judgement = criteria.judge_sample(&counted, self.frames.len(), input_frames);
+        let others = criteria.judge_sample(&doubtful, self.frames.len(), input_frames).people;
+        if judgement.verdict == Verdict::NoFace && !others.is_empty() {
+            judgement.reasons.push(Reason::PatternsNotJudged { patterns: others.len() });
+        }
+        judgement.people.extend(others.into_iter().map(not_confirmed));
+        judgement
+    }
+
+    /// Scores what is left, puts people together, and judges.
+    pub(crate) fn finish(mut self, input: InputFacts, mut warnings: Vec<Warning>) -> Result<Scan, Error> {
+        if self.frames.is_empty() {
+            return Err(Error::input(&input.name, InputError::NoFrames));
+        }
+        self.classify(self.waiting.len())?;
+        if let Some(evidence) = &mut self.evidence {
+            evidence.set_heat(&self.heat);
+        }
+
+        let sampled = self.frames.len() as u64;
+        let input_frames = match input.kind {
+            InputKind::Video => input.frame_count.map(|frames| frames.max(sampled)),
+            InputKind::Image | InputKind::Frames => Some(sampled),
+        };
+        let people = self.people(input_frames);
+        let observations = self.observations(|track| people.of_track[track]);
+        let judgement = self.judge(&people, &observations, input_frames);
+        if self.crowded_frames > 0 {
+            warnings.push(Warning::CrowdedFrames {
+                frames: self.crowded_frames,
+                sampled: self.frames.len(),
+                max_faces: self.options.max_faces_per_frame,
+            });
+        }
+        if self.uncut_faces > 0 {
+            warnings.push(Warning::UncutFaces { faces: self.uncut_faces });
+        }
+
+        let model = self.detector.model().info();
+        let report = Report {
+            schema_version: SCHEMA_VERSION,
+            deeptell_version: VERSION.to_owned(),
+            verdict: judgement.verdict,
+            score: judgement.score,
+            decisive_person: judgement.decisive_person,
+            reasons: judgement.reasons,
+            input,
+            frames: self.frames,
+            people: judgement.people,
+            observations,
+            warnings,
+            model: model.clone(),
+            options: self.options.clone(),
+        };
+        Ok(Scan { report, evidence: self.evidence })
+    }
+}
+
+/// Which person each track is.
+struct People {
+    of_track: Vec<usize>,
+    /// How many of them count as people; they have the lowest numbers.
+    counted: usize,
+}
+
+/// A face that is listed but not judged.
+fn not_confirmed(person: Person) -> Person {
+    Person {
+        is_confirmed: false,
+        judgeable: false,
+        verdict: Verdict::Inconclusive,
+        reasons: vec![Reason::NotConfirmed],
+        ..person
+    }
+}
