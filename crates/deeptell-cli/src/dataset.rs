@@ -1,19 +1,19 @@
-//! Reading of data sets, for every command that takes one.
+//! Reads data sets, for every command that takes one.
 
 use std::path::Path;
 
 use deeptell_data::{Listing, Sample, scan_dataset};
 
-use crate::output::note;
+use crate::output::{alert, note};
 use crate::{Outcome, output};
 
-/// Paths that are printed of each kind.
+/// Number of missing paths that are printed.
 const SHOWN: usize = 5;
 
-/// What is asked of a data set.
+/// Options for reading a data set.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct DatasetArgs {
-    /// Go on without the files that the data set's lists name and that are not there.
+    /// Continue without files that the data set lists but that are missing.
     #[arg(long)]
     incomplete: bool,
 }
@@ -21,26 +21,28 @@ pub(crate) struct DatasetArgs {
 /// The samples of a data set.
 pub(crate) struct Dataset {
     pub(crate) samples: Vec<Sample>,
-    /// How a command ends that does all it was asked with them: something of the data set may have been unreadable.
+    /// Outcome of a command that succeeds with these samples: parts of the data set may have been unreadable.
     pub(crate) outcome: Outcome,
+    /// Number of listed files that are missing, with `--incomplete`.
+    pub(crate) missing: usize,
 }
 
 impl DatasetArgs {
-    /// Reads a manifest, or a folder in a layout deeptell knows; says what is missing, left out or unreadable.
+    /// Reads a manifest, or a folder in a known layout; prints what is missing, left out or unreadable.
     ///
     /// # Errors
-    /// As [`scan_dataset`], and where files are missing that must be there.
+    /// As [`scan_dataset`], and if files are missing without `--incomplete`.
     pub(crate) fn read(self, path: &Path) -> anyhow::Result<Dataset> {
         self.take(scan_dataset(path)?)
     }
 
-    /// As [`read`](Self::read), of what was found already.
+    /// As [`read`](Self::read), for a listing.
     pub(crate) fn take(self, found: Listing) -> anyhow::Result<Dataset> {
         for folder in &found.left_out {
-            note!("left out: {}: it holds no samples of the data set", folder.display());
+            note!("left out: {}: this folder holds no samples", folder.display());
         }
         for unreadable in &found.unreadable {
-            note!("unreadable: {}: {}", unreadable.path.display(), unreadable.reason);
+            alert!("unreadable: {}: {}", unreadable.path.display(), unreadable.reason);
         }
         if !found.other_kinds.is_empty() {
             note!("{}", output::words_on_left_out(&found.other_kinds));
@@ -48,26 +50,26 @@ impl DatasetArgs {
         let outcome = if found.unreadable.is_empty() { Outcome::Done } else { Outcome::SomeFailed };
         let Listing { listed_in, listed, samples, missing, .. } = found;
         if missing.is_empty() {
-            return Ok(Dataset { samples, outcome });
+            return Ok(Dataset { samples, outcome, missing: 0 });
         }
         let count =
             format!("{} of {listed} files listed in {} are missing", missing.len(), listed_in.display());
         if !self.incomplete {
             anyhow::bail!(
-                "{count}, the first is {}: complete the data set, or pass --incomplete to go on without them",
+                "{count}, the first is {}: complete the data set, or pass --incomplete to continue without them",
                 missing[0].display()
             );
         }
         if samples.is_empty() {
-            anyhow::bail!("{count}, and there are no others: nothing can be done");
+            anyhow::bail!("{count}, and the data set has no other files: complete it");
         }
-        note!("{count}; going on with the {} files that are there", samples.len());
+        alert!("{count}; continuing with the other {} files", samples.len());
         for path in missing.iter().take(SHOWN) {
-            note!("  missing: {}", path.display());
+            alert!("  missing: {}", path.display());
         }
         if missing.len() > SHOWN {
-            note!("  and {} more", missing.len() - SHOWN);
+            alert!("  and {} more", missing.len() - SHOWN);
         }
-        Ok(Dataset { samples, outcome })
+        Ok(Dataset { samples, outcome, missing: missing.len() })
     }
 }

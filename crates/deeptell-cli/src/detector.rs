@@ -1,4 +1,4 @@
-//! The detector as the commands that judge files take it.
+//! The detector options of the commands that scan files.
 
 use std::path::{Path, PathBuf};
 
@@ -6,34 +6,39 @@ use deeptell::{Detector, ModelFile, ScanOptions};
 
 use crate::device::{DeviceName, PrecisionName};
 use crate::isolation::decoding;
+use crate::output::detail;
 
-/// The model file of the option `--model`; without it the detector that ships.
+/// The model file of the option `--model`; without it, the shipped model.
 pub(crate) fn model_file(path: Option<&Path>) -> anyhow::Result<ModelFile> {
-    Ok(path.map_or_else(ModelFile::shipped, ModelFile::read)?)
+    let file = path.map_or_else(ModelFile::shipped, ModelFile::read)?;
+    detail!("model: {}, SHA-256 {}", file.card().name, file.sha256());
+    Ok(file)
 }
 
-/// Which detector looks, where, and how closely.
+/// The model, its device, and how closely it examines a file.
 #[derive(clap::Args)]
+#[command(next_help_heading = "Detector options")]
 pub(crate) struct DetectorArgs {
-    /// Frames to look at, spread evenly over a video.
-    #[arg(long, default_value_t = ScanOptions::default().frames)]
+    /// Number of frames to sample, spread evenly over each video.
+    #[arg(long, default_value_t = ScanOptions::default().frames, value_name = "N")]
     frames: usize,
-    /// Smallest face to look for, in pixels of the frame.
+    /// Smallest face to detect, in pixels of the frame.
     #[arg(long, default_value_t = ScanOptions::default().min_face, value_name = "PIXELS")]
     min_face: f32,
-    /// Model file [default: the detector that ships with deeptell].
+    /// Model file [default: the shipped model].
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Where to compute.
+    /// Device to compute on.
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     device: DeviceName,
-    /// What the classifier computes in; finding faces stays in f32.
-    #[arg(long, value_enum, default_value_t = PrecisionName::F32)]
+    /// Number format of the classifier's arithmetic; face detection always uses f32.
+    #[arg(long = "dtype", alias = "precision", value_name = "DTYPE", value_enum, default_value_t = PrecisionName::F32)]
     precision: PrecisionName,
 }
 
 impl DetectorArgs {
-    /// The detector, which decodes files as those that are `trusted`, or not.
+    /// The detector. It decodes files in this process if they are `trusted`; otherwise, where the
+    /// system supports it, in a sandboxed one.
     pub(crate) fn open(&self, trusted: bool) -> anyhow::Result<Detector> {
         let device = self.device.open()?;
         let model = model_file(self.model.as_deref())?.load(&device)?;
@@ -41,7 +46,7 @@ impl DetectorArgs {
         Ok(Detector::new(model, &device)?.with_decoding(decoding(trusted)))
     }
 
-    /// What to look for in each file.
+    /// The options of each scan.
     pub(crate) fn options(&self) -> ScanOptions {
         ScanOptions::default().frames(self.frames).min_face(self.min_face)
     }

@@ -1,4 +1,4 @@
-//! `--device` and `--precision`: which backend computes, and in what.
+//! `--device` and `--dtype`: which backend computes, and in which number format.
 
 use std::panic::UnwindSafe;
 
@@ -7,22 +7,22 @@ use clap::ValueEnum;
 use deeptell::Precision;
 use serde::Serialize;
 
-use crate::output::note;
+use crate::output::{detail, note};
 
-/// Where tensors live.
+/// A device for tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum DeviceName {
-    /// This machine's processor; always there.
+    /// The CPU; always available.
     Cpu,
-    /// Any GPU through Vulkan, Metal or DirectX 12; needs the feature `wgpu`.
+    /// Any GPU, through Vulkan, Metal or DirectX 12 (in builds with the feature `wgpu`).
     Wgpu,
-    /// NVIDIA GPUs; needs the feature `cuda`.
+    /// NVIDIA GPUs (in builds with the feature `cuda`).
     Cuda,
 }
 
 impl DeviceName {
-    /// As `--device` takes it.
+    /// Its name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
@@ -40,8 +40,9 @@ impl DeviceName {
         }
     }
 
-    /// The device, after a first small computation on it.
+    /// Opens the device and runs a first small computation on it.
     pub(crate) fn open(self) -> anyhow::Result<Device> {
+        detail!("device: {}, {} threads", self.name(), rayon::current_num_threads());
         match self {
             Self::Cpu => Ok(Device::flex()),
             #[cfg(feature = "wgpu")]
@@ -59,16 +60,16 @@ impl DeviceName {
 /// The number format that a network computes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PrecisionName {
-    /// 32-bit floats: every device has them.
+    /// 32-bit floats; every device has them.
     F32,
-    /// 16 bits with the range of f32.
+    /// 16-bit floats with the range of f32.
     Bf16,
-    /// 16 bits with more digits and less range; training scales its loss.
+    /// 16-bit floats with more digits and a smaller range; training scales its loss.
     F16,
 }
 
 impl PrecisionName {
-    /// The format, with a word of warning where it gains nothing.
+    /// The format; notes where it gains nothing.
     pub(crate) fn on(self, device: DeviceName) -> Precision {
         let precision = Precision::from(self);
         warn_if_slower(precision, device);
@@ -86,7 +87,7 @@ impl From<PrecisionName> for Precision {
     }
 }
 
-/// A CPU computes in 16 bits by converting, past the kernels made for it.
+/// CPUs compute in 16 bits by converting to f32, without the kernels made for them.
 pub(crate) fn warn_if_slower(precision: Precision, device: DeviceName) {
     if device == DeviceName::Cpu && !precision.is_full() {
         note!("note: on a CPU {precision} is slower than f32; it is meant for GPUs");
@@ -101,7 +102,7 @@ fn not_compiled_in(feature: &str) -> anyhow::Error {
     )
 }
 
-/// The device `open` gives, when it can add.
+/// The device that `open` returns, if it can add.
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 fn tried(name: &str, open: impl FnOnce() -> Device + UnwindSafe) -> anyhow::Result<Device> {
     let result = caught(move || {
@@ -111,15 +112,16 @@ fn tried(name: &str, open: impl FnOnce() -> Device + UnwindSafe) -> anyhow::Resu
     });
     match result {
         Ok((device, 4.0)) => Ok(device),
-        Ok((_, sum)) => anyhow::bail!("the {name} device computes 1+1+1+1 = {sum}: its driver is broken"),
-        Err(reason) => anyhow::bail!(
-            "no {name} device can be used here: install its driver, or use --device cpu. What was tried ended with: \
-             {reason}"
+        Ok((_, sum)) => anyhow::bail!(
+            "the {name} device computes 1+1+1+1 = {sum}: update its driver, or use --device cpu"
         ),
+        Err(reason) => {
+            anyhow::bail!("no {name} device can be used: install its driver, or use --device cpu ({reason})")
+        }
     }
 }
 
-/// What `work` gives, or why it panicked: Burn has no other way to report a missing driver, or a device that fails.
+/// The result of `work`, or why it panicked: Burn reports missing drivers and failing devices by panicking.
 pub(crate) fn caught<T>(work: impl FnOnce() -> T + UnwindSafe) -> Result<T, String> {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
@@ -137,13 +139,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_processor_is_always_there() {
+    fn the_cpu_can_be_opened() {
         assert!(DeviceName::Cpu.open().is_ok());
     }
 
     #[cfg(not(feature = "cuda"))]
     #[test]
-    fn a_backend_that_was_left_out_is_named() {
+    fn a_missing_backend_error_names_its_feature() {
         let error = DeviceName::Cuda.open().unwrap_err().to_string();
         assert!(error.contains("--features cuda"), "{error}");
     }

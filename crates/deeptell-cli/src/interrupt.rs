@@ -1,30 +1,30 @@
-//! Ctrl-C and termination: the first asks the work to end well, the second ends the process.
+//! Ctrl-C and termination: the first request stops cleanly, the second ends the process.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::output::note;
+use crate::output::alert;
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
-/// Starts to listen.
+/// Installs the handler.
 pub(crate) fn listen() -> anyhow::Result<()> {
     ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        // Behind the ^C that the terminal shows.
-        note!("");
-        note!("stopping after the step under way; once more to stop at once");
+        // After the ^C that the terminal shows.
+        alert!("");
+        alert!("stopping after the current step; press Ctrl-C again to stop immediately");
     })?;
     Ok(())
 }
 
-/// Set once the user asked to stop.
+/// Set once the user has asked to stop.
 pub(crate) fn flag() -> &'static AtomicBool {
     &STOP
 }
 
-/// Whether the user asked to stop.
+/// Whether the user has asked to stop.
 pub(crate) fn requested() -> bool {
     STOP.load(Ordering::Relaxed)
 }

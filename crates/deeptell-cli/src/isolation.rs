@@ -1,9 +1,9 @@
-//! Where files are decoded: in a process of its own, unless the user trusts them.
+//! Where files are decoded: in a separate process, unless the user trusts them.
 
 use deeptell::Decoding;
 use deeptell_video::{Limits, VideoOptions, VideoReader};
 
-/// How a detector decodes files that are `trusted`, or not.
+/// How a detector decodes files, by whether they are `trusted`.
 pub(crate) fn decoding(trusted: bool) -> Decoding {
     if trusted {
         return Decoding::in_process(Limits::default());
@@ -11,14 +11,14 @@ pub(crate) fn decoding(trusted: bool) -> Decoding {
     if cfg!(unix) {
         return Decoding::isolated();
     }
-    crate::output::note!(
+    crate::output::alert!(
         "warning: this system has no sandboxed processes: files are decoded in this one, within narrow limits"
     );
     Decoding::in_process(Limits::untrusted())
 }
 
-/// How to read videos and pictures: the stream that the user chose, if any, and, unless files are
-/// `trusted`, within narrow limits and in another process.
+/// Options for reading videos and pictures: the chosen stream, if any, and, unless files are
+/// `trusted`, narrow limits and a separate process.
 pub(crate) fn reading(stream: Option<u32>, trusted: bool) -> anyhow::Result<VideoOptions> {
     let mut reading = VideoReader::options();
     if let Some(stream) = stream {

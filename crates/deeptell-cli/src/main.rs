@@ -1,11 +1,12 @@
-//! The `deeptell` command: scan, serve, faces, extract, merge, split, audit, preview, train, calibrate, eval,
-//! compare, export, weights, devices.
+//! The `deeptell` program: arguments, progress, messages and exit codes.
 
 mod commands;
 mod dataset;
 mod detector;
 mod device;
+mod face_detector;
 mod found_faces;
+mod help;
 mod interrupt;
 mod isolation;
 mod output;
@@ -16,11 +17,11 @@ mod which_split;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use output::note;
+use output::{Verbosity, alert};
 
-/// Finds manipulated faces in videos and pictures, and trains the network that does.
+/// Detect manipulated faces in videos and pictures, and train models that do.
 ///
 /// A verdict is a reason to look closer, never proof.
 #[derive(Parser)]
@@ -29,9 +30,25 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 
-    /// Threads for decoding and arithmetic; 0 takes every core.
-    #[arg(long, global = true, default_value_t = 0, value_name = "N")]
+    /// Number of threads for decoding and arithmetic [default: one per core].
+    #[arg(
+        short = 'j',
+        long,
+        global = true,
+        default_value_t = 0,
+        hide_default_value = true,
+        value_name = "N",
+        help_heading = "Global options"
+    )]
     threads: usize,
+
+    /// Print details on standard error: the model, the device, how long each step takes.
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    verbose: bool,
+
+    /// Print only warnings and errors on standard error, no progress and no notes.
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Global options")]
+    quiet: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -39,17 +56,19 @@ Examples:
   deeptell scan interview.mp4
   deeptell scan clips/ --html report --json report.json
   deeptell serve
-  deeptell extract dataset/ --out crops && deeptell split crops/manifest.jsonl --out split.jsonl
-  deeptell train split.jsonl --init imagenet --out runs/first
+  deeptell extract dataset/ -o crops && deeptell split crops/manifest.jsonl -o split.jsonl
+  deeptell train split.jsonl --init imagenet -o runs/first
   deeptell eval --manifest split.jsonl --model runs/first/detector.safetensors
   deeptell faces group.jpg --draw marked/
 
 Exit codes:
-  0  everything asked for was done
-  1  some inputs failed, or `scan --fail-on` or `audit` found what it looks for; the rest was done
-  2  wrong usage, or the command as a whole could not be done
-  3  an evaluation lacks samples that it should rest on
-  130  interrupted; long commands continue with --resume, or when run again";
+  0    success
+  1    some inputs failed, or `scan --fail-on` or `audit` found something; everything else was done
+  2    wrong usage, or the command could not be carried out
+  3    samples are missing from an evaluation
+  130  interrupted; long commands continue with --resume, or when they are run again
+
+`deeptell COMMAND --help` describes a command, with examples.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -70,21 +89,23 @@ enum Command {
     Weights(commands::weights::Args),
     Devices(commands::devices::Args),
     Doctor(commands::doctor::Args),
+    Completions(commands::completions::Args),
 }
 
-/// How a command ended, short of an error.
+/// How a command ended, other than with an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Done,
     SomeFailed,
-    /// The figures are there, but samples that they should rest on are missing.
+    /// The figures are complete except for missing samples.
     Incomplete,
     Interrupted,
 }
 
 fn main() -> ExitCode {
     deeptell::run_if_decoder();
-    let cli = match Cli::try_parse() {
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
@@ -93,18 +114,18 @@ fn main() -> ExitCode {
         Ok(Outcome::SomeFailed) => ExitCode::from(1),
         Ok(Outcome::Incomplete) => ExitCode::from(3),
         Ok(Outcome::Interrupted) => {
-            note!("interrupted");
+            alert!("interrupted");
             ExitCode::from(130)
         }
         Err(error) if output::is_unread(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            note!("error: {}", output::one_line(&error));
+            alert!("error: {}", output::one_line(&error));
             ExitCode::from(2)
         }
     }
 }
 
-/// Prints the help that was asked for, or what is wrong with the arguments.
+/// Prints the requested help, or the error in the arguments.
 fn refuse(error: &clap::Error) -> ExitCode {
     let mut words: Vec<String> =
         std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -118,12 +139,21 @@ fn refuse(error: &clap::Error) -> ExitCode {
         text = text.replace(&word, &deeptell::printable(&word));
     }
     for line in text.trim_end().lines() {
-        note!("{line}");
+        alert!("{line}");
     }
     ExitCode::from(2)
 }
 
+fn command() -> clap::Command {
+    help::with_groups(Cli::command())
+}
+
 fn run(cli: Cli) -> anyhow::Result<Outcome> {
+    output::set_verbosity(match (cli.quiet, cli.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (false, true) => Verbosity::Verbose,
+        (false, false) => Verbosity::Normal,
+    });
     rayon::ThreadPoolBuilder::new().num_threads(cli.threads).build_global()?;
     interrupt::listen()?;
     match cli.command {
@@ -144,15 +174,33 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Weights(args) => commands::weights::run(&args),
         Command::Devices(args) => commands::devices::run(&args),
         Command::Doctor(args) => commands::doctor::run(&args),
+        Command::Completions(args) => commands::completions::run(&args, command()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn earlier_option_names_still_work() {
+        for line in [
+            "scan a.mp4 --threads 2 --precision bf16",
+            "serve --precision f16",
+            "train a.jsonl --out run --precision f16",
+            "eval --crops a --precision f32",
+            "suite a.toml --precision f32",
+            "export --format safetensors --out b --precision full",
+            "faces a.jpg --min-face-part 0.1 --turned",
+        ] {
+            let words = ["deeptell"].into_iter().chain(line.split(' '));
+            let matches = command().try_get_matches_from(words);
+            assert!(matches.is_ok(), "{line}: {}", matches.unwrap_err());
+        }
     }
 }

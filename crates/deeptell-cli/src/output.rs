@@ -1,18 +1,47 @@
-//! Words and documents for the user.
+//! Messages and documents for the user.
 //!
-//! Everything that goes to a terminal passes through here: names of files and texts of other
-//! programs may hold control characters, which are [escaped](deeptell::printable).
+//! Everything that is written to a terminal passes through this module: file names and texts of
+//! other programs may contain control characters, which are [escaped](deeptell::printable).
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use anyhow::Context as _;
 use deeptell::{printable, printable_json};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
-/// An error and its causes on one line. A cause that the text before it ends with already, as some
-/// libraries have it, is not repeated.
+/// How much is printed on standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Verbosity {
+    /// Warnings and errors.
+    Quiet,
+    /// Also progress and notes.
+    Normal,
+    /// Also details: the model, the device, how long each step takes.
+    Verbose,
+}
+
+static VERBOSITY: AtomicU8 = AtomicU8::new(Verbosity::Normal as u8);
+
+/// Sets how much is printed from now on.
+pub(crate) fn set_verbosity(verbosity: Verbosity) {
+    VERBOSITY.store(verbosity as u8, Ordering::Relaxed);
+}
+
+fn prints(level: Verbosity) -> bool {
+    VERBOSITY.load(Ordering::Relaxed) >= level as u8
+}
+
+/// Whether only warnings and errors are printed.
+pub(crate) fn is_quiet() -> bool {
+    !prints(Verbosity::Normal)
+}
+
+/// An error and its causes on one line. A cause that already ends the text before it, as in some
+/// libraries, is not repeated.
 pub(crate) fn one_line(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
@@ -35,23 +64,26 @@ pub(crate) fn about(path: &Path, error: &str) -> String {
     if is_named { error.to_owned() } else { format!("{path}: {error}") }
 }
 
-/// What is said of files in folders that are neither videos nor pictures that can be read.
+/// The note about files in folders that are neither videos nor readable pictures.
 pub(crate) fn words_on_left_out(files: &[PathBuf]) -> String {
     let count = match files.len() {
-        1 => "1 file of another kind was left out".to_owned(),
-        several => format!("{several} files of other kinds were left out"),
+        1 => "skipped 1 file of another kind".to_owned(),
+        several => format!("skipped {several} files of other kinds"),
     };
     let is_photo = |file: &PathBuf| {
         let extension = file.extension().map(|extension| extension.to_string_lossy().to_lowercase());
         extension.is_some_and(|extension| matches!(extension.as_str(), "heic" | "heif" | "tif" | "tiff"))
     };
-    let advice =
-        if files.iter().any(is_photo) { "; to include HEIC and TIFF pictures, save them as PNG" } else { "" };
+    let advice = if files.iter().any(is_photo) {
+        "; to include HEIC and TIFF pictures, convert them to PNG"
+    } else {
+        ""
+    };
     format!("{count}: {}{advice}", deeptell_data::count_by_extension(files))
 }
 
-/// Like `println!` for one line, but a reader that has gone away is an error to return and not a
-/// panic, and what is no graphic character is escaped.
+/// Like `println!` for one line, but returns an error instead of panicking if standard output is
+/// closed, and escapes control characters.
 macro_rules! say {
     ($($argument:tt)*) => {
         $crate::output::line(format_args!($($argument)*))?
@@ -59,25 +91,43 @@ macro_rules! say {
 }
 pub(crate) use say;
 
-/// Like `eprintln!` for one line, with the same care as [`say!`].
+/// Prints a line on standard error unless `--quiet` is given: progress and notes.
 macro_rules! note {
     ($($argument:tt)*) => {
-        $crate::output::note_line(format_args!($($argument)*))
+        $crate::output::message($crate::output::Verbosity::Normal, format_args!($($argument)*))
     };
 }
 pub(crate) use note;
+
+/// Prints a warning or an error on standard error.
+macro_rules! alert {
+    ($($argument:tt)*) => {
+        $crate::output::message($crate::output::Verbosity::Quiet, format_args!($($argument)*))
+    };
+}
+pub(crate) use alert;
+
+/// Prints a line on standard error if `--verbose` is given.
+macro_rules! detail {
+    ($($argument:tt)*) => {
+        $crate::output::message($crate::output::Verbosity::Verbose, format_args!($($argument)*))
+    };
+}
+pub(crate) use detail;
 
 /// Writes a line to standard output.
 pub(crate) fn line(text: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
     Ok(writeln!(io::stdout(), "{}", printable(&text.to_string()))?)
 }
 
-/// Writes a line to standard error. Nobody can be told when that fails.
-pub(crate) fn note_line(text: std::fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{}", printable(&text.to_string()));
+/// Writes a line to standard error if messages of this level are printed; failures are ignored.
+pub(crate) fn message(level: Verbosity, text: std::fmt::Arguments<'_>) {
+    if prints(level) {
+        let _ = writeln!(io::stderr(), "{}", printable(&text.to_string()));
+    }
 }
 
-/// Whether the command ended because nobody reads its output any more, as under `| head`.
+/// Whether the command failed because its output was closed, as under `| head`.
 pub(crate) fn is_unread(error: &anyhow::Error) -> bool {
     let broken = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
     error.chain().filter_map(|cause| cause.downcast_ref()).any(broken)
@@ -90,14 +140,14 @@ pub(crate) fn write_json(document: &impl Serialize, target: &Path) -> anyhow::Re
     write_document(target, printable_json(&text).as_bytes())
 }
 
-/// A document as JSON on one line, with its line break.
+/// A document as one line of JSON, with its line break.
 pub(crate) fn json_line(document: &impl Serialize) -> anyhow::Result<Vec<u8>> {
     let mut text = serde_json::to_string(document)?;
     text.push('\n');
     Ok(printable_json(&text).into_owned().into_bytes())
 }
 
-/// As [`write_json`], with lists on one line: columns of hundreds of numbers leave the rest readable.
+/// As [`write_json`], with each list on one line, which keeps columns of numbers readable.
 pub(crate) fn write_figures(document: &impl Serialize, target: &Path) -> anyhow::Result<()> {
     let mut text = Vec::new();
     document.serialize(&mut Serializer::with_formatter(&mut text, ListsOnOneLine::default()))?;
@@ -105,10 +155,10 @@ pub(crate) fn write_figures(document: &impl Serialize, target: &Path) -> anyhow:
     write_document(target, printable_json(&String::from_utf8(text)?).as_bytes())
 }
 
-/// JSON with two spaces a level, a list on one line, and each object of a list on a line of its own.
+/// JSON indented by two spaces, with lists on one line and each object of a list on its own line.
 #[derive(Default)]
 struct ListsOnOneLine {
-    /// What is open, from the outside in.
+    /// The open containers, outermost first.
     open: Vec<Open>,
 }
 
@@ -188,7 +238,7 @@ pub(crate) fn write_document(target: &Path, content: &[u8]) -> anyhow::Result<()
     write_file(target, content)
 }
 
-/// Writes a file, with the folders it lies in, whole or not at all.
+/// Writes a file atomically, and creates its folder if needed.
 pub(crate) fn write_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     deeptell_files::write_whole(path, content).with_context(|| format!("cannot write {}", path.display()))
 }
@@ -198,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_take_one_line_and_stay_json() {
+    fn figures_are_json_with_lists_on_one_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
         let value = serde_json::json!({
@@ -222,20 +272,20 @@ mod tests {
     }
 
     #[test]
-    fn each_cause_is_printed_and_none_twice() {
+    fn each_cause_is_printed_once() {
         let inner = || anyhow::Error::new(io::Error::other("disk on fire"));
         let error = inner().context("cannot write x").context("saving");
         assert_eq!(one_line(&error), "saving: cannot write x: disk on fire");
         // Libraries that print their cause themselves.
         let error = inner().context("cannot write x: disk on fire");
         assert_eq!(one_line(&error), "cannot write x: disk on fire");
-        // Words that happen to occur earlier are no reason to swallow a cause.
+        // A cause whose words occur earlier in the text is still printed.
         let error = inner().context("disk on fire, or so it says, at 5");
         assert_eq!(one_line(&error), "disk on fire, or so it says, at 5: disk on fire");
     }
 
     #[test]
-    fn names_in_errors_cannot_begin_a_line() {
+    fn line_breaks_in_file_names_are_escaped() {
         let error = anyhow::anyhow!("cannot read a\nb.mp4: likely real\u{1b}[2J");
         assert_eq!(one_line(&error), r"cannot read a\nb.mp4: likely real\u{1b}[2J");
     }

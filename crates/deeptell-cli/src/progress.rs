@@ -1,4 +1,4 @@
-//! Progress of long work: a bar on a terminal, a line now and then elsewhere.
+//! Progress of long work: a bar on a terminal, occasional lines elsewhere.
 
 use std::io::IsTerminal as _;
 use std::sync::Mutex;
@@ -8,13 +8,13 @@ use deeptell::printable;
 use deeptell_eval::{EvalError, Watch};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::interrupt;
-use crate::output::note;
+use crate::output::{alert, detail, note};
+use crate::{interrupt, output};
 
-/// Seconds between two lines where there is no terminal.
+/// Time between two lines where there is no terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(15);
 
-/// One piece of work with a known number of steps; on standard error.
+/// Progress of a task with a known number of steps, on standard error.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     plain: Mutex<Plain>,
@@ -25,15 +25,15 @@ pub(crate) struct Progress {
 
 struct Plain {
     done: u64,
-    began: Instant,
+    started: Instant,
     last: Instant,
 }
 
 impl Progress {
-    /// Begins `title`, `total` steps counted in `unit`.
+    /// Starts the task `title` with `total` steps, counted in `unit`.
     pub(crate) fn new(title: impl Into<String>, total: usize, unit: &'static str) -> Self {
         let title = title.into();
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = (std::io::stderr().is_terminal() && !output::is_quiet()).then(|| {
             let template = format!(
                 "{{prefix:<12}} {{wide_bar:.cyan/blue}} {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}}  {{msg}}"
             );
@@ -45,11 +45,11 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        let plain = Mutex::new(Plain { done: 0, began: now, last: now });
+        let plain = Mutex::new(Plain { done: 0, started: now, last: now });
         Self { bar, plain, title, unit, total: total as u64 }
     }
 
-    /// Adds `steps`; `message` is shown behind the bar.
+    /// Adds `steps`; `message` is shown after the bar.
     pub(crate) fn add(&self, steps: usize, message: &str) {
         let done = self.plain.lock().map_or(0, |mut plain| {
             plain.done += steps as u64;
@@ -58,41 +58,52 @@ impl Progress {
         self.set(done as usize, message);
     }
 
-    /// Sets the number of steps done; more than there are stands for all.
+    /// Sets the number of steps done, at most the total.
     pub(crate) fn set(&self, done: usize, message: &str) {
         let done = (done as u64).min(self.total);
-        if let Some(bar) = &self.bar {
-            bar.set_position(done);
-            bar.set_message(printable(message).into_owned());
-            return;
-        }
         if let Ok(mut plain) = self.plain.lock() {
             plain.done = done;
-            if plain.last.elapsed() >= PLAIN_INTERVAL {
+            if let Some(bar) = &self.bar {
+                bar.set_position(done);
+                bar.set_message(printable(message).into_owned());
+            } else if plain.last.elapsed() >= PLAIN_INTERVAL {
                 plain.last = Instant::now();
-                let rate = plain.done as f64 / plain.began.elapsed().as_secs_f64();
+                let rate = plain.done as f64 / plain.started.elapsed().as_secs_f64();
                 note!("{}: {}/{} {} ({rate:.1}/s) {message}", self.title, plain.done, self.total, self.unit);
             }
         }
     }
 
-    /// Prints a line above the bar.
-    pub(crate) fn say(&self, line: &str) {
+    /// Prints a warning above the bar.
+    pub(crate) fn warn(&self, line: &str) {
+        self.above(|| alert!("{line}"));
+    }
+
+    /// Prints a line above the bar with `--verbose`.
+    pub(crate) fn detail(&self, line: &str) {
+        self.above(|| detail!("{line}"));
+    }
+
+    fn above(&self, print: impl FnOnce()) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| note!("{line}")),
-            None => note!("{line}"),
+            Some(bar) => bar.suspend(print),
+            None => print(),
         }
     }
 
-    /// Ends the work and takes the bar away.
+    /// Ends the task and removes the bar.
     pub(crate) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+        if let Ok(plain) = self.plain.lock() {
+            let seconds = plain.started.elapsed().as_secs_f64();
+            detail!("{}: {}/{} {} in {seconds:.2} s", self.title, plain.done, self.total, self.unit);
+        }
     }
 }
 
-/// Shows the tasks of an evaluation one after the other, and stops them when the user asks.
+/// Shows the tasks of an evaluation, and stops them when the user asks.
 #[derive(Default)]
 pub(crate) struct Tasks {
     task: Option<Progress>,
@@ -120,7 +131,7 @@ impl Watch for Tasks {
     }
 }
 
-/// `None` for work that the user stopped.
+/// `None` if the user stopped the work.
 pub(crate) fn unless_stopped<T>(result: Result<T, EvalError>) -> Result<Option<T>, EvalError> {
     match result {
         Ok(value) => Ok(Some(value)),

@@ -1,21 +1,20 @@
-//! Which code and which moment made a file.
+//! Records which code and command made a result.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-/// Written beside every result that took long.
+/// Written beside the results of long commands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Provenance {
     /// Version of deeptell.
     pub(crate) deeptell: &'static str,
-    /// Git revision that the program was built from, `+` behind it when files were changed; absent when it was built
-    /// outside of a repository.
+    /// Git revision of the build, with `+` appended if files had been changed; absent for builds outside of a repository.
     pub(crate) revision: Option<&'static str>,
     /// The command line.
     pub(crate) command: Vec<String>,
-    /// Seconds since 1970 when the command began, UTC.
+    /// Start of the command, in seconds since 1970, UTC.
     pub(crate) unix_seconds: u64,
     /// Cores of the machine.
     pub(crate) cores: usize,
@@ -42,7 +41,7 @@ impl Provenance {
     }
 }
 
-/// Of the build; absent when it was made outside of a checkout.
+/// Revision of the build; absent for builds outside of a checkout.
 fn revision() -> Option<&'static str> {
     Some(env!("DEEPTELL_REVISION")).filter(|revision| !revision.is_empty())
 }
@@ -52,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_revision_is_that_of_the_build() {
+    fn the_revision_is_a_commit_hash_or_absent() {
         let hash = |text: &str| text.len() == 40 && text.chars().all(|c| c.is_ascii_hexdigit());
         assert!(revision().is_none_or(|revision| hash(revision.trim_end_matches('+'))), "{:?}", revision());
     }

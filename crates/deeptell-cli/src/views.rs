@@ -1,16 +1,16 @@
 use clap::ValueEnum;
 use deeptell::View;
 
-/// How many looks at a crop a score is averaged over.
+/// Number of views of a crop that a score averages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Views {
-    /// The crop as it is.
+    /// The crop itself.
     #[value(name = "1")]
     One,
     /// The crop and its mirror image.
     #[value(name = "2")]
     Two,
-    /// The crop and two sizes of its middle, each with its mirror image.
+    /// The crop and two enlargements of its centre, each with its mirror image.
     #[value(name = "6")]
     Six,
 }

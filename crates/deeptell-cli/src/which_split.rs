@@ -1,13 +1,13 @@
 use clap::ValueEnum;
 use deeptell_data::Split;
 
-/// Which samples of a manifest a command takes.
+/// Which samples of a manifest a command uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum WhichSplit {
     Train,
     Validation,
     Test,
-    /// Every sample, also those without a split.
+    /// All samples, also those without a split.
     All,
 }
 

@@ -1,4 +1,4 @@
-//! The command as people use it: the whole job on clips of the sample that ships, and what goes wrong.
+//! Runs the program on clips of the included sample.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
@@ -10,6 +10,8 @@ mod devices;
 mod extraction;
 #[path = "it/faces.rs"]
 mod faces;
+#[path = "it/help.rs"]
+mod help;
 #[path = "it/inputs.rs"]
 mod inputs;
 #[path = "it/resume.rs"]
@@ -84,7 +86,7 @@ fn crops(folder: &Path) -> PathBuf {
 }
 
 #[test]
-fn from_clips_to_a_detector_and_its_figures() {
+fn extract_split_train_eval_and_compare_work_together() {
     let folder = tempfile::tempdir().unwrap();
     let split = crops(folder.path());
     let rows = read_manifest(&split).unwrap();
@@ -95,7 +97,7 @@ fn from_clips_to_a_detector_and_its_figures() {
     // What is done is not done again.
     let (clips, crops) = (folder.path().join("clips.jsonl"), folder.path().join("crops"));
     let said = deeptell(&[&["extract", path(&clips), "--out", path(&crops)], &EXTRACT[..]].concat());
-    assert!(String::from_utf8_lossy(&said.stderr).contains("12 of 12 files are done already"));
+    assert!(String::from_utf8_lossy(&said.stderr).contains("12 of 12 files are already done"));
 
     // Blends of the real crops beside the fakes; 6 real crops are 6 triples are 18 pictures.
     let config = folder.path().join("train.toml");
@@ -172,7 +174,7 @@ fn from_clips_to_a_detector_and_its_figures() {
 
 #[cfg(unix)]
 #[test]
-fn a_killed_training_goes_on_to_the_same_weights() {
+fn train_resumes_a_killed_run_to_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();
     let split = crops(folder.path());
     let config = folder.path().join("train.toml");
@@ -212,7 +214,7 @@ fn a_killed_training_goes_on_to_the_same_weights() {
 }
 
 #[test]
-fn a_scan_answers_in_every_form_and_a_broken_file_stops_nothing() {
+fn scan_writes_every_format_and_continues_after_a_broken_file() {
     let folder = tempfile::tempdir().unwrap();
     let broken = folder.path().join("broken.mp4");
     fs::write(&broken, b"no video at all").unwrap();
@@ -252,7 +254,7 @@ fn a_scan_answers_in_every_form_and_a_broken_file_stops_nothing() {
 }
 
 #[test]
-fn a_scan_of_many_files_goes_on_where_it_was_cut() {
+fn scan_resumes_from_its_json_lines() {
     let folder = tempfile::tempdir().unwrap();
     let lines = folder.path().join("scan.jsonl");
     let broken = folder.path().join("broken.mp4");
@@ -271,7 +273,7 @@ fn a_scan_of_many_files_goes_on_where_it_was_cut() {
     fs::write(&lines, cut).unwrap();
     let resumed = [&words[..], &["--resume", "--csv", path(&table)]].concat();
     let messages = fails(1, &resumed);
-    assert!(messages.contains("2 of 4 files are done already"), "{messages}");
+    assert!(messages.contains("2 of 4 files are already done"), "{messages}");
     let again = fs::read_to_string(&lines).unwrap();
     let sorted = |text: &str| {
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -287,17 +289,17 @@ fn a_scan_of_many_files_goes_on_where_it_was_cut() {
     let other =
         [&["scan", path(&pattern), "--frames", "2", "--jsonl", path(&lines)], &["--resume"][..]].concat();
     let output = deeptell(&other);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("0 of 3 files are done already"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("0 of 3 files are already done"));
     let notes = folder.path().join("notes.txt");
     fs::write(&notes, "my notes\nof today\n").unwrap();
     let messages = fails(2, &["scan", path(&pattern), "--jsonl", path(&notes), "--resume"]);
-    assert!(messages.contains("is it another file?"), "{messages}");
+    assert!(messages.contains("is this the right --jsonl file?"), "{messages}");
     assert_eq!(fs::read_to_string(&notes).unwrap(), "my notes\nof today\n");
 }
 
 /// What the other process does must not show: same frames, same scores, and an end with its parent.
 #[test]
-fn a_scan_in_16_bits_says_so_and_judges_alike() {
+fn scan_in_16_bits_is_recorded_and_agrees_with_f32() {
     let folder = tempfile::tempdir().unwrap();
     let lines = folder.path().join("scan.jsonl");
     let clip = clip("fake/nasa-collins.mp4");
@@ -313,19 +315,19 @@ fn a_scan_in_16_bits_says_so_and_judges_alike() {
     for precision in ["bf16", "f16"] {
         // A report in another precision is not taken for one in this.
         let (half, messages) = scan(&["--precision", precision, "--resume"]);
-        assert!(messages.contains("0 of 1 files are done already"), "{messages}");
+        assert!(messages.contains("0 of 1 files are already done"), "{messages}");
         assert!(messages.contains(&format!("on a CPU {precision} is slower")), "{messages}");
         assert_eq!(half["model"]["precision"], precision);
         assert_eq!(half["verdict"], full["verdict"]);
         let [half, full] = [&half, &full].map(|report| report["score"].as_f64().unwrap());
         assert!(half != full && (half - full).abs() < 0.02, "{half} in {precision}, {full} in f32");
         let (_, messages) = scan(&["--precision", precision, "--resume"]);
-        assert!(messages.contains("1 of 1 files are done already"), "{messages}");
+        assert!(messages.contains("1 of 1 files are already done"), "{messages}");
     }
 }
 
 #[test]
-fn a_scan_in_a_process_of_its_own_says_the_same() {
+fn scan_with_isolated_decoding_gives_the_same_report() {
     let real = clip("real/orl-s02.mp4");
     let scan = |more: &[&str]| -> Value {
         let words = [&["scan", path(&real), "--frames", "5", "--json", "-"], more].concat();
@@ -339,7 +341,7 @@ fn a_scan_in_a_process_of_its_own_says_the_same() {
 }
 
 #[test]
-fn no_face_is_an_answer_and_never_a_number() {
+fn scan_without_a_face_has_no_score() {
     let folder = tempfile::tempdir().unwrap();
     let sky = folder.path().join("sky.png");
     deeptell_face::RgbImage::from_fn(320, 240, |x, y| {
@@ -354,7 +356,7 @@ fn no_face_is_an_answer_and_never_a_number() {
 }
 
 #[test]
-fn what_cannot_be_done_says_what_to_do() {
+fn errors_say_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let real = clip("real/orl-s01.mp4");
     let crops = folder.path().join("crops");
@@ -391,7 +393,7 @@ fn what_cannot_be_done_says_what_to_do() {
 }
 
 #[test]
-fn an_exported_detector_is_the_same_detector() {
+fn exported_models_give_the_same_scores() {
     let folder = tempfile::tempdir().unwrap();
     let (onnx, whole) = (folder.path().join("a.onnx"), folder.path().join("b.safetensors"));
     succeeds(&["export", "--format", "onnx", "--out", path(&onnx)]);

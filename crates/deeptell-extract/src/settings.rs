@@ -41,14 +41,14 @@ pub fn root_of(data: &Path) -> &Path {
     if data.is_dir() { data } else { data.parent().unwrap_or(data) }
 }
 
-/// What the manifest says of a picture that is left as it is.
+/// What the manifest records of a picture that is not cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum InPlace {
-    /// Box and landmarks, for pictures that show more than a face: training and `eval` cut it out.
+    /// Box and landmarks, for pictures that show more than a face; training and `eval` cut it out.
     Box,
-    /// Landmarks alone, for face crops: they are taken whole, and can be blended.
+    /// Only landmarks, for face crops; they are used whole, and can be blended.
     Landmarks,
 }
 
@@ -57,9 +57,9 @@ pub enum InPlace {
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Format {
-    /// Exact.
+    /// Lossless.
     Png,
-    /// At quality 95: a seventh of the size.
+    /// Quality 95, about a seventh of the size.
     Jpeg,
 }
 
@@ -73,19 +73,19 @@ impl Format {
     }
 }
 
-/// Where crops go.
+/// Where crops are stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Place {
-    /// Each into a file.
+    /// One file per crop.
     #[default]
     Files,
-    /// Many into one tar archive.
+    /// Many crops per tar archive.
     Tar,
 }
 
-/// What decides the pixels of a crop, and where it lies: a folder holds crops of one kind only.
+/// The settings that determine the pixels of a crop and where it is stored. All crops of a folder share them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Frames to sample from each video, spread evenly over it.

@@ -1,12 +1,13 @@
 use std::path::PathBuf;
 
 use deeptell::{ModelCard, StoredPrecision};
-use deeptell_data::{Sample, Split, read_dataset};
+use deeptell_data::{Sample, Split};
 use deeptell_eval::{Calibrated, FittedLevels, Suite, calibrate, calibrate_on_suite};
 use deeptell_face::FaceCrop;
 use deeptell_metrics::BinaryReport;
 use serde::Serialize;
 
+use crate::dataset::{Dataset, DatasetArgs};
 use crate::detector::model_file;
 use crate::device::DeviceName;
 use crate::found_faces::with_found_faces;
@@ -14,46 +15,50 @@ use crate::progress::{Tasks, unless_stopped};
 use crate::views::Views;
 use crate::{Outcome, output};
 
-/// Fit the calibration and the thresholds of a model again, on validation crops of one or more data sets, or for
-/// another number of views.
+/// Fit the calibration and thresholds of a model again, on other data or for more views.
 ///
-/// The weights stay; a new file is written. `train` does the same at its end. Each data set is a domain
-/// (`dataset` in the manifest) and counts alike. Two levels are fitted: single crops, by which pictures
-/// are judged, and people over all their frames, by which videos are. "Likely fake" begins where at most
-/// 1% of the genuine would be, in the worst domain and, with 95% confidence, in all together; "likely
-/// real" ends where the same holds of 5% of the manipulated. Prints one JSON document with the figures
-/// of every domain, which flatter: the levels were chosen there.
+/// Keeps the weights and writes a new model file. `train` does the same at its end. Each data set is a
+/// domain (`dataset` in the manifest), and all domains count equally. Two levels are fitted: single
+/// crops, by which pictures are judged, and people over all their frames, by which videos are judged.
+///
+/// "Likely fake" starts at the score that at most 1% of genuine samples reach, in the worst domain and,
+/// with 95% confidence, in all domains together; "likely real" ends where the same holds for 5% of
+/// manipulated samples. Prints one JSON document with the figures of every domain; they are optimistic,
+/// because the thresholds were chosen on the same samples.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  deeptell calibrate split.jsonl --model runs/first/detector.safetensors --views 6 --out steady.safetensors
-  deeptell calibrate ours.jsonl --out detector.safetensors      # the detector that ships, for our videos
-  deeptell calibrate one.jsonl two.jsonl --out detector.safetensors
-  deeptell calibrate validation.toml --out detector.safetensors  # a suite, as `deeptell suite` takes it")]
+  deeptell calibrate split.jsonl --model first.safetensors --views 6 -o steady.safetensors
+  deeptell calibrate ours.jsonl -o detector.safetensors       # the shipped model, for our videos
+  deeptell calibrate one.jsonl two.jsonl -o detector.safetensors
+  deeptell calibrate validation.toml -o detector.safetensors  # a suite, as `deeptell suite` uses it")]
 pub(crate) struct Args {
     /// Manifests of crops with splits, or data set folders that come with splits; or one suite in TOML,
-    /// of which each set is a domain.
+    /// whose sets are the domains.
     #[arg(required = true, value_name = "DATA|SUITE")]
     data: Vec<PathBuf>,
-    /// Model file to start from [default: the detector that ships with deeptell].
+    #[command(flatten)]
+    dataset: DatasetArgs,
+    /// Model file to start from [default: the shipped model].
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// The model file to write.
-    #[arg(long, value_name = "FILE")]
+    /// Model file to write.
+    #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
-    /// Looks at each crop that a score is averaged over [default: as the model has it].
+    /// Number of views of each crop that a score averages (test-time augmentation) [default: as in the
+    /// model].
     #[arg(long, value_enum)]
     views: Option<Views>,
-    /// Side of the crop over the longer side of the face box, for faces that are cut out [default: as the model has it].
-    #[arg(long)]
+    /// Side of a crop, as a multiple of the longer side of the face box [default: as in the model].
+    #[arg(long, value_name = "FACTOR")]
     scale: Option<f32>,
-    /// Name for the model card [default: as the model has it].
+    /// Name of the model, for its card [default: as in the model].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// What the model was trained on, for its card [default: as the model has it].
+    /// Description of the training data, for the model card [default: as in the model].
     #[arg(long, value_name = "TEXT")]
     trained_on: Option<String>,
-    /// Where to compute.
+    /// Device to compute on.
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     device: DeviceName,
 }
@@ -65,15 +70,24 @@ struct Document {
     /// Of single crops.
     #[serde(flatten)]
     validation: BinaryReport,
+    /// Files that the data sets list but that are missing, with `--incomplete`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files_missing: Option<usize>,
     fitted: FittedLevels,
 }
 
-/// The validation samples of all data; one that names no data set gets the name of its file.
-fn validation(data: &[PathBuf]) -> anyhow::Result<Vec<Sample>> {
+/// The validation samples of all data. A sample without a data set name gets the name of its file.
+fn validation(data: &[PathBuf], dataset: DatasetArgs) -> anyhow::Result<Dataset> {
     let mut validation = Vec::new();
+    let (mut outcome, mut missing) = (Outcome::Done, 0);
     for path in data {
         let before = validation.len();
-        let of_split = read_dataset(path)?.into_iter().filter(|s| s.split == Some(Split::Validation));
+        let read = dataset.read(path)?;
+        if read.outcome != Outcome::Done {
+            outcome = read.outcome;
+        }
+        missing += read.missing;
+        let of_split = read.samples.into_iter().filter(|s| s.split == Some(Split::Validation));
         let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
         validation.extend(of_split.map(|sample| {
             let dataset = sample.dataset.clone().or_else(|| name.clone());
@@ -81,12 +95,12 @@ fn validation(data: &[PathBuf]) -> anyhow::Result<Vec<Sample>> {
         }));
         if validation.len() == before {
             anyhow::bail!(
-                "no sample of {} is in the split `validation`: make splits with `deeptell split`",
+                "no sample of {} is in the split `validation`: assign splits with `deeptell split`",
                 path.display()
             );
         }
     }
-    Ok(validation)
+    Ok(Dataset { samples: validation, outcome, missing })
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
@@ -101,6 +115,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         ..known
     })?;
     let model = file.load(&device)?;
+    let (mut outcome, mut missing) = (Outcome::Done, 0);
     let calibrated = match &args.data[..] {
         [suite] if suite.extension().is_some_and(|extension| extension == "toml") => {
             let suite_path = suite;
@@ -110,8 +125,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             })?
         }
         data => {
-            let samples = validation(data)?;
-            let samples: Vec<&Sample> = samples.iter().collect();
+            let validation = validation(data, args.dataset)?;
+            (outcome, missing) = (validation.outcome, validation.missing);
+            let samples: Vec<&Sample> = validation.samples.iter().collect();
             unless_stopped(calibrate(&model, &samples, &mut Tasks::default()))?
         }
     };
@@ -120,7 +136,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     };
     let model = card.name.clone();
     let model_sha256 = file.with_card(card)?.write(&args.out, StoredPrecision::Half)?;
-    let document = Document { model, model_sha256, validation: figures, fitted };
+    let files_missing = (missing > 0).then_some(missing);
+    let document = Document { model, model_sha256, validation: figures, files_missing, fitted };
     output::write_json(&document, "-".as_ref())?;
-    Ok(Outcome::Done)
+    Ok(outcome)
 }

@@ -18,11 +18,11 @@ use crate::output::say;
 use crate::progress::Progress;
 use crate::{Outcome, interrupt, output};
 
-/// Check that devices compute what they should, and how fast.
+/// Check that the devices of this machine compute correctly, and measure their speed.
 ///
-/// On each device that this build can use, the detector scores pictures, is trained for some steps and looks for a face,
-/// and the results are held against those of plain arithmetic on the processor. A driver that computes something else
-/// is found here, and not in a verdict.
+/// On each device that this build supports, scores pictures, trains for a few steps and detects a face,
+/// and compares the results with plain arithmetic on the CPU. This finds drivers that compute wrong
+/// results.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -30,23 +30,23 @@ Examples:
   deeptell devices --device wgpu
   deeptell devices --device cuda --speed --batch 256 --json -
 
-Exit code 1 when a device computes something else, or one asked for by --device cannot be used.
+Exits with code 1 if a device computes something else, or if one given with --device cannot be used.
 
-The first use of a GPU takes a while: each operation is compiled, and the fastest way to do it is looked for.")]
+The first use of a GPU takes a while, because each operation is compiled and tuned.")]
 pub(crate) struct Args {
-    /// Devices to check [default: all that this build has].
+    /// Device to check; can be repeated [default: all of this build].
     #[arg(long = "device", value_enum, value_name = "DEVICE")]
     devices: Vec<DeviceName>,
-    /// Measure pictures a second, too, in each precision that the device has.
+    /// Also measure pictures per second, in each number format that the device supports.
     #[arg(long)]
     speed: bool,
-    /// Pictures in a batch, for --speed.
+    /// Number of pictures per batch, for --speed.
     #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
-    /// Seconds that each speed is measured for.
-    #[arg(long, default_value_t = 2.0, value_name = "S")]
+    /// Duration of each speed measurement, in seconds.
+    #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
     seconds: f64,
-    /// Write the results as JSON to a file, or to standard output with `-`.
+    /// Write the results as JSON; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -60,7 +60,7 @@ const PICTURES: usize = 8;
 /// Steps of training.
 const STEPS: usize = 5;
 
-/// What was seen of one device.
+/// The result for one device.
 #[derive(Debug, Serialize)]
 struct Entry {
     device: DeviceName,
@@ -71,9 +71,9 @@ struct Entry {
 #[derive(Debug, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 enum State {
-    /// Every check came out within its bound.
+    /// Every check is within its bound.
     Agrees(Seen),
-    /// Some check did not.
+    /// At least one check is not.
     Differs(Seen),
     /// It cannot be used, or failed.
     Unusable { reason: String },
@@ -86,11 +86,11 @@ struct Seen {
     speeds: Vec<Speed>,
 }
 
-/// One result held against the processor's.
+/// One result compared with that of the CPU.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Check {
     what: &'static str,
-    /// Largest difference; none where there is nothing to compare.
+    /// Largest difference; `None` if there is nothing to compare.
     difference: Option<f64>,
     /// Largest difference allowed.
     allowed: f64,
@@ -102,7 +102,7 @@ impl Check {
     }
 }
 
-/// Pictures a second.
+/// Pictures per second.
 #[derive(Debug, Serialize)]
 struct Speed {
     precision: Precision,
@@ -111,7 +111,7 @@ struct Speed {
     trained: f64,
 }
 
-/// What the processor computes without any kernel of ours.
+/// What the CPU computes without the kernels of deeptell.
 struct Reference {
     pictures: Vec<RgbImage>,
     portrait: RgbImage,
@@ -127,7 +127,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     } else {
         DeviceName::value_variants().iter().copied().filter(|device| device.is_compiled_in()).collect()
     };
-    let measured = Duration::try_from_secs_f64(args.seconds).context("--seconds must be 0 or more")?;
+    let measured = Duration::try_from_secs_f64(args.seconds).context("--seconds must be a number from 0")?;
     let speed = args.speed.then_some((usize::from(args.batch), measured));
     let reference = Reference::new()?;
     let mut entries = Vec::new();
@@ -135,7 +135,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         if interrupt::requested() {
             return Ok(Outcome::Interrupted);
         }
-        let state = match looked_at(device, &reference, speed) {
+        let state = match examine(device, &reference, speed) {
             Ok(seen) if seen.checks.iter().all(Check::holds) => State::Agrees(seen),
             Ok(seen) => State::Differs(seen),
             Err(error) => State::Unusable { reason: output::one_line(&error) },
@@ -157,7 +157,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(if entries.iter().any(is_fault) { Outcome::SomeFailed } else { Outcome::Done })
 }
 
-fn looked_at(
+fn examine(
     device: DeviceName,
     reference: &Reference,
     speed: Option<(usize, Duration)>,
@@ -176,7 +176,7 @@ fn looked_at(
         Ok(Seen { checks, speeds })
     };
     let seen = caught(std::panic::AssertUnwindSafe(work))
-        .unwrap_or_else(|reason| Err(anyhow::anyhow!("it failed: {reason}")));
+        .unwrap_or_else(|reason| Err(anyhow::anyhow!("the device failed: {reason}")));
     progress.finish();
     seen
 }
@@ -189,7 +189,7 @@ impl Reference {
         let logits = logits(&network(&device)?.without_kernels(), &pictures, &device)?;
         let losses = losses(&device, &pictures, Network::without_kernels)?;
         let face = face(&portrait, &Mtcnn::pretrained(&device)?)?
-            .context("the processor finds no face in the embedded portrait")?;
+            .context("the CPU finds no face in the embedded portrait")?;
         Ok(Self { pictures, portrait, logits, losses, face })
     }
 
@@ -205,14 +205,14 @@ impl Reference {
             points.map(|(a, b)| f64::from(a.distance(b))).fold(0.0, f64::max)
         };
         Ok(vec![
-            check("logits, over the largest", relative(&logits, &self.logits), 1e-4),
+            check("logits, relative to the largest", relative(&logits, &self.logits), 1e-4),
             check(
-                "losses of five steps of training, over the largest",
+                "losses of five training steps, relative to the largest",
                 relative(&losses, &self.losses),
                 1e-3,
             ),
             check(
-                "box of a face, 1 - IoU",
+                "box of the face, 1 - IoU",
                 face.map(|face| f64::from(1.0 - face.bbox.iou(&self.face.bbox))),
                 1e-3,
             ),
@@ -227,11 +227,11 @@ impl Reference {
 }
 
 fn check(what: &'static str, difference: Option<f64>, allowed: f64) -> Check {
-    // JSON has no NaN, and what is not a number differs.
+    // JSON has no NaN; a difference that is not finite counts as a mismatch.
     Check { what, difference: difference.filter(|difference| difference.is_finite()), allowed }
 }
 
-/// Largest difference over the largest expected value; none when there are not as many, or one is no number.
+/// Largest difference, relative to the largest expected value; `None` if the lengths differ or a value is not finite.
 fn relative(values: &[f32], expected: &[f32]) -> Option<f64> {
     let largest = expected.iter().fold(f32::MIN_POSITIVE, |largest, value| largest.max(value.abs()));
     let differences = values.iter().zip(expected).map(|(value, expected)| (value - expected).abs() / largest);
@@ -252,7 +252,7 @@ fn pictures(portrait: &RgbImage) -> Vec<RgbImage> {
     (0..PICTURES as u32).map(view).collect()
 }
 
-/// The detector that ships, as it is trained: without dropout, whose masks are random.
+/// The shipped model in its training form, without dropout, whose masks are random.
 fn network(device: &Device) -> anyhow::Result<Network> {
     let shipped = ModelFile::shipped()?;
     let config = NetworkConfig::new(shipped.card().architecture, 1).with_dropout(0.0);
@@ -266,7 +266,7 @@ fn logits(network: &Network, pictures: &[RgbImage], device: &Device) -> anyhow::
     Ok(logits.into_data().try_into_vec::<f32>()?)
 }
 
-/// Loss before each of some steps that take every second picture for a fake.
+/// Loss before each of some training steps that label every second picture fake.
 fn losses(
     device: &Device,
     pictures: &[RgbImage],
@@ -299,7 +299,7 @@ impl Training {
         Ok(Self { network, optimizer, input, targets })
     }
 
-    /// Forward, backward, update; the loss before it.
+    /// Forward, backward, update; returns the loss before the update.
     fn step(&mut self) -> f32 {
         let logits = self.network.forward(self.input.clone());
         let loss = binary_cross_entropy_with_logits(logits, self.targets.clone(), 1.0);
@@ -310,7 +310,7 @@ impl Training {
     }
 }
 
-/// Pictures a second in each precision that the device has.
+/// Pictures per second in each number format that the device supports.
 fn speeds(
     device: &Device,
     reference: &Reference,
@@ -336,7 +336,7 @@ fn speeds(
     measured.collect()
 }
 
-/// Pictures a second of `work` on a batch of them, after a first time that does not count.
+/// Pictures per second of `work`, which processes one batch, after a warm-up run.
 fn per_second(batch: usize, duration: Duration, mut work: impl FnMut()) -> f64 {
     work();
     let began = Instant::now();
@@ -351,8 +351,8 @@ fn per_second(batch: usize, duration: Duration, mut work: impl FnMut()) -> f64 {
 fn print(entry: &Entry) -> anyhow::Result<()> {
     let name = entry.device.name();
     let (verdict, seen) = match &entry.state {
-        State::Agrees(seen) => ("computes what it should", seen),
-        State::Differs(seen) => ("computes something else: do not trust its results", seen),
+        State::Agrees(seen) => ("OK", seen),
+        State::Differs(seen) => ("MISMATCH: do not trust its results; update its driver", seen),
         State::Unusable { reason } => {
             say!("{name}: cannot be used: {reason}");
             return Ok(());
@@ -362,12 +362,12 @@ fn print(entry: &Entry) -> anyhow::Result<()> {
     for check in &seen.checks {
         let difference =
             check.difference.map_or_else(|| "nothing to compare".to_owned(), |d| format!("{d:.1e}"));
-        let mark = if check.holds() { "ok " } else { "BAD" };
+        let mark = if check.holds() { "ok  " } else { "FAIL" };
         say!("  {mark} {}: {difference}, allowed {:.0e}", check.what, check.allowed);
     }
     for Speed { precision, batch, scored, trained } in &seen.speeds {
         say!(
-            "  {precision}, batches of {batch}: {scored:.0} pictures a second scored, {trained:.0} trained on"
+            "  {precision}, batches of {batch}: {scored:.0} pictures per second in scoring, {trained:.0} in training"
         );
     }
     Ok(())
@@ -378,7 +378,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_differs_is_seen() {
+    fn differences_and_missing_values_fail_a_check() {
         assert_eq!(relative(&[1.0, 2.0], &[1.0, 2.0]), Some(0.0));
         assert_eq!(relative(&[1.0, -2.5], &[1.0, -2.0]), Some(0.25));
         assert_eq!(relative(&[1.0], &[1.0, 2.0]), None);
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_with_other_weights_is_found_out() {
+    fn other_logits_and_boxes_fail_their_checks() {
         let reference = Reference::new().unwrap();
         let device = Device::flex();
         let progress = Progress::new("cpu", 3, "steps");

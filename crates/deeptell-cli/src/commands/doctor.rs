@@ -14,9 +14,9 @@ use crate::{Outcome, output};
 /// Less free space than this is a warning.
 const LITTLE_SPACE: u64 = 1 << 30;
 
-/// Check what deeptell runs with: FFmpeg, the sandbox, the model, the processor, free space.
+/// Check the installation: FFmpeg, the sandbox, the model, the CPU, free disk space.
 ///
-/// Ends with exit code 1 when something does not work. Warnings leave it 0.
+/// Exits with code 1 if something does not work. Warnings do not change the exit code.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -24,10 +24,10 @@ Examples:
   deeptell doctor --json - | jq -r '.checks[] | select(.state != \"ok\") | .advice'
   deeptell doctor --model runs/first/detector.safetensors")]
 pub(crate) struct Args {
-    /// Model file to check [default: the model that ships with deeptell].
+    /// Model file to check [default: the shipped model].
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Write the findings as JSON to a file, or to standard output with `-`.
+    /// Write the results as JSON; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -75,17 +75,17 @@ impl Check {
     }
 }
 
-/// How files from strangers are decoded.
+/// How untrusted files are decoded.
 #[derive(Debug, Default, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an independent fact of the JSON document")]
 struct Sandbox {
-    /// A process of its own decoded a test video.
+    /// A separate process decoded a test video.
     decodes: bool,
-    /// The kernel filters its system calls (seccomp).
+    /// Its system calls are filtered (seccomp).
     filters_calls: bool,
     /// It may not gain privileges.
     no_new_privileges: bool,
-    /// It holds no capability of the superuser.
+    /// It holds no capability of root.
     no_capabilities: bool,
 }
 
@@ -104,9 +104,9 @@ struct Processor {
     /// Threads that decode and compute.
     threads: usize,
     instruction_sets: Vec<&'static str>,
-    /// In bytes, where the system tells.
+    /// In bytes, where known.
     memory: Option<u64>,
-    /// In bytes, where the system tells.
+    /// In bytes, where known.
     memory_available: Option<u64>,
 }
 
@@ -114,7 +114,7 @@ struct Processor {
 struct Space {
     purpose: &'static str,
     folder: PathBuf,
-    /// In bytes, where the system tells.
+    /// In bytes, where known.
     free: Option<u64>,
 }
 
@@ -164,8 +164,8 @@ fn check_ffmpeg(ffmpeg: &LinkedFfmpeg) -> Check {
         Exposure::Affected => check.but(
             State::Warning,
             "this release has CVE-2026-8461, a heap write in its MagicYUV decoder, unless your distribution \
-             repaired it; deeptell never opens that decoder, other programs do: update FFmpeg to 5.1.10, 6.1.6, \
-             7.1.5, 8.1.2 or later",
+             backported the fix. deeptell never uses that decoder, but other programs do: update FFmpeg to 5.1.10, \
+             6.1.6, 7.1.5, 8.1.2 or later",
         ),
         _ => check,
     }
@@ -179,7 +179,7 @@ fn check_model(path: Option<&Path>) -> (Check, Option<ModelFacts>) {
         Ok(opened) => opened,
         Err(error) => {
             let check = Check::ok(NAME, output::one_line(&error));
-            return (check.but(State::Failed, "fetch the model file again, or reinstall deeptell"), None);
+            return (check.but(State::Failed, "download the model file again, or reinstall deeptell"), None);
         }
     };
     let is_shipped = ModelFile::shipped().is_ok_and(|shipped| shipped.sha256() == sha256);
@@ -199,12 +199,12 @@ fn check_processor(processor: &Processor) -> Check {
     }
     let check = Check::ok("processor", found);
     if cfg!(target_arch = "x86_64") && !instruction_sets.contains(&"avx2") {
-        return check.but(State::Warning, "without AVX2 and FMA, scans take several times as long");
+        return check.but(State::Warning, "without AVX2, scans take several times as long");
     }
     check
 }
 
-/// What this processor has of the instructions that the kernels make use of.
+/// The instruction sets of this CPU that the kernels use.
 fn instruction_sets() -> Vec<&'static str> {
     #[cfg(target_arch = "x86_64")]
     let known = [
@@ -263,7 +263,7 @@ fn check_space(space: &Space) -> Check {
         Some(free) => {
             let check = Check::ok(name, format!("{} for {purpose}, {}", size(*free), folder.display()));
             if *free < LITTLE_SPACE {
-                check.but(State::Warning, "long runs and uploads may fill it")
+                check.but(State::Warning, "less than 1 GiB is free: long runs and uploads may fill the disk")
             } else {
                 check
             }
@@ -283,7 +283,7 @@ fn free_space(_: &Path) -> Option<u64> {
     None
 }
 
-/// A number of bytes for people.
+/// A number of bytes, human-readable.
 fn size(bytes: u64) -> String {
     let mib = bytes as f64 / f64::from(1 << 20);
     if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
@@ -291,14 +291,11 @@ fn size(bytes: u64) -> String {
 
 #[cfg(not(unix))]
 fn check_sandbox() -> (Check, Sandbox) {
-    let check = Check::ok("sandbox", "none: this system has no process to decode files in");
-    (
-        check.but(State::Warning, "scan files from strangers in a virtual machine or on Linux"),
-        Sandbox::default(),
-    )
+    let check = Check::ok("sandbox", "none: separate decoder processes are not supported on this system");
+    (check.but(State::Warning, "scan untrusted files on Linux, or in a virtual machine"), Sandbox::default())
 }
 
-/// Decodes a video in a process of its own and looks at that process.
+/// Decodes a video in a separate process and inspects that process.
 #[cfg(unix)]
 fn check_sandbox() -> (Check, Sandbox) {
     const NAME: &str = "sandbox";
@@ -307,13 +304,13 @@ fn check_sandbox() -> (Check, Sandbox) {
         Err(error) => {
             let check = Check::ok(NAME, output::one_line(&error));
             let advice =
-                "videos cannot be decoded in a process of their own; scans fail unless --trusted is given";
+                "files cannot be decoded in a separate process, so scans fail unless --trusted is given";
             return (check.but(State::Failed, advice), Sandbox::default());
         }
     };
     if !cfg!(target_os = "linux") {
-        let check = Check::ok(NAME, "each video is decoded in a process of its own");
-        let advice = "only on Linux does the system also limit what that process may do";
+        let check = Check::ok(NAME, "each file is decoded in a separate process");
+        let advice = "this system does not restrict that process; Linux does";
         return (check.but(State::Warning, advice), sandbox);
     }
     let parts = [
@@ -325,15 +322,15 @@ fn check_sandbox() -> (Check, Sandbox) {
         let of = parts.iter().filter(|(is_there, _)| *is_there == wanted);
         of.map(|(_, words)| *words).collect::<Vec<_>>().join(", ")
     };
-    let check = Check::ok(NAME, format!("a decoder of its own for each file: {}", words(true)));
+    let check = Check::ok(NAME, format!("each file is decoded in a separate process: {}", words(true)));
     let check = if sandbox.filters_calls && sandbox.no_new_privileges {
         if sandbox.no_capabilities {
             check
         } else {
-            check.but(State::Warning, "the decoder holds capabilities: do not scan files as the superuser")
+            check.but(State::Warning, "the decoder holds capabilities: do not scan untrusted files as root")
         }
     } else {
-        check.but(State::Failed, format!("missing: {}; the kernel needs seccomp filters", words(false)))
+        check.but(State::Failed, format!("not in force: {}; use a kernel with seccomp filters", words(false)))
     };
     (check, sandbox)
 }
@@ -346,7 +343,7 @@ mod sandbox {
 
     use super::Sandbox;
 
-    /// Decodes a small video, and reads what the system says of the process that does it.
+    /// Decodes a small video, and reads the status of the process that does it.
     pub(super) fn try_out() -> anyhow::Result<Sandbox> {
         let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
         let path = folder.path().join("test.mp4");
@@ -370,7 +367,7 @@ mod sandbox {
         })
     }
 
-    /// What `/proc` says of the decoder: the child of a child of this process. Empty where there is none.
+    /// The `/proc` status of the decoder, a grandchild of this process; empty if there is none.
     fn worker_status() -> String {
         let folders = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let all: Vec<String> =
@@ -405,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_model_fails() {
+    fn a_file_that_is_not_a_model_fails() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let (check, facts) = check_model(Some(file.path()));
         assert_eq!(check.state, State::Failed);
@@ -415,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_for_people() {
+    fn sizes_are_printed_in_binary_units() {
         assert_eq!((size(5 << 20).as_str(), size(3 << 29).as_str()), ("5 MiB", "1.5 GiB"));
         let full = Space { purpose: "x", folder: "y".into(), free: Some(5) };
         assert_eq!(check_space(&full).state, State::Warning);

@@ -3,83 +3,89 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::ValueEnum as _;
 use deeptell::{ModelCard, Precision};
-use deeptell_data::{Layout, Sample, read_dataset, read_layout, read_picture};
+use deeptell_data::{Layout, Sample, read_layout, read_picture};
 use deeptell_eval::{
     Distortion, Evaluation, NO_TEST, Subject, evaluate, page, probabilities, score_samples, write_scores,
 };
 use deeptell_face::{FaceDetector, Selection};
 use deeptell_metrics::EvaluationConfig;
-use deeptell_mtcnn::MtcnnConfig;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::dataset::{Dataset, DatasetArgs};
 use crate::detector::model_file;
 use crate::device::{DeviceName, PrecisionName};
+use crate::face_detector::face_detector;
 use crate::progress::{Progress, Tasks, unless_stopped};
 use crate::views::Views;
 use crate::which_split::WhichSplit;
 use crate::{Outcome, output};
 
-/// With `--detect`: pixels of the picture, and MTCNN's probability. A crop has one face, so lower
-/// than for a scan, which must not judge what is none.
+/// Smallest face for `--detect`, in pixels of the picture.
 const SMALLEST_FACE: f32 = 40.0;
-const SUREST_ENOUGH: f32 = 0.8;
+/// Least probability of a face for `--detect`. Lower than in a scan, because each crop is known to show a face.
+const LEAST_PROBABILITY: f32 = 0.8;
 
-/// Measure a model on labelled face crops: AUC-ROC with its interval, AP, EER, calibration.
+/// Measure a model on labelled face crops: AUC-ROC with interval, AP, EER, calibration.
 ///
-/// Prints one JSON document; --html draws it for people. Intervals resample whole sources, not
-/// single crops. With a manifest, also whole videos, and people within them where its rows have
-/// `extra.track`; and groups: by method, data set, `extra.compression`, `extra.codec`, face width.
+/// Prints one JSON document; --html writes a page. Intervals resample whole sources, not single crops.
+/// A manifest is also measured by video, by person where its rows have `extra.track`, and in groups by
+/// method, data set, `extra.compression`, `extra.codec` and face width.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  deeptell eval --crops faces/                       # faces/real and faces/fake
+  deeptell eval --crops faces/                         # faces/real and faces/fake
   deeptell eval --manifest split.jsonl --split test --model runs/first/detector.safetensors
-  deeptell eval --crops loose/ --detect              # finds the face again in wide crops
-  deeptell eval --crops faces/ --distort h264:28     # as a video of that quality shows them
-  deeptell eval --crops faces/ --html report.html        # curves and tables for people
+  deeptell eval --crops loose/ --detect                # finds the face again in wide crops
+  deeptell eval --crops faces/ --distort h264:28       # compressed like a video of that quality
+  deeptell eval --crops faces/ --html report.html      # curves and tables
   deeptell eval --crops faces/ --scores scores.csv | jq .auc")]
 #[command(group = clap::ArgGroup::new("data").required(true))]
 pub(crate) struct Args {
-    /// A folder with `real/` and `fake/` face crops.
+    /// Folder with `real/` and `fake/` face crops.
     #[arg(long, group = "data", value_name = "DIR")]
     crops: Option<PathBuf>,
-    /// A manifest of crops, or a data set folder: frame and video level.
+    /// Manifest of crops, or data set folder in a layout that deeptell knows.
     #[arg(long, group = "data", value_name = "FILE|DIR")]
     manifest: Option<PathBuf>,
-    /// Which split of the manifest to measure on.
+    #[command(flatten)]
+    dataset: DatasetArgs,
+    /// Split of the manifest to measure on.
     #[arg(long, value_enum, default_value_t = WhichSplit::Test, conflicts_with = "crops")]
     split: WhichSplit,
-    /// Find the face again in each picture and cut it as the model was trained, instead of taking
-    /// the whole picture. Pictures without a face found are taken whole, and counted.
+    /// Find the face in each picture and crop it as in training, instead of using the whole picture.
+    /// Pictures without a face are used whole, and counted.
     #[arg(long)]
     detect: bool,
-    /// Measure what a loss of quality costs: h264:CRF, jpeg:QUALITY, shrink:FACTOR, noise:LEVELS or grey;
-    /// or, with corners, what is left when only the four corners of each crop are: no face, so AUC 0.5.
+    /// Distort each crop first: h264:CRF, jpeg:QUALITY, shrink:FACTOR, noise:LEVELS or grey.
+    ///
+    /// As a control, `corners` keeps only the four corners of each crop: without a face, the AUC should be
+    /// 0.5.
     #[arg(long, value_name = "KIND")]
     distort: Option<Distortion>,
-    /// Model file [default: the detector that ships with deeptell].
+    /// Model file [default: the shipped model].
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Looks at each crop that a score is averaged over [default: as the model has it].
+    /// Number of views of each crop that a score averages (test-time augmentation) [default: as in the
+    /// model].
     #[arg(long, value_enum)]
     views: Option<Views>,
-    /// Where to compute.
+    /// Device to compute on.
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     device: DeviceName,
-    /// What the classifier computes in; finding faces stays in f32.
-    #[arg(long, value_enum, default_value_t = PrecisionName::F32)]
+    /// Number format of the classifier's arithmetic; face detection always uses f32.
+    #[arg(long = "dtype", alias = "precision", value_name = "DTYPE", value_enum, default_value_t = PrecisionName::F32)]
     precision: PrecisionName,
-    /// Bootstrap resamples.
-    #[arg(long, default_value_t = EvaluationConfig::default().resamples)]
+    /// Number of bootstrap resamples for the intervals.
+    #[arg(long, default_value_t = EvaluationConfig::default().resamples, value_name = "N")]
     resamples: usize,
-    /// Write every crop's probability as CSV.
+    /// Write the probability of every crop as CSV, for `compare`.
     #[arg(long, value_name = "FILE")]
     scores: Option<PathBuf>,
-    /// Write a page for people: curves, reliability, thresholds, groups, limits; one file, no script.
+    /// Write a self-contained HTML page: curves, reliability, thresholds, groups, limits.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Write the JSON document here instead of standard output.
+    /// Write the JSON document to this file; `-` is standard output.
     #[arg(long, value_name = "FILE", default_value = "-")]
     json: PathBuf,
 }
@@ -104,6 +110,9 @@ struct Document {
     /// Pictures that were taken whole because no face was found, with `--detect`.
     #[serde(skip_serializing_if = "Option::is_none")]
     faces_not_found: Option<usize>,
+    /// Files that the data set lists but that are missing, with `--incomplete`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files_missing: Option<usize>,
     #[serde(flatten)]
     evaluation: Evaluation,
 }
@@ -116,15 +125,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         file = file.with_card(card)?;
     }
     let model = file.load(&device)?.with_precision(args.precision.on(args.device))?;
+    let (mut outcome, mut files_missing) = (Outcome::Done, 0);
     let (data, mut samples) = match (&args.crops, &args.manifest) {
         (Some(crops), _) => (crops, read_layout(crops, Layout::Folders)?),
         (None, Some(manifest)) => {
-            let mut samples = read_dataset(manifest)?;
+            let Dataset { mut samples, outcome: read, missing } = args.dataset.read(manifest)?;
+            (outcome, files_missing) = (read, missing);
             let all = samples.len();
             samples.retain(|s| args.split.takes(s.split));
             if samples.is_empty() {
                 anyhow::bail!(
-                    "none of the {all} samples of {} is in that split: assign splits with `deeptell split`, or \
+                    "none of the {all} samples of {} is in this split: assign splits with `deeptell split`, or \
                      pass --split all",
                     manifest.display()
                 );
@@ -134,7 +145,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         (None, None) => anyhow::bail!("pass --crops or --manifest"),
     };
     let faces_not_found = if args.detect {
-        let faces = MtcnnConfig { min_face: SMALLEST_FACE.into(), ..MtcnnConfig::default() }.init(&device)?;
+        let faces = face_detector(SMALLEST_FACE, &device)?;
         Some(detect(&mut samples, &faces)?)
     } else {
         None
@@ -158,13 +169,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         split: split.map(|split| split.get_name().to_owned()),
         distortion: args.distort.map(|distortion| distortion.to_string()),
         faces_not_found,
+        files_missing: (files_missing > 0).then_some(files_missing),
         evaluation: evaluate(&samples, &crops, levels, &config)?,
     };
     if let Some(path) = &args.html {
         let is_test = args.manifest.is_none() || args.split == WhichSplit::Test;
         let subject = Subject {
             model: model.info(),
-            data: data.display().to_string(),
+            data: match files_missing {
+                0 => data.display().to_string(),
+                count => format!("{} ({count} listed files are missing)", data.display()),
+            },
             split: document.split.as_deref(),
             caution: (!is_test).then_some(NO_TEST),
             distortion: document.distortion.clone(),
@@ -174,16 +189,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         output::write_file(path, page(&subject, &document.evaluation).as_bytes())?;
     }
     output::write_figures(&document, &args.json)?;
-    Ok(Outcome::Done)
+    Ok(outcome)
 }
 
-/// Gives each sample the box and landmarks of its largest face; how many have none.
+/// Sets the box and landmarks of each sample to those of its largest face, and returns how many have none.
 fn detect(samples: &mut [Sample], faces: &dyn FaceDetector) -> anyhow::Result<usize> {
     let progress = Progress::new("finding faces", samples.len(), "pictures");
     let missing = AtomicUsize::new(0);
     samples.par_iter_mut().try_for_each(|sample| {
         let image = read_picture(&sample.path)?;
-        let face = faces.find_in_crop(&image, SUREST_ENOUGH, Selection::Largest)?;
+        let face = faces.find_in_crop(&image, LEAST_PROBABILITY, Selection::Largest)?;
         missing.fetch_add(usize::from(face.is_none()), Ordering::Relaxed);
         sample.bbox = face.as_ref().map(|face| face.bbox);
         sample.landmarks = face.map(|face| face.landmarks);

@@ -7,45 +7,47 @@ use crate::Outcome;
 use crate::detector::model_file;
 use crate::output::{self, say};
 
-/// Write a detector for other programs: ONNX for other runtimes, or safetensors.
+/// Export a model to ONNX, for other runtimes, or to safetensors.
 ///
-/// The ONNX file takes normalised crops and gives a logit and a calibrated probability for each;
-/// its notes say how a face becomes such a crop, and hold the model card. A safetensors file is a
-/// model file of the newest format, whatever the format of the one it comes from.
+/// The ONNX model takes normalised crops and returns a logit and a calibrated probability for each;
+/// its metadata describes how a face becomes such a crop, and holds the model card. A safetensors file
+/// is a model file in the newest format, whatever the format of the original.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  deeptell export --format onnx --out detector.onnx       # the detector that ships
-  deeptell export --format safetensors --precision full --model runs/first/detector.safetensors --out whole.safetensors
-  deeptell export --format safetensors --model old.safetensors --out new.safetensors   # the newest format")]
+  deeptell export --format onnx -o detector.onnx       # the shipped model
+  deeptell export --format safetensors --dtype f32 -o full.safetensors
+  deeptell export --format safetensors --model old.safetensors -o new.safetensors")]
 pub(crate) struct Args {
-    /// What to write.
+    /// File format to write.
     #[arg(long, value_enum)]
     format: Format,
-    /// The file to write.
-    #[arg(long, value_name = "FILE")]
+    /// File to write.
+    #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
-    /// Model file [default: the detector that ships with deeptell].
+    /// Model file [default: the shipped model].
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Bits of each weight in safetensors; ONNX has 32.
-    #[arg(long, value_enum, default_value_t = Precision::Half)]
+    /// Number format of the weights in safetensors; ONNX always has f32.
+    #[arg(long = "dtype", alias = "precision", value_name = "DTYPE", value_enum, default_value_t = Precision::Half)]
     precision: Precision,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For ONNX Runtime and the like.
+    /// For ONNX Runtime and similar programs.
     Onnx,
-    /// torchvision's tensor names, the model card in the header: what deeptell itself reads.
+    /// A model file of deeptell: torchvision's tensor names, and the model card in the header.
     Safetensors,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Precision {
-    /// 16 bits.
+    /// 16-bit floats.
+    #[value(name = "f16", alias = "half")]
     Half,
-    /// 32 bits.
+    /// 32-bit floats.
+    #[value(name = "f32", alias = "full")]
     Full,
 }
 

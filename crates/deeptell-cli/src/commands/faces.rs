@@ -10,14 +10,13 @@ use imageproc::drawing::{draw_filled_circle_mut, draw_hollow_rect_mut};
 use serde::Serialize;
 
 use crate::device::DeviceName;
-use crate::output::{note, say};
+use crate::output::{alert, say};
 use crate::{Outcome, interrupt, output};
 
 /// Find the faces in pictures and videos: boxes, scores and five landmarks each.
 ///
-/// Of a video some frames are looked at, spread evenly over it, and faces that go on from frame
-/// to frame have the same track number. A file that cannot be read is reported and the others go
-/// on.
+/// Videos are sampled at frames spread evenly over them; a face that is seen in several frames keeps
+/// its track number. A file that cannot be read is reported, and the next one is processed.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -26,64 +25,66 @@ Examples:
   deeptell faces crowd.png --min-face 12 --draw marked/
   deeptell faces snapshots/*.jpg --quick
   deeptell faces portraits/*.jpg --largest
-  deeptell faces snapshots/*.jpg --min-face-part 0.1 --max-side 960
+  deeptell faces snapshots/*.jpg --min-face-fraction 0.1 --max-side 960
   deeptell faces interview.mp4 --every-frame --json tracks.json
 
-JSON: a list with one object a file, the largest face first, all in pixels:
+JSON: a list with one object per file; the largest face first, all coordinates in pixels:
   {\"file\": \"a.jpg\", \"faces\": [{\"box\": [x1, y1, x2, y2], \"score\": 0.99, \"landmarks\": [[x, y], ...]}]}
-Of a video: {\"file\": \"a.mp4\", \"frames\": [{\"seconds\": 0.5, \"faces\": [{\"track\": 0, \"box\": ...}]}]}
-Of a file that failed: {\"file\": \"b.jpg\", \"error\": \"...\"}")]
+For a video: {\"file\": \"a.mp4\", \"frames\": [{\"seconds\": 0.5, \"faces\": [{\"track\": 0, \"box\": ...}]}]}
+For a file that failed: {\"file\": \"b.jpg\", \"error\": \"...\"}")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Args {
     /// Pictures and videos.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Smallest face to look for, in pixels of the picture.
+    /// Smallest face to detect, in pixels of the picture.
     #[arg(long, default_value_t = 20.0, value_name = "PIXELS")]
     min_face: f32,
-    /// Smallest face as a part of the picture's shorter side, in place of --min-face.
-    #[arg(long, value_name = "0..1", conflicts_with = "min_face")]
-    min_face_part: Option<f32>,
-    /// Shrink larger pictures to this longer side before looking; boxes are in pixels of the
-    /// original all the same.
+    /// Smallest face to detect, as a fraction of the picture's shorter side; instead of --min-face.
+    #[arg(long, alias = "min-face-part", value_name = "0..1", conflicts_with = "min_face")]
+    min_face_fraction: Option<f32>,
+    /// Shrink larger pictures to this longer side before detection; boxes stay in pixels of the
+    /// original.
     #[arg(long, value_name = "PIXELS")]
     max_side: Option<u32>,
-    /// Look only for faces from a tenth of the picture's shorter side on, in pictures shrunk to 640
-    /// pixels: several times as fast, and boxes lie a little otherwise.
-    #[arg(long, conflicts_with_all = ["min_face", "min_face_part", "max_side"])]
+    /// Detect only faces of at least a tenth of the shorter side, in pictures shrunk to 640 pixels:
+    /// several times as fast, with slightly different boxes.
+    #[arg(long, conflicts_with_all = ["min_face", "min_face_fraction", "max_side"])]
     quick: bool,
-    /// Look only for the largest face of each picture or frame: the larger it is, the sooner it is found.
+    /// Detect only the largest face of each picture or frame; the larger it is, the faster.
     #[arg(long, conflicts_with = "every_frame")]
     largest: bool,
-    /// Look again at pictures without a face turned by 90, -90 and 180 degrees.
-    #[arg(long)]
-    turned: bool,
-    /// Frames of a video to look at, spread evenly over it.
-    #[arg(long, default_value_t = 12)]
+    /// Search pictures without a face again, rotated by 90, -90 and 180 degrees.
+    #[arg(long, alias = "turned")]
+    try_rotations: bool,
+    /// Number of frames to sample, spread evenly over each video.
+    #[arg(long, default_value_t = 12, value_name = "N")]
     frames: usize,
-    /// Look at every frame of a video, following faces from frame to frame.
+    /// Search every frame of a video, and track faces from frame to frame.
     #[arg(long, conflicts_with = "frames")]
     every_frame: bool,
-    /// Look at this stream of a video, by its number among all streams of the file, from 0, and not at the one that
-    /// players show.
+    /// Stream of a video to search, numbered from 0 over all streams of the file [default: the one
+    /// that players show].
     #[arg(long, value_name = "NUMBER")]
     stream: Option<u32>,
-    /// Lift what protects from hostile videos: bounds on formats, sizes and decoding time, and the process of its own
-    /// that each file is decoded in.
+    /// Turn off the protection against malicious files; only for files whose origin you trust.
+    ///
+    /// Lifts the limits on formats, sizes and decoding time, and decodes in this process instead of a
+    /// sandboxed one.
     #[arg(long)]
     trusted: bool,
-    /// Write the faces as JSON to a file, or to standard output with `-`.
+    /// Write the faces as JSON; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write the pictures and frames with boxes and landmarks drawn into this folder, as PNG.
+    /// Write the pictures and frames with their boxes and landmarks, as PNG, into this folder.
     #[arg(long, value_name = "DIR")]
     draw: Option<PathBuf>,
-    /// Where to compute.
+    /// Device to compute on.
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     device: DeviceName,
 }
 
-/// What was found in one file.
+/// The faces of one file.
 #[derive(Debug, Serialize)]
 struct Entry<'a> {
     file: &'a Path,
@@ -128,14 +129,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         MtcnnConfig::quick()
     } else {
         MtcnnConfig {
-            min_face: args.min_face_part.map_or(MinFace::Pixels(args.min_face), MinFace::Fraction),
+            min_face: args.min_face_fraction.map_or(MinFace::Pixels(args.min_face), MinFace::Fraction),
             max_side: args.max_side,
             ..MtcnnConfig::default()
         }
     };
-    let config = MtcnnConfig { retry_turned: args.turned, ..config };
+    let config = MtcnnConfig { retry_turned: args.try_rotations, ..config };
     if args.frames == 0 {
-        anyhow::bail!("--frames must be 1 or more");
+        anyhow::bail!("--frames must be at least 1");
     }
     let mtcnn = config.init(&args.device.open()?)?;
     let mut entries = Vec::new();
@@ -145,7 +146,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
         let content = faces_of(args, &mtcnn, file).unwrap_or_else(|error| {
             let error = output::one_line(&error);
-            note!("error: {}: {error}", file.display());
+            alert!("error: {}: {error}", file.display());
             Content::Error(error)
         });
         entries.push(Entry { file, content });
@@ -167,7 +168,7 @@ fn faces_of(args: &Args, mtcnn: &Mtcnn, file: &Path) -> anyhow::Result<Content> 
     match options.open_media(file)? {
         Media::Picture(read) => picture(args, mtcnn, file, read.image),
         Media::Video(mut reader) => video(args, mtcnn, file, &mut reader),
-        _ => anyhow::bail!("it is neither a picture nor a video"),
+        _ => anyhow::bail!("this is neither a picture nor a video"),
     }
 }
 
@@ -217,16 +218,16 @@ fn video(args: &Args, mtcnn: &Mtcnn, file: &Path, reader: &mut VideoReader) -> a
         frames.push(FrameSeen { seconds: frame.pts_seconds, faces });
     }
     for warning in reader.warnings() {
-        note!("warning: {}: {warning}", file.display());
+        alert!("warning: {}: {warning}", file.display());
     }
     Ok(Content::Frames(frames))
 }
 
-/// How the faces of a video are found and numbered.
+/// How the faces of a video are detected and numbered.
 enum Follower<'a> {
-    /// From each frame to the next.
+    /// Tracked from each frame to the next.
     EveryFrame(Box<Tracker>),
-    /// In frames far apart, as a scan does.
+    /// In frames far apart, as in a scan.
     Samples(&'a dyn FaceDetector, FaceLinker),
     /// The largest of each frame, without a number.
     Largest(&'a dyn FaceDetector),
@@ -284,7 +285,7 @@ fn write_drawing(mut image: RgbImage, faces: &[Face], target: &Path) -> anyhow::
     output::write_file(target, bytes.get_ref())
 }
 
-/// One line a file or frame, and one a face.
+/// One line per file or frame, and one per face.
 fn print(entry: &Entry<'_>) -> anyhow::Result<()> {
     let file = entry.file.display();
     match &entry.content {
@@ -328,7 +329,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_has_the_promised_form() {
+    fn json_has_the_documented_form() {
         let face = Face {
             bbox: Rect::new(1.0, 2.0, 3.0, 4.0),
             probability: 0.5,

@@ -7,24 +7,24 @@ use crate::Outcome;
 use crate::dataset::{Dataset, DatasetArgs};
 use crate::output::say;
 
-/// Put the manifests of several extractions together, and check that they fit.
+/// Combine the manifests of several extractions, and check that they fit together.
 ///
-/// Refuses crops made with different settings, a crop that is listed twice, and a file of which
-/// two manifests hold crops. With --data, also one that is in none of them, neither among the
-/// crops nor among the failures.
+/// Refuses crops made with different settings, a crop that is listed twice, and a file whose crops
+/// are in two manifests. With --data, also refuses a file of the data set that is in no manifest,
+/// neither among the crops nor among the failures.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  deeptell merge part1/manifest.jsonl part2/manifest.jsonl part3/manifest.jsonl --out crops.jsonl
-  deeptell merge part*/manifest.jsonl --data dataset/ --out crops.jsonl")]
+  deeptell merge part1/manifest.jsonl part2/manifest.jsonl part3/manifest.jsonl -o crops.jsonl
+  deeptell merge part*/manifest.jsonl --data dataset/ -o crops.jsonl")]
 pub(crate) struct Args {
-    /// The manifests.
-    #[arg(required = true)]
+    /// Manifests to combine.
+    #[arg(required = true, value_name = "MANIFEST")]
     manifests: Vec<PathBuf>,
-    /// The manifest to write.
-    #[arg(long, value_name = "FILE")]
+    /// Manifest to write.
+    #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
-    /// The data set the crops come from: every file of it must be accounted for.
+    /// Data set that the crops come from; every file of it must be accounted for.
     #[arg(long, value_name = "FILE|DIR")]
     data: Option<PathBuf>,
     #[command(flatten)]

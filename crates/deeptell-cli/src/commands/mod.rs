@@ -1,8 +1,9 @@
-//! One module a command: its arguments and what it does.
+//! One module per command: its arguments, and what it does.
 
 pub(crate) mod audit;
 pub(crate) mod calibrate;
 pub(crate) mod compare;
+pub(crate) mod completions;
 pub(crate) mod devices;
 pub(crate) mod doctor;
 pub(crate) mod eval;

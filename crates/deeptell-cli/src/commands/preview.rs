@@ -18,40 +18,41 @@ const REAL: Rgb<u8> = Rgb([38, 132, 92]);
 const FAKE: Rgb<u8> = Rgb([196, 52, 60]);
 const PAPER: Rgb<u8> = Rgb([245, 245, 243]);
 
-/// Draw what the network sees: the first training pictures, blended and augmented, on one sheet.
+/// Draw the first training pictures of a run, blended and augmented, on one sheet.
 ///
-/// Real faces have a green frame, fakes and blends a red one. Pictures of one source stand side by side.
+/// Real faces have a green frame, fakes and blends a red one. Pictures of one source are next to each
+/// other.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  deeptell preview split.jsonl --out sheet.png
-  deeptell preview split.jsonl --config train.toml --rows 24 --out sheet.jpg")]
+  deeptell preview split.jsonl -o sheet.png
+  deeptell preview split.jsonl --config train.toml --rows 24 -o sheet.jpg")]
 pub(crate) struct Args {
-    /// A manifest of crops with splits, or a data set folder that comes with splits.
+    /// Manifest of crops with splits, or data set folder that comes with splits.
     data: PathBuf,
     #[command(flatten)]
     dataset: DatasetArgs,
-    /// Picture to write: .png or .jpg.
-    #[arg(long, value_name = "FILE")]
+    /// Picture to write, .png or .jpg.
+    #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
-    /// Settings of the training in TOML; absent ones have their default.
+    /// Training configuration in TOML; settings that it lacks have their defaults.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Units to show: single pictures, or triples of a real face, its blend and a fake.
-    #[arg(long, default_value_t = 24)]
+    /// Number of units to show: single pictures, or triples of a real face, its blend and a fake.
+    #[arg(long, default_value_t = 24, value_name = "N")]
     rows: usize,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let format = ImageFormat::from_path(&args.out)?;
     if args.rows == 0 {
-        anyhow::bail!("--rows must be 1 or more");
+        anyhow::bail!("--rows must be at least 1");
     }
     let config = match &args.config {
         Some(path) => TrainConfig::read(path)?,
         None => TrainConfig::default(),
     };
-    let Dataset { samples, outcome } = args.dataset.read(&args.data)?;
+    let Dataset { samples, outcome, .. } = args.dataset.read(&args.data)?;
     audit(&samples).into_result()?;
     let units = preview(&config, &samples, args.rows)?;
     let mut bytes = Cursor::new(Vec::new());
@@ -87,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_tell_real_from_fake() {
+    fn frames_are_green_for_real_and_red_for_fake() {
         let picture = |value: u8| RgbImage::from_pixel(224, 224, Rgb([value; 3]));
         let unit = vec![(picture(10), false), (picture(20), true), (picture(30), true)];
         let sheet = sheet(&[unit.clone(), unit.clone(), unit]);

@@ -4,13 +4,13 @@ use anyhow::Context as _;
 use deeptell_serve::Settings;
 
 use crate::detector::DetectorArgs;
-use crate::output::{note, say};
+use crate::output::{alert, note, say};
 use crate::{Outcome, interrupt};
 
-/// Judge videos and pictures on a web page, for this machine alone.
+/// Serve a web page that scans videos and pictures; for this machine only, by default.
 ///
 /// Open the printed address in a browser and drop a file. Nothing leaves this machine, and each
-/// file is deleted after its analysis. Ctrl-C ends the server.
+/// file is deleted after its analysis. Press Ctrl-C to stop the server.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -22,25 +22,25 @@ There is no password. If others can reach the --address, they can use the server
 proxy with a password and TLS in front of it, and allow its name with --allow-host.
 For other programs, http://127.0.0.1:8765/api/openapi.json describes the API.")]
 pub(crate) struct Args {
-    /// Address to listen on; any but a loopback address opens the page to the network.
+    /// Address to listen on; any other than a loopback address opens the page to the network.
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "IP")]
     address: IpAddr,
-    /// Port to listen on; 0 chooses a free one.
-    #[arg(long, default_value_t = 8765)]
+    /// Port to listen on; 0 picks a free one.
+    #[arg(long, default_value_t = 8765, value_name = "PORT")]
     port: u16,
-    /// Another host name of this server; can be repeated.
+    /// Additional host name of this server, for example that of a reverse proxy; can be repeated.
     #[arg(long, value_name = "NAME")]
     allow_host: Vec<String>,
-    /// Largest upload, in megabytes.
+    /// Maximum size of an upload, in megabytes.
     #[arg(long, default_value_t = 500, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     max_upload: u64,
-    /// Files analysed at the same time; each analysis uses every core already.
+    /// Number of files analysed at the same time; a single analysis already uses every core.
     #[arg(long, default_value_t = 1, value_name = "N")]
     workers: usize,
-    /// Files that may be uploaded or wait in addition; more are refused with status 429.
+    /// Maximum number of uploads in progress or in the queue; further ones are refused with status 429.
     #[arg(long, default_value_t = 8, value_name = "N")]
     waiting: usize,
-    /// Results that are kept, in memory.
+    /// Number of results kept in memory.
     #[arg(long, default_value_t = 32, value_name = "N")]
     history: usize,
     #[command(flatten)]
@@ -62,12 +62,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
 
     let wanted = SocketAddr::new(args.address, args.port);
     let listener = TcpListener::bind(wanted)
-        .with_context(|| format!("cannot listen on {wanted}: choose another --port, or 0 for any"))?;
-    let address = listener.local_addr().context("cannot tell which port was given")?;
+        .with_context(|| format!("cannot listen on {wanted}: choose another --port, or 0 for a free one"))?;
+    let address = listener.local_addr().context("cannot find out which port was opened")?;
     if !address.ip().is_loopback() {
-        note!("warning: whoever reaches {address} can use this page; there is no password and no encryption");
+        alert!(
+            "warning: anyone who can reach {address} can use this page: it has no password and no encryption"
+        );
     }
-    say!("deeptell is at http://{address}/ (Ctrl-C ends it)");
+    say!("deeptell is at http://{address}/ (press Ctrl-C to stop)");
     deeptell_serve::serve(listener, detector, settings, interrupt::flag(), |event| note!("{event}"))?;
     Ok(Outcome::Done)
 }

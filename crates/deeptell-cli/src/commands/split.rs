@@ -7,49 +7,49 @@ use crate::Outcome;
 use crate::dataset::{Dataset, DatasetArgs};
 use crate::output::say;
 
-/// Divide a data set into train, validation and test, so that no source is in two of them.
+/// Split a data set into train, validation and test, so that no source is in two of them.
 ///
-/// Prints how many samples and independent groups each split has, and fails if anything still
-/// crosses.
+/// Prints the number of samples and of independent groups in each split, and fails if anything is
+/// still in two of them.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  deeptell split crops/manifest.jsonl --out split.jsonl --seed 7")]
+#[command(after_help = "Example:\n  deeptell split crops/manifest.jsonl -o split.jsonl --seed 7")]
 pub(crate) struct Args {
-    /// A manifest, or a data set folder in a layout deeptell knows.
+    /// Manifest, or data set folder in a layout that deeptell knows.
     data: PathBuf,
     #[command(flatten)]
     dataset: DatasetArgs,
-    /// The manifest to write.
-    #[arg(long, value_name = "FILE")]
+    /// Manifest to write.
+    #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
     /// Share of the samples to train on.
-    #[arg(long, default_value_t = 0.8)]
+    #[arg(long, default_value_t = 0.8, value_name = "0..1")]
     train: f64,
-    /// Share to choose checkpoint and threshold on.
-    #[arg(long, default_value_t = 0.1)]
+    /// Share of the samples to choose the checkpoint and the thresholds on.
+    #[arg(long, default_value_t = 0.1, value_name = "0..1")]
     validation: f64,
-    /// Share to report figures on.
-    #[arg(long, default_value_t = 0.1)]
+    /// Share of the samples to report figures on.
+    #[arg(long, default_value_t = 0.1, value_name = "0..1")]
     test: f64,
-    /// Decides among divisions that are as good.
+    /// Seed of the choice between equally good splits.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// What must stay together.
+    /// What must stay within one split.
     #[arg(long, value_enum, default_value_t = By::Identity)]
     by: By,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum By {
-    /// Recordings, and people where the data set names them, over any number of steps.
+    /// Recordings, and people where the data set names them, directly or through several fakes.
     Identity,
-    /// Recordings and the person filmed; fakes that carry a face across are left out.
+    /// Recordings and the people filmed; fakes with a face from another split are left out.
     Target,
     /// Recordings only.
     Source,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let Dataset { mut samples, outcome } = args.dataset.read(&args.data)?;
+    let Dataset { mut samples, outcome, .. } = args.dataset.read(&args.data)?;
     let config = SplitConfig {
         train: args.train,
         validation: args.validation,
@@ -70,8 +70,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         say!("{:<12}{real:>10}{fake:>10}{:>10}", split.to_string(), summary.groups[i]);
     }
     if summary.left_out > 0 {
-        say!("{} samples are in no split: their fakes would carry people across", summary.left_out);
+        say!("{} fakes are in no split, because they show a face from another split", summary.left_out);
     }
-    say!("no path, source or person crosses; wrote {}", args.out.display());
+    say!("no path, source or person is in two splits; manifest: {}", args.out.display());
     Ok(outcome)
 }

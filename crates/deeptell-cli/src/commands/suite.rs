@@ -18,67 +18,67 @@ use crate::{Outcome, output};
 
 /// Measure a model on a suite of data sets and print one table.
 ///
-/// A suite is a TOML file that lists sets of labelled crops. For each set the table has the AUC-ROC of
-/// crops, people and videos with intervals by source, what the model calls likely fake and likely real
-/// of the genuine and of the manipulated, and how many samples were scored; below stand the means over
-/// the sets and the sets that do worst. Ends with exit code 3 when a sample is missing.
+/// A suite is a TOML file that lists sets of labelled crops. The table has, for each set, the AUC-ROC of
+/// crops, people and videos with intervals by source, the shares of genuine and of manipulated samples
+/// called likely fake and likely real, and the number of samples scored; and below, the means over the
+/// sets and the worst sets. Exits with code 3 if a sample is missing.
 ///
-/// With --scores every score is kept in a file; passed in place of the suite, it gives the table again,
-/// and `deeptell compare` tests two of them.
+/// --scores saves every score. Given instead of a suite, such a file makes the table again without
+/// scoring, and `deeptell compare` tests two of them against each other.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  deeptell suite suite.toml                                   # the detector that ships
+  deeptell suite suite.toml                                   # the shipped model
   deeptell suite suite.toml --model runs/first/detector.safetensors --scores first.jsonl
   deeptell suite first.jsonl --html first.html                # the table again, without scoring
-  deeptell compare first.jsonl second.jsonl                   # two models over all sets
+  deeptell compare first.jsonl second.jsonl                   # two models, on all sets
 
 A suite:
   name = \"my suite\"
   [[set]]
   name = \"swaps\"
   data = \"crops/manifest.jsonl\"        # or a data set folder; relative to the suite
-  split = \"test\"                       # absent: all
-  methods = [\"FaceSwap\"]               # of the fakes; genuine ones stay
+  split = \"test\"                       # default: all samples
+  methods = [\"FaceSwap\"]               # only fakes by these; genuine samples are kept
   expect = { real = 120, fake = 118 }
   [[set]]
   name = \"press photographs\"
   data = \"press\"
   role = \"genuine\"                     # or manipulated
-  detect = true                        # find the face again in each picture
+  detect = true                        # find the face in each picture
 
 Further keys: scan = true (scan whole videos), folder, datasets, sample, against, domain,
-whole_without_face.")]
+whole_without_face. The documentation of `deeptell_eval::SuiteSet` explains them.")]
 pub(crate) struct Args {
-    /// A suite in TOML, or scores that --scores wrote.
+    /// Suite in TOML, or a file written by --scores.
     #[arg(value_name = "SUITE|SCORES")]
     suite: PathBuf,
-    /// Model file [default: the detector that ships with deeptell].
+    /// Model file [default: the shipped model].
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Views of each crop that a score is averaged over [default: as the model has it].
+    /// Number of views of each crop that a score averages (test-time augmentation) [default: as in the
+    /// model].
     #[arg(long, value_enum)]
     views: Option<Views>,
-    /// Where to compute.
+    /// Device to compute on.
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     device: DeviceName,
-    /// What the classifier computes in; finding faces stays in f32.
-    #[arg(long, value_enum, default_value_t = PrecisionName::F32)]
+    /// Number format of the classifier's arithmetic; face detection always uses f32.
+    #[arg(long = "dtype", alias = "precision", value_name = "DTYPE", value_enum, default_value_t = PrecisionName::F32)]
     precision: PrecisionName,
-    /// Bootstrap resamples.
-    #[arg(long, default_value_t = EvaluationConfig::default().resamples)]
+    /// Number of bootstrap resamples for the intervals.
+    #[arg(long, default_value_t = EvaluationConfig::default().resamples, value_name = "N")]
     resamples: usize,
-    /// Keep every score in this file, as JSON Lines.
+    /// Save every score in this file, as JSON Lines.
     #[arg(long, value_name = "FILE")]
     scores: Option<PathBuf>,
-    /// Keep the faces that were found in this file, so that they are found once [default: SUITE with
-    /// the extension `faces.jsonl`].
+    /// Cache the detected faces in this file [default: SUITE with the extension `faces.jsonl`].
     #[arg(long, value_name = "FILE")]
     faces: Option<PathBuf>,
-    /// Write the table as JSON; `-` is standard output, in place of the text.
+    /// Write the table as JSON; `-` is standard output, instead of the text.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write the table as a page for people.
+    /// Write the table as an HTML page.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::weights::cached_imagenet;
 use crate::dataset::{Dataset, DatasetArgs};
 use crate::device::{DeviceName, PrecisionName, warn_if_slower};
-use crate::output::{note, say};
+use crate::output::{alert, note, say};
 use crate::progress::{Progress, Tasks, unless_stopped};
 use crate::provenance::Provenance;
 use crate::views::Views;
@@ -27,64 +27,64 @@ use crate::{Outcome, interrupt, output};
 
 /// Train a detector on the `train` split and choose its best epoch on `validation`.
 ///
-/// The run folder gets the configuration, the code's revision, what the audit of the splits found,
-/// the history as JSON Lines and as a picture, the best and the last checkpoint, and at the end
-/// `detector.safetensors`: weights, calibration and thresholds in one file that `scan` and `eval`
-/// take with --model. Beside it lie the figures on the validation split: `metrics.json`,
-/// `report.html` for people, `validation.csv` for `compare`. A kill at any moment loses at most the
-/// epoch under way.
+/// Writes to the run folder: the configuration, the revision of the code, the result of the audit of
+/// the splits, the history as JSON Lines and as a chart, the best and the last checkpoint, and at the
+/// end `detector.safetensors`: weights, calibration and thresholds in one file, for --model of `scan`
+/// and `eval`. The figures on the validation split are beside it: `metrics.json`, `report.html`, and
+/// `validation.csv` for `compare`. A run that is killed loses at most the current epoch.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  deeptell train split.jsonl --init imagenet --out runs/first
-  deeptell train split.jsonl --config train.toml --epochs 12 --out runs/second
-  deeptell train split.jsonl --out runs/first --resume
+  deeptell train split.jsonl --init imagenet -o runs/first
+  deeptell train split.jsonl --config train.toml --epochs 12 -o runs/second
+  deeptell train split.jsonl -o runs/first --resume
 
-Start from ImageNet weights with --init imagenet (after `deeptell weights import FILE`) or
---init FILE; from the detector that ships with --init shipped; from nothing with --init scratch.")]
+Initial weights: --init imagenet (after `deeptell weights import FILE`), --init FILE, --init shipped
+for the shipped model, or --init scratch for random ones.")]
 pub(crate) struct Args {
-    /// A manifest of crops with splits, or a data set folder that comes with splits.
+    /// Manifest of crops with splits, or data set folder that comes with splits.
     data: PathBuf,
     #[command(flatten)]
     dataset: DatasetArgs,
-    /// Run folder.
-    #[arg(long, value_name = "DIR")]
+    /// Run folder to write.
+    #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
-    /// Continue the run in --out after its last finished epoch, or begin it when there is none; with a larger
-    /// --epochs, also one that has ended.
+    /// Resume the run in --out after its last finished epoch, or start it if there is none. With a
+    /// larger --epochs, also train a finished run further.
     #[arg(long)]
     resume: bool,
-    /// Where the weights come from: imagenet, shipped, scratch, or a weights file [default: imagenet, or as the run began].
+    /// Initial weights: imagenet, shipped, scratch, or a weights file [default: imagenet, or what the
+    /// resumed run started from].
     #[arg(long, value_name = "FROM")]
     init: Option<String>,
-    /// Settings in TOML; absent ones have their default.
+    /// Configuration in TOML; settings that it lacks have their defaults.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Number of epochs, over the one in the configuration.
-    #[arg(long)]
+    /// Number of epochs (overrides the configuration).
+    #[arg(long, value_name = "N")]
     epochs: Option<usize>,
-    /// Samples a step, over the one in the configuration.
-    #[arg(long)]
+    /// Number of samples per step (overrides the configuration).
+    #[arg(long, value_name = "N")]
     batch_size: Option<usize>,
-    /// Peak learning rate, over the one in the configuration.
-    #[arg(long)]
+    /// Peak learning rate (overrides the configuration).
+    #[arg(long, value_name = "RATE")]
     learning_rate: Option<f64>,
-    /// Seed of every random choice, over the one in the configuration.
+    /// Seed of every random choice (overrides the configuration).
     #[arg(long)]
     seed: Option<u64>,
-    /// What the steps compute in, over the one in the configuration; the detector comes out in f32.
-    #[arg(long, value_enum)]
+    /// Number format of the training steps (overrides the configuration); the weights stay in f32.
+    #[arg(long = "dtype", alias = "precision", value_name = "DTYPE", value_enum)]
     precision: Option<PrecisionName>,
-    /// Looks at each crop that a score of the finished detector is averaged over.
+    /// Number of views of each crop that a score of the trained model averages (test-time augmentation).
     #[arg(long, value_enum, default_value = "1")]
     views: Views,
-    /// Name for the model card.
+    /// Name of the model, for its card.
     #[arg(long, default_value = "deeptell", value_name = "NAME")]
     name: String,
-    /// What the model was trained on, for its card [default: the path of the data].
+    /// Description of the training data, for the model card [default: the path of the data].
     #[arg(long, value_name = "TEXT")]
     trained_on: Option<String>,
-    /// Where to compute.
+    /// Device to compute on.
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     device: DeviceName,
 }
@@ -93,10 +93,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.device.open()?;
     let config = config(args)?;
     warn_if_slower(config.precision, args.device);
-    let Dataset { samples, outcome } = args.dataset.read(&args.data)?;
+    let Dataset { samples, outcome, .. } = args.dataset.read(&args.data)?;
     if samples.iter().all(|s| s.split.is_none()) {
         anyhow::bail!(
-            "no sample of {} has a split: make them with `deeptell split {0} --out split.jsonl`",
+            "no sample of {} has a split: assign splits with `deeptell split {0} --out split.jsonl`",
             args.data.display()
         );
     }
@@ -116,7 +116,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let start = if resumes { Start::Resume } else { begin(args, config.architecture)? };
     if !resumes {
         if args.resume {
-            note!("no epoch is finished in {}: beginning anew", args.out.display());
+            note!("no epoch is finished in {}: starting from the beginning", args.out.display());
         }
         output::write_json(&Provenance::now(), &args.out.join("provenance.json"))?;
         output::write_json(&verdict, &args.out.join("audit.json"))?;
@@ -125,9 +125,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut bar: Option<Progress> = None;
     let run = train(&config, &samples, start, &device, &args.out, interrupt::flag(), |event| match event {
         Event::Started { epochs_done, epochs, samples, validation_samples, pos_weight } => note!(
-            "{} epochs of {samples} samples, {validation_samples} to validate on, pos_weight {pos_weight:.4}{}",
-            epochs,
-            if epochs_done > 0 { format!(", continuing after epoch {epochs_done}") } else { String::new() },
+            "{epochs} epochs of {samples} samples, {validation_samples} validation samples, pos_weight {pos_weight:.4}{}",
+            if epochs_done > 0 { format!(", resuming after epoch {epochs_done}") } else { String::new() },
         ),
         Event::Step { epoch, step, steps, loss, .. } => {
             let bar = bar.get_or_insert_with(|| Progress::new(format!("epoch {epoch}"), steps, "steps"));
@@ -147,8 +146,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         Event::Unreadable { path, reason } => {
             let line = format!("left out: {}: {reason}", path.display());
             match &bar {
-                Some(bar) => bar.say(&line),
-                None => note!("{line}"),
+                Some(bar) => bar.warn(&line),
+                None => alert!("{line}"),
             }
         }
         _ => {}
@@ -158,7 +157,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     if !run.unreadable.is_empty() {
         let list = args.out.join("skipped.jsonl");
-        note!("{} pictures cannot be read and were left out, see {}", run.unreadable.len(), list.display());
+        alert!("{} pictures cannot be read and were left out; see {}", run.unreadable.len(), list.display());
     }
     if !run.finished {
         note!("stopped after epoch {}; continue with --resume", run.history.len());
@@ -187,7 +186,7 @@ fn config(args: &Args) -> anyhow::Result<TrainConfig> {
     Ok(config)
 }
 
-/// How a run begins, which its folder notes: a run killed before its first epoch ended begins again like that.
+/// How the run starts. Its folder records this, so that a run killed before its first epoch ended starts the same way.
 fn begin(args: &Args, architecture: Architecture) -> anyhow::Result<Start> {
     #[derive(Serialize, Deserialize)]
     struct Beginning {
@@ -215,8 +214,8 @@ fn start(init: &str, architecture: Architecture) -> anyhow::Result<Start> {
             let cached = cached_imagenet(architecture)?;
             if !cached.is_file() {
                 anyhow::bail!(
-                    "there are no ImageNet weights of {} in {}: fetch them and run `deeptell weights import FILE` \
-                     (see its --help), or pass --init FILE, shipped or scratch",
+                    "the ImageNet weights of {} are not in {}: download and import them (see `deeptell weights --help`), \
+                     or pass --init FILE, shipped or scratch",
                     architecture.title(),
                     cached.display()
                 );
@@ -240,7 +239,7 @@ fn epoch_line(record: &EpochRecord, best: bool) -> String {
     let wait = record.data_wait_share().map_or(0.0, |share| 100.0 * share);
     let skipped = match record.skipped_steps {
         0 => String::new(),
-        steps => format!(", {steps} steps skipped for overflow"),
+        steps => format!(", {steps} steps skipped because of overflow"),
     };
     format!(
         "epoch {:>3}  loss {:.4}  validation loss {:.4}  AUC {:.4}{}  {:.0} s, {wait:.1}% of the steps waiting for \
@@ -254,7 +253,7 @@ fn epoch_line(record: &EpochRecord, best: bool) -> String {
     )
 }
 
-/// `audit.json`: what the run could rest on when it began.
+/// `audit.json`: the audit of the data when the run started.
 #[derive(Serialize)]
 struct Audit {
     clean: bool,
@@ -316,7 +315,7 @@ fn finish(
     let path = args.out.join("detector.safetensors");
     let trained_on = args.trained_on.clone().unwrap_or_else(|| args.data.display().to_string());
     let card = uncalibrated(&args.name, &trained_on, config, args.views.list());
-    // What is calibrated is what people will load: the weights as they are stored.
+    // Calibrates the weights as they are stored, which is what users load.
     let stored = ModelFile::new(&network, card.clone())?.encode(StoredPrecision::Half)?;
     let model = ModelFile::from_bytes(&stored, "detector.safetensors")?.load(device)?;
 
@@ -333,7 +332,7 @@ fn finish(
         let sha256 = ModelFile::new(&network, card.clone())?.write(&path, StoredPrecision::Half)?;
         (card, crops, sha256)
     } else {
-        // One of an earlier end of this run would be taken for its detector.
+        // A detector from an earlier end of this run would be taken for the new one.
         if path.exists() {
             std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
@@ -380,27 +379,27 @@ fn finish(
     );
     if !is_calibrated {
         anyhow::bail!(
-            "the validation scores cannot be calibrated, so there is no detector: the network has learnt too little; \
-             the figures are in {}",
+            "the validation scores cannot be calibrated, so no detector was written: train longer, or on more data; the \
+             figures are in {}",
             args.out.join("report.html").display()
         );
     }
     Ok(Some(path))
 }
 
-/// Why the page of a run without a detector has no thresholds.
+/// Says on the page of a run without a detector why there are no thresholds.
 const NOT_CALIBRATED: [&str; 2] = [
-    "There is no detector",
-    "The validation scores cannot be calibrated: the network has learnt too little. The figures are of its raw scores, and \
-     no threshold judges them.",
+    "No detector was written",
+    "The validation scores do not separate real from fake well enough to be calibrated. The figures are those of the raw \
+     scores, without thresholds.",
 ];
 
-/// The samples whose pictures can be read; says which cannot.
+/// The samples whose pictures can be read; warns about the others.
 fn readable(samples: Vec<&Sample>) -> Vec<&Sample> {
     let read = |sample: &&Sample| match read_picture(&sample.path) {
         Ok(_) => true,
         Err(error) => {
-            note!("left out: {error}");
+            alert!("left out: {error}");
             false
         }
     };
@@ -412,7 +411,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ways_to_start_that_do_not_exist_are_errors() {
+    fn an_unknown_init_is_an_error() {
         let start = |init| start(init, Architecture::default());
         assert!(start("no/such/file.onnx").is_err());
         assert!(matches!(start("scratch"), Ok(Start::Scratch)));

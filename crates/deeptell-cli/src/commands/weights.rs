@@ -9,7 +9,7 @@ use deeptell_network::{Architecture, KnownFile, StoredPrecision, Weights};
 use crate::Outcome;
 use crate::output::say;
 
-/// Import ImageNet weights, or look into a weights file.
+/// Import ImageNet weights, or show the contents of a weights file.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -20,7 +20,9 @@ The official files are published by torchvision (BSD-3-Clause) as
   https://download.pytorch.org/models/mobilenet_v3_small-047dcff4.pth
   sha256 047dcff4addef86ea5bc2eff13c9614dc11f47ab1160d0a71a25e7db994f4e1f
   https://download.pytorch.org/models/mobilenet_v3_large-5c1a4163.pth
-  sha256 5c1a4163..., for `architecture = \"mobilenet-v3-large\"` in the training configuration")]
+  sha256 5c1a4163..., for `architecture = \"mobilenet-v3-large\"` in the training configuration
+
+Imported weights are stored in the user's cache folder; set DEEPTELL_CACHE to use another one.")]
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
@@ -28,20 +30,20 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Check a weights file (ONNX, safetensors, .pth) and keep it for `train --init imagenet`.
+    /// Check a weights file (ONNX, safetensors, .pth) and store it for `train --init imagenet`.
     Import {
-        /// The file.
+        /// Weights file to import.
         file: PathBuf,
-        /// Where to keep it [default: a file for its architecture in the user's cache].
-        #[arg(long, value_name = "FILE")]
+        /// File to write [default: one per architecture in the cache folder].
+        #[arg(short, long, value_name = "FILE")]
         out: Option<PathBuf>,
-        /// Fail unless the file has this SHA-256.
+        /// Expected SHA-256 of the file; fail if it differs.
         #[arg(long, value_name = "HEX")]
         sha256: Option<String>,
     },
-    /// Print the notes and tensors of a weights file as JSON.
+    /// Print the metadata and the tensors of a weights file as JSON.
     Show {
-        /// The file.
+        /// Weights file to show.
         file: PathBuf,
     },
 }
@@ -54,14 +56,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Where `import` keeps weights and `train --init imagenet` looks for them.
+/// Where `import` stores weights and `train --init imagenet` reads them.
 pub(crate) fn cached_imagenet(architecture: Architecture) -> anyhow::Result<PathBuf> {
     let from = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let cache = from("DEEPTELL_CACHE")
         .or_else(|| Some(from("XDG_CACHE_HOME")?.join("deeptell")))
         .or_else(|| Some(from("LOCALAPPDATA")?.join("deeptell")))
         .or_else(|| Some(from("HOME")?.join(".cache").join("deeptell")))
-        .context("no folder to cache weights in: set DEEPTELL_CACHE, or pass --out")?;
+        .context("there is no cache folder for weights: set DEEPTELL_CACHE, or pass --out")?;
     Ok(cache.join(match architecture {
         Architecture::MobileNetV3Small => "imagenet.safetensors".to_owned(),
         other => format!("imagenet-{other}.safetensors"),
@@ -71,7 +73,7 @@ pub(crate) fn cached_imagenet(architecture: Architecture) -> anyhow::Result<Path
 fn import(file: &Path, out: Option<&Path>, expected: Option<&str>) -> anyhow::Result<()> {
     let found = sha256_of_file(file)?;
     if let Some(expected) = expected.filter(|e| !e.eq_ignore_ascii_case(&found)) {
-        anyhow::bail!("{} has SHA-256 {found}, not {expected}: fetch it again", file.display());
+        anyhow::bail!("{} has the SHA-256 {found}, not {expected}: download it again", file.display());
     }
     let known = KnownFile::with_sha256(&found);
     let name = file.file_name().and_then(|n| n.to_str());
@@ -79,12 +81,12 @@ fn import(file: &Path, out: Option<&Path>, expected: Option<&str>) -> anyhow::Re
         && let Some(published) = name.and_then(KnownFile::named)
     {
         anyhow::bail!(
-            "{} has SHA-256 {found}, but that of the published file of this name begins with {}: fetch it again",
+            "{} has the SHA-256 {found}, but that of the published file of this name begins with {}: download it again",
             file.display(),
             published.sha256
         );
     }
-    // What cannot start a fine-tuning is refused here, not after hours of preparation.
+    // Weights that cannot be fine-tuned are refused now, not after hours of preparation.
     let weights = Weights::read(file)?;
     let architecture = Architecture::of_backbone(&weights, &Device::flex())?;
     let mut weights = weights.of_network(&architecture.names())?;
@@ -102,9 +104,9 @@ fn import(file: &Path, out: Option<&Path>, expected: Option<&str>) -> anyhow::Re
         say!("verified: {}", known.origin);
     } else {
         let title = architecture.title();
-        say!("sha256 {found} is of no published file deeptell knows; the tensors fit {title}");
+        say!("not a published file that deeptell knows (SHA-256 {found}); the tensors fit {title}");
     }
-    say!("{} tensors kept in {}", weights.tensors.len(), out.display());
+    say!("{} tensors stored in {}", weights.tensors.len(), out.display());
     Ok(())
 }
 

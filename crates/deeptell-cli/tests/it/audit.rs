@@ -1,4 +1,4 @@
-//! The audit finds leaks, and labels that follow from something else than faces.
+//! `audit`: leaks and shortcuts.
 
 use std::fs;
 use std::path::Path;
@@ -31,14 +31,14 @@ fn pictures(folder: &Path) -> Vec<Sample> {
 }
 
 #[test]
-fn a_shortcut_is_a_figure_and_a_leak_an_exit_code() {
+fn audit_measures_shortcuts_and_fails_on_leaks() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let mut samples = pictures(folder.path());
     let (manifest, document) = (at("m.jsonl"), at("audit.json"));
     write_manifest(&manifest, &samples).unwrap();
     let said = succeeds(&["audit", path(&manifest), "--json", path(&document), "--resamples", "100"]);
-    assert!(said.contains("nothing crosses") && said.contains("JPEG tables"), "{said}");
+    assert!(said.contains("nothing is in two splits") && said.contains("JPEG tables"), "{said}");
     let found = json(&document);
     let auc = |name: &str| {
         let shortcuts = found["shortcuts"].as_array().unwrap();
@@ -56,7 +56,7 @@ fn a_shortcut_is_a_figure_and_a_leak_an_exit_code() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("1 by source") && said.contains("source `s0` in train and validation"), "{said}");
-    assert!(said.contains("one content, two labels"), "{said}");
+    assert!(said.contains("identical files with different labels"), "{said}");
     let found = json(&document);
     assert_eq!(found["is_clean"], false);
     assert_eq!(found["contradictions"].as_array().unwrap().len(), 1);

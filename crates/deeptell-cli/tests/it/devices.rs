@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn the_processor_computes_what_it_should() {
+fn devices_accepts_the_cpu() {
     let said = succeeds(&["devices", "--json", "-", "--speed", "--batch", "2", "--seconds", "0.1"]);
     let entries: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((&entries[0]["device"], &entries[0]["state"]), (&"cpu".into(), &"agrees".into()));
@@ -19,10 +19,10 @@ fn the_processor_computes_what_it_should() {
 
 #[cfg(not(feature = "cuda"))]
 #[test]
-fn a_device_asked_for_must_be_there() {
+fn devices_fails_if_a_requested_device_is_missing() {
     let output = deeptell(&["devices", "--device", "cpu", "--device", "cuda"]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("cpu: computes what it should\n  ok  logits"), "{said}");
+    assert!(said.contains("cpu: OK\n  ok   logits"), "{said}");
     assert!(said.contains("cuda: cannot be used") && said.contains("--features cuda"), "{said}");
 }

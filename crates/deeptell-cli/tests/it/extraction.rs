@@ -1,4 +1,4 @@
-//! Extraction that is interrupted, moved, run twice at once, or given incomplete data sets.
+//! `extract`: interruptions, moved folders, concurrent runs, incomplete data sets.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -65,7 +65,7 @@ fn is_tidy(out: &Path) {
 }
 
 #[test]
-fn killed_at_ten_moments_nothing_is_lost_doubled_or_torn() {
+fn extract_after_random_kills_has_each_crop_once() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let data = at("set");
@@ -99,7 +99,7 @@ fn killed_at_ten_moments_nothing_is_lost_doubled_or_torn() {
 }
 
 #[test]
-fn of_two_at_once_one_works_and_the_other_says_so() {
+fn a_second_extract_into_the_same_folder_names_the_first() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     data_set(&at("set"), &["orl-s01"]);
@@ -119,7 +119,7 @@ fn of_two_at_once_one_works_and_the_other_says_so() {
 }
 
 #[test]
-fn a_data_set_and_its_crops_may_move() {
+fn extract_resumes_after_data_set_and_crops_were_moved() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     for store in ["files", "tar"] {
@@ -134,7 +134,7 @@ fn a_data_set_and_its_crops_may_move() {
         fs::rename(&out, &moved_out).unwrap();
         let run = deeptell(&words(&moved, &moved_out, store));
         let said = String::from_utf8_lossy(&run.stderr);
-        assert!(run.status.success() && said.contains("2 of 2 files are done already"), "{said}");
+        assert!(run.status.success() && said.contains("2 of 2 files are already done"), "{said}");
         assert_eq!(crops(&moved_out), before);
         assert_eq!(files(&moved_out.join("done"), "").len(), 2);
         let rows = read_manifest(moved_out.join("manifest.jsonl")).unwrap();
@@ -145,14 +145,14 @@ fn a_data_set_and_its_crops_may_move() {
         // Another file of the same name is not the file that was done.
         fs::copy(clip("real/orl-s02.mp4"), moved.join("real/orl-s01.mp4")).unwrap();
         let run = deeptell(&words(&moved, &moved_out, store));
-        assert!(String::from_utf8_lossy(&run.stderr).contains("1 of 2 files are done already"));
+        assert!(String::from_utf8_lossy(&run.stderr).contains("1 of 2 files are already done"));
         assert_ne!(crops(&moved_out), before);
         is_tidy(&moved_out);
     }
 }
 
 #[test]
-fn crops_that_are_gone_are_cut_again() {
+fn extract_cuts_missing_crops_again() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     data_set(&at("set"), &["orl-s01"]);
@@ -170,7 +170,7 @@ fn crops_that_are_gone_are_cut_again() {
 }
 
 #[test]
-fn a_folder_of_an_earlier_version_is_gone_on_with() {
+fn extract_resumes_a_folder_of_an_earlier_version() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let (data, out) = (at("set"), at("out"));
@@ -187,7 +187,7 @@ fn a_folder_of_an_earlier_version_is_gone_on_with() {
     table.remove("face_detector").unwrap();
     fs::write(out.join("extract.toml"), toml::to_string(&table).unwrap()).unwrap();
     let run = deeptell(&words(&data, &out, "files"));
-    assert!(String::from_utf8_lossy(&run.stderr).contains("2 of 2 files are done already"));
+    assert!(String::from_utf8_lossy(&run.stderr).contains("2 of 2 files are already done"));
     assert_eq!(crops(&out), before);
 
     // Boxes of another face detector do not come into the same folder.
@@ -198,7 +198,7 @@ fn a_folder_of_an_earlier_version_is_gone_on_with() {
 }
 
 #[test]
-fn data_sets_as_people_have_them_with_masks_in_part_and_with_bad_links() {
+fn data_sets_with_masks_missing_files_and_bad_links_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let put = |name: &str| {
@@ -234,8 +234,11 @@ fn data_sets_as_people_have_them_with_masks_in_part_and_with_bad_links() {
     assert!(said.contains("2 of 3 files listed in") && said.contains("pass --incomplete"), "{said}");
     let run = deeptell(&[&words[..], &["--incomplete"]].concat());
     let said = String::from_utf8_lossy(&run.stderr);
-    assert!(run.status.success() && said.contains("are missing; going on with the 6 files"), "{said}");
-    for command in ["extract", "split", "audit", "preview", "train", "merge"] {
+    assert!(
+        run.status.success() && said.contains("are missing; continuing with the other 6 files"),
+        "{said}"
+    );
+    for command in ["extract", "split", "audit", "preview", "train", "merge", "eval", "calibrate"] {
         assert!(succeeds(&[command, "--help"]).contains("--incomplete"), "{command}");
     }
 

@@ -23,7 +23,7 @@ fn assert_is_the_face(face: &Value, tolerance: f64) {
 }
 
 #[test]
-fn the_faces_of_pictures_are_json_and_drawings() {
+fn faces_writes_json_and_drawings_of_pictures() {
     let folder = tempfile::tempdir().unwrap();
     let plain = folder.path().join("plain.png");
     image::RgbImage::from_pixel(90, 70, image::Rgb([90, 120, 150])).save(&plain).unwrap();
@@ -54,7 +54,7 @@ fn the_faces_of_pictures_are_json_and_drawings() {
 }
 
 #[test]
-fn the_face_of_a_clip_keeps_its_track() {
+fn faces_keeps_one_track_through_a_clip() {
     let target = tempfile::tempdir().unwrap();
     let json = target.path().join("faces.json");
     let clip = clip("real/nasa-collins.mp4");
@@ -87,7 +87,7 @@ fn the_face_of_a_clip_keeps_its_track() {
 }
 
 #[test]
-fn what_cannot_be_looked_at_is_said_and_the_rest_is_done() {
+fn faces_reports_unreadable_files_and_continues() {
     let folder = tempfile::tempdir().unwrap();
     let broken = folder.path().join("broken.jpg");
     fs::write(&broken, b"no picture").unwrap();
@@ -106,7 +106,7 @@ fn what_cannot_be_looked_at_is_said_and_the_rest_is_done() {
 
 /// Small grey faces, blended and compressed, whose probability of being a face is low.
 #[test]
-fn scans_of_hard_clips_of_the_sample_find_their_person() {
+fn scan_finds_the_person_in_hard_clips() {
     for name in ["real/orl-s01.mp4", "fake/orl-s01.mp4", "fake/nasa-collins.mp4"] {
         let said = succeeds(&["--threads", "1", "scan", path(&clip(name))]);
         assert!(!said.contains("no face") && said.contains("person 1"), "{name}: {said}");

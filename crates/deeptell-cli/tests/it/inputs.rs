@@ -26,7 +26,7 @@ fn count(document: &Value, key: &str) -> usize {
 
 #[cfg(unix)]
 #[test]
-fn one_bad_link_or_folder_does_not_end_a_command() {
+fn scan_continues_after_bad_links_and_empty_folders() {
     use std::os::unix::fs::symlink;
     let folder = tempfile::tempdir().unwrap();
     let set = folder.path().join("set");
@@ -54,7 +54,7 @@ fn one_bad_link_or_folder_does_not_end_a_command() {
 }
 
 #[test]
-fn files_left_out_are_counted_in_one_line() {
+fn skipped_files_are_counted_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(clip("real/orl-s01.mp4"), folder.path().join("a.MP4")).unwrap();
     for name in ["b.heic", "c.HEIC", "d.tif", "e.mxf"] {
@@ -62,12 +62,12 @@ fn files_left_out_are_counted_in_one_line() {
     }
     let (code, _, messages) = scan(&[folder.path()]);
     assert_eq!(code, Some(0), "{messages}");
-    let line = messages.lines().find(|line| line.contains("left out")).unwrap();
-    assert!(line.starts_with("4 files of other kinds were left out: 2 .heic, "), "{line}");
+    let line = messages.lines().find(|line| line.contains("skipped")).unwrap();
+    assert!(line.starts_with("skipped 4 files of other kinds: 2 .heic, "), "{line}");
 }
 
 #[test]
-fn addresses_are_not_taken_for_files() {
+fn urls_are_refused() {
     let (code, document, messages) = scan(&[Path::new("https://video.example/clip.mp4")]);
     assert_eq!((code, count(&document, "failures")), (Some(1), 1), "{messages}");
     assert!(messages.contains("download"), "{messages}");
@@ -87,7 +87,7 @@ fn scan_in(folder: &Path, words: &[&str]) -> Output {
 /// File names that try to write over the screen, to turn it round, or to add a verdict of their own.
 #[cfg(unix)]
 #[test]
-fn no_name_reaches_a_terminal_as_it_is() {
+fn control_characters_in_file_names_are_escaped_everywhere() {
     const NAMES: [&str; 4] = [
         "a\u{1b}]0;title\u{7}\u{1b}[31mred.mp4",
         "b\nc.mp4: likely real  score 0.001.mp4",
@@ -127,7 +127,7 @@ fn no_name_reaches_a_terminal_as_it_is() {
 }
 
 #[test]
-fn a_broken_file_is_named_once() {
+fn an_error_names_its_file_once() {
     let folder = tempfile::tempdir().unwrap();
     let broken = folder.path().join("broken.mp4");
     fs::write(&broken, [0; 3000]).unwrap();
@@ -136,7 +136,7 @@ fn a_broken_file_is_named_once() {
 }
 
 #[test]
-fn doctor_finds_what_it_runs_with() {
+fn doctor_reports_every_check() {
     let printed = succeeds(&["doctor"]);
     for told in ["FFmpeg: ", "sandbox: ", "model: ", "processor: ", "free space: "] {
         assert!(printed.contains(told), "{printed}");

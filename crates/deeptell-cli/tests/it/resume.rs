@@ -37,7 +37,7 @@ fn lines(journal: &Path) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn rows_of_other_inputs_are_kept() {
+fn resume_keeps_lines_of_other_inputs() {
     let folder = tempfile::tempdir().unwrap();
     copy(folder.path(), &[("a.mp4", "real/orl-s01.mp4"), ("b.mp4", "real/orl-s02.mp4")]);
     fs::write(folder.path().join("broken.mp4"), "not a video").unwrap();
@@ -80,7 +80,7 @@ fn a_report_of_an_older_schema_is_scanned_again_and_one_of_another_file_stays() 
 }
 
 #[test]
-fn a_line_cut_at_any_byte_is_scanned_again() {
+fn resume_scans_again_after_a_line_cut_at_any_byte() {
     let folder = tempfile::tempdir().unwrap();
     copy(folder.path(), &[("a.mp4", "real/orl-s01.mp4"), ("vidéo 顔.mp4", "real/orl-s02.mp4")]);
     let journal = folder.path().join("scan.jsonl");
@@ -95,13 +95,13 @@ fn a_line_cut_at_any_byte_is_scanned_again() {
         fs::write(&journal, torn).unwrap();
         let output = deeptell(&resume(&journal, &inputs));
         let messages = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success() && messages.contains("1 of 2 files are done already"), "{messages}");
+        assert!(output.status.success() && messages.contains("1 of 2 files are already done"), "{messages}");
         assert_eq!(lines(&journal), whole, "cut after {cut} bytes");
     }
 }
 
 #[test]
-fn a_file_that_is_no_journal_is_left_alone() {
+fn resume_refuses_a_file_that_no_scan_wrote() {
     let folder = tempfile::tempdir().unwrap();
     let real = clip("real/orl-s01.mp4");
     let file = folder.path().join("dear.jsonl");
@@ -113,14 +113,14 @@ fn a_file_that_is_no_journal_is_left_alone() {
     ] {
         fs::write(&file, content).unwrap();
         let messages = fails(2, &resume(&file, &[&real]));
-        assert!(messages.contains("is it another file?"), "{content:?}: {messages}");
+        assert!(messages.contains("is this the right --jsonl file?"), "{content:?}: {messages}");
         assert_eq!(fs::read_to_string(&file).unwrap(), content);
     }
 }
 
 #[cfg(unix)]
 #[test]
-fn a_name_that_is_not_unicode_is_scanned_once() {
+fn resume_recognises_names_that_are_not_unicode() {
     use std::os::unix::ffi::OsStrExt as _;
     let folder = tempfile::tempdir().unwrap();
     let name = std::ffi::OsStr::from_bytes(b"a\xff.mp4");
@@ -137,7 +137,7 @@ fn a_name_that_is_not_unicode_is_scanned_once() {
 
 /// Killed ten times at random moments, and then let run to its end.
 #[test]
-fn a_scan_killed_at_random_moments_loses_and_doubles_nothing() {
+fn resume_after_random_kills_has_each_report_once() {
     let folder = tempfile::tempdir().unwrap();
     let clips = [
         ("1.mp4", "real/orl-s01.mp4"),

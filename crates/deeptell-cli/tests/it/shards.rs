@@ -29,7 +29,7 @@ fn said(manifest: &Path) -> BTreeMap<String, (String, Sample)> {
 }
 
 #[test]
-fn killed_and_gone_on_with_archives_hold_what_files_hold_and_train_alike() {
+fn extract_to_archives_equals_extract_to_files_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let split = crops(folder.path());
@@ -116,7 +116,7 @@ fn killed_and_gone_on_with_archives_hold_what_files_hold_and_train_alike() {
 }
 
 #[test]
-fn archives_of_several_machines_are_put_together() {
+fn merge_combines_archives_of_several_shards() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let mut clips = read_manifest(super::sample().join("manifest.jsonl")).unwrap();

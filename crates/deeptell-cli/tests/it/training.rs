@@ -1,4 +1,4 @@
-//! Training that is killed, goes on longer, meets damaged crops, or learns nothing.
+//! `train`: kills, resuming, damaged crops, failed calibration; `eval` and `calibrate` on incomplete data.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,7 +63,7 @@ fn weights(out: &Path) -> Vec<u8> {
 }
 
 #[test]
-fn killed_at_ten_moments_the_weights_are_those_of_a_run_that_was_not() {
+fn train_after_random_kills_has_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let split = crops(folder.path(), false);
@@ -98,7 +98,7 @@ fn killed_at_ten_moments_the_weights_are_those_of_a_run_that_was_not() {
 }
 
 #[test]
-fn a_run_killed_before_its_first_epoch_begins_anew_as_it_began() {
+fn train_killed_before_its_first_epoch_restarts_with_the_same_init() {
     let folder = tempfile::tempdir().unwrap();
     let split = crops(folder.path(), false);
     let out = folder.path().join("run");
@@ -108,20 +108,20 @@ fn a_run_killed_before_its_first_epoch_begins_anew_as_it_began() {
     // Without --init: ImageNet weights are asked for by default, and not there.
     let said = deeptell(&["--threads", "1", "train", path(&split), "--out", path(&out), "--resume"]);
     let messages = String::from_utf8_lossy(&said.stderr);
-    assert!(said.status.success() && messages.contains("beginning anew"), "{messages}");
+    assert!(said.status.success() && messages.contains("starting from the beginning"), "{messages}");
     assert!(out.join("detector.safetensors").is_file());
     let again = fails(2, &words(&split, &out, "1"));
     assert!(again.contains("already holds a run"), "{again}");
 }
 
 #[test]
-fn a_run_can_go_on_longer_but_not_shorter_nor_otherwise() {
+fn train_resumes_with_more_epochs_but_no_other_changes() {
     let folder = tempfile::tempdir().unwrap();
     let split = crops(folder.path(), false);
     let out = folder.path().join("run");
     succeeds(&words(&split, &out, "1"));
     let (output, said) = run(&words(&split, &out, "3"), &["--resume"]);
-    assert!(output.status.success() && said.contains("continuing after epoch 1"), "{said}");
+    assert!(output.status.success() && said.contains("resuming after epoch 1"), "{said}");
     let history = fs::read_to_string(out.join("history.jsonl")).unwrap();
     assert_eq!(history.lines().count(), 3);
     assert!(fs::read_to_string(out.join("config.toml")).unwrap().contains("epochs = 3"));
@@ -132,7 +132,7 @@ fn a_run_can_go_on_longer_but_not_shorter_nor_otherwise() {
 }
 
 #[test]
-fn damaged_crops_are_left_out_with_a_list_and_the_audit_names_all() {
+fn train_skips_and_lists_damaged_crops_and_audit_names_them() {
     let folder = tempfile::tempdir().unwrap();
     let split = crops(folder.path(), false);
     let out = folder.path().join("run");
@@ -176,7 +176,7 @@ fn damaged_crops_are_left_out_with_a_list_and_the_audit_names_all() {
 }
 
 #[test]
-fn a_run_that_learns_nothing_says_so_and_leaves_figures_but_no_detector() {
+fn train_without_a_calibration_writes_figures_but_no_detector() {
     let folder = tempfile::tempdir().unwrap();
     let split = crops(folder.path(), true);
     let out = folder.path().join("run");
@@ -191,4 +191,41 @@ fn a_run_that_learns_nothing_says_so_and_leaves_figures_but_no_detector() {
         let scan = deeptell(&["scan", path(&clip("real/orl-s01.mp4")), "--model", path(&out.join(left))]);
         assert_eq!(scan.status.code(), Some(2), "{left} is no detector");
     }
+}
+
+#[test]
+fn eval_and_calibrate_accept_an_incomplete_data_set_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let split = crops(folder.path(), false);
+    let out = folder.path().join("run");
+    succeeds(&words(&split, &out, "2"));
+    let detector = out.join("detector.safetensors");
+    // A table of the validation crops and one that is not there.
+    let rows = (12..21).map(|number| {
+        let label = if number % 2 == 0 { "real" } else { "fake" };
+        format!("{number}.png,validation,{label},s{}\n", number / 2)
+    });
+    let table = format!("file,split,label,source\n{}", rows.collect::<String>());
+    fs::write(folder.path().join("index.csv"), table).unwrap();
+    let (figures, calibrated) = (folder.path().join("eval.json"), folder.path().join("again.safetensors"));
+    let page = folder.path().join("eval.html");
+    let eval = ["eval", "--manifest", path(folder.path()), "--split", "validation", "--resamples", "100"];
+    let eval = [&eval[..], &["--model", path(&detector), "--json", path(&figures), "--html", path(&page)]];
+    let calibrate = ["calibrate", path(folder.path()), "--model", path(&detector), "-o", path(&calibrated)];
+    for words in [&eval.concat()[..], &calibrate] {
+        let said = fails(2, words);
+        assert!(said.contains("1 of 9 files listed in") && said.contains("--incomplete"), "{said}");
+        let output = deeptell(&[words, &["--incomplete"]].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("continuing with the other 8 files") && said.contains("20.png"), "{said}");
+        if words[0] == "calibrate" {
+            let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(document["files_missing"], 1);
+        }
+    }
+    let figures = json(&figures);
+    assert_eq!((&figures["files_missing"], &figures["n_real"]), (&1.into(), &4.into()));
+    assert!(fs::read_to_string(page).unwrap().contains("1 listed files are missing"));
+    assert!(calibrated.is_file());
 }

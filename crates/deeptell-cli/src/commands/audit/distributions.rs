@@ -6,11 +6,10 @@ use serde::Serialize;
 
 use crate::output::say;
 
-/// Values of a kind that are printed; the JSON document has them all.
+/// Number of values per property that are printed; the JSON document has all.
 const SHOWN: usize = 6;
 
-/// What the samples of each class consist of: where the classes differ here, a network may learn the
-/// difference.
+/// What the samples of each class consist of. Where the classes differ, a network may learn that difference.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Distributions {
     /// By name of a property, then by its value.
@@ -106,14 +105,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_values_that_are_there() {
+    fn quantiles_are_among_the_values() {
         assert_eq!(quantiles(vec![]), None);
         assert_eq!(quantiles(vec![3.0]), Some([3.0; 3]));
         assert_eq!(quantiles((0..=100).rev().map(f64::from).collect()), Some([5.0, 50.0, 95.0]));
     }
 
     #[test]
-    fn classes_are_counted_apart() {
+    fn real_and_fake_are_counted_separately() {
         let sample = |label, codec: &str| {
             let mut sample = Sample::new("x.mp4", label, "s");
             sample.extra.insert("codec", codec);

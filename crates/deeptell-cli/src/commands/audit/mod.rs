@@ -20,35 +20,36 @@ use crate::progress::Progress;
 use crate::which_split::WhichSplit;
 use crate::{Outcome, interrupt, output};
 
-/// Findings that are printed; the JSON document has them all.
+/// Number of findings that are printed; the JSON document has all.
 const SHOWN: usize = 20;
 
-/// Check a data set: does anything cross its splits, and could a label be told without looking at
-/// the face?
+/// Check a data set for leaks between splits, and for shortcuts to the label.
 ///
-/// Reads every file. Ends with exit code 1 when a file cannot be read, when a path, a content, a picture that shows the same
-/// (compressed anew, resized, brightened), a source, a video or a person is in two splits, or one
-/// content is labelled both real and fake. Prints what each class consists of, and how well the label
-/// follows from resolution, format, file size, JPEG tables and the four corners of each picture
-/// alone: AUC-ROC of a logistic regression, fitted to some sources and measured on the others. Far
-/// from 0.5, a network may learn that in place of faces.
+/// Reads every file. Exits with code 1 if a file cannot be read; if a path, a content, a
+/// near-duplicate picture (recompressed, resized, brightened), a source, a video or a person is in
+/// two splits; or if identical files are labelled both real and fake.
+///
+/// Also prints what each class consists of, and how well the label can be predicted from resolution,
+/// format, file size, JPEG tables and the four corners of each picture alone: the AUC-ROC of a
+/// logistic regression, fitted to some sources and measured on the others. Far from 0.5, a network may
+/// learn that instead of faces.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   deeptell audit split.jsonl
   deeptell audit split.jsonl --split validation --json audit.json")]
 pub(crate) struct Args {
-    /// A manifest, or a data set folder in a layout deeptell knows.
+    /// Manifest, or data set folder in a layout that deeptell knows.
     data: PathBuf,
     #[command(flatten)]
     dataset: DatasetArgs,
-    /// The split to look for shortcuts in; what crosses splits is looked for in all.
+    /// Split to check for shortcuts; leaks are always checked for in all splits.
     #[arg(long, value_enum, default_value_t = WhichSplit::All)]
     split: WhichSplit,
-    /// Bootstrap resamples.
-    #[arg(long, default_value_t = 1000)]
+    /// Number of bootstrap resamples for the intervals.
+    #[arg(long, default_value_t = 1000, value_name = "N")]
     resamples: usize,
-    /// Write the findings as JSON, too.
+    /// Also write the findings as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -106,7 +107,7 @@ struct Shortcut {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let Dataset { samples, outcome } = args.dataset.read(&args.data)?;
+    let Dataset { samples, outcome, .. } = args.dataset.read(&args.data)?;
     let Some(mut report) = audit_contents_while(&samples, || !interrupt::requested()) else {
         return Ok(Outcome::Interrupted);
     };
@@ -123,7 +124,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         .map(|split| balance(&samples, split))
         .filter(|b| b.real + b.fake > 0)
         .collect();
-    say!("{} samples, {} of them in no split", samples.len(), report.unassigned);
+    say!("{} samples, {} of them without a split", samples.len(), report.unassigned);
     say!("{:<12}{:>10}{:>10}{:>10}", "split", "real", "fake", "sources");
     for Balance { split, real, fake, sources } in &splits {
         say!("{:<12}{real:>10}{fake:>10}{sources:>10}", split.to_string());
@@ -183,7 +184,7 @@ fn print_findings(report: &AuditReport) -> anyhow::Result<()> {
         say!("  {}: {reason}", path.display());
     }
     if report.crossings.is_empty() && report.contradictions.is_empty() {
-        say!("nothing crosses the splits, and no content has two labels");
+        say!("nothing is in two splits, and no file has two labels");
         return Ok(());
     }
     let kinds = [
@@ -211,7 +212,7 @@ fn print_findings(report: &AuditReport) -> anyhow::Result<()> {
     }
     for files in report.contradictions.iter().take(SHOWN) {
         let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-        say!("  one content, two labels: {}", names.join(", "));
+        say!("  identical files with different labels: {}", names.join(", "));
     }
     Ok(())
 }
@@ -254,10 +255,10 @@ fn shortcuts(pictures: &[(&Sample, PictureFacts)], args: &Args) -> anyhow::Resul
     let sources: Vec<&str> = pictures.iter().map(|(sample, _)| sample.source.as_str()).collect();
     let distinct: BTreeSet<&str> = sources.iter().copied().collect();
     if distinct.len() < 2 || !labels.contains(&true) || !labels.contains(&false) {
-        say!("no shortcuts looked for: that takes real and fake pictures of two sources or more");
+        say!("shortcuts were not checked: that needs real and fake pictures from at least two sources");
         return Ok(Vec::new());
     }
-    say!("how well {} labels follow from what is no face, as AUC-ROC; 0.5 is not at all", pictures.len());
+    say!("how well {} labels can be predicted without the face (AUC-ROC; 0.5 is chance)", pictures.len());
     let config = BootstrapConfig { resamples: args.resamples, ..BootstrapConfig::default() };
     let mut shortcuts = Vec::new();
     for (at, trace) in Trace::ALL.into_iter().enumerate() {

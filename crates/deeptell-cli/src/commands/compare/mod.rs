@@ -8,27 +8,26 @@ use deeptell_eval::{SuiteScores, compare_scores, compare_suites};
 use crate::output::say;
 use crate::{Outcome, output};
 
-/// Compare training runs side by side, or two models by their scores of the same crops.
+/// Compare training runs, or two models by their scores on the same samples.
 ///
-/// Of run folders, prints the settings that differ, the figures on validation with their intervals,
-/// the minutes, and, where the validation crops are the same, whether the AUC-ROC really differs
-/// from that of the first run. Of two tables that `eval --scores` wrote, says which model has the
-/// larger AUC-ROC and how sure that is, as one JSON document. Of two files that `suite --scores` wrote,
-/// prints the same for every set. The test is DeLong's, for samples that
-/// come in sources.
+/// For run folders: prints the settings that differ, the validation figures with their intervals, the
+/// minutes, and, where the validation crops are the same, whether the AUC-ROC differs significantly
+/// from that of the first run. For two tables from `eval --scores`: prints one JSON document with the
+/// difference in AUC-ROC, its interval and its p-value. For two files from `suite --scores`: prints
+/// these for every set. The test is DeLong's, for samples clustered by source.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  deeptell compare runs/*                                # settings that differ, figures, minutes
+  deeptell compare runs/*
   deeptell eval --manifest split.jsonl --scores old.csv
   deeptell eval --manifest split.jsonl --scores new.csv --model runs/first/detector.safetensors
   deeptell compare old.csv new.csv | jq '.difference, .ci95, .p_value'")]
 pub(crate) struct Args {
-    /// Run folders that `train` left; or two tables of scores, of the same crops in any order; or the
-    /// scores of one suite by two models.
+    /// Run folders of `train`; or two score tables of the same crops, in any order; or two score files
+    /// of the same suite.
     #[arg(required = true, value_name = "RUN|SCORES")]
     inputs: Vec<PathBuf>,
-    /// Write the JSON document here; `-` is standard output, where that of scores goes by itself.
+    /// Write the result as JSON; `-` is standard output, the default for two score tables.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -37,7 +36,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     if let Some(folder) = args.inputs.iter().find(|input| input.is_dir()) {
         if let Some(file) = args.inputs.iter().find(|input| !input.is_dir()) {
             anyhow::bail!(
-                "{} is a folder and {} is none: pass run folders, or two tables of scores",
+                "cannot compare the folder {} with the file {}: pass run folders only, or two score tables",
                 folder.display(),
                 file.display()
             );
@@ -45,7 +44,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         return runs::run(&args.inputs, args.json.as_deref());
     }
     let [first, second] = &args.inputs[..] else {
-        anyhow::bail!("pass run folders, or exactly two tables of scores");
+        anyhow::bail!("pass run folders, or exactly two score tables");
     };
     if let [Some(first), Some(second)] = [suite_scores(first)?, suite_scores(second)?] {
         let compared = compare_suites(&first, &second)?;
@@ -78,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_tables_make_a_document_and_other_inputs_are_refused() {
+    fn two_score_tables_are_compared_and_mixed_inputs_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, rows: &str| {
             let path = folder.path().join(name);
@@ -95,8 +94,8 @@ mod tests {
 
         let args = |inputs| Args { inputs, json: None };
         let alone = run(&args(vec![first.clone()])).unwrap_err();
-        assert!(alone.to_string().contains("exactly two tables"));
+        assert!(alone.to_string().contains("exactly two score tables"));
         let mixed = run(&args(vec![folder.path().to_owned(), first])).unwrap_err();
-        assert!(mixed.to_string().contains("pass run folders, or two tables"));
+        assert!(mixed.to_string().contains("pass run folders only, or two score tables"));
     }
 }

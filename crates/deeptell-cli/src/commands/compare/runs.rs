@@ -1,4 +1,4 @@
-//! Run folders side by side.
+//! Comparison of run folders.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,19 +18,19 @@ use crate::{Outcome, output};
 const FIGURES: [(&str, &str); 5] =
     [("auc", "AUC"), ("ap", "AP"), ("eer", "EER"), ("tpr_at_fpr_1pct", "TPR at 1% FPR"), ("ece", "ECE")];
 
-/// What a run folder tells.
+/// What a run folder contains.
 #[derive(Debug, Serialize)]
 struct RunSummary {
     run: PathBuf,
-    /// Whether it came to its end and left a detector.
+    /// Whether it finished and wrote a detector.
     finished: bool,
     /// Git revision of the program.
     revision: Option<String>,
-    /// What the audit of the splits said.
+    /// Result of the audit of the splits.
     audit: Option<String>,
     epochs: usize,
     best_epoch: usize,
-    /// AUC of the best epoch as the loop saw it, before calibration; without an interval.
+    /// AUC of the best epoch during training, before calibration; without an interval.
     best_validation_auc: f64,
     minutes: f64,
     /// Figures of the finished detector on the validation split, by name.
@@ -51,7 +51,7 @@ struct Figure {
 #[derive(Serialize)]
 struct Table {
     runs: Vec<RunSummary>,
-    /// Settings that are not the same in all runs: name, then one value a run.
+    /// Settings that are not the same in all runs: name, then one value per run.
     settings_that_differ: BTreeMap<String, Vec<String>>,
 }
 
@@ -74,7 +74,7 @@ impl Table {
             folders.iter().map(|folder| RunSummary::read(folder)).collect::<Result<Vec<_>, _>>()?;
         let scores: Vec<PathBuf> = folders.iter().map(|folder| folder.join("validation.csv")).collect();
         for (run, table) in runs.iter_mut().zip(&scores).skip(1) {
-            // Other crops are no fault here, only nothing to compare.
+            // Runs with other validation crops are not an error; they are only not compared.
             let compared = table.is_file() && scores[0].is_file();
             run.against_first =
                 compared.then(|| compare_scores(&scores[0], table).ok()).flatten().map(|d| d.comparison);
@@ -94,7 +94,7 @@ impl Table {
         Ok(Self { runs, settings_that_differ })
     }
 
-    /// One column a run.
+    /// One column per run.
     fn to_text(&self) -> String {
         let mut rows: Vec<Vec<String>> = Vec::new();
         let mut row = |name: &str, value: &dyn Fn(&RunSummary) -> String| {
@@ -145,7 +145,7 @@ impl Table {
 impl RunSummary {
     fn read(folder: &Path) -> anyhow::Result<Self> {
         let history = read_history(&folder.join("history.jsonl"))
-            .with_context(|| format!("{} is no folder of a run with a finished epoch", folder.display()))?;
+            .with_context(|| format!("{} is not a run folder with a finished epoch", folder.display()))?;
         // The first of the best, as training chooses.
         let better = |best: Option<&'_ EpochRecord>, record: &EpochRecord| {
             best.is_none_or(|best| record.validation_auc > best.validation_auc)
@@ -161,7 +161,7 @@ impl RunSummary {
         let text =
             std::fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
         let config: toml::Value =
-            toml::from_str(&text).with_context(|| format!("{} is no TOML", config.display()))?;
+            toml::from_str(&text).with_context(|| format!("{} is not valid TOML", config.display()))?;
         let mut settings = BTreeMap::new();
         flatten("", &config, &mut settings);
         let metrics = document(&folder.join("metrics.json"))?.unwrap_or_default();
@@ -205,7 +205,7 @@ fn document(path: &Path) -> anyhow::Result<Option<Value>> {
         return Ok(None);
     }
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("{} is no JSON", path.display()))?))
+    Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("{} is not valid JSON", path.display()))?))
 }
 
 /// Settings by their full names.
@@ -232,7 +232,7 @@ mod tests {
 
     use super::*;
 
-    /// A run folder as `train` leaves it, as far as it is read here.
+    /// A run folder with the files of `train` that `compare` reads.
     fn folder(at: &Path, config: &TrainConfig, aucs: &[f64], scores: Option<[f64; 4]>) -> PathBuf {
         let write = |name: &str, text: &str| {
             output::write_file(&at.join(name), text.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_stand_side_by_side_with_what_differs() {
+    fn runs_are_compared_and_differing_settings_listed() {
         let root = tempfile::tempdir().unwrap();
         let config = TrainConfig::default();
         let other = TrainConfig { seed: 9, pos_weight: Some(0.5), ..TrainConfig::default() };
@@ -295,9 +295,9 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_a_run_is_named() {
+    fn a_folder_without_a_run_is_an_error_with_its_path() {
         let root = tempfile::tempdir().unwrap();
         let error = Table::read(&[root.path().to_owned()]).err().unwrap();
-        assert!(format!("{error:#}").contains("is no folder of a run"), "{error:#}");
+        assert!(format!("{error:#}").contains("is not a run folder"), "{error:#}");
     }
 }

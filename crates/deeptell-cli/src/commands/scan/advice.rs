@@ -1,10 +1,10 @@
-//! Which refusals the user can lift.
+//! Which errors `--trusted` avoids.
 
 use deeptell::{Error, InputError};
 use deeptell_face::{PictureError, PictureLimits};
 
-/// What to add to an error that [`is_lifted_by_trust`].
-pub(super) const TRUST: &str = "; if you trust where the file comes from, --trusted lifts this limit";
+/// Text to append to an error that [`is_lifted_by_trust`].
+pub(super) const TRUST: &str = "; if you trust where the file comes from, lift this limit with --trusted";
 
 /// Whether the same picture passes, or may pass, the limits of trusted files. Errors of videos say so
 /// themselves.

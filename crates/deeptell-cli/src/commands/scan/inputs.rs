@@ -1,4 +1,4 @@
-//! Which files a scan is about.
+//! Finds the files to scan.
 
 use std::collections::HashSet;
 use std::io::BufRead;
@@ -7,32 +7,31 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use deeptell_data::{FolderContents, HiddenFiles, Media};
 
-/// What a scan was asked for.
+/// The inputs of a scan.
 #[derive(Debug, Default)]
 pub(super) struct Inputs {
-    /// What to scan, and what cannot be: each path once.
+    /// Files to scan, and paths that cannot be scanned; each path once.
     pub(super) items: Vec<Input>,
-    /// Files of kinds that are neither videos nor pictures, in folders or matched by patterns.
+    /// Files in folders, or matched by patterns, that are neither videos nor pictures.
     pub(super) left_out: Vec<PathBuf>,
 }
 
-/// A file to scan, or a path that leads to none.
+/// A file to scan, or a path without one.
 #[derive(Debug, PartialEq)]
 pub(super) struct Input {
     pub(super) path: PathBuf,
-    /// Why there is nothing to scan.
+    /// Why it cannot be scanned.
     pub(super) fault: Option<String>,
 }
 
 impl Inputs {
-    /// The files among `inputs`, and the videos and pictures in folders among them, each once. `-` takes paths
-    /// from `listed`, one a line; a pattern like `clips/**/*.mp4` that names no file itself stands for those it
-    /// matches.
+    /// The files among `inputs` and the videos and pictures in folders among them, each once. `-` reads paths from
+    /// `listed`, one per line. A pattern like `clips/**/*.mp4` that is not itself the name of a file is expanded.
     ///
-    /// A folder, link or pattern that leads to nothing is an item with a fault, and does not end the scan.
+    /// A folder, link or pattern without any file becomes an item with a fault and does not end the scan.
     ///
     /// # Errors
-    /// When there is nothing at all to scan, or the list cannot be read.
+    /// If there is nothing to scan, or the list cannot be read.
     pub(super) fn find(inputs: &[PathBuf], listed: impl BufRead) -> anyhow::Result<Self> {
         let mut listed = Some(listed);
         let mut found = Self::default();
@@ -54,13 +53,17 @@ impl Inputs {
         if found.items.is_empty() {
             let left_out = match found.left_out.as_slice() {
                 [] => String::new(),
-                files => format!(" ({} of other kinds)", deeptell_data::count_by_extension(files)),
+                files => format!(" (skipped: {})", deeptell_data::count_by_extension(files)),
             };
             match empty.as_slice() {
-                [] => anyhow::bail!("the list of files is empty"),
+                [] => anyhow::bail!("the list of files is empty: pass one path per line"),
                 [(path, reason)] => anyhow::bail!("{} {reason}{left_out}", path.display()),
                 [(path, reason), others @ ..] => {
-                    anyhow::bail!("{} {reason}, and so for {} more{left_out}", path.display(), others.len())
+                    anyhow::bail!(
+                        "{} {reason}{left_out}; {} other inputs have no files either",
+                        path.display(),
+                        others.len()
+                    )
                 }
             }
         }
@@ -72,12 +75,12 @@ impl Inputs {
         Ok(found)
     }
 
-    /// Adds what `input` stands for; when that is nothing, `empty` gets it with the reason.
+    /// Adds the files of `input`; if there are none, adds it to `empty` with the reason.
     fn add(&mut self, input: &Path, empty: &mut Vec<(PathBuf, String)>) {
         if input.is_dir() {
             let contents = FolderContents::read(input, HiddenFiles::Include);
             if contents.media.is_empty() && contents.unreadable.is_empty() {
-                empty.push((input.to_owned(), "holds no video and no picture".to_owned()));
+                empty.push((input.to_owned(), "contains no video and no picture".to_owned()));
             }
             self.items.extend(contents.media.into_iter().map(|path| Input { path, fault: None }));
             let unreadable = contents.unreadable.into_iter();
@@ -87,7 +90,7 @@ impl Inputs {
         }
         let text = input.to_str().filter(|_| input.symlink_metadata().is_err());
         if text.is_some_and(is_address) {
-            let fault = "deeptell fetches nothing from the network: download the file, then scan it";
+            let fault = "deeptell does not download files: download it, then scan the file";
             self.items.push(Input { path: input.to_owned(), fault: Some(fault.to_owned()) });
         } else if let Some(pattern) = text.filter(|text| text.contains(['*', '?', '['])) {
             self.add_matches(pattern, empty);
@@ -100,7 +103,7 @@ impl Inputs {
         let matches = match glob::glob(pattern) {
             Ok(matches) => matches,
             Err(error) => {
-                empty.push((pattern.into(), format!("is not a pattern for files: {error}")));
+                empty.push((pattern.into(), format!("is not a valid file pattern: {error}")));
                 return;
             }
         };
@@ -122,7 +125,7 @@ impl Inputs {
     }
 }
 
-/// A path as a line of a list gives it.
+/// The path on a line of a list.
 #[cfg(unix)]
 fn path_of(line: &[u8]) -> PathBuf {
     use std::os::unix::ffi::OsStrExt as _;
@@ -134,7 +137,7 @@ fn path_of(line: &[u8]) -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(line).into_owned())
 }
 
-/// Whether a text is an address such as `https://host/clip.mp4`, of any scheme (RFC 3986, 3.1).
+/// Whether the text is a URL such as `https://host/clip.mp4`, of any scheme (RFC 3986, 3.1).
 fn is_address(text: &str) -> bool {
     text.split_once("://").is_some_and(|(scheme, _)| {
         scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -192,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_named_and_not_fetched() {
+    fn urls_are_faults() {
         for address in
             ["https://video.example/clip.mp4", "s3://bucket/a*.mp4", "rtsp://10.0.0.1/", "FILE:///a"]
         {
@@ -205,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_stand_for_what_they_match() {
+    fn patterns_are_expanded() {
         let folder = some_files();
         let matched = |pattern: &str| find(&[folder.path().join(pattern)], b"");
         assert_eq!(names(&matched("*.mp4").unwrap()), ["b.mp4"]);
@@ -237,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_may_come_from_standard_input() {
+    fn paths_are_read_from_standard_input() {
         let folder = some_files();
         let list = format!("{0}/b.mp4\r\n\n{0}/deep\n", folder.path().display());
         let inputs = [PathBuf::from("-"), folder.path().join("a.PNG"), PathBuf::from("-")];

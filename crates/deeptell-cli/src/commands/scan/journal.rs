@@ -40,12 +40,12 @@ struct OtherInput {
     path: Option<String>,
 }
 
-/// How lines of ours begin. What is left of one that was cut begins so, too.
+/// How lines of a scan start, also those that were cut off.
 const BEGINNINGS: [&[u8]; 2] = [b"{\"schema_version\":", b"{\"path\":"];
 
 /// Where lines go.
 pub(super) struct Journal {
-    /// None once a line could not be written: another one behind half a line would spoil both.
+    /// `None` after a failed write: another line behind half a line would corrupt both.
     sink: Mutex<Option<Box<dyn io::Write + Send>>>,
 }
 
@@ -59,7 +59,7 @@ impl Journal {
             Box::new(io::stdout())
         } else {
             if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-                fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+                fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
             }
             Box::new(File::create(path).with_context(|| format!("cannot write {}", path.display()))?)
         };
@@ -101,12 +101,12 @@ impl Journal {
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         let written = match sink.as_mut() {
             Some(sink) => sink.write_all(&text).and_then(|()| sink.flush()),
-            None => anyhow::bail!("cannot write the JSON Lines: an earlier line failed"),
+            None => anyhow::bail!("cannot write to the --jsonl file: an earlier line failed"),
         };
         if written.is_err() {
             *sink = None;
         }
-        written.context("cannot write the JSON Lines")
+        written.context("cannot write to the --jsonl file")
     }
 }
 
@@ -141,7 +141,10 @@ impl Earlier {
         };
         let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         if !is_torn_line(&text[end..]) {
-            anyhow::bail!("the last line of {} is not of a scan: is it another file?", path.display());
+            anyhow::bail!(
+                "the last line of {} was not written by a scan: is this the right --jsonl file?",
+                path.display()
+            );
         }
         // As reports name them: a name that is not Unicode is not quite itself there.
         let inputs: HashMap<String, &Path> =
@@ -158,7 +161,7 @@ impl Earlier {
                 Ok(line) => Ok(Fate::of(line, &inputs, model, options)),
                 Err(error) => Fate::of_other_version(line, &inputs).ok_or_else(|| {
                     anyhow::anyhow!(
-                        "line {} of {} is not of a scan: is it another file? ({error})",
+                        "line {} of {} was not written by a scan: is this the right --jsonl file? ({error})",
                         number + 1,
                         path.display()
                     )
@@ -265,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_kill_leaves_of_a_line_is_told_from_another_file() {
+    fn a_truncated_line_is_told_from_other_text() {
         for rest in
             ["", "{", "{\"sch", "{\"schema_version\":1,\"x", "{\"path\":\"a", "\0\0\0", "{\"path\":\"a\0\0"]
         {
@@ -277,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_written_behind_half_a_line() {
+    fn no_line_is_written_after_a_failed_one() {
         struct Full(usize);
         impl io::Write for Full {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -9,6 +9,7 @@ mod table;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use clap::ValueEnum;
 use deeptell::{Detector, Report, ScanOptions, Verdict};
@@ -16,7 +17,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::detector::DetectorArgs;
-use crate::output::{note, say};
+use crate::output::{alert, detail, note, say};
 use crate::progress::Progress;
 use crate::{Outcome, interrupt, output};
 use inputs::{Input, Inputs};
@@ -25,8 +26,8 @@ use pages::Pages;
 
 /// Judge videos and pictures: likely real, likely fake, inconclusive, or no face found.
 ///
-/// A file that cannot be read is reported and the others go on. The verdict is a reason to look
-/// closer, never proof.
+/// A file that cannot be read is reported, and the scan continues with the next one. A verdict is a
+/// reason to look closer, never proof.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -37,38 +38,43 @@ Examples:
   deeptell scan clip.mp4 --json - | jq .reports[0].verdict
   deeptell scan uploads/ --fail-on fake --json scan.json")]
 pub(crate) struct Args {
-    /// Videos, pictures, folders of them, patterns in quotes; - reads a list of those from standard input.
+    /// Videos, pictures, folders or quoted patterns such as 'clips/**/*.mp4'; `-` reads a list of
+    /// them from standard input.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
-    /// Write all reports as one JSON document to a file, or to standard output with `-`.
+    /// Write all reports as one JSON document; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write each report as a line of JSON as soon as it is there, to a file, or to standard output with `-`.
+    /// Write each report as one line of JSON as soon as its file is scanned; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     jsonl: Option<PathBuf>,
-    /// Resume after an interruption: files that the file of --jsonl has a report of, by the same model with the
-    /// same options, are not scanned again. Its lines about other files stay.
+    /// Skip files that the --jsonl file has a report of already.
+    ///
+    /// A report counts if the same version and model made it with the same options, and the file has
+    /// not changed since. Lines about other files are kept.
     #[arg(long, requires = "jsonl")]
     resume: bool,
-    /// Write the verdicts as a table to a file, or to standard output with `-`.
+    /// Write the verdicts as a CSV table; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// Write a self-contained HTML page for each input, and an index, into this folder.
+    /// Write a self-contained HTML page per input, and an index, into this folder.
     #[arg(long, value_name = "DIR")]
     html: Option<PathBuf>,
-    #[command(flatten)]
-    detector: DetectorArgs,
-    /// Turn off the protection against malicious files: the limits on formats, sizes and decoding time, and
-    /// decoding in a sandboxed process. Only for files whose origin you trust.
+    /// Turn off the protection against malicious files; only for files whose origin you trust.
+    ///
+    /// Lifts the limits on formats, sizes and decoding time, and decodes in this process instead of a
+    /// sandboxed one.
     #[arg(long)]
     trusted: bool,
-    /// Sample this stream of a video, by its number among all streams of the file, from 0, and not the one that players
-    /// show.
+    /// Stream of a video to sample, numbered from 0 over all streams of the file [default: the one
+    /// that players show].
     #[arg(long, value_name = "NUMBER")]
     stream: Option<u32>,
-    /// End with exit code 1 when a verdict is this, or worse.
+    /// Exit with code 1 if any verdict is this or worse.
     #[arg(long, value_enum, value_name = "VERDICT")]
     fail_on: Option<FailOn>,
+    #[command(flatten)]
+    detector: DetectorArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -97,7 +103,7 @@ struct Document<'a> {
     failures: Vec<Failure<'a>>,
 }
 
-/// An input without a report.
+/// An input that could not be scanned.
 #[derive(Serialize)]
 struct Failure<'a> {
     path: &'a Path,
@@ -120,7 +126,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             if interrupt::requested() {
                 return Ok(Outcome::Interrupted);
             }
-            note!("{} of {} files are done already", earlier.done.len(), items.len());
+            note!("{} of {} files are already done", earlier.done.len(), items.len());
             let journal = Journal::resume(&earlier)?;
             known = std::mem::take(&mut earlier.done);
             Some(journal)
@@ -143,7 +149,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         if let Err(error) = result
             && !interrupt::requested()
         {
-            note!("error: {}", output::about(path, error));
+            alert!("error: {}", output::about(path, error));
         }
     }
     if !left_out.is_empty() {
@@ -190,10 +196,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(if failed { Outcome::SomeFailed } else { Outcome::Done })
 }
 
-/// Whether a document goes to standard output, and so nothing else may.
+/// Whether a document is written to standard output, so that nothing else may be.
 ///
 /// # Errors
-/// When two do.
+/// If there are several.
 fn takes_standard_output(args: &Args) -> anyhow::Result<bool> {
     let documents = [("--json", &args.json), ("--jsonl", &args.jsonl), ("--csv", &args.csv)];
     let taken: Vec<&str> = documents
@@ -202,16 +208,19 @@ fn takes_standard_output(args: &Args) -> anyhow::Result<bool> {
         .map(|(option, _)| option)
         .collect();
     if args.resume && taken.contains(&"--jsonl") {
-        anyhow::bail!("--resume needs --jsonl with a file, which standard output is not");
+        anyhow::bail!("--resume needs --jsonl with the path of a file, not `-`");
     }
     match taken.as_slice() {
         [] => Ok(false),
         [_] => Ok(true),
-        several => anyhow::bail!("only one document fits on standard output, not {}", several.join(" and ")),
+        several => anyhow::bail!(
+            "only one document can be written to standard output: give {} a file each",
+            several.join(" and ")
+        ),
     }
 }
 
-/// All that scanning one file after the other needs.
+/// Everything that scanning one file after another needs.
 struct Work<'a> {
     detector: &'a Detector,
     options: &'a ScanOptions,
@@ -221,7 +230,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// One result an input, in their order; what is `known` is taken over.
+    /// One result per input, in their order; reports that are `known` are not made again.
     fn scan_all(
         &self,
         inputs: &[Input],
@@ -250,7 +259,7 @@ impl Work<'_> {
         results
     }
 
-    /// The report of one file with what is written of it; its evidence is dropped once it is on a page.
+    /// Scans one file and writes its report. Its evidence is dropped once it is on a page.
     fn scan(
         &self,
         number: usize,
@@ -258,12 +267,14 @@ impl Work<'_> {
         progress: &Progress,
     ) -> anyhow::Result<Result<Report, String>> {
         let mut counted = 0;
+        let began = Instant::now();
         let result = self.detector.scan_with(path, self.options, |at| {
             progress.add(at.frames_done - counted, &path.display().to_string());
             counted = at.frames_done;
             if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         progress.add(self.options.frames.saturating_sub(counted), "");
+        detail!("{}: {:.2} s", path.display(), began.elapsed().as_secs_f64());
         match result {
             Ok(scan) => {
                 let report = scan.report;
@@ -275,7 +286,7 @@ impl Work<'_> {
                 }
                 Ok(Ok(report))
             }
-            // What was cancelled did not fail.
+            // Cancelled, which is not a failure.
             Err(error @ deeptell::Error::Cancelled) => Ok(Err(error.to_string())),
             Err(error) => {
                 let is_lifted = !self.trusted && advice::is_lifted_by_trust(&error);
@@ -288,7 +299,7 @@ impl Work<'_> {
         }
     }
 
-    /// An input without a report.
+    /// Records an input that could not be scanned.
     fn failed(&self, path: &Path, error: String) -> anyhow::Result<Result<Report, String>> {
         if let Some(journal) = self.journal {
             journal.failure(&Failure { path, error: &error })?;

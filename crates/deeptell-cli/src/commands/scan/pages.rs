@@ -1,4 +1,4 @@
-//! One HTML page an input.
+//! One HTML page per input.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,12 @@ use crate::output;
 /// Where the pages of a scan go.
 pub(super) struct Pages<'a> {
     folder: &'a Path,
-    /// One file name an input.
+    /// One file name per input.
     names: Vec<String>,
 }
 
 impl<'a> Pages<'a> {
-    /// Pages for `inputs` in `folder`; their names hang on the inputs alone, so that the same scan writes the same
-    /// files.
+    /// Pages for `inputs` in `folder`. Their names depend on the inputs only, so the same scan writes the same files.
     pub(super) fn new(folder: &'a Path, inputs: &[PathBuf]) -> Self {
         let mut taken = HashSet::new();
         Self { folder, names: inputs.iter().map(|path| page_name(path, &mut taken)).collect() }
@@ -26,7 +25,7 @@ impl<'a> Pages<'a> {
     /// Writes the page of input number `input`.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub(super) fn write(
         &self,
         input: usize,
@@ -37,12 +36,12 @@ impl<'a> Pages<'a> {
         output::write_file(&self.folder.join(&self.names[input]), page.as_bytes())
     }
 
-    /// Whether the page of input number `input` is there.
+    /// Whether the page of input number `input` exists.
     pub(super) fn has(&self, input: usize) -> bool {
         self.folder.join(&self.names[input]).is_file()
     }
 
-    /// The page to begin with: the only one, or an index over all, which is written now.
+    /// The page to open first: the only one, or an index of all, which this writes.
     ///
     /// # Errors
     /// When it cannot be written.

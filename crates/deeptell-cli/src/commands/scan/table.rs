@@ -4,10 +4,10 @@ use std::path::Path;
 
 use deeptell::{Report, printable};
 
-/// One row an input: a report, or why there is none.
+/// One row per input: its report, or why there is none.
 ///
 /// # Errors
-/// When the table cannot be made.
+/// If the table cannot be made.
 pub(super) fn csv<'a>(
     rows: impl Iterator<Item = (&'a Path, Result<&'a Report, &'a str>)>,
 ) -> anyhow::Result<Vec<u8>> {
@@ -53,9 +53,8 @@ pub(super) fn csv<'a>(
     Ok(table.into_inner().map_err(csv::IntoInnerError::into_error)?)
 }
 
-/// A cell of text that no spreadsheet takes for a formula and no terminal for a command: what is
-/// no graphic character is [escaped](printable), and `'` goes before a text that begins as a formula
-/// does, also after spaces.
+/// A text cell that is safe in spreadsheets and terminals: control and formatting characters are
+/// [escaped](printable), and text that would start a formula, also after spaces, is prefixed with `'`.
 fn text_cell(text: &str) -> String {
     let text = printable(text);
     let is_formula = text.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠', '%', '|']);
@@ -67,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_is_a_formula() {
+    fn file_names_are_never_formulas() {
         for name in ["=cmd|calc!A0.mp4", "+1.mp4", "-1.mp4", "@sum.mp4", " =x.mp4", "＝x.mp4", "|x"] {
             assert_eq!(text_cell(name), format!("'{name}"));
         }
