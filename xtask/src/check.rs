@@ -5,21 +5,21 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::invariants;
 use crate::process::{cargo, is_installed, output_of, run_step};
 use crate::setup;
 use crate::workspace::Workspace;
+use crate::{invariants, packages};
 
 /// A check, given the name it goes by.
 type Check = fn(&str) -> Result<()>;
 
-/// Runs every check, so that one round shows all there is to repair.
+/// Runs every check, so that one run shows every fault.
 ///
 /// # Errors
 /// When a check fails; the error names each that did.
 pub(crate) fn run(_: &Workspace) -> Result<()> {
     setup::ensure()?;
-    let checks: [(&str, Check); 6] = [
+    let checks: [(&str, Check); 7] = [
         ("format", |step| run_step(step, cargo().args(["fmt", "--all", "--check"])).map(drop)),
         ("architecture", architecture),
         ("licences", |step| {
@@ -38,6 +38,7 @@ pub(crate) fn run(_: &Workspace) -> Result<()> {
             let doc = ["doc", "--workspace", "--no-deps"];
             run_step(step, cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings")).map(drop)
         }),
+        ("packages", packages::run),
     ];
     let mut failed = Vec::new();
     for (step, check) in checks {
@@ -55,7 +56,7 @@ pub(crate) fn run(_: &Workspace) -> Result<()> {
 
 /// The first four invariants of ARCHITECTURE.md.
 fn architecture(step: &str) -> Result<()> {
-    eprintln!("\n==> {step}: the walls between the crates");
+    eprintln!("\n==> {step}: what each crate depends on");
     let tree = output_of(cargo().args(invariants::Workspace::TREE))?;
     let manifests = output_of(cargo().args(invariants::Workspace::MANIFESTS))?;
     let mut breaches = invariants::Workspace::new(&tree, &manifests)?.breaches();
@@ -65,19 +66,19 @@ fn architecture(step: &str) -> Result<()> {
         eprintln!("  invariant {breach}");
     }
     if !breaches.is_empty() {
-        bail!("step `{step}` failed: ARCHITECTURE.md says why these walls stand");
+        bail!("step `{step}` failed: ARCHITECTURE.md explains these rules");
     }
     Ok(())
 }
 
-/// Runs a check whose tool is not part of the toolchain, or says that it is left out.
+/// Runs a check whose tool is not part of the toolchain, or says that it is skipped.
 fn where_installed(step: &str, program: &str, command: &mut Command) -> Result<()> {
     if is_installed(program) {
         return run_step(step, command).map(drop);
     }
     let package = if program == "typos" { "typos-cli" } else { program };
     eprintln!(
-        "\n==> {step}: left out, because {program} is not installed (`cargo install --locked {package}`)"
+        "\n==> {step}: skipped, because {program} is not installed (`cargo install --locked {package}`)"
     );
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! The walls between the crates, held against what cargo itself would build.
+//! The rules about what each crate may depend on, compared with what cargo would build.
 //!
-//! ARCHITECTURE.md says why each wall stands. Three sources are read: `cargo tree` for what a build of the whole
+//! ARCHITECTURE.md explains the rules. Three sources are read: `cargo tree` for what a build of the whole
 //! workspace really contains on this machine, the manifests, through `cargo metadata`, for what each crate
 //! declares, tests included, and the sources of library crates for devices that they choose.
 

@@ -18,6 +18,7 @@ mod exports;
 mod figures;
 mod freshness;
 mod invariants;
+mod packages;
 mod peers;
 mod process;
 mod sample;
