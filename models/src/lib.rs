@@ -30,3 +30,8 @@ pub const DEEPTELL_MNV3S: ShippedModel = ShippedModel {
 
 /// SHA-256 and card of every file here, as TOML.
 pub const MANIFEST: &str = include_str!("../manifest.toml");
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -76,3 +76,8 @@ pub use shard::{ShardIndex, ShardWriter};
 pub use split::{GroupBy, SplitConfig, SplitSummary, split_by_source};
 pub use table::{open_table, parse_number};
 pub use traces::{PictureFacts, Trace, read_facts};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

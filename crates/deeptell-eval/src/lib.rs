@@ -64,3 +64,8 @@ pub use suite::{
     report_suite, score_suite, suite_page,
 };
 pub use watch::{NoWatch, Watch};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -20,3 +20,8 @@ pub use error::ExtractError;
 pub use merge::{Merged, merge};
 pub use settings::{Failure, Format, InPlace, Place, Settings, Shard, root_of};
 pub use store::{Event, SETTINGS_FILE, Store, Summary, Tools};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -51,3 +51,8 @@ pub use redetection::redetection_rate;
 pub use similarity::Similarity;
 pub use thumbnail::Thumbnail;
 pub use warp::{warp, warp_stretched};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -24,3 +24,8 @@ pub use digest::{hexadecimal, sha256, sha256_of_file, sha256_of_reader, sha256_w
 pub use lock::{FolderLock, LockError, is_at};
 pub use name::{name_below, stem};
 pub use whole::{WholeFile, remove_leftovers, write_whole};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

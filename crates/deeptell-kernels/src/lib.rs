@@ -274,3 +274,8 @@ pub fn batch_norm_activation(
         variance: Tensor::from_dispatch(variance),
     }
 }
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -71,3 +71,8 @@ pub use roc_band::{RocBand, roc_band};
 pub use scaling::{PlattScaling, TemperatureScaling, sigmoid};
 pub use shortcut::shortcut_scores;
 pub use three_way::{Answers, ThreeWay, three_way};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

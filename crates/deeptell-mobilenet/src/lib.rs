@@ -27,3 +27,8 @@ pub use architecture::{BlockSpec, LARGE, SMALL, Table, Variant};
 pub use model::{MobileNetV3, MobileNetV3Config};
 pub use names::names;
 pub use onnx::to_onnx;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

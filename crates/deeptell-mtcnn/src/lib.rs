@@ -59,3 +59,8 @@ pub use detector::Mtcnn;
 pub use error::MtcnnError;
 pub use min_face::MinFace;
 pub use tracker::{KeyFrame, Look, TrackedFace, TrackedFrame, Tracker, TrackerConfig};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -28,3 +28,8 @@ pub use deeptell_weights::{NamedTensor, Precision, PrecisionError, StoredPrecisi
 pub use known::{KNOWN_FILES, KnownFile};
 pub use network::{Network, NetworkConfig};
 pub use normalization::{Normalization, PreprocessError, normalize};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

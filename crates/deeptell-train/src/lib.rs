@@ -55,3 +55,8 @@ pub use predict::predict;
 pub use preview::preview;
 pub use schedule::{LearningRate, Schedule};
 pub use train::{Event, Run, Start, train};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

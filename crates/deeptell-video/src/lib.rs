@@ -82,3 +82,8 @@ pub use reader::{Frame, Frames, VideoInfo, VideoOptions, VideoReader};
 pub use recompress::recompress;
 pub use sampling::Sampling;
 pub use writer::{VideoCodec, VideoWriter, WriterOptions};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

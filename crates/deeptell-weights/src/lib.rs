@@ -29,3 +29,8 @@ pub use names::Names;
 pub use precision::{Precision, PrecisionError};
 pub use stored::StoredPrecision;
 pub use weights::{NamedTensor, Weights};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
