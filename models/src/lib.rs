@@ -1,8 +1,8 @@
-//! The detector weights that ship with deeptell.
+//! The model that ships with deeptell.
 //!
-//! A package of its own, so that the folder people look for weights in is also the one that
-//! Cargo packages, and so that nothing is copied: every file here is embedded from where it
-//! lies. `manifest.toml` gives the SHA-256 of each; the `.md` beside each is its model card.
+//! A separate package, so that the weights are in the folder `models` of the repository and are
+//! embedded from there. `manifest.toml` has the SHA-256 of each file; the `.md` beside each is its
+//! model card.
 //!
 //! ```
 //! let detector = deeptell_models::DEEPTELL_MNV3S;

@@ -31,7 +31,8 @@ pub(crate) fn run(step: &str) -> Result<()> {
     }
     output_of(&mut package)?;
     for package in packages(&metadata).filter(|package| is_published(package)) {
-        let (name, version) = (name(package).unwrap_or_default(), package["version"].as_str().unwrap_or_default());
+        let (name, version) =
+            (name(package).unwrap_or_default(), package["version"].as_str().unwrap_or_default());
         let file = folder.join("package").join(format!("{name}-{version}.crate"));
         let size = file.metadata().with_context(|| format!("cargo wrote no {}", file.display()))?.len();
         if size > MAX_BYTES {
@@ -70,7 +71,8 @@ fn faults(metadata: &Value, exists: impl Fn(&Path) -> bool) -> Vec<String> {
                 faults.push(format!("{name}: `{field}` is missing"));
             }
         }
-        if let (Some(readme), Some(manifest)) = (package["readme"].as_str(), package["manifest_path"].as_str())
+        if let (Some(readme), Some(manifest)) =
+            (package["readme"].as_str(), package["manifest_path"].as_str())
             && !exists(&Path::new(manifest).with_file_name(readme))
         {
             faults.push(format!("{name}: there is no {readme}"));

@@ -9,7 +9,7 @@ use crate::groups::SplitSet;
 use crate::shard::through_shard;
 use crate::{DataError, Label, Sample, Split, Unreadable, read_contents};
 
-/// What two splits have in common and must not.
+/// Something that two splits must not share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum CrossingKind {
@@ -17,7 +17,7 @@ pub enum CrossingKind {
     Path,
     /// Files with the same bytes.
     Content,
-    /// Pictures that show the same, found by [`near_duplicates`](crate::near_duplicates).
+    /// Near-duplicate pictures, found by [`near_duplicates`](crate::near_duplicates).
     Likeness,
     /// The same recording.
     Source,
@@ -60,17 +60,17 @@ impl fmt::Display for Crossing {
     }
 }
 
-/// What an audit found.
+/// The result of an audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditReport {
-    /// Samples that were looked at (those with a split).
+    /// Samples that were checked (those with a split).
     pub samples: usize,
     /// Samples without a split, which cannot leak.
     pub unassigned: usize,
     /// Everything that is in several splits, by kind and name.
     pub crossings: Vec<Crossing>,
-    /// Files with the same bytes but different labels, one list a content: one of the labels
-    /// is wrong. Found by [`audit_contents`] only.
+    /// Identical files with different labels, one list per content: one of the labels is wrong.
+    /// Found by [`audit_contents`] only.
     pub contradictions: Vec<Vec<PathBuf>>,
     /// Files that cannot be read. Found by [`audit_contents`] only.
     pub unreadable: Vec<Unreadable>,
@@ -82,12 +82,12 @@ impl AuditReport {
         self.crossings.is_empty() && self.contradictions.is_empty() && self.unreadable.is_empty()
     }
 
-    /// How many things of one kind cross.
+    /// The number of crossings of one kind.
     pub fn count(&self, kind: CrossingKind) -> usize {
         self.crossings.iter().filter(|crossing| crossing.kind == kind).count()
     }
 
-    /// Turns findings into an error, for a caller that must not go on with them.
+    /// Turns findings into an error, for callers that must not continue with them.
     ///
     /// # Errors
     /// [`DataError::Leak`] with this report unless it [is clean](Self::is_clean).
@@ -122,7 +122,7 @@ impl fmt::Display for AuditReport {
     }
 }
 
-/// Looks for paths, sources, videos and people that are in more than one split.
+/// Finds paths, sources, videos and people that are in more than one split.
 ///
 /// ```
 /// use deeptell_data::{CrossingKind, Label, Sample, Split, audit};
@@ -155,8 +155,8 @@ pub fn audit(samples: &[Sample]) -> AuditReport {
     }
 }
 
-/// As [`audit`], and reads every file to find equal contents under different names, and files that
-/// cannot be read.
+/// As [`audit`], and also reads every file, to find identical files with different names and files
+/// that cannot be read.
 pub fn audit_contents(samples: &[Sample]) -> AuditReport {
     audit_contents_while(samples, || true).unwrap_or_else(|| audit(samples))
 }

@@ -12,9 +12,9 @@ use deeptell_face::{Picture, PictureLimits, RgbImage};
 use crate::shard::through_shard;
 use crate::{DataError, ShardIndex};
 
-/// The indices of the shards read so far, with what tells that a file has changed since. Shards
-/// stay closed between reads, so their number is no matter; an index has about a hundred bytes a
-/// member.
+/// The indices of the shards read so far, with file attributes that show whether a file has changed
+/// since. Shards are closed between reads, so their number is not limited; an index takes about a
+/// hundred bytes per member.
 static INDICES: RwLock<Option<Indices>> = RwLock::new(None);
 
 type Indices = HashMap<PathBuf, (Stamp, Arc<ShardIndex>)>;

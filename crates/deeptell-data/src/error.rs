@@ -3,11 +3,11 @@ use std::path::{Path, PathBuf};
 
 use crate::{AuditReport, Label, Layout, Split, Unreadable};
 
-/// What can be wrong with a data set, grouped by who can put it right.
+/// Errors of data sets.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
-    /// The operating system refused: no such file, no permission, disk full.
+    /// An I/O error: no such file, no permission, disk full.
     #[error("cannot access {}", path.display())]
     Io {
         /// The file or folder.
@@ -16,7 +16,7 @@ pub enum DataError {
         source: io::Error,
     },
 
-    /// A line of a manifest, a table or a list does not say what it must.
+    /// A line of a manifest, a table or a list is invalid.
     #[error("{}, line {line}: {reason}", path.display())]
     Line {
         /// The file that holds the line.
@@ -26,7 +26,7 @@ pub enum DataError {
         /// What is wrong and what is expected.
         reason: String,
     },
-    /// A metadata or split file as a whole cannot be understood.
+    /// A metadata or split file is invalid.
     #[error("{}: {reason}", path.display())]
     Metadata {
         /// The file.
@@ -36,7 +36,7 @@ pub enum DataError {
     },
     /// The first line of a manifest is not its header.
     #[error(
-        "{} is no deeptell manifest: its first line must be {}",
+        "{} is not a deeptell manifest: its first line must be {}",
         path.display(), crate::manifest::HEADER_LINE
     )]
     NotAManifest {
@@ -44,7 +44,7 @@ pub enum DataError {
         path: PathBuf,
     },
     /// The manifest was written by a newer deeptell.
-    #[error("{} has manifest version {version}, this deeptell reads version 1: update deeptell", path.display())]
+    #[error("{} has manifest version {version}, and this deeptell reads version 1: update deeptell", path.display())]
     ManifestVersion {
         /// The file.
         path: PathBuf,
@@ -60,7 +60,7 @@ pub enum DataError {
         reason: String,
     },
     /// A list names the same sample twice.
-    #[error("{}, line {line}: {} is listed a second time; keep one of the two", listing.display(), path.display())]
+    #[error("{}, line {line}: {} is listed twice; remove one of the two", listing.display(), path.display())]
     Duplicate {
         /// The manifest, table or list.
         listing: PathBuf,
@@ -72,7 +72,7 @@ pub enum DataError {
     /// A list names files that are not there.
     #[error(
         "{} of {listed} files listed in {} are missing, the first is {}; \
-         complete the data set, or go on without them",
+         complete the data set, or continue without them",
         missing.len(), listing.display(), first(missing)
     )]
     MissingFiles {
@@ -83,9 +83,9 @@ pub enum DataError {
         /// The ones that are missing.
         missing: Vec<PathBuf>,
     },
-    /// Files or folders of a data set cannot be looked at.
+    /// Files or folders of a data set cannot be read.
     #[error(
-        "{}: {}; it is the first of {count} files or folders of the data set that cannot be read: repair or remove them",
+        "{}: {}; this is the first of {count} files or folders of the data set that cannot be read: repair or remove them",
         first.path.display(), first.reason
     )]
     Unreadable {
@@ -96,7 +96,7 @@ pub enum DataError {
     },
     /// No known layout fits the folder.
     #[error(
-        "{} has no layout deeptell knows; expected folders named `real` and `fake`, the folders of \
+        "{} has no layout that deeptell knows; expected folders named `real` and `fake`, the folders of \
          Celeb-DF, FaceForensics++ or DFDC, or a table `index.csv` with the columns file, split, label; \
          a manifest describes anything else",
         root.display()
@@ -117,16 +117,16 @@ pub enum DataError {
     },
     /// Two folders on the way to a file contradict each other.
     #[error(
-        "{}: its folders say both real and fake; rename one of them or describe the files in a manifest",
+        "{}: the names of its folders say both real and fake; rename one of them, or list the files in a manifest",
         path.display()
     )]
     AmbiguousFolder {
         /// The file or folder.
         path: PathBuf,
     },
-    /// A shard that a path goes through is not there.
+    /// A shard that a path goes through is missing.
     #[error(
-        "the shard {}, which should hold {member}, is not there; copy the shards along with their manifest",
+        "the shard {}, which should contain {member}, is missing; copy the shards together with their manifest",
         shard.display()
     )]
     NoShard {
@@ -137,8 +137,8 @@ pub enum DataError {
     },
     /// A shard does not hold what a path says.
     #[error(
-        "the shard {} does not hold {member}; it is another shard of that name, or a manifest of another run: \
-         put together the two that belong together",
+        "the shard {} does not contain {member}; it or the manifest is from another run: use a shard and a manifest of \
+         the same run",
         shard.display()
     )]
     NotInShard {
@@ -149,8 +149,8 @@ pub enum DataError {
     },
     /// A shard ends before its end mark.
     #[error(
-        "the shard {} is cut short, {whole} of its members are whole; copy it again, or run the extraction again \
-         that made it",
+        "the shard {} is truncated after {whole} complete members; copy it again, or run its extraction \
+         again",
         shard.display()
     )]
     TruncatedShard {
@@ -161,7 +161,7 @@ pub enum DataError {
     },
     /// The unfinished file of a shard is not the one that was begun.
     #[error(
-        "the shard {} was removed while it was written: another deeptell took this run for ended; run again",
+        "the shard {} was removed while it was being written, by another deeptell; run again",
         shard.display()
     )]
     ShardTaken {
@@ -178,7 +178,7 @@ pub enum DataError {
     },
     /// The name of a member leads out of its shard.
     #[error(
-        "`{member}` leads out of the shard {}; a member has a relative name without `..`",
+        "`{member}` leads out of the shard {}; members must have relative names without `..`",
         shard.display()
     )]
     OutsideShard {
@@ -196,13 +196,13 @@ pub enum DataError {
         source: deeptell_face::PictureError,
     },
     /// There is nothing to read.
-    #[error("{} holds no image or video that belongs to the data set", root.display())]
+    #[error("{} has no image or video that belongs to the data set: check the path", root.display())]
     Empty {
         /// The folder.
         root: PathBuf,
     },
 
-    /// The settings of a split make no sense.
+    /// The settings of a split are invalid.
     #[error("split settings: {reason}")]
     InvalidSplit {
         /// Which setting, and what it must be.
@@ -211,7 +211,7 @@ pub enum DataError {
     /// A split would have no sample of a class.
     #[error(
         "{groups} independent groups of {label} samples are too few to put one in every split ({split} \
-         stays without); add sources, set the share of a split to 0, or group by less (see `GroupBy`)"
+         has none); add sources, set the share of a split to 0, or group by less (see `GroupBy`)"
     )]
     TooFewSources {
         /// A split left without.
@@ -225,7 +225,7 @@ pub enum DataError {
     #[error("the splits leak: {0}")]
     Leak(Box<AuditReport>),
 
-    /// The settings of an augmentation or a blend make no sense.
+    /// A setting of an augmentation or a blend is out of its range.
     #[error("{field}: {reason}")]
     InvalidSetting {
         /// Name of the field.
@@ -233,8 +233,8 @@ pub enum DataError {
         /// What it must be.
         reason: String,
     },
-    /// The landmarks are no face that a mask could be fitted to.
-    #[error("landmarks do not fit a face: {reason}; leave this sample out or detect the face again")]
+    /// The landmarks do not form a face to which a mask can be fitted.
+    #[error("landmarks do not fit a face: {reason}; remove this sample, or detect the face again")]
     DegenerateLandmarks {
         /// What is wrong with them.
         reason: String,

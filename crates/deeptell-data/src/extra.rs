@@ -7,9 +7,8 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-/// Values by name that deeptell carries beside a sample: a JSON object, kept as text until
-/// somebody asks. A tree of values would take ten times the memory and half the time of reading
-/// a manifest.
+/// Additional named values of a sample: a JSON object, kept as text until a value is read. Parsed values
+/// would take ten times the memory and half the time of reading a manifest.
 ///
 /// ```
 /// use deeptell_data::Extra;
@@ -31,7 +30,7 @@ impl Extra {
         self.text.is_empty()
     }
 
-    /// The value of a name; parses, so ask once.
+    /// The value of a name. Parses the object on each call.
     pub fn get(&self, name: &str) -> Option<Value> {
         self.values().remove(name)
     }

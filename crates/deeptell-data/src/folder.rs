@@ -1,4 +1,4 @@
-//! Videos and pictures below a folder, found by every command in the same way.
+//! Finds the videos and pictures below a folder, in the same way for every command.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,9 +9,9 @@ use walkdir::WalkDir;
 
 use crate::{Media, Unreadable};
 
-/// What lies below a folder.
+/// The files below a folder.
 ///
-/// Links are followed. Something that cannot be read is noted and does not end the walk.
+/// Links are followed. What cannot be read is recorded and does not end the search.
 ///
 /// ```
 /// use deeptell_data::{FolderContents, HiddenFiles};

@@ -1,8 +1,8 @@
-//! Deepfake data sets: what is real, what is fake, and what must not be mixed.
+//! Data sets of real and manipulated faces.
 //!
-//! A data set is a list of [`Sample`]s. [`read_dataset`] makes it from a [`manifest`] (JSON
-//! Lines) or from the folders in which public sets come (see [`Layout`]); [`split_by_source`]
-//! divides it such that no recording and no person is on both sides, and [`audit()`] proves it.
+//! A data set is a list of [`Sample`]s. [`read_dataset`] reads it from a [`manifest`] (JSON Lines) or
+//! from the folders of a public set (see [`Layout`]). [`split_by_source`] splits it so that no recording
+//! and no person is in two splits, and [`audit()`] checks that.
 //! [`Augmentation`] varies a face crop without changing its label, [`SelfBlend`] makes a fake
 //! from a real face. [`read_contents`] and [`read_picture`] read what a path names, a file or a
 //! member of a shard ([`ShardIndex`]). Pictures are 8-bit RGB, everything random takes a generator, and nothing

@@ -1,4 +1,4 @@
-//! Pictures that show the same, though their bytes differ.
+//! Near-duplicate pictures.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,19 +11,20 @@ use crate::{Sample, Split};
 
 /// Columns and rows of the small picture.
 const SIDE: usize = 16;
-/// Bits in which two pictures of the same may differ: compressed anew, resized, brightened.
+/// Bits in which the hashes of near-duplicates may differ.
 const MAX_BITS: u32 = 6;
 /// The hash in as many parts as `MAX_BITS` and one: two that differ in no more bits share a part.
 const PARTS: u32 = MAX_BITS + 1;
 const PART_BITS: u32 = 64 / PARTS;
-/// Correlation of the small pictures from which on they show the same.
+/// Least correlation of the small pictures of near-duplicates.
 const MIN_CORRELATION: f32 = 0.99;
 /// Standard deviation of a small picture, of 255 levels, under which it shows nothing that could
 /// be compared.
 const FLAT: f32 = 2.0;
 
-/// What stays of a picture when it is compressed anew, resized or brightened: a difference hash (whether
-/// each of 9 x 8 cells is brighter than its neighbour) and the picture in 16 x 16 grey cells.
+/// A perceptual hash, which changes little when a picture is recompressed, resized or brightened: a
+/// difference hash (whether each of 9 x 8 cells is brighter than its neighbour) and the picture in 16 x 16
+/// grey cells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fingerprint {
     hash: u64,
@@ -56,7 +57,7 @@ impl Fingerprint {
         Self { hash, cells: shows_something.then(|| values.map(|value| value / length)) }
     }
 
-    /// Whether both show the same. Pictures that show nothing, like black ones, are like no other.
+    /// Whether two pictures are near-duplicates. Pictures without content, such as black ones, never are.
     pub fn is_near(&self, other: &Self) -> bool {
         let (Some(own), Some(others)) = (&self.cells, &other.cells) else { return false };
         (self.hash ^ other.hash).count_ones() <= MAX_BITS
@@ -69,11 +70,11 @@ impl Fingerprint {
     }
 }
 
-/// Pictures that show the same and are in different splits, one crossing a group of them; its key
-/// names one picture a split. Samples without a split, which cannot leak, are passed over.
+/// Near-duplicate pictures in different splits, one crossing per group of them; its key names one
+/// picture per split. Samples without a split, which cannot leak, are ignored.
 ///
-/// Likeness is no proof: an actor before one camera may sit in two recordings alike. Look at what
-/// is found.
+/// A near-duplicate is not always a leak: an actor may look the same in two recordings. Inspect the
+/// findings.
 pub fn near_duplicates(pictures: &[(&Sample, Fingerprint)]) -> Vec<Crossing> {
     let mut buckets: HashMap<(u32, u64), BTreeMap<Split, Vec<usize>>> = HashMap::new();
     for (at, (sample, fingerprint)) in pictures.iter().enumerate() {

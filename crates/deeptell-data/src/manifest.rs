@@ -31,7 +31,7 @@ pub const HEADER_LINE: &str = r#"{"schema":"deeptell-manifest","version":1}"#;
 const SCHEMA: &str = "deeptell-manifest";
 const VERSION: u64 = 1;
 
-/// No honest row comes near this many bytes; a file without line breaks must not fill memory.
+/// Longest row that is accepted, in bytes, so that a file without line breaks does not fill memory.
 const LONGEST_LINE: u64 = 1 << 20;
 
 #[derive(Deserialize)]

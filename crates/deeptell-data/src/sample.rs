@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DataError, Extra};
 
-/// Whether a face is as the camera saw it.
+/// Whether a face is genuine or manipulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Label {
-    /// Untouched: the negative class, 0.
+    /// Genuine: the negative class, 0.
     Real,
     /// Manipulated or generated: the positive class, 1.
     Fake,
 }
 
 impl Label {
-    /// Whether this is the positive class of every metric in the house.
+    /// Whether this is the positive class of metrics.
     pub fn is_fake(self) -> bool {
         self == Self::Fake
     }
@@ -44,7 +44,7 @@ impl FromStr for Label {
     }
 }
 
-/// What a sample may be used for.
+/// The split of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
@@ -96,8 +96,7 @@ pub enum Media {
 }
 
 impl Media {
-    /// Judges by the extension alone, in any case; `None` for anything that is neither. Every
-    /// extension that a file of a kind deeptell reads usually has is here.
+    /// Decides by the extension, in any case; `None` for other files.
     pub fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "jpg" | "jpeg" | "jpe" | "jfif" | "png" | "apng" | "bmp" | "dib" | "webp" | "avif" => {
@@ -120,14 +119,14 @@ pub struct Sample {
     pub path: PathBuf,
     /// Real or fake.
     pub label: Label,
-    /// What must not cross splits: the recording this sample comes from, or for a fake the
-    /// recording it was made from. Samples of one source are never independent.
+    /// The recording this sample comes from, or for a fake the recording it was made from. All samples
+    /// of a source must be in one split, because they are not independent.
     pub source: String,
     /// Its split, where one was assigned or the data set comes with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
-    /// The video this frame or crop was taken from: scores are averaged over it. A sample
-    /// without one is judged alone.
+    /// The video this frame or crop was taken from; scores are averaged over it. A sample without one
+    /// stands alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub video: Option<String>,
     /// Presentation time of the frame within its video, in seconds.
@@ -139,7 +138,7 @@ pub struct Sample {
     /// The landmarks of the face, in pixels of the file at `path`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub landmarks: Option<Landmarks>,
-    /// What found the face, for example `mtcnn`.
+    /// The face detector, for example `mtcnn`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detector: Option<String>,
     /// How the fake was made, for example `FaceSwap` or `self-blend`.
@@ -151,15 +150,14 @@ pub struct Sample {
     /// The people in it, where known: the person filmed first, then whose face was put on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub identities: Vec<String>,
-    /// Anything else worth keeping beside a sample. Training never reads it. `deeptell eval` tells
-    /// the people of a video apart by `track` and its groups by `compression`, `codec`,
-    /// `bbox_in_frame` and `original_width`, where they are there.
+    /// Additional values. Training never reads them. `deeptell eval` uses `track` to tell the people of
+    /// a video apart, and `compression`, `codec`, `bbox_in_frame` and `original_width` for groups.
     #[serde(default, skip_serializing_if = "Extra::is_empty")]
     pub extra: Extra,
 }
 
 impl Sample {
-    /// A sample of which only the needful is known.
+    /// A sample with only the required fields set.
     pub fn new(path: impl Into<PathBuf>, label: Label, source: impl Into<String>) -> Self {
         Self {
             path: path.into(),
@@ -183,8 +181,8 @@ impl Sample {
         Media::of(&self.path)
     }
 
-    /// Checks what the types cannot: no empty path or source, no number that is not finite,
-    /// no box without area.
+    /// Checks the values: no empty path or source, no number that is not finite, no box without
+    /// area.
     ///
     /// # Errors
     /// [`DataError::InvalidSample`] names the field.

@@ -1,4 +1,4 @@
-//! Shards: many small files in one tar archive, as WebDataset has them.
+//! Shards: many small files in one tar archive, as in WebDataset.
 //!
 //! A shard is an uncompressed tar archive. Members that belong together share a key, which is
 //! their name up to the first dot, and lie side by side: `KEY.png` and `KEY.json`. A path names a
@@ -14,13 +14,13 @@ use crate::DataError;
 
 /// Tar archives are made of blocks of this many bytes.
 const BLOCK: u64 = 512;
-/// No honest name comes near this many bytes.
+/// Longest name that is accepted, in bytes.
 const LONGEST_EXTENSION: u64 = 1 << 20;
 /// Two blocks of zeros end an archive.
 const END: [u8; 2 * BLOCK as usize] = [0; 2 * BLOCK as usize];
 
-/// Where each member of a shard lies: made once by going from header to header, so that any
-/// member can then be read alone.
+/// The position of each member of a shard, read once from the headers, so that any member can be read
+/// alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardIndex {
     path: PathBuf,
@@ -31,8 +31,7 @@ pub struct ShardIndex {
 impl ShardIndex {
     /// Reads the headers of a shard, and nothing of its members.
     ///
-    /// Of members with one name the last counts, as for `tar` itself; folders and links are
-    /// passed over.
+    /// Of members with the same name the last counts, as in `tar`; folders and links are ignored.
     ///
     /// # Errors
     /// [`DataError::TruncatedShard`] unless the archive ends with its end mark,
@@ -227,7 +226,7 @@ fn member_name(shard: &Path, member: &Path) -> Result<String, DataError> {
     if name.is_empty() { Err(outside()) } else { Ok(name) }
 }
 
-/// Writes a shard, a group of members at a time.
+/// Writes a shard, one group of members at a time.
 ///
 /// The file is called `NAME.tar.partial` until [`finish`](Self::finish) gives it the name
 /// `NAME.tar`: whoever sees that name sees a whole shard. A writer only ever writes to a file that it
@@ -242,7 +241,7 @@ pub struct ShardWriter {
 }
 
 impl ShardWriter {
-    /// Begins the shard that will lie at `path`.
+    /// Starts the shard that will be at `path`.
     ///
     /// # Errors
     /// [`DataError::Io`], of the kind [`AlreadyExists`](std::io::ErrorKind::AlreadyExists) where there is
@@ -268,7 +267,7 @@ impl ShardWriter {
         name.into()
     }
 
-    /// Where the shard lies once it is finished.
+    /// The path of the shard once it is finished.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -278,7 +277,7 @@ impl ShardWriter {
         self.bytes
     }
 
-    /// Adds members, names with contents, in one go.
+    /// Adds members, given by name and content, together.
     ///
     /// # Errors
     /// [`DataError::OutsideShard`] for a name that leads out of the archive, [`DataError::Io`].
@@ -320,7 +319,7 @@ impl ShardWriter {
         Ok(())
     }
 
-    /// Writes the end mark, waits for the disk and gives the shard its name.
+    /// Writes the end mark, syncs to disk, and renames the file to the shard's name.
     ///
     /// # Errors
     /// [`DataError::Io`]; [`DataError::ShardTaken`] when somebody removed the unfinished file.

@@ -11,14 +11,14 @@ use crate::{DataError, Label, Sample, Split};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupBy {
-    /// Everything tied by a shared source or a shared person, over any number of steps. The
-    /// strictest; where people were swapped with each other freely, little may be left to split.
+    /// Everything connected by shared sources or people, directly or indirectly. The strictest; if
+    /// people were swapped with each other freely, there may be few groups to split.
     #[default]
     Identity,
-    /// A recording and the person filmed in it. A fake that carries a face over from a person
-    /// of another split is left out: its `split` becomes `None`. People do not cross either.
+    /// A recording and the person filmed in it. A fake with the face of a person from another split
+    /// is left out: its `split` becomes `None`. So no person is in two splits either.
     Target,
-    /// Recordings only. People may cross: figures then say less about strangers.
+    /// Recordings only. A person may be in two splits, so figures say less about unknown people.
     Source,
 }
 
@@ -28,13 +28,13 @@ pub enum GroupBy {
 pub struct SplitConfig {
     /// Share of the samples to train on, 0 to 1.
     pub train: f64,
-    /// Share to choose checkpoint and threshold on.
+    /// Share to choose the checkpoint and the thresholds on.
     pub validation: f64,
     /// Share to report figures on.
     pub test: f64,
-    /// Decides among the divisions that are as good.
+    /// Seed of the choice between equally good splits.
     pub seed: u64,
-    /// What must not cross.
+    /// What must stay within one split.
     pub group_by: GroupBy,
 }
 
@@ -67,7 +67,7 @@ impl SplitConfig {
     }
 }
 
-/// What a division gave.
+/// The result of a split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SplitSummary {
     /// Samples as `[real, fake]` in train, validation and test.
@@ -80,12 +80,12 @@ pub struct SplitSummary {
 
 struct Group {
     number: usize,
-    /// Seeded, and the same whatever the order of the samples.
+    /// Seeded, and independent of the order of the samples.
     key: [u8; 32],
     counts: [usize; 2],
 }
 
-/// Assigns `split` to every sample, whatever it was before, such that no group crosses.
+/// Assigns `split` to every sample, replacing any previous value, so that no group is in two splits.
 ///
 /// Greedy, larger groups first (those of one size in seeded order): each goes to the split that
 /// is furthest below its share of the classes in the group, both classes weighing the same; the

@@ -1,4 +1,4 @@
-//! Tables as spreadsheets save them.
+//! Reads tables as spreadsheets save them.
 
 use std::fs;
 use std::io::Cursor;

@@ -7,8 +7,8 @@ use crate::contents::decode;
 use crate::corners::corner_statistics;
 use crate::{DataError, Fingerprint, read_contents};
 
-/// What a picture says of how it was made and kept, and not of the face in it. A label that
-/// follows from one of these alone is a shortcut: a network will take it.
+/// A property of a picture that does not depend on the face in it. If a label can be predicted from
+/// one of these alone, a network may learn that shortcut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Trace {
@@ -16,7 +16,7 @@ pub enum Trace {
     Resolution,
     /// JPEG, PNG, WebP or BMP.
     Format,
-    /// Bytes of the file, as a whole and a pixel.
+    /// Bytes of the file, in total and per pixel.
     FileSize,
     /// How a JPEG was compressed: its quantisation tables, subsampling and order.
     JpegTables,
@@ -42,7 +42,7 @@ impl fmt::Display for Trace {
     }
 }
 
-/// What an audit wants to know of a picture.
+/// Facts about a picture that an audit uses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PictureFacts {
     /// In pixels.

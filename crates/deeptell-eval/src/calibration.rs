@@ -21,7 +21,7 @@ use crate::{Distortion, EvalError, Watch};
 
 /// Faces narrower than this were hardly in the training material.
 const MIN_CROP_WIDTH: f32 = 48.0;
-/// Sampled frames that must show a person before a verdict rests on them.
+/// Number of sampled frames that must show a person for a verdict.
 const MIN_FRAMES: usize = 3;
 
 /// What a sample without a data set belongs to.

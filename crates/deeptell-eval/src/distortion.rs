@@ -22,12 +22,12 @@ pub enum Distortion {
     Noise(f32),
     /// No colours.
     Grey,
-    /// No face: only the four corners are left. No loss that a picture meets, but a control.
+    /// Only the four corners are left, and no face: a control, not a loss that occurs in practice.
     Corners,
 }
 
 impl Distortion {
-    /// What a detector has to bear: common on the web, and none destroys a face.
+    /// Losses of quality that are common on the web and leave a face recognisable.
     pub const USUAL: [Self; 6] =
         [Self::H264(28), Self::Jpeg(50), Self::Shrink(2.0), Self::Shrink(3.0), Self::Noise(5.0), Self::Grey];
 
@@ -79,7 +79,7 @@ impl FromStr for Distortion {
             "grey" if value.is_empty() => Ok(Self::Grey),
             "corners" if value.is_empty() => Ok(Self::Corners),
             _ => {
-                Err("it is none of h264:CRF, jpeg:QUALITY, shrink:FACTOR, noise:LEVELS, grey, corners"
+                Err("choose one of h264:CRF, jpeg:QUALITY, shrink:FACTOR, noise:LEVELS, grey, corners"
                     .to_owned())
             }
         }

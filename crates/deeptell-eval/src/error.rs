@@ -29,10 +29,12 @@ pub enum EvalError {
     #[error(transparent)]
     Metrics(#[from] MetricsError),
     /// No calibration fits the scores.
-    #[error("validation scores cannot be calibrated; the network has learnt too little")]
+    #[error("the validation scores cannot be calibrated: train longer, or on more data")]
     Calibration(#[source] MetricsError),
     /// The scores do not rise towards fakes.
-    #[error("the scores do not rise from real to fake; the network has learnt too little to be calibrated")]
+    #[error(
+        "the scores are not higher for fakes than for real samples, so they cannot be calibrated: train longer, or on more data"
+    )]
     Unlearnt,
     /// A crop has no score, where all must have one.
     #[error("{} cannot be scored: {why}", path.display())]
@@ -43,7 +45,7 @@ pub enum EvalError {
         why: String,
     },
     /// The face detector failed.
-    #[error("cannot look for faces")]
+    #[error("the face detector failed")]
     Faces(#[source] FaceError),
     /// Scores could not be written as JSON.
     #[error("cannot write scores as JSON")]
@@ -61,8 +63,8 @@ pub enum EvalError {
     },
     /// Crops of one person in one video have two labels.
     #[error(
-        "{} is {first_label} and {} is {second_label}, but both are of `{video}`: one of the labels is wrong, or two \
-         videos have one name", first.display(), second.display()
+        "{} is {first_label} and {} is {second_label}, but both are of `{video}`: correct the label, or give the videos different \
+         names", first.display(), second.display()
     )]
     MixedVideo {
         /// A crop of the video.
@@ -104,7 +106,7 @@ pub enum EvalError {
         crop: String,
     },
     /// Two tables of scores disagree about a label.
-    #[error("{crop} is {first} in one table and {second} in the other")]
+    #[error("{crop} is {first} in one table and {second} in the other: correct one of them")]
     Labels {
         /// Path of the crop.
         crop: String,

@@ -13,7 +13,7 @@ use crate::EvalError;
 use crate::person::Evidence;
 use crate::suite::{CropScore, Share};
 
-/// Sampled frames that must show a person before a verdict rests on them.
+/// Number of sampled frames that must show a person for a verdict.
 const MIN_FRAMES: usize = 3;
 /// At most this share of the genuine is called likely fake.
 const FALSE_ALARMS: f64 = 0.01;
@@ -37,16 +37,16 @@ pub struct Domain<'a> {
     pub crops: &'a [CropScore],
 }
 
-/// What calibration on several domains gave.
+/// The result of a calibration on several domains.
 #[derive(Debug, Clone, Serialize)]
 pub struct FittedLevels {
     /// For the model's card.
     pub levels: Levels,
     /// Features of a person that are used beside the mean logit.
     pub person_features: Vec<&'static str>,
-    /// Single crops, one entry a domain.
+    /// Single crops, one entry per domain.
     pub crops: Vec<DomainFigures>,
-    /// People, one entry a domain.
+    /// People, one entry per domain.
     pub people: Vec<DomainFigures>,
     /// How often verdicts on people are wrong, by blur.
     pub risk_by_blur: Vec<RiskBin>,
@@ -54,7 +54,7 @@ pub struct FittedLevels {
     pub risk_by_width: Vec<RiskBin>,
 }
 
-/// What the fitted level does on one domain of its validation.
+/// Figures of a fitted level on one domain of its validation data.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DomainFigures {
     /// The domain.
@@ -91,7 +91,7 @@ pub struct RiskBin {
 }
 
 impl RiskBin {
-    /// Whether it is sure (95%) that a verdict is wrong more often here than it may be.
+    /// Whether verdicts are wrong more often here than allowed, with 95% confidence.
     pub fn is_excessive(&self) -> bool {
         let exceeds = |share: Option<Share>, most: f64| share.is_some_and(|share| share.ci95[0] > most);
         exceeds(self.genuine_likely_fake, FALSE_ALARMS) || exceeds(self.manipulated_likely_real, MISSES)
@@ -110,10 +110,10 @@ struct Unit {
 
 /// Fits calibration and thresholds of both levels.
 ///
-/// Each domain counts alike in the calibration, whatever its size, and each class counts half. "Likely fake" begins
-/// where at most 1% of the genuine of the worst domain would be, and, with 95% confidence, at most 1% of those of all
-/// domains together; "likely real" ends where the same holds of 5% of the manipulated. The bound of all domains together
-/// also holds for each list of `distorted` crops of them.
+/// Each domain counts equally in the calibration, whatever its size, and each class counts half. "Likely fake" starts
+/// at the score that at most 1% of the genuine samples of the worst domain reach and, with 95% confidence, at most 1% of
+/// those of all domains together; "likely real" ends where the same holds for 5% of the manipulated samples. The bound
+/// of all domains together also holds for each list of their `distorted` crops.
 ///
 /// # Errors
 /// [`EvalError::Calibration`] when the scores do not rise towards fakes, or when a class is missing.
@@ -239,7 +239,7 @@ fn row(unit: &Unit, extra: &[Feature]) -> Vec<f64> {
         .collect()
 }
 
-/// One weight a unit: each domain that has a class counts alike in it, and each class counts half.
+/// One weight per unit: each domain counts equally within a class, and each class counts half.
 fn weights(units: &[Unit], domains: usize) -> Vec<f64> {
     let mut counts = vec![[0_usize; 2]; domains];
     for unit in units {
@@ -324,7 +324,7 @@ fn person_calibration(model: &LogisticModel, features: &[Feature]) -> PersonCali
     calibration
 }
 
-/// One unit a crop, or one a person and video.
+/// One unit per crop, or one per person and video.
 fn units(domains: &[Domain<'_>], of_people: bool) -> Vec<Unit> {
     let mut units = Vec::new();
     for (domain, Domain { crops, .. }) in domains.iter().enumerate() {

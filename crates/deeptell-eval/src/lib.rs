@@ -2,10 +2,10 @@
 //!
 //! [`score_samples`] scores labelled face crops with a [`Model`](deeptell::Model), [`evaluate`] turns the scores into
 //! figures with intervals at crop, person and video level, and [`page`] draws them as one HTML file. [`calibrate`] fits
-//! the calibration and the thresholds of a model. [`Distortion`] is a loss of quality at a fixed strength, to measure
-//! what it costs.
+//! the calibration and the thresholds of a model. [`Distortion`] reduces the quality of crops by a fixed amount, to
+//! measure the effect.
 //!
-//! Nothing here prints: long work reports to a [`Watch`], which can also stop it.
+//! Nothing here prints. Long work reports to a [`Watch`], which can also stop it.
 //!
 //! ```
 //! use deeptell::{Aggregation, Calibration, Criteria, CropLevel, Levels, PersonScoring, Thresholds};

@@ -7,20 +7,20 @@ use deeptell_files::LockError;
 use deeptell_video::VideoError;
 use image::ImageError;
 
-/// Why faces could not be extracted, or extractions not be put together.
+/// Why faces could not be extracted, or extractions not be merged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExtractError {
     /// The folder holds crops made with other settings.
     #[error(
-        "{} holds crops made with other settings (see {} there): use another folder, or the same settings",
+        "{} has crops made with other settings (see {} there): use another folder, or the same settings",
         folder.display(), crate::SETTINGS_FILE
     )]
     OtherSettings {
         /// The output folder.
         folder: PathBuf,
     },
-    /// The folder holds boxes of another face detector: crops of two do not mix.
+    /// The folder holds boxes of another face detector, and crops of two must not be mixed.
     #[error(
         "{} holds faces found by {before}, and not by {now}: use another folder, or the same face detector",
         folder.display()
@@ -34,14 +34,14 @@ pub enum ExtractError {
         now: FaceDetectorId,
     },
     /// A settings file or a list of failures cannot be understood.
-    #[error("{} cannot be understood: {reason}; use another folder, or remove it", path.display())]
+    #[error("{} cannot be read: {reason}; use another folder, or remove the file", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         reason: String,
     },
-    /// The settings make no sense.
+    /// A setting is out of its range.
     #[error("{setting}: {expected}")]
     Setting {
         /// Which one.
@@ -58,18 +58,20 @@ pub enum ExtractError {
         /// How many frames were searched.
         frames: usize,
     },
-    /// Videos cannot be left in place.
-    #[error("this is a video, and only pictures can be left in place: cut its faces out")]
+    /// Videos cannot be used in place.
+    #[error("this is a video, and only pictures can be used in place: extract it without --in-place")]
     VideoInPlace,
     /// The crops of a file that was done are not there.
-    #[error("its crops are gone, perhaps because another deeptell worked in the folder: run again")]
+    #[error(
+        "its crops are gone, perhaps because another deeptell was working in the folder: run the extraction again"
+    )]
     CropsGone,
     /// A face is too small to be cut.
-    #[error("the face is too small to be cut out")]
+    #[error("the face is too small to be cropped")]
     TooSmall,
 
-    /// Crops that are put together were made with different settings.
-    #[error("{} and {} differ: crops made with different settings do not mix", one.display(), other.display())]
+    /// Crops to be merged were made with different settings.
+    #[error("{} and {} differ: crops made with different settings cannot be merged", one.display(), other.display())]
     SettingsDiffer {
         /// One of the settings files.
         one: PathBuf,
@@ -98,8 +100,8 @@ pub enum ExtractError {
     },
     /// A row does not name the file that its crop comes from.
     #[error(
-        "{}: {} does not say which file it was cut from; run the extraction there again, which keeps the crops and \
-         adds it",
+        "{}: {} does not name the file it was cut from; run its extraction again, which adds the name and keeps the \
+         crops",
         manifest.display(), crop.display()
     )]
     NoFile {
@@ -130,7 +132,7 @@ pub enum ExtractError {
     /// A video cannot be decoded.
     #[error(transparent)]
     Video(#[from] VideoError),
-    /// Faces cannot be looked for.
+    /// The face detector failed.
     #[error(transparent)]
     Face(#[from] FaceError),
     /// A face cannot be cut out.

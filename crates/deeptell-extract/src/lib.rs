@@ -1,11 +1,11 @@
 //! Face crops out of data sets of videos and pictures, for training.
 //!
-//! A [`Store`] is an output folder: crops in files or tar archives, a manifest with where each came
-//! from, and a list of the files that could not be done. One process works in it at a time; a run
-//! can be killed at any moment and started again, and what is done stays. Several machines each do
-//! a [`Shard`] of a data set into a folder of their own, and [`merge`] puts these together.
+//! A [`Store`] is an output folder: crops in files or tar archives, a manifest that says where each
+//! came from, and a list of the files that failed. One process works in it at a time. A run can be
+//! killed at any moment and resumed; finished files are kept. Several machines can each process a
+//! [`Shard`] of a data set into their own folder, and [`merge`] combines the folders.
 //!
-//! Faces are found by any [`FaceDetector`](deeptell_face::FaceDetector).
+//! Works with any [`FaceDetector`](deeptell_face::FaceDetector).
 
 mod archives;
 mod crops;

@@ -1,4 +1,4 @@
-//! Several extractions put together.
+//! Merges extractions.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use serde::Deserialize;
 
 use crate::{ExtractError, SETTINGS_FILE};
 
-/// What several extractions come to.
+/// Several extractions, merged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Merged {
     /// The crops of all of them.
     pub rows: Vec<Sample>,
     /// Names below the data set of the files that have crops.
     pub done: BTreeSet<String>,
-    /// Names below the data set of the files that could not be done.
+    /// Paths below the data set of the files that failed.
     pub failed: BTreeSet<String>,
 }
 
@@ -43,7 +43,7 @@ impl Merged {
     }
 }
 
-/// Puts the manifests of several extractions together, and checks that they fit.
+/// Merges the manifests of several extractions, and checks that they fit together.
 ///
 /// # Errors
 /// For crops made with different settings, a crop that is listed twice, and a file of which two manifests hold

@@ -6,7 +6,7 @@ use deeptell_face::{FaceCrop, FaceDetectorId, Selection};
 use deeptell_files::{name_below, sha256};
 use serde::{Deserialize, Serialize};
 
-/// One of several machines that share the work.
+/// One shard of a data set, for one of several machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
     /// From 0.
@@ -28,7 +28,7 @@ impl FromStr for Shard {
 }
 
 impl Shard {
-    /// Whether this machine does the file, which lies below `root`.
+    /// Whether the file, which is below `root`, belongs to this shard.
     pub fn takes(self, root: &Path, sample: &Sample) -> bool {
         let hash = sha256(name_below(root, &sample.path).as_bytes());
         // Sixteen hexadecimal digits always are a number.
@@ -98,20 +98,19 @@ pub struct Settings {
     /// of earlier versions do not name it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub face_detector: Option<FaceDetectorId>,
-    /// Smallest face to look for, in pixels of the frame.
+    /// Smallest face to detect, in pixels of the frame.
     pub min_face: f32,
     /// Faces less probable than this are left out, 0 to 1.
     pub min_probability: f32,
     /// Picture format of the crops.
     pub format: Format,
-    /// Where the crops go. Folders of earlier versions hold files, and do not say so.
+    /// Where crops are stored. Folders of earlier versions hold files, and do not record it.
     #[serde(default)]
     pub store: Place,
-    /// Cut nothing, and say where the face is in each picture.
+    /// Do not cut the pictures; record where the face is in each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_place: Option<InPlace>,
-    /// The part of the files that the folder is for: the manifest of one part must not take the
-    /// place of another's.
+    /// The shard that the folder is for, so that the manifest of one does not replace that of another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
     /// The stream of each video to sample, where that is not the one that players show.
@@ -126,7 +125,7 @@ pub struct Failure {
     pub path: PathBuf,
     /// The path below the data set.
     pub file: String,
-    /// Why it could not be done.
+    /// Why it failed.
     pub error: String,
 }
 

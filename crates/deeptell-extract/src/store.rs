@@ -24,9 +24,9 @@ const FIRST_DETECTOR: &str = "mtcnn";
 
 /// The output folder of an extraction, locked for this process.
 ///
-/// Each input leaves one small manifest under `done/` once all its crops are stored, so that a run
-/// can stop anywhere and no row is lost, doubled or names nothing. Inputs are known by their names
-/// below the data set: it may move between two runs, and so may the folder.
+/// Once all crops of an input are stored, a small manifest for it is written under `done/`, so that a
+/// run can stop at any moment without losing or duplicating a row. Inputs are identified by their path
+/// below the data set, so the data set and the folder may be moved between two runs.
 pub struct Store<'a> {
     folder: PathBuf,
     /// Of the data set.
@@ -43,10 +43,10 @@ pub struct Store<'a> {
     _lock: FolderLock,
 }
 
-/// What an extraction works with.
+/// The tools of an extraction.
 #[derive(Debug, Clone)]
 pub struct Tools<'a> {
-    /// What finds the faces; the settings file and each row name it.
+    /// The face detector; the settings file and each row name it.
     pub detector: &'a dyn FaceDetector,
     /// How videos are opened.
     pub videos: VideoOptions,
@@ -54,7 +54,7 @@ pub struct Tools<'a> {
     pub tar_bytes: u64,
 }
 
-/// What happens in an extraction, as it happens.
+/// Progress of an extraction.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -70,7 +70,7 @@ pub enum Event<'a> {
         /// The input.
         sample: &'a Sample,
     },
-    /// An input could not be done.
+    /// An input failed.
     Failed {
         /// The input.
         sample: &'a Sample,
@@ -79,20 +79,20 @@ pub enum Event<'a> {
     },
 }
 
-/// What an extraction came to.
+/// The result of an extraction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// Crops in the manifest, of earlier runs too.
     pub crops: usize,
-    /// Inputs that could not be done.
+    /// Inputs that failed.
     pub failures: usize,
 }
 
 impl<'a> Store<'a> {
-    /// Opens or begins the output folder `folder`, for a data set whose names begin at `root`.
+    /// Opens or creates the output folder `folder`, for a data set with the root `root`.
     ///
-    /// Finishes what a killed run left: crops that are stored and named are kept, everything else
-    /// is done again.
+    /// Cleans up after a killed run: crops that are stored and listed are kept, everything else is
+    /// done again.
     ///
     /// # Errors
     /// [`ExtractError::Lock`] while another process works in the folder,
@@ -199,14 +199,14 @@ impl<'a> Store<'a> {
         Ok(true)
     }
 
-    /// Extracts what is not done of `samples` on all threads of the pool, and writes the manifest;
-    /// `None` when `stop` ended it early, with all that was done kept.
+    /// Extracts the samples that are not done yet, on all threads of the pool, and writes the
+    /// manifest. Returns `None` if `stop` ended it early; finished samples are kept.
     ///
     /// `on_event` is called from several threads.
     ///
     /// # Errors
-    /// When something in the output folder cannot be read or written. What is wrong with one input
-    /// is an [`Event::Failed`].
+    /// If something in the output folder cannot be read or written. An error of one input is an
+    /// [`Event::Failed`].
     pub fn run(
         &self,
         samples: &[Sample],

@@ -6,10 +6,10 @@ const TAPS: usize = 9;
 /// How blurred an image is, from 0, sharp, to 1: the no-reference blur metric of Crété et al. 2007
 /// ("The Blur Effect", section 3), on luma.
 ///
-/// The image is blurred once more, along each axis: a sharp one loses much of the differences
-/// between neighbouring pixels, a blurred one hardly any. The worse axis counts. Enlarged and
-/// strongly compressed pictures are blurred in this sense too. An image without any differences, or
-/// smaller than two pixels, is fully blurred.
+/// The image is blurred again along each axis: a sharp one loses most of the differences between
+/// neighbouring pixels, a blurred one hardly any. The result is that of the worse axis. Enlarged and
+/// strongly compressed pictures count as blurred. An image without differences, or smaller than two
+/// pixels, is fully blurred.
 pub fn blur_effect(image: &RgbImage) -> f32 {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let luma: Vec<f32> = image

@@ -9,7 +9,7 @@ use crate::{Landmarks, Point, Rect, Similarity, warp};
 #[derive(Debug, Error, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum CropError {
-    /// A setting of [`FaceCrop`] makes no sense.
+    /// A setting of [`FaceCrop`] is out of its range.
     #[error("crop setting `{setting}` is {value}: {expected}")]
     Setting {
         /// Name of the field.
@@ -42,7 +42,7 @@ pub enum CropError {
     Landmarks,
 }
 
-/// How a face leaves its frame: one definition for training and inference.
+/// How to cut a face out of its frame, in training and in inference.
 ///
 /// Without alignment the crop is the square around the box's centre whose side is `scale`
 /// times the longer side of the box. With it, the crop is turned and sized so that the five
@@ -52,14 +52,14 @@ pub enum CropError {
 pub struct FaceCrop {
     /// Side of the square crop, in pixels of the result.
     pub size: u32,
-    /// Side of the crop over the longer side of the face box; 1 is the box itself.
+    /// Side of the crop, as a multiple of the longer side of the face box.
     pub scale: f32,
     /// Turn the face upright by its landmarks.
     pub align: bool,
 }
 
 impl Default for FaceCrop {
-    /// 224 pixels, the box's longer side, upright as filmed.
+    /// 224 pixels, scale 1, no alignment.
     fn default() -> Self {
         Self { size: 224, scale: 1.0, align: false }
     }

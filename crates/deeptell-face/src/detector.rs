@@ -1,4 +1,4 @@
-//! What every face detector offers.
+//! The interface of face detectors.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -13,13 +13,13 @@ use crate::{Face, RgbImage, Selection};
 
 /// Finds the faces of images.
 ///
-/// Everything above this crate works with any implementation; `deeptell-mtcnn` is the one that
-/// ships. Implementing [`id`](Self::id) and [`detect`](Self::detect) is enough:
+/// All crates that use faces work with any implementation; `deeptell-mtcnn` is the default.
+/// Implementing [`id`](Self::id) and [`detect`](Self::detect) is enough:
 ///
 /// ```
 /// use deeptell_face::{Face, FaceDetector, FaceDetectorId, FaceError, Rect, RgbImage};
 ///
-/// /// Takes the middle of every image for a face.
+/// /// Reports the centre of every image as a face.
 /// #[derive(Debug)]
 /// struct Middle;
 ///
@@ -43,7 +43,7 @@ use crate::{Face, RgbImage, Selection};
 /// # Ok::<(), FaceError>(())
 /// ```
 pub trait FaceDetector: fmt::Debug + Send + Sync {
-    /// The detector and all its settings that change which boxes it makes.
+    /// The detector, and all of its settings that change its boxes.
     ///
     /// A classifier is trained and calibrated on the boxes of one detector, so model files,
     /// manifests and extraction folders record this.
@@ -57,7 +57,7 @@ pub trait FaceDetector: fmt::Debug + Send + Sync {
     /// [`FaceError::Failed`] when the detector cannot run.
     fn detect(&self, images: &[&RgbImage]) -> Result<Vec<Vec<Face>>, FaceError>;
 
-    /// The largest face of `image`. A detector that finds it sooner than all faces overrides this.
+    /// The largest face of `image`. Override this in a detector that can find it faster than all faces.
     ///
     /// # Errors
     /// As [`detect`](Self::detect).
@@ -65,11 +65,11 @@ pub trait FaceDetector: fmt::Debug + Send + Sync {
         Ok(Selection::Largest.pick(&self.find(image, 0.0)?))
     }
 
-    /// The same detector set to faces of at least `pixels` (height of the box), or `None` when it
-    /// has no such setting.
+    /// The same detector with a smallest face of `pixels` (height of the box), or `None` if it has
+    /// no such setting.
     ///
     /// # Errors
-    /// [`FaceError::Setting`] when it has one, and `pixels` is out of its range.
+    /// [`FaceError::Setting`] if `pixels` is out of the range of that setting.
     fn with_min_face(&self, pixels: f32) -> Result<Option<Arc<dyn FaceDetector>>, FaceError> {
         let _ = pixels;
         Ok(None)
@@ -93,12 +93,12 @@ pub trait FaceDetector: fmt::Debug + Send + Sync {
         Ok(faces)
     }
 
-    /// The face that `selection` picks of those that [`find`](Self::find) finds in an image which
-    /// is a face crop itself, in its pixels; the box may reach over its edges.
+    /// The face that `selection` picks in an image which is itself a face crop, in its pixels; the
+    /// box may reach over its edges.
     ///
-    /// Face detectors are trained on faces with a margin around them. Where a face fills its image,
-    /// they find parts of it, and landmarks that are tens of pixels off. So the image gets a margin
-    /// of half its size in its mean colour first.
+    /// Face detectors are trained on faces with a margin around them. In an image that a face fills,
+    /// they find parts of it, and landmarks that are tens of pixels off. This adds a margin of half
+    /// the size of the image, in its mean colour, and then calls [`find`](Self::find).
     ///
     /// # Errors
     /// As [`find`](Self::find).
@@ -118,9 +118,9 @@ pub trait FaceDetector: fmt::Debug + Send + Sync {
     }
 }
 
-/// Which face detector made a box, and how it was set.
+/// A face detector and its settings, as recorded with the boxes it made.
 ///
-/// Two detectors with the same identity make the same boxes of the same image.
+/// Two detectors with the same id return the same boxes for the same image.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct FaceDetectorId {
     /// Name of the method and its weights, for example `mtcnn`.
@@ -155,7 +155,7 @@ impl fmt::Display for FaceDetectorId {
     }
 }
 
-/// Why no faces could be looked for.
+/// Why face detection failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FaceError {
@@ -192,7 +192,7 @@ pub enum FaceError {
 }
 
 impl FaceError {
-    /// The failure of `detector` for a reason of its own.
+    /// An error of `detector` itself.
     pub fn failed(detector: &FaceDetectorId, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Failed { detector: detector.name.clone(), source: source.into() }
     }
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
     use crate::Rect;
 
-    /// Finds what it is told to, whatever the image.
+    /// Returns the given faces, whatever the image.
     #[derive(Debug)]
     struct Told(Vec<Vec<Face>>);
 

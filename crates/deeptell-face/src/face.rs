@@ -14,8 +14,7 @@ pub struct Face {
 }
 
 impl Face {
-    /// A face of which only the box is known: its landmarks are where those of a frontal, upright
-    /// face would be.
+    /// A face of which only the box is known, with the landmarks of a frontal, upright face.
     pub fn frontal(bbox: Rect, probability: f32) -> Self {
         Self { bbox, probability, landmarks: Landmarks::frontal(bbox) }
     }
@@ -52,7 +51,7 @@ impl Face {
     }
 }
 
-/// Which face of an image is meant when only one is wanted.
+/// Which face of an image to use when only one is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -65,8 +64,8 @@ pub enum Selection {
 }
 
 impl Selection {
-    /// The chosen one of `faces`, or `None` without any. The first of equals is chosen, and faces
-    /// whose area or probability is not a number never are.
+    /// The selected one of `faces`, or `None` if there is none. Of equals, the first is selected; faces
+    /// whose area or probability is NaN never are.
     pub fn pick(self, faces: &[Face]) -> Option<Face> {
         let value = |face: &Face| match self {
             Self::Largest => face.bbox.area(),

@@ -6,7 +6,7 @@ use crate::{Point, Rect};
 
 /// The five landmarks of a face, in pixels.
 ///
-/// Left and right are as seen in the picture, not as the person would say.
+/// Left and right are those of the picture, not of the person.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Landmarks {
     /// Centre of the eye on the left of the picture.
@@ -40,7 +40,7 @@ impl Landmarks {
         Self::from_points(TEMPLATE.map(place))
     }
 
-    /// Every point put through `f`, for example a [`Similarity`](crate::Similarity).
+    /// Applies `f`, for example a [`Similarity`](crate::Similarity), to every point.
     #[must_use]
     pub fn map(&self, f: impl FnMut(Point) -> Point) -> Self {
         Self::from_points(self.points().map(f))

@@ -1,12 +1,10 @@
-//! Faces in images: what finds them, where they are, how they are cut out.
+//! Faces in images: detection, linking, cropping.
 //!
-//! [`FaceDetector`] is the interface of every face detector, [`Face`] what it finds,
-//! [`link_faces`] decides which face of one frame is which of another, and [`FaceCrop`] is the
-//! one definition of how a face is cut out of its frame. Training and inference both cut through
-//! [`FaceCrop::cut`], so a classifier never sees a framing it was not trained on. The geometry
-//! below them is here too: boxes, landmarks, similarity transforms, non-maximum suppression.
-//!
-//! [`read_picture`] is the one reader of still pictures, for the same reason.
+//! [`FaceDetector`] is the interface of face detectors, and [`Face`] is a face that one found.
+//! [`link_faces`] matches the faces of one frame with those of the next. [`FaceCrop`] cuts a face out
+//! of its frame; training and inference both use [`FaceCrop::cut`], so that a classifier sees the
+//! framing that it was trained on. [`read_picture`] reads still pictures, upright. The crate also has
+//! the geometry for this: boxes, landmarks, similarity transforms, non-maximum suppression.
 //!
 //! Coordinates are in pixels, x to the right and y down; the pixel in column `i` and row
 //! `j` covers `[i, i + 1) x [j, j + 1)`, so its centre is at `(i + 0.5, j + 0.5)`.

@@ -16,9 +16,9 @@ const MAX_GROWTH: f32 = 2.0;
 /// are close, and the sizes differ by less than a factor of two. The best pair is linked first, and
 /// no face is in two pairs.
 ///
-/// `difference` gets the index in `lasts` and the index in `faces` of a pair that is possible. It
-/// returns what else speaks against the pair, in the unit of the overlap of boxes (0 is nothing,
-/// 1 outweighs a perfect overlap), or `None` to exclude the pair.
+/// `difference` gets the index in `lasts` and the index in `faces` of a possible pair. It returns a
+/// penalty in the unit of the overlap of boxes (0 for none; 1 outweighs a perfect overlap), or
+/// `None` to exclude the pair.
 ///
 /// ```
 /// use deeptell_face::{Face, Rect, link_faces};
@@ -54,8 +54,8 @@ pub fn link_faces(
     chosen
 }
 
-/// How well `face` continues a track whose last face is `last`, higher is better; `None` when it
-/// cannot be the same face.
+/// How well `face` continues a track whose last face is `last`; higher is better, `None` if it cannot
+/// be the same face.
 fn affinity(last: &Face, face: &Face) -> Option<f32> {
     let growth = face.side() / last.side();
     let points = last.landmarks.points().into_iter().zip(face.landmarks.points());

@@ -20,9 +20,9 @@ impl Overlap {
     }
 }
 
-/// Greedy non-maximum suppression: indices of the boxes that stay, best score first.
+/// Greedy non-maximum suppression: indices of the boxes that are kept, best score first.
 ///
-/// A box is dropped when its overlap with a better one that stays exceeds `threshold`.
+/// A box is dropped when its overlap with a better one that is kept exceeds `threshold`.
 /// Equal scores keep their order, and a NaN score counts as the lowest.
 ///
 /// # Panics

@@ -24,7 +24,7 @@ impl Point {
 
 /// An axis-aligned box given by its corners, in pixels.
 ///
-/// It may reach beyond the image it belongs to: detectors extrapolate faces over the edge.
+/// It may reach beyond its image: detectors extrapolate faces over the edge.
 /// A box whose `x2 <= x1` or `y2 <= y1` is empty and has area 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rect {
@@ -88,7 +88,7 @@ impl Rect {
         if union > 0.0 { (shared / union).min(1.0) } else { 0.0 }
     }
 
-    /// The box scaled about its centre: `factor` 1 leaves it alone, 2 doubles both sides.
+    /// The box scaled about its centre: `factor` 1 leaves it unchanged, 2 doubles both sides.
     #[must_use]
     pub fn scaled(&self, factor: f32) -> Self {
         let Point { x, y } = self.center();
@@ -110,7 +110,7 @@ impl Rect {
         Self::new(self.x1 + dx, self.y1 + dy, self.x2 + dx, self.y2 + dy)
     }
 
-    /// The part inside an image of `width x height` pixels, or `None` if nothing is.
+    /// The part inside an image of `width x height` pixels, or `None` if there is none.
     pub fn clamped(&self, width: u32, height: u32) -> Option<Self> {
         let (width, height) = (width as f32, height as f32);
         let inside = Self::new(

@@ -1,4 +1,4 @@
-//! Telling faces from what looks like one for a moment.
+//! Confirms a face by detecting it again in other views of itself.
 
 use std::f32::consts::PI;
 
@@ -6,26 +6,26 @@ use image::imageops::flip_horizontal_in_place;
 
 use crate::{Face, FaceDetector, FaceError, Point, RgbImage, Similarity, warp};
 
-/// Side of a view over the side of the face in it: with the surroundings that detectors need.
+/// Side of a view, as a multiple of the side of the face in it: detectors need some of the surroundings.
 const MARGIN: f32 = 3.0;
-/// Sides that the face is shown at, over the smallest one that the detector looks for.
+/// Sizes at which the face is shown, as multiples of the smallest face that the detector finds.
 const SIZES: [f32; 2] = [1.5, 2.1];
-/// Turns that the face is shown at, from upright.
+/// Rotations at which the face is shown, from upright, in radians.
 const TURNS: [f32; 2] = [-8.0 * PI / 180.0, 8.0 * PI / 180.0];
-/// A face found again lies within this share of its side of where it should be...
+/// A face is found again if it is at most this share of its side away from where it should be...
 const MAX_SHIFT: f32 = 0.35;
-/// ...and has its height up to this factor.
+/// ...and its height is the same up to this factor.
 const MAX_GROWTH: f32 = 1.6;
 
 /// The share, in `0..=1`, of eight views of `face` in which `faces` finds it again with at least
 /// `min_probability`.
 ///
-/// The views show the face upright by its landmarks, turned a little to either side, mirrored and
-/// not, at two sizes from 1.5 times `min_face` on, the smallest face that `faces` looks for.
-/// A real face is found in most of them. Lettering, a hand or a print that resembles a face at one
-/// angle and size is not: of 8 such patches in genuine clips, none was found in more than 1 view,
-/// whereas of 40 faces with a probability below 0.999 each was found in at least 4, the smallest
-/// of them 15 pixels wide.
+/// The views show the face upright by its landmarks, slightly rotated to either side, mirrored and
+/// not, at two sizes from 1.5 times `min_face`, the smallest face that `faces` detects. A real face
+/// is found in most of them. Lettering, a hand or a print that resembles a face at one angle and
+/// size is not: of 8 such patches in genuine clips, none was found in more than 1 view, whereas each
+/// of 40 faces with a probability below 0.999 was found in at least 4; the smallest was 15 pixels
+/// wide.
 ///
 /// # Errors
 /// [`FaceError`] when the face detector fails.

@@ -19,7 +19,7 @@ pub struct Similarity {
 }
 
 impl Similarity {
-    /// The transform that leaves every point where it is.
+    /// The identity.
     pub const fn identity() -> Self {
         Self { a: 1.0, b: 0.0, tx: 0.0, ty: 0.0 }
     }

@@ -1,13 +1,13 @@
 use crate::RgbImage;
 
-/// Pixels that stand for a cell, along each axis.
+/// Pixels sampled per cell, along each axis.
 const SAMPLES: u32 = 4;
 
-/// A frame in 32 x 24 coloured cells, whatever its size: what tells shots apart.
+/// A frame as 32 x 24 coloured cells, whatever its size; used to tell shots apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thumbnail {
     size: (u32, u32),
-    /// Row by row; none for a frame without pixels.
+    /// Row by row; empty for a frame without pixels.
     cells: Vec<[u8; 3]>,
 }
 
@@ -50,7 +50,7 @@ impl Thumbnail {
         self.size
     }
 
-    /// Mean colours of the cells, row by row; none for a frame without pixels.
+    /// Mean colours of the cells, row by row; empty for a frame without pixels.
     pub fn cells(&self) -> &[[u8; 3]] {
         &self.cells
     }

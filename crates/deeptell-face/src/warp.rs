@@ -6,8 +6,8 @@ use crate::{Point, Similarity};
 /// `p` shows `image` at `image_from_crop.apply(p)`.
 ///
 /// Bilinear; when the transform shrinks the image, each pixel averages a grid of
-/// `ceil(scale)^2` samples, so that fine detail is averaged and not aliased. Beyond the
-/// image its edge pixels are repeated: a black border would tell a network about framing.
+/// `ceil(scale)^2` samples, so that fine detail is not aliased. Beyond the image its edge
+/// pixels are repeated, because a black border would show a network how the face was framed.
 ///
 /// # Panics
 /// When `image` is empty (0 pixels wide or high).

@@ -12,16 +12,16 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// SHA-256 of everything `source` gives, in hexadecimal, read in constant memory.
 ///
 /// # Errors
-/// What `source` fails with.
+/// An error of `source`.
 pub fn sha256_of_reader(source: impl Read) -> io::Result<String> {
     Ok(sha256_while(source, || true)?.unwrap_or_default())
 }
 
-/// As [`sha256_of_reader`], but asks between pieces of some MiB whether the hash is still wanted;
-/// `None` when not. A sparse file may have terabytes to read.
+/// As [`sha256_of_reader`], but asks every few MiB whether to continue, and returns `None` if not: a
+/// sparse file can have terabytes.
 ///
 /// # Errors
-/// What `source` fails with.
+/// An error of `source`.
 pub fn sha256_while(
     mut source: impl Read,
     mut is_wanted: impl FnMut() -> bool,
@@ -52,7 +52,7 @@ pub fn sha256_of_file(path: impl AsRef<Path>) -> io::Result<String> {
     sha256_of_reader(File::open(path)?)
 }
 
-/// Two lower-case hexadecimal digits a byte.
+/// Two lower-case hexadecimal digits per byte.
 pub fn hexadecimal(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);

@@ -1,9 +1,9 @@
-//! Files as every part of deeptell writes and names them.
+//! Files of long-running programs.
 //!
-//! - [`write_whole`] and [`WholeFile`]: a file is there with all of its content, or not at all.
+//! - [`write_whole`] and [`WholeFile`]: atomic writes.
 //! - [`sha256`], [`sha256_of_reader`], [`sha256_of_file`], [`sha256_while`]: digests in hexadecimal.
-//! - [`name_below`], [`stem`]: names that are the same on every machine.
-//! - [`FolderLock`]: one process at a time works in a folder.
+//! - [`name_below`], [`stem`]: path names that are the same on every machine.
+//! - [`FolderLock`]: a folder that one process works in at a time.
 //!
 //! ```
 //! use deeptell_files::{sha256, sha256_of_file, write_whole};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 pub enum LockError {
     /// Another process holds the lock.
     #[error(
-        "another deeptell works in {}{}: wait until it ends, or give this run a folder of its own",
+        "another deeptell is working in {}{}: wait until it ends, or use another folder",
         folder.display(), holder.as_deref().map_or_else(String::new, |holder| format!(" ({holder})"))
     )]
     Held {
@@ -27,11 +27,11 @@ pub enum LockError {
     },
 }
 
-/// The right to work in a folder, which one process has at a time; dropping it gives it back.
+/// A lock on a folder, held by one process at a time and released when dropped.
 ///
-/// The lock is the system's own on the file `deeptell.lock` in the folder, so it ends with the
-/// process, however that ends. The file names process and host for people. Where the file system
-/// has no locks, everybody gets one: what is written must be safe without.
+/// It is a file lock of the operating system on `deeptell.lock` in the folder, so it ends with the
+/// process, however that ends. The file names the process and its host. On file systems without
+/// locks every process gets one, so writes must be safe without it.
 #[derive(Debug)]
 pub struct FolderLock {
     path: PathBuf,
@@ -88,7 +88,7 @@ impl Drop for FolderLock {
 /// Outside of Unix, whether there is a file of that name: an open one cannot be replaced there.
 ///
 /// # Errors
-/// What the file system fails with.
+/// An error of the file system.
 #[cfg(unix)]
 pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt as _;
@@ -103,7 +103,7 @@ pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 /// Whether there is a file of that name: Windows replaces none that is open.
 ///
 /// # Errors
-/// What the file system fails with.
+/// An error of the file system.
 #[cfg(not(unix))]
 pub fn is_at(_: &File, path: &Path) -> io::Result<bool> {
     path.try_exists()
@@ -140,7 +140,7 @@ mod tests {
         let said = refused.to_string();
         assert!(matches!(refused, LockError::Held { .. }), "{said}");
         let process = format!("(process {} on host ", std::process::id());
-        assert!(said.contains("another deeptell works in") && said.contains(&process), "{said}");
+        assert!(said.contains("another deeptell is working in") && said.contains(&process), "{said}");
         drop(lock);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
         FolderLock::acquire(&folder).unwrap();

@@ -7,23 +7,22 @@ use tempfile::NamedTempFile;
 /// How the temporary name of a file that is being written ends; it begins with a dot.
 const LEFTOVER: &str = ".partial";
 
-/// Writes `content` to `path`, whole or not at all, and creates the folders it lies in.
+/// Writes `content` to `path` atomically, and creates missing folders.
 ///
-/// The content goes to a temporary file beside `path`, is synced to the disk and then takes its
-/// name. So a crash at any moment leaves the old file or the new one, and two processes that
-/// write the same path do not mix. What is there and is no regular file, such as a pipe, is
-/// written to directly.
+/// The content is written to a temporary file beside `path`, synced to disk, and renamed. A crash
+/// leaves either the old or the new file, and two processes that write the same path do not mix.
+/// If `path` exists and is not a regular file, such as a pipe, it is written to directly.
 ///
 /// # Errors
-/// What the file system fails with; `path` then is as it was.
+/// An error of the file system; `path` is then unchanged.
 pub fn write_whole(path: impl AsRef<Path>, content: &[u8]) -> io::Result<()> {
     let mut file = WholeFile::create(path)?;
     file.write_all(content)?;
     file.finish()
 }
 
-/// A file that appears under its name only once [`finish`](Self::finish) is called; dropped before,
-/// it leaves nothing. See [`write_whole`].
+/// A file that appears under its name when [`finish`](Self::finish) is called. If it is dropped before,
+/// no file is left. See [`write_whole`].
 #[derive(Debug)]
 pub struct WholeFile {
     output: Output,
@@ -38,7 +37,7 @@ enum Output {
 }
 
 impl WholeFile {
-    /// Begins a file that will lie at `path`, and creates the folders it lies in.
+    /// Starts a file that will be at `path`, and creates missing folders.
     ///
     /// # Errors
     /// When a folder or the temporary file cannot be created.
@@ -72,7 +71,7 @@ impl WholeFile {
     /// Syncs the content to the disk and gives the file its name.
     ///
     /// # Errors
-    /// What the file system fails with; nothing is left then.
+    /// An error of the file system; no file is left then.
     pub fn finish(self) -> io::Result<()> {
         match self.output {
             Output::Beside(file) => {
@@ -100,10 +99,10 @@ impl Write for WholeFile {
     }
 }
 
-/// Removes the temporary files that killed processes left in `folder`, not in folders below it.
+/// Removes temporary files that killed processes left in `folder`, but not in folders below it.
 ///
-/// Only for a folder that nobody else writes to, as under a [`FolderLock`](crate::FolderLock).
-/// A folder that is not there has none.
+/// Use it only for a folder that no other process writes to, for example under a
+/// [`FolderLock`](crate::FolderLock). A folder that does not exist has none.
 ///
 /// # Errors
 /// When the folder cannot be read or a file cannot be removed.

@@ -1,4 +1,4 @@
-//! How far a figure would move on other data of the same kind.
+//! Bootstrap intervals of metrics.
 
 use std::hash::Hash;
 
@@ -14,7 +14,7 @@ use crate::input::{check_column, check_scores};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BootstrapConfig {
-    /// How many resamples to evaluate, at least 1. The ends of a 95% interval want a thousand or more.
+    /// How many resamples to evaluate, at least 1. The ends of a 95% interval need a thousand or more.
     pub resamples: usize,
     /// The part of the resamples that the interval covers, in `(0, 1)`.
     pub confidence: f64,
@@ -52,10 +52,9 @@ pub struct Interval {
 /// where rows are independent.
 ///
 /// A resample that lacks a class which the data has is drawn again and counted in
-/// [`Interval::redrawn`]. At most half of all draws end so, whatever the groups are. The ends are
-/// quantiles with linear interpolation (numpy's default). A metric that has one value in every resample,
-/// such as the AUC of a perfect separation, gets an interval without width: the bootstrap knows nothing
-/// of what the data does not contain.
+/// [`Interval::redrawn`]. At most half of all draws are, whatever the groups. The ends are
+/// quantiles with linear interpolation (numpy's default). A metric that has the same value in every
+/// resample, such as the AUC of a perfect separation, gets an interval of width 0.
 ///
 /// `metric` gets the rows of a resample sorted by falling score, which makes a metric that sorts fast.
 ///

@@ -1,4 +1,4 @@
-//! What one threshold gets right and wrong.
+//! Confusion counts of one threshold.
 
 use serde::{Deserialize, Serialize};
 

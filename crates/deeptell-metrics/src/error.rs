@@ -1,11 +1,11 @@
-//! Why a metric has no answer.
+//! Errors of metrics.
 
 /// Why a metric could not be computed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetricsError {
     // The data: the caller passes other slices.
-    /// There is no sample at all.
+    /// There are no samples.
     #[error("there are no samples; pass at least one score")]
     Empty,
     /// The columns do not have one value per sample.
@@ -27,7 +27,7 @@ pub enum MetricsError {
         value: f64,
     },
     /// A score that has to be a probability is not one.
-    #[error("score {index} is {value}, which is no probability in [0, 1]; calibrate logits first")]
+    #[error("score {index} is {value}, not a probability in [0, 1]; calibrate logits first")]
     NotAProbability {
         /// Position of the score.
         index: usize,
@@ -79,7 +79,7 @@ pub enum MetricsError {
         /// What it returned.
         value: f64,
     },
-    /// All logits are equal, so nothing says how steep the calibration should be.
+    /// All logits are equal, so no slope can be fitted.
     #[error("all {count} logits are {value}; calibration needs logits that differ")]
     ConstantLogits {
         /// Number of logits.

@@ -1,4 +1,4 @@
-//! Where the scores of each class lie.
+//! Histograms of the scores of each class.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ pub struct ScoreHistogram {
 ///
 /// # Errors
 ///
-/// `bins` of zero, unequal lengths, no samples, or a value that is no probability. One class alone can
+/// `bins` of zero, unequal lengths, no samples, or a value that is not a probability. One class alone can
 /// be counted too.
 pub fn score_histogram(
     probabilities: &[f64],

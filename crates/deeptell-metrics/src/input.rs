@@ -1,4 +1,4 @@
-//! The checks that every metric makes before it counts.
+//! The checks that every metric makes first.
 
 use crate::MetricsError;
 

@@ -1,11 +1,9 @@
-//! How good is a detector, and how sure can one be of the answer?
+//! Metrics of binary detectors, with confidence intervals.
 //!
-//! Slices in, numbers out: ROC curve and AUC, average precision, equal error rate, operating points,
-//! calibration, and bootstrap intervals that respect the grouping of the data (many frames of one
-//! video are not many independent samples).
-//!
-//! [`evaluate`] computes the usual figures at once and returns a [`BinaryReport`]; every figure is
-//! also a function of its own.
+//! ROC curve and AUC, average precision, equal error rate, operating points, calibration, and bootstrap
+//! intervals that resample whole groups, because many frames of one video are not many independent
+//! samples. [`evaluate`] computes the usual figures and returns a [`BinaryReport`]; each figure also has
+//! its own function.
 //!
 //! ```
 //! use deeptell_metrics::{EvaluationConfig, evaluate};
@@ -29,7 +27,7 @@
 //! - Scores of the ranking metrics (ROC, AUC, average precision, EER, TPR at an FPR) may be any finite
 //!   numbers, logits or probabilities. Probability metrics (Brier, log loss, ECE) need `[0, 1]`.
 //! - Equal scores are one operating point: no result depends on the order of the rows.
-//! - Input that has no answer (NaN, nothing, one class where two are needed) is a [`MetricsError`].
+//! - Invalid input (NaN, no samples, one class where two are needed) is a [`MetricsError`].
 //! - Definitions, and so results, are those of scikit-learn where it has the metric.
 
 mod bootstrap;

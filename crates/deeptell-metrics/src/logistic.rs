@@ -11,7 +11,7 @@ use crate::scaling::sigmoid;
 /// mean loss: it keeps them finite where the classes separate perfectly.
 const RIDGE: f64 = 1e-5;
 
-/// Newton's method needs about ten steps; many more mean that numbers ran out.
+/// Newton's method needs about ten steps; many more mean that it does not converge.
 const MOST_STEPS: usize = 100;
 
 /// A logistic model: the probability of fake is the sigmoid of `intercept` plus the sum of each coefficient times its
@@ -20,13 +20,13 @@ const MOST_STEPS: usize = 100;
 pub struct LogisticModel {
     /// Added to the sum.
     pub intercept: f64,
-    /// One a feature.
+    /// One per feature.
     pub coefficients: Vec<f64>,
 }
 
 impl LogisticModel {
-    /// Fits a model to samples with these features (a row a sample, all of one length), where a sample counts in
-    /// proportion to its weight, by Newton's method. A feature that does not vary gets the coefficient 0.
+    /// Fits a model to samples with these features (one row per sample, all of the same length) by Newton's method. A
+    /// sample counts in proportion to its weight. A feature that does not vary gets the coefficient 0.
     ///
     /// ```
     /// use deeptell_metrics::LogisticModel;

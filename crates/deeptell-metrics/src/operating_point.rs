@@ -1,4 +1,4 @@
-//! Single points of the ROC curve: where errors balance, and where false alarms stay below a budget.
+//! Operating points of the ROC curve: the equal error rate, and thresholds for a false positive rate.
 
 use serde::{Deserialize, Serialize};
 

@@ -7,9 +7,9 @@ use crate::ranking::Ranking;
 /// grows there, `sum (R_n - R_(n-1)) P_n`.
 ///
 /// This is the step-wise sum of scikit-learn's `average_precision_score`. It does not interpolate
-/// between points, which would be too kind (Davis & Goadrich, "The relationship between
-/// precision-recall and ROC curves", ICML 2006). A detector that knows nothing scores the part of
-/// fakes in the data, so figures of sets with different parts do not compare.
+/// between points, which would be optimistic (Davis & Goadrich, "The relationship between
+/// precision-recall and ROC curves", ICML 2006). Random scores have an average precision equal to the
+/// share of fakes, so figures of sets with different shares cannot be compared.
 ///
 /// ```
 /// let ap = deeptell_metrics::average_precision(&[0.9, 0.7, 0.4, 0.1], &[true, false, true, false])?;

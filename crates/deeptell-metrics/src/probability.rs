@@ -1,4 +1,4 @@
-//! Proper scoring rules: how far probabilities are from what happened.
+//! Proper scoring rules of probabilities.
 
 use crate::MetricsError;
 use crate::input::check_probabilities;
@@ -17,7 +17,7 @@ use crate::input::check_probabilities;
 ///
 /// # Errors
 ///
-/// Unequal lengths, no samples, or a value that is no probability. One class alone has an answer.
+/// Unequal lengths, no samples, or a value that is not a probability. One class alone is enough.
 pub fn brier_score(probabilities: &[f64], labels: &[bool]) -> Result<f64, MetricsError> {
     check_probabilities(probabilities, labels)?;
     let squared = |(&probability, &is_fake): (&f64, &bool)| {
@@ -41,7 +41,7 @@ pub fn brier_score(probabilities: &[f64], labels: &[bool]) -> Result<f64, Metric
 ///
 /// # Errors
 ///
-/// Unequal lengths, no samples, or a value that is no probability. One class alone has an answer.
+/// Unequal lengths, no samples, or a value that is not a probability. One class alone is enough.
 pub fn log_loss(probabilities: &[f64], labels: &[bool]) -> Result<f64, MetricsError> {
     check_probabilities(probabilities, labels)?;
     let surprise = |(&probability, &is_fake): (&f64, &bool)| {

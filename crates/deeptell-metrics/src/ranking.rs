@@ -1,4 +1,4 @@
-//! The samples from the most to the least suspicious: what every ranking metric is computed from.
+//! Samples sorted by score, from which all ranking metrics are computed.
 
 use crate::MetricsError;
 use crate::input::{ClassCounts, check_both_classes};

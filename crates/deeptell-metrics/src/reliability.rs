@@ -1,4 +1,4 @@
-//! Calibration: of the samples called 80% fake, are 80% fake?
+//! Reliability diagrams and the expected calibration error.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +25,8 @@ pub struct ReliabilityBin {
 ///
 /// # Errors
 ///
-/// `bins` of zero, unequal lengths, no samples, or a value that is no probability. One class alone has
-/// an answer.
+/// `bins` of zero, unequal lengths, no samples, or a value that is not a probability. One class alone is
+/// enough.
 pub fn reliability_bins(
     probabilities: &[f64],
     labels: &[bool],
@@ -85,8 +85,8 @@ fn bin_of(probability: f64, bins: usize) -> usize {
 ///
 /// # Errors
 ///
-/// `bins` of zero, unequal lengths, no samples, or a value that is no probability. One class alone has
-/// an answer.
+/// `bins` of zero, unequal lengths, no samples, or a value that is not a probability. One class alone is
+/// enough.
 pub fn expected_calibration_error(
     probabilities: &[f64],
     labels: &[bool],

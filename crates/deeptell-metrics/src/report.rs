@@ -20,13 +20,13 @@ pub enum ScoreScale {
     /// Probabilities of fake, in `[0, 1]`.
     #[default]
     Probability,
-    /// Log odds of fake: ranked as they are, and judged as probabilities through [`sigmoid`].
+    /// Log odds of fake: ranked as they are, and converted to probabilities by [`sigmoid`].
     Logit,
     /// Any number that is higher for fakes: ranked only.
     Arbitrary,
 }
 
-/// How [`evaluate`] goes about it.
+/// Settings of [`evaluate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EvaluationConfig {
@@ -48,8 +48,8 @@ impl Default for EvaluationConfig {
     }
 }
 
-/// What [`evaluate`] found. Each `_ci95` is the 95% bootstrap interval `[low, high]` by group, or `None`
-/// when there is only one group to resample.
+/// The result of [`evaluate`]. Each `_ci95` is the 95% bootstrap interval `[low, high]` by group, or `None`
+/// if there is only one group to resample.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BinaryReport {
     /// Number of real samples.
@@ -89,8 +89,8 @@ pub struct BinaryReport {
 /// Computes every figure of a [`BinaryReport`] from one score, label and group per sample.
 ///
 /// `groups` says which samples are not independent of each other, usually by source identity or source
-/// video; pass the row numbers where all are. To judge videos and not frames, average first with
-/// [`mean_by_group`](crate::mean_by_group).
+/// video; pass the row numbers if all are independent. To evaluate videos instead of frames, average first
+/// with [`mean_by_group`](crate::mean_by_group).
 ///
 /// ```
 /// use deeptell_metrics::{EvaluationConfig, ScoreScale, evaluate};

@@ -1,4 +1,4 @@
-//! How far the ROC curve would move on other data of the same kind.
+//! Bootstrap bands of ROC curves.
 
 use std::hash::Hash;
 

@@ -1,4 +1,4 @@
-//! From logits to honest probabilities, with one or two parameters chosen on validation data.
+//! Calibration of logits to probabilities, with one or two parameters fitted on validation data.
 //!
 //! Both fits are logistic regressions on one feature and are left to `linfa-logistic`.
 
@@ -87,13 +87,13 @@ impl PlattScaling {
 
 /// Temperature scaling: the probability of fake is `sigmoid(logit / temperature)`.
 ///
-/// Guo et al., "On calibration of modern neural networks", ICML 2017, section 4.2. It changes how sure
-/// the detector is but never its verdict at 0.5.
+/// Guo et al., "On calibration of modern neural networks", ICML 2017, section 4.2. It changes the confidence
+/// of a detector but never its verdict at 0.5.
 ///
 /// ```
 /// use deeptell_metrics::TemperatureScaling;
 ///
-/// // Too sure of itself: a logit of 8 means 99.97%, but one of four is wrong.
+/// // Overconfident: a logit of 8 means 99.97%, but one of four is wrong.
 /// let logits = [8.0, 8.0, 8.0, -8.0, -8.0, -8.0, -8.0, 8.0];
 /// let labels = [true, true, true, true, false, false, false, false];
 /// let scaling = TemperatureScaling::fit(&logits, &labels)?;
@@ -102,7 +102,7 @@ impl PlattScaling {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TemperatureScaling {
-    /// What logits are divided by, above zero. More than 1 means that the detector was too sure.
+    /// What logits are divided by, above zero. Above 1, the detector was overconfident.
     pub temperature: f64,
 }
 

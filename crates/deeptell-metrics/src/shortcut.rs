@@ -1,4 +1,4 @@
-//! How well does a label follow from a few numbers that should not tell it?
+//! How well a label can be predicted from features that should not reveal it.
 
 use std::hash::Hash;
 
@@ -21,13 +21,13 @@ const STEPS: usize = 25;
 const SMALL: f64 = 1e-8;
 
 /// Scores each row by a logistic regression fitted to the rows of other groups: higher means more
-/// likely fake. What [`roc_auc`](crate::roc_auc) makes of them is how far the label follows from the
-/// features alone; 0.5 is not at all.
+/// likely fake. Their [`roc_auc`](crate::roc_auc) says how well the features alone predict the label;
+/// 0.5 is chance.
 ///
-/// `features` has one list a row, all of one length. They are standardised, and enter with their
-/// squares, so that a label which depends on a middle value is found, too. Groups are divided at
-/// random by `seed` into five parts. A score is relative to the mean of the part it was fitted to, so
-/// that the parts can be ranked together; features that do not vary score 0 everywhere.
+/// `features` has one list per row, all of the same length. They are standardised and used with their
+/// squares, so that a label which depends on a middle value is found too. Groups are divided at random
+/// by `seed` into five parts. A score is relative to the mean of the part it was fitted to, so that the
+/// parts can be ranked together; features that do not vary score 0 everywhere.
 ///
 /// ```
 /// use deeptell_metrics::{roc_auc, shortcut_scores};

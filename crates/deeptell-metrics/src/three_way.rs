@@ -1,4 +1,4 @@
-//! What a detector with two thresholds says: likely real, inconclusive, or likely fake.
+//! Answers of a detector with two thresholds: likely real, inconclusive, or likely fake.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 use deeptell_kernels::Activation;
 use serde::{Deserialize, Serialize};
 
-/// A member of the family; in JSON `small` and `large`.
+/// A variant of MobileNetV3; in JSON `small` and `large`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Variant {

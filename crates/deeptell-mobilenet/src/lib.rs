@@ -1,9 +1,9 @@
 //! MobileNetV3 (Howard et al. 2019, "Searching for MobileNetV3", tables 1 and 2) in Burn.
 //!
-//! Each network of the family is one table, [`SMALL`] or [`LARGE`]; [`MobileNetV3`] follows it layer
-//! by layer and torchvision tensor by tensor, so ImageNet weights come over from ONNX, safetensors
-//! or a torchvision `.pth` ([`deeptell_weights`]), and what deeptell trains goes back out under the
-//! same names.
+//! Each variant is one table, [`SMALL`] or [`LARGE`]. [`MobileNetV3`] follows the table layer by layer,
+//! and its tensors have the names of torchvision, so ImageNet weights can be read from ONNX, safetensors
+//! or a torchvision `.pth` file ([`deeptell_weights`]), and trained weights are written under the same
+//! names.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};

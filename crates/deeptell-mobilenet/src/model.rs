@@ -23,7 +23,7 @@ const GATE_SLOPE: f64 = 1.0 / 6.0;
 /// What a [`MobileNetV3`] is built from.
 #[derive(Config, Debug)]
 pub struct MobileNetV3Config {
-    /// Which member of the family.
+    /// Which variant.
     pub variant: Variant,
     /// Logits per image: 1000 for ImageNet, 1 for real against fake.
     pub classes: usize,
@@ -100,7 +100,7 @@ struct Pass {
 }
 
 impl MobileNetV3 {
-    /// Which member of the family it is.
+    /// The variant.
     pub fn variant(&self) -> Variant {
         self.variant
     }
@@ -113,7 +113,7 @@ impl MobileNetV3 {
         Weights::of(self, &names(self.variant))
     }
 
-    /// Takes every weight from `weights`, which must have this network's number of classes.
+    /// Loads every weight from `weights`, which must have this network's number of classes.
     ///
     /// # Errors
     /// As [`Weights::load_into`].
@@ -244,7 +244,7 @@ impl MobileNetV3 {
         Self { stem: self.stem.freeze(), blocks: self.blocks.freeze(), last: self.last.freeze(), ..self }
     }
 
-    /// Puts the backbone back into training, statistics included.
+    /// Makes the backbone trainable again, including its running statistics.
     #[must_use]
     pub fn unfreeze_backbone(self) -> Self {
         Self {
@@ -286,8 +286,8 @@ impl MobileNetV3 {
         if network.stem.norm.is_some() { network } else { network.map(&mut Rounding(precision)) }
     }
 
-    /// The same network by Burn's own operations on every device: slower on the CPU, and what the
-    /// kernels are compared with.
+    /// The same network with Burn's own operations on every device: slower on the CPU, and the
+    /// reference for the kernels.
     #[must_use]
     pub fn without_kernels(self) -> Self {
         Self { use_kernels: false, ..self }

@@ -26,7 +26,7 @@ pub enum Architecture {
 
 /// There is no architecture of that name.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
-#[error("there is no architecture `{name}`; this deeptell knows {known}")]
+#[error("unknown architecture `{name}`: choose one of {known}, or update deeptell")]
 pub struct UnknownArchitecture {
     /// What was asked for, at most 64 characters of it.
     pub name: String,
@@ -93,8 +93,7 @@ impl Architecture {
     /// `device` to compare with.
     ///
     /// # Errors
-    /// When it is none of ours: why the weights do not fit the architecture that they share most
-    /// tensor names with.
+    /// If they fit no architecture: why they do not fit the one that they share most tensor names with.
     pub fn of_backbone(weights: &Weights, device: &Device) -> Result<Self, WeightsError> {
         let mut closest: Option<(usize, WeightsError)> = None;
         for architecture in Self::ALL {

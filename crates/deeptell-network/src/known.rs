@@ -1,6 +1,6 @@
 use crate::Architecture;
 
-/// A weights file whose content is known by its hash.
+/// A published weights file, identified by its hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownFile {
     /// File name as published.

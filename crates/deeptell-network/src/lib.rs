@@ -1,8 +1,8 @@
 //! The classifier networks that deeptell knows, behind one type.
 //!
-//! A [`Network`] is made by its [`Architecture`], which is also what model files and training
-//! configurations name. Whoever trains, loads or exports a network does it through these two and
-//! needs no other crate; adding a network means one more variant of each.
+//! A [`Network`] is built from an [`Architecture`], which model files and training configurations
+//! name. Training, loading and export go through these two types. To add a network, add a variant to
+//! each.
 //!
 //! ```
 //! use burn::tensor::Device;

@@ -33,14 +33,14 @@ impl NetworkConfig {
     }
 }
 
-/// A classifier: an image becomes an embedding, and the embedding logits.
+/// A classifier: computes an embedding of an image, and logits from the embedding.
 #[derive(Module, Debug)]
 pub enum Network {
     /// MobileNetV3, Small or Large.
     MobileNetV3(MobileNetV3),
 }
 
-/// Does the same with whichever network it is.
+/// Calls the same method of whichever network it is.
 macro_rules! each {
     ($network:expr, $inner:ident => $result:expr) => {
         match $network {
@@ -49,7 +49,7 @@ macro_rules! each {
     };
 }
 
-/// Makes a network of the same kind from whichever it is.
+/// As `each!`, for methods that return the network.
 macro_rules! map_each {
     ($network:expr, $inner:ident => $result:expr) => {
         match $network {
@@ -96,8 +96,8 @@ impl Network {
         each!(self, network => network.classify(embedding))
     }
 
-    /// Where in each image the evidence for a class lies: Grad-CAM (Selvaraju et al. 2017) at the
-    /// last feature map. For inference: not on an autodiff device.
+    /// Which parts of each image raise the logit of a class: Grad-CAM (Selvaraju et al. 2017) at the
+    /// last feature map. For inference only, not on an autodiff device.
     ///
     /// # Shapes
     /// - input: `[N, 3, H, W]`
@@ -115,14 +115,14 @@ impl Network {
         each!(self, network => network.layers())
     }
 
-    /// Takes everything before the classifier out of training: weights get no gradient, and batch
-    /// normalisation keeps its running statistics.
+    /// Freezes everything before the classifier: weights get no gradient, and batch normalization
+    /// keeps its running statistics.
     #[must_use]
     pub fn freeze_backbone(self) -> Self {
         map_each!(self, network => network.freeze_backbone())
     }
 
-    /// Puts the backbone back into training, statistics included.
+    /// Makes the backbone trainable again, including its running statistics.
     #[must_use]
     pub fn unfreeze_backbone(self) -> Self {
         map_each!(self, network => network.unfreeze_backbone())
@@ -136,16 +136,16 @@ impl Network {
     }
 
     /// The same network computing in another number format. Weights in training stay 32-bit floats;
-    /// those of a [folded](Self::folded) network are rounded here, once and for all.
+    /// those of a [folded](Self::folded) network are rounded permanently.
     ///
-    /// [`Precision::check`] says whether the device can; on one that cannot, Burn panics.
+    /// Check the device with [`Precision::check`] first; Burn panics if it does not support the format.
     #[must_use]
     pub fn with_precision(self, precision: Precision) -> Self {
         map_each!(self, network => network.with_precision(precision))
     }
 
-    /// The same network by Burn's own operations on every device: slower on the CPU, and what the
-    /// kernels are compared with.
+    /// The same network with Burn's own operations on every device: slower on the CPU, and the
+    /// reference for the kernels.
     #[must_use]
     pub fn without_kernels(self) -> Self {
         map_each!(self, network => network.without_kernels())
@@ -164,7 +164,7 @@ impl Network {
         each!(self, network => network.weights())
     }
 
-    /// Takes every weight from `weights`, which must have this network's number of classes.
+    /// Loads every weight from `weights`, which must have this network's number of classes.
     ///
     /// # Errors
     /// As [`Weights::load_into`].
@@ -172,8 +172,8 @@ impl Network {
         each!(self, network => network.load(weights))
     }
 
-    /// Takes the backbone from `weights`; the last layer stays as it is, whatever its number of
-    /// classes. This is how ImageNet weights come in for fine-tuning.
+    /// Loads the backbone from `weights`; the last layer is unchanged, so the number of classes may
+    /// differ. Use it to fine-tune from ImageNet weights.
     ///
     /// # Errors
     /// As [`Weights::load_backbone_into`].

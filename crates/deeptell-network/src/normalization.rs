@@ -26,7 +26,7 @@ impl Default for Normalization {
     }
 }
 
-/// Why images could not become one tensor.
+/// Why images could not be combined into one tensor.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PreprocessError {
@@ -47,7 +47,7 @@ pub enum PreprocessError {
     },
 }
 
-/// Images to a network's input.
+/// Converts images to the input of a network.
 ///
 /// # Shapes
 /// - images: N of equal size W x H, 8-bit RGB

@@ -1,4 +1,4 @@
-//! From samples to batches of pictures, in the background and in a fixed order.
+//! Makes batches of pictures from samples, in the background and in a fixed order.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -18,7 +18,7 @@ use crate::{TrainConfig, TrainError};
 /// Batches made ahead of the one in training.
 const AHEAD: usize = 3;
 
-/// A random generator for one purpose: runs that share a seed share nothing else.
+/// A random generator for one purpose, so that different purposes do not share random numbers.
 pub(crate) fn generator(seed: u64, purpose: &str, index: [u64; 2]) -> ChaCha8Rng {
     use sha2::{Digest as _, Sha256};
     let mut hash = Sha256::new();

@@ -1,4 +1,4 @@
-//! What a run leaves on disk after each epoch, and how it comes back.
+//! Checkpoints after each epoch, and resuming from them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,9 +23,9 @@ pub(crate) struct State {
     pub(crate) best: Option<(usize, f64)>,
     /// Updates of the moving average.
     pub(crate) average_updates: usize,
-    /// The configuration as TOML: a run continues only under the one it began with.
+    /// The configuration as TOML; a run can only be resumed with the same one.
     pub(crate) config: String,
-    /// SHA-256 over the samples: likewise.
+    /// SHA-256 over the samples; a run can only be resumed with the same ones.
     pub(crate) samples: String,
     pub(crate) history: Vec<EpochRecord>,
     /// Pictures that could not be read, and why.

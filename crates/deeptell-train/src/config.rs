@@ -8,18 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Schedule, TrainError};
 
-/// In which order an epoch goes through the training samples.
+/// Order of the training samples in an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sampling {
     /// Every sample by itself, in random order.
     Shuffled,
-    /// As many reals as fakes, by turns, each class in random order; the rarer one goes round again
-    /// before the other has ended. Every batch holds half of each, so that no weight in the loss has
-    /// to make up for the missing ones: an alternative to `pos_weight`.
+    /// As many real as fake samples, alternating, each class in random order; the rarer class is
+    /// repeated. Every batch has half of each, as an alternative to `pos_weight`.
     Balanced,
-    /// Sources in random order, the samples of each together: a real face stands beside its
-    /// own fakes in the batch, and what differs between them is the forgery.
+    /// Sources in random order, with the samples of each source together, so that a real face is in
+    /// the same batch as its fakes.
     BySource,
     /// Every real sample in random order, each as a triple: the real face, a blend made from it
     /// ([`SelfBlend`]) and one fake of the same source, all through the same augmentation. The
@@ -30,7 +29,7 @@ pub enum Sampling {
     Triples,
 }
 
-/// Everything that decides a training run besides its data; TOML on disk.
+/// All settings of a training run; TOML on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
@@ -41,11 +40,11 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Number of epochs.
     pub epochs: usize,
-    /// Pictures an epoch; when absent, all training samples, or with [`Sampling::Triples`] three
-    /// for each real one. Larger numbers go round again.
+    /// Pictures per epoch; when absent, all training samples, or with [`Sampling::Triples`] three for
+    /// each real one. With a larger number, samples are repeated.
     pub samples_per_epoch: Option<usize>,
-    /// Pictures a step, in whole triples where there are any; a last batch that is not full is
-    /// dropped, unless it is the only one.
+    /// Pictures per step, rounded down to whole triples. A last batch that is not full is dropped,
+    /// unless it is the only one.
     pub batch_size: usize,
     /// Order of the samples.
     pub sampling: Sampling,
@@ -62,8 +61,8 @@ pub struct TrainConfig {
     /// Validation and the result use `crop.size`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sizes: Vec<u32>,
-    /// What the steps compute in: `f32`, `bf16` or `f16`. Weights, validation and the result have 32
-    /// bits whatever it is; the loss is scaled for `f16`.
+    /// Number format of the steps: `f32`, `bf16` or `f16`. Weights, validation and the result always
+    /// have 32 bits; the loss is scaled for `f16`.
     #[serde(skip_serializing_if = "Precision::is_full")]
     pub precision: Precision,
     /// Peak learning rate of `AdamW` (Loshchilov and Hutter 2019).
@@ -72,14 +71,14 @@ pub struct TrainConfig {
     pub warmup: f64,
     /// Rate at the end of the cosine, over the peak, `0..=1`.
     pub final_learning_rate: f64,
-    /// The way from the peak to the last rate.
+    /// How the rate falls from the peak to the last rate.
     pub schedule: Schedule,
     /// Rate of a layer over that of the next one towards the output, above 0 and at most 1: below
     /// 1, layers far from the output keep more of what they knew (Howard and Ruder 2018, "Universal
     /// Language Model Fine-tuning", section 3.2).
     pub layer_decay: f64,
-    /// Epochs without a better AUC on the validation split after which the run ends; absent: it
-    /// goes through all of them.
+    /// Number of epochs without a better validation AUC after which the run ends; absent: it runs all
+    /// epochs.
     pub patience: Option<usize>,
     /// Decoupled weight decay of `AdamW`.
     pub weight_decay: f32,
@@ -89,10 +88,10 @@ pub struct TrainConfig {
     /// where the loss is worst within this distance of the weights, at twice the cost; the paper
     /// uses 0.05. Absent: plain steps.
     pub sharpness_radius: Option<f64>,
-    /// Decay a step of the moving average of the weights (Polyak averaging) that is evaluated
-    /// and kept, `0..1`; absent: the weights themselves.
+    /// Decay per step of the moving average of the weights (Polyak averaging) that is evaluated and
+    /// kept, `0..1`; absent: the weights themselves.
     pub average_decay: Option<f64>,
-    /// Epochs at the start in which only the classifier trains.
+    /// Number of epochs at the start in which only the classifier is trained.
     pub frozen_epochs: usize,
     /// Weight of fakes in the loss; absent: real over fake pictures of an epoch.
     pub pos_weight: Option<f64>,
@@ -102,7 +101,7 @@ pub struct TrainConfig {
     pub dropout: f64,
     /// How faces are cut from pictures that come with a box, and the size of all inputs.
     pub crop: FaceCrop,
-    /// What training pictures go through.
+    /// Augmentation of training pictures.
     pub augmentation: Augmentation,
     /// How often an eye, the nose or the mouth is covered, the same in all pictures of a unit, so
     /// that no single part of a face decides (Das et al. 2021, "Towards Solving the `DeepFake`

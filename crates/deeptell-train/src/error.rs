@@ -11,7 +11,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// A setting makes no sense.
+    /// A setting is out of its range.
     #[error("training setting `{setting}`: {expected}")]
     Setting {
         /// Name of the field of `TrainConfig`.
@@ -20,7 +20,7 @@ pub enum TrainError {
         expected: String,
     },
     /// The configuration file is not what `TrainConfig` reads.
-    #[error("{path} is no training configuration: {reason}")]
+    #[error("{path} is not a valid training configuration: {reason}")]
     Config {
         /// The file.
         path: PathBuf,
@@ -40,17 +40,17 @@ pub enum TrainError {
         n_fake: usize,
     },
     /// A picture could not be read.
-    #[error("cannot read the picture {path}; restore it, or take its row out of the manifest")]
+    #[error("cannot read the picture {path}; restore it, or remove its row from the manifest")]
     Picture {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         source: deeptell_face::PictureError,
     },
-    /// Most pictures could not be read: something is wrong with all of them.
+    /// Too many pictures could not be read.
     #[error(
-        "{unreadable} of {samples} pictures cannot be read, the first is {first}: {reason}; see that the disk with \
-         the data set is there"
+        "{unreadable} of {samples} pictures cannot be read, the first is {first}: {reason}; check that the disk with \
+         the data set is mounted"
     )]
     MostUnreadable {
         /// How many cannot be read.
@@ -102,7 +102,7 @@ pub enum TrainError {
         /// What differs or is missing.
         reason: String,
     },
-    /// The file system refused.
+    /// An I/O error.
     #[error("cannot access {path}")]
     Io {
         /// The file or folder.
@@ -121,7 +121,7 @@ pub enum TrainError {
         reason: String,
     },
     /// The device failed.
-    #[error("the device failed ({reason}): it may be out of memory; try a smaller `batch_size`")]
+    #[error("the device failed ({reason}); if it is out of memory, use a smaller `batch_size`")]
     Device {
         /// What it said.
         reason: String,

@@ -26,11 +26,11 @@ pub struct EpochRecord {
     /// Wall time of its training steps in seconds.
     #[serde(default)]
     pub training_seconds: f64,
-    /// Part of [`training_seconds`](Self::training_seconds) in which no picture was ready and the
-    /// loop stood still. A device that works on by itself may have been busy then.
+    /// Part of [`training_seconds`](Self::training_seconds) in which the loop waited for pictures. A
+    /// device that computes asynchronously may have been busy meanwhile.
     #[serde(default)]
     pub data_wait_seconds: f64,
-    /// Steps left out because gradients overflowed 16 bits, with [`Precision::F16`] only.
+    /// Steps skipped because gradients overflowed 16 bits, with [`Precision::F16`] only.
     ///
     /// [`Precision::F16`]: deeptell_network::Precision::F16
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -43,7 +43,7 @@ fn is_zero(steps: &usize) -> bool {
 }
 
 impl EpochRecord {
-    /// The record without its wall times: what must be equal in a repeated run.
+    /// The record without its times, which must be equal in a repeated run.
     #[must_use]
     pub fn without_time(&self) -> Self {
         Self { seconds: 0.0, training_seconds: 0.0, data_wait_seconds: 0.0, ..self.clone() }

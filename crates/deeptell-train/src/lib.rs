@@ -1,8 +1,8 @@
 //! Training of deeptell's classifier: configuration, loop, checkpoints, resume.
 //!
-//! [`train`] fits a [`Network`] to the training samples of a manifest, chooses the
-//! best epoch by AUC on the validation samples, and leaves a run folder that another process
-//! can continue to the same numbers after a crash. [`predict`] scores samples with any network.
+//! [`train`] fits a [`Network`] to the training samples of a manifest and selects the best epoch by AUC
+//! on the validation samples. A run that was killed can be resumed from its folder and ends with the
+//! same weights. [`predict`] scores samples with any network.
 //!
 //! ```no_run
 //! use std::sync::atomic::AtomicBool;

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 /// Clean steps after which the factor is tried twice as large, as PyTorch's `GradScaler` does.
 const PATIENCE: u32 = 2000;
-/// Largest factor: beyond, the loss itself would have no room.
+/// Largest factor; beyond it, the loss itself would overflow.
 const LARGEST: f64 = 16_777_216.0;
 
 /// The factor by which the loss is multiplied before the backward pass, so that small gradients do
 /// not vanish in 16 bits; always a power of two, so that dividing by it again rounds nothing.
 ///
-/// A step whose gradients overflow is left out and the factor halved.
+/// A step whose gradients overflow is skipped, and the factor is halved.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LossScale {
     /// The factor.
@@ -29,7 +29,7 @@ impl LossScale {
         (precision == Precision::F16).then_some(Self { factor: 65536.0, clean_steps: 0 })
     }
 
-    /// Goes on after a step without overflow.
+    /// Updates the factor after a step without overflow.
     pub(crate) fn after_clean_step(self) -> Self {
         match self.clean_steps + 1 {
             PATIENCE.. => Self { factor: (self.factor * 2.0).min(LARGEST), clean_steps: 0 },
@@ -37,7 +37,7 @@ impl LossScale {
         }
     }
 
-    /// Goes on after a step with overflow. `None` when even an unscaled loss overflows.
+    /// Updates the factor after a step with overflow. `None` if even an unscaled loss overflows.
     pub(crate) fn after_overflow(self) -> Option<Self> {
         (self.factor > 1.0).then_some(Self { factor: self.factor / 2.0, clean_steps: 0 })
     }

@@ -1,4 +1,4 @@
-//! Which pictures an epoch shows, and in which order.
+//! The pictures of an epoch, and their order.
 
 use std::collections::{BTreeMap, HashMap};
 

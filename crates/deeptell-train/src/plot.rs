@@ -9,8 +9,8 @@ const AUC: RGBColor = RGBColor(0x0b, 0x8a, 0x5a);
 /// What a curve shows of an epoch.
 type Value = fn(&EpochRecord) -> f64;
 
-/// The course of a run as an SVG picture: losses on the left axis, validation AUC on the
-/// right, over epochs. `None` while there is no epoch to show.
+/// The history of a run as an SVG chart: losses on the left axis, validation AUC on the right, over
+/// epochs. `None` before the first epoch has finished.
 pub fn history_svg(records: &[EpochRecord]) -> Option<String> {
     let (first, last) = (records.first()?.epoch as f64, records.last()?.epoch as f64);
     let losses = || records.iter().flat_map(|r| [r.train_loss, r.validation_loss]);

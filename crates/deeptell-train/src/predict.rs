@@ -7,13 +7,13 @@ use crate::TrainError;
 use crate::batch::Loader;
 use crate::order::Unit;
 
-/// Pictures a forward pass; more gain nothing on a CPU.
+/// Pictures per forward pass; more are not faster on a CPU.
 const BATCH: usize = 32;
 
 /// The network's logit for each sample, in order; higher means more likely fake.
 ///
-/// `network` has one output and lies on `device`, which is no autodiff device; fold it first
-/// for speed. `progress` hears how many samples are done.
+/// `network` has one output and is on `device`, which must not be an autodiff device; fold it first
+/// for speed. `progress` is called with the number of samples done.
 ///
 /// # Errors
 /// [`TrainError`] when a picture cannot be read or cut, or a logit is not finite.
@@ -31,7 +31,7 @@ pub fn predict(
     }
 }
 
-/// What a network says of samples.
+/// The scores of samples.
 pub(crate) struct Scores {
     /// The logit of each sample, in order; `None` where its picture cannot be read.
     pub(crate) logits: Vec<Option<f64>>,
@@ -39,7 +39,7 @@ pub(crate) struct Scores {
     pub(crate) unreadable: Vec<TrainError>,
 }
 
-/// As [`predict`], without an end at a picture that cannot be read.
+/// As [`predict`], but continues after a picture that cannot be read.
 pub(crate) fn score(
     network: &Network,
     samples: &[&Sample],

@@ -6,10 +6,9 @@ use crate::batch::Loader;
 use crate::order::{Plan, order};
 use crate::{TrainConfig, TrainError};
 
-/// The first pictures that a training run shows its network, in rows of those that belong together:
-/// one, or with [`Sampling::Triples`](crate::Sampling::Triples) a real face, its blend and a fake.
-/// Each comes with whether it is a fake. They are the very pictures of the run with this
-/// configuration and these samples.
+/// The first training pictures of a run, each with whether it is a fake, in rows: one picture, or with
+/// [`Sampling::Triples`](crate::Sampling::Triples) a real face, its blend and a fake. They are exactly
+/// the pictures that a run with this configuration and these samples trains on.
 ///
 /// # Errors
 /// As [`train`](crate::train) for settings, missing classes and unreadable pictures.

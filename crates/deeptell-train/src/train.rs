@@ -30,33 +30,33 @@ use crate::{
     EpochRecord, LearningRate, TrainConfig, TrainError, binary_cross_entropy_with_logits, history_svg,
 };
 
-/// Memory of feature maps, in bytes, that the CPU kernels keep from one step to the next.
+/// Memory for feature maps, in bytes, that the CPU kernels keep from one step to the next.
 const KEPT_BUFFER_BYTES: usize = 1 << 30;
 
-/// Where the weights come from.
+/// The initial weights.
 #[derive(Debug, Clone)]
 pub enum Start {
     /// Random weights.
     Scratch,
     /// A feature extractor, ImageNet's for example, under a fresh classifier.
     Backbone(Weights),
-    /// A whole detector, to go on from.
+    /// A whole network, to continue from.
     Network(Weights),
     /// The last checkpoint in the run folder.
     Resume,
 }
 
-/// What happens in a run, as it happens.
+/// Progress of a run.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The run begins or continues.
+    /// The run starts or is resumed.
     Started {
         /// Epochs already done, 0 for a new run.
         epochs_done: usize,
         /// Epochs in all.
         epochs: usize,
-        /// Training pictures an epoch.
+        /// Training pictures per epoch.
         samples: usize,
         /// Validation samples.
         validation_samples: usize,
@@ -92,7 +92,7 @@ pub enum Event {
         /// Whether it is the best so far.
         best: bool,
     },
-    /// A picture cannot be read, and is left out from now on; said once a picture.
+    /// A picture cannot be read and is skipped from now on; reported once per picture.
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -104,30 +104,30 @@ pub enum Event {
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
-    /// One record an epoch, earlier processes' included.
+    /// One record per epoch, including those of earlier processes.
     pub history: Vec<EpochRecord>,
     /// Epoch and validation AUC of the best one; its weights are `best.safetensors`.
     pub best: Option<(usize, f64)>,
     /// Weight of fakes in the loss.
     pub pos_weight: f64,
-    /// Pictures that could not be read and were left out, with the reason.
+    /// Pictures that could not be read and were skipped, with the reason.
     pub unreadable: BTreeMap<PathBuf, String>,
-    /// False when `stop` ended it early; resume to finish.
+    /// False if `stop` ended it early; resume it to finish.
     pub finished: bool,
 }
 
-/// Trains on the samples of split `train`, chooses by those of `validation`, never looks at
+/// Trains on the samples of split `train` and selects the best epoch on `validation`. Never reads
 /// `test`.
 ///
 /// The run folder `run` gets `config.toml`, `history.jsonl`, `history.svg`,
 /// `best.safetensors` (the best epoch by validation AUC, moving average included), `last/`
-/// (all that a new process needs to go on) and, if need be, `skipped.jsonl` (pictures that could not
-/// be read, which are left out). Each is replaced whole, so a kill at any moment
-/// loses at most the epoch under way, and with [`Start::Resume`] the run ends, on a CPU, in
-/// the same weights bit by bit as one that was never stopped. A run may be resumed with more epochs than
-/// it had: the learning rate then follows the schedule of the new number from there.
+/// (all that is needed to resume) and, if needed, `skipped.jsonl` (pictures that could not be read).
+/// Each is replaced atomically, so a killed run loses at most the current epoch, and with
+/// [`Start::Resume`] it ends, on a CPU, with bit for bit the same weights as one that was never
+/// stopped. A run can be resumed with more epochs than it had; the learning rate then follows the
+/// schedule of the new number.
 ///
-/// `stop` is looked at after every step. `on_event` is called from this thread.
+/// `stop` is checked after every step. `on_event` is called from this thread.
 ///
 /// # Errors
 /// [`TrainError`]: a setting out of range, a split without both classes, more than half of the

@@ -21,7 +21,7 @@ const IF_TRUSTED: &str = "if you know where the file comes from, use --trusted";
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum VideoError {
-    /// The operating system refused to open, read or write the file.
+    /// The file could not be opened, read or written.
     #[error("cannot access {path}; check that it exists and its permissions")]
     Io {
         /// The file.
@@ -30,7 +30,7 @@ pub enum VideoError {
         source: io::Error,
     },
     /// The path names a directory, a pipe, a socket or a device.
-    #[error("{path} is not a regular file; give the path of a video file (copy a stream to disk first)")]
+    #[error("{path} is not a regular file; pass the path of a video file, and save a stream to disk first")]
     NotAFile {
         /// The path.
         path: PathBuf,
@@ -55,7 +55,7 @@ pub enum VideoError {
         streams: Vec<u32>,
     },
     /// A media file without moving pictures, for example audio with cover art.
-    #[error("{path} has no video stream; give a file with moving pictures")]
+    #[error("{path} has no video stream; pass a video")]
     NoVideo {
         /// The file.
         path: PathBuf,
@@ -95,7 +95,7 @@ pub enum VideoError {
         deadline: Duration,
     },
     /// The container's structure is damaged beyond use.
-    #[error("{path} is damaged ({detail}); fetch the file again")]
+    #[error("{path} is damaged ({detail}); download the file again")]
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -103,7 +103,7 @@ pub enum VideoError {
         detail: String,
     },
     /// The file ends before its first picture is complete.
-    #[error("{path} is cut short ({detail}); fetch the whole file")]
+    #[error("{path} is truncated ({detail}); download the whole file")]
     Truncated {
         /// The file.
         path: PathBuf,
@@ -111,7 +111,7 @@ pub enum VideoError {
         detail: String,
     },
     /// There is a video stream, but not one of its pictures could be decoded.
-    #[error("{path}: none of the {packets} packets read gave a picture; the file is damaged or encrypted")]
+    #[error("{path}: none of the {packets} packets could be decoded; the file is damaged or encrypted")]
     NoFrames {
         /// The file.
         path: PathBuf,
@@ -134,15 +134,15 @@ pub enum VideoError {
         /// The file.
         path: PathBuf,
     },
-    /// The process that decoded the file came to a bad end; other files are not affected.
-    #[error("{path}: the decoding process {reason}; the file is damaged or hostile, leave it out")]
+    /// The process that decoded the file exited abnormally; other files are not affected.
+    #[error("{path}: the decoding process {reason}; the file is damaged or malicious: remove it")]
     DecoderDied {
         /// The file.
         path: PathBuf,
         /// How it ended.
         reason: String,
     },
-    /// The program that decodes in processes of its own cannot be started.
+    /// The program of the decoder process cannot be started.
     #[error("cannot start {program} to decode {path}; check the program's path")]
     NoDecoderProcess {
         /// The file.

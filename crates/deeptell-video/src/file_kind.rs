@@ -117,7 +117,7 @@ impl FileKind {
 impl fmt::Display for FileKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Empty => "the file is empty; fetch it again",
+            Self::Empty => "the file is empty; download it again",
             Self::WebPage => {
                 "this is a web page, perhaps what a site answered in place of the file; download the file itself"
             }

@@ -2,11 +2,11 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why weights could not be read, written, or put into a network.
+/// Why weights could not be read, written, or loaded into a network.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WeightsError {
-    /// The file system refused.
+    /// An I/O error.
     #[error("cannot access the weights file {path}")]
     Io {
         /// The file.
@@ -23,14 +23,14 @@ pub enum WeightsError {
         path: PathBuf,
     },
     /// Neither ONNX, nor safetensors, nor PyTorch.
-    #[error("{path} is no weights file: pass ONNX (.onnx), safetensors, or PyTorch (.pth, .pt)")]
+    #[error("{path} is not a weights file: pass ONNX (.onnx), safetensors, or PyTorch (.pth, .pt)")]
     UnknownFormat {
         /// The file.
         path: PathBuf,
     },
     /// The file is too large to be read into memory.
     #[error(
-        "{path} has {bytes} bytes, more than the limit of {limit}: it is no weights file of a network like ours"
+        "{path} has {bytes} bytes, more than the limit of {limit}: pass the weights file of a supported network"
     )]
     TooLarge {
         /// The file.
@@ -40,7 +40,7 @@ pub enum WeightsError {
         /// The limit.
         limit: u64,
     },
-    /// An ONNX file whose weights lie in another file, which cannot be read.
+    /// An ONNX file whose weights are in another file, which cannot be read.
     #[error(
         "{path} keeps the tensor {name} in another file, {location}, which cannot be read ({reason}): put that file \
          beside it, or export again with the weights embedded (torch.onnx.export with external_data=False)"
@@ -56,7 +56,7 @@ pub enum WeightsError {
         reason: String,
     },
     /// The file is of a known format and damaged.
-    #[error("{path} is a damaged {format} file ({reason}): fetch it again")]
+    #[error("{path} is a damaged {format} file ({reason}): download it again")]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -89,7 +89,7 @@ pub enum WeightsError {
         at: usize,
     },
     /// A running variance is below zero.
-    #[error("value {at} of the variance {name} is negative, which no training gives: the file is damaged")]
+    #[error("value {at} of the variance {name} is negative: the file is damaged, download it again")]
     NegativeVariance {
         /// The tensor.
         name: String,
@@ -97,9 +97,7 @@ pub enum WeightsError {
         at: usize,
     },
     /// A tensor of the network is not in the file.
-    #[error(
-        "the weights lack {network}'s tensor {name}: they are of another network, or only a part of this one"
-    )]
+    #[error("the weights have no tensor {name}, which {network} needs: pass complete weights of {network}")]
     MissingTensor {
         /// Its name in files.
         name: String,
@@ -107,7 +105,7 @@ pub enum WeightsError {
         network: &'static str,
     },
     /// A tensor of the file is not in the network.
-    #[error("the weights have a tensor {name} that {network} does not have: they are of another network")]
+    #[error("the weights have a tensor {name}, which {network} does not have: pass weights of {network}")]
     UnknownTensor {
         /// Its name.
         name: String,
@@ -115,9 +113,7 @@ pub enum WeightsError {
         network: &'static str,
     },
     /// The file holds the network more than once, as checkpoints with a moving average do.
-    #[error(
-        "the file holds {network} more than once, under `{one}` and `{other}`: save the one you mean alone"
-    )]
+    #[error("the file holds {network} more than once, under `{one}` and `{other}`: save only the one to use")]
     TwoNetworks {
         /// The network.
         network: &'static str,
@@ -146,8 +142,8 @@ pub enum WeightsError {
         /// Its number format.
         dtype: String,
     },
-    /// A fault of deeptell itself.
-    #[error("internal fault while moving weights ({reason}): please report it")]
+    /// A bug in deeptell.
+    #[error("internal error while converting weights ({reason}): please report it")]
     Internal {
         /// What went wrong.
         reason: String,

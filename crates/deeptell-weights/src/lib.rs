@@ -1,8 +1,8 @@
-//! Weights of networks as files: read from ONNX, safetensors and PyTorch, written as safetensors
-//! and ONNX, and moved in and out of Burn modules.
+//! Weights of networks as files: reads ONNX, safetensors and PyTorch, writes safetensors and ONNX,
+//! and moves weights in and out of Burn modules.
 //!
-//! Nothing here knows a network. A network brings a [`Names`], which pairs the names of its tensors
-//! in files (those of a PyTorch `state_dict`) with those of its Burn module.
+//! The crate knows no particular network. A network provides [`Names`], which pairs the names of its
+//! tensors in files (those of a PyTorch `state_dict`) with those of its Burn module.
 //!
 //! ```
 //! use deeptell_weights::{NamedTensor, StoredPrecision, Weights};

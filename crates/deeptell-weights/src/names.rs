@@ -2,8 +2,8 @@
 
 /// The names of a network's tensors: as files store them, and as its Burn module has them.
 ///
-/// Files follow PyTorch's `state_dict`. Names are translated by their beginnings, so that one pair
-/// serves all tensors of a layer.
+/// Files follow PyTorch's `state_dict`. Names are translated by prefix, so that one pair covers all
+/// tensors of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
     network: &'static str,

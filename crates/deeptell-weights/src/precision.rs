@@ -6,10 +6,10 @@ use thiserror::Error;
 
 /// The number format that a network computes in.
 ///
-/// Whatever it is, trained weights, batch statistics and logits are 32-bit floats. In a format of
-/// 16 bits, convolutions and linear layers take rounded copies of their weights; batch
-/// normalisation, means and the loss stay in 32 bits (Micikevicius et al. 2018, "Mixed Precision
-/// Training", section 3). It pays on devices with units for such numbers, and costs time on a CPU.
+/// Trained weights, batch statistics and logits are always 32-bit floats. In a 16-bit format,
+/// convolutions and linear layers use rounded copies of their weights, while batch normalization,
+/// means and the loss stay in 32 bits (Micikevicius et al. 2018, "Mixed Precision Training",
+/// section 3). It is faster on devices with hardware for such numbers, and slower on a CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -40,7 +40,7 @@ impl Precision {
         *self == Self::F32
     }
 
-    /// Asks the device whether it stores, converts and computes in this format.
+    /// Checks that the device stores, converts and computes in this format.
     ///
     /// # Errors
     /// [`PrecisionError`] when it does not.
@@ -76,7 +76,7 @@ impl Precision {
         }
     }
 
-    /// The way back, to 32 bits.
+    /// Converts back to 32 bits.
     pub fn raised<const D: usize>(self, tensor: Tensor<D>) -> Tensor<D> {
         if self.is_full() { tensor } else { tensor.cast(FloatDType::F32) }
     }

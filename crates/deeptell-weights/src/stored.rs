@@ -24,7 +24,7 @@ pub(crate) fn recognises(bytes: &[u8]) -> bool {
     bytes.len() > 8 && bytes[8] == b'{'
 }
 
-/// The notes alone; nothing is decoded.
+/// Only the metadata; no tensor is decoded.
 pub(crate) fn notes(bytes: &[u8], origin: &Path) -> Result<BTreeMap<String, String>, WeightsError> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(origin, &e))?;
     Ok(header.metadata().clone().unwrap_or_default().into_iter().collect())
@@ -94,8 +94,8 @@ pub(crate) fn to_bytes(
     Ok(bytes)
 }
 
-/// Puts the notes in the order of their keys: the crate writes them in the order of a hash map,
-/// and the same weights shall be the same bytes. `None` when the header does not begin with them.
+/// Sorts the metadata by key, so that the output is deterministic: the crate writes it in the order of a
+/// hash map. `None` if the header does not start with it.
 fn sort_notes(bytes: &mut [u8], sorted: &str) -> Option<()> {
     const BEFORE: &[u8] = b"{\"__metadata__\":";
     let header = bytes.get_mut(8..)?;

@@ -1,4 +1,4 @@
-//! [`Weights`]: the tensors of a file, on their way to or from a network.
+//! [`Weights`]: the tensors of a weights file.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -24,7 +24,7 @@ pub struct NamedTensor {
     pub values: Arc<[f32]>,
 }
 
-/// The tensors of a weights file, and the notes that came with them.
+/// The tensors and the metadata of a weights file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Weights {
     /// Tensors in order of their names.
@@ -40,9 +40,9 @@ impl Weights {
     /// Reads a weights file, whatever its format: ONNX, safetensors, or PyTorch (`.pt`,
     /// `.pth`), told apart by content.
     ///
-    /// Of ONNX and PyTorch files the tensors come that can be parameters by their names (`weight`,
-    /// `bias`, `running_mean`, `running_var`); graph constants and the state of optimizers stay
-    /// behind. An ONNX file may keep its weights in files beside it.
+    /// From ONNX and PyTorch files, only tensors that can be parameters by their names are read
+    /// (`weight`, `bias`, `running_mean`, `running_var`), no graph constants and no optimizer state.
+    /// An ONNX file may keep its weights in files beside it.
     ///
     /// # Errors
     /// [`WeightsError`] when the file cannot be read, is larger than [`MAX_FILE`](Self::MAX_FILE), is
@@ -75,12 +75,12 @@ impl Weights {
         Self::parse(bytes, origin.as_ref(), None)
     }
 
-    /// The notes of a safetensors file in memory, without its tensors; `origin` only names the
+    /// The metadata of a safetensors file in memory, without its tensors; `origin` only names the
     /// source in errors.
     ///
     /// # Errors
-    /// [`WeightsError::UnknownFormat`] when it is no safetensors file, [`WeightsError::Damaged`] when
-    /// its header is damaged.
+    /// [`WeightsError::UnknownFormat`] if it is not a safetensors file, [`WeightsError::Damaged`] if its
+    /// header is damaged.
     pub fn notes(bytes: &[u8], origin: impl AsRef<Path>) -> Result<BTreeMap<String, String>, WeightsError> {
         let origin = origin.as_ref();
         if !stored::recognises(bytes) {
@@ -127,7 +127,7 @@ impl Weights {
         self.tensors.iter().find(|tensor| tensor.name == name)
     }
 
-    /// The bytes of a safetensors file: the same weights and notes always give the same ones.
+    /// The bytes of a safetensors file. The same weights and metadata always give the same bytes.
     ///
     /// # Errors
     /// [`WeightsError::Internal`] when a shape does not fit its values.
@@ -146,7 +146,7 @@ impl Weights {
         stored::to_bytes(self, precision)
     }
 
-    /// Writes a safetensors file, whole or not at all.
+    /// Writes a safetensors file atomically.
     ///
     /// # Errors
     /// [`WeightsError::Io`] when it cannot be written.
@@ -182,9 +182,9 @@ impl Weights {
         Ok(Self { tensors, metadata: BTreeMap::new() })
     }
 
-    /// The tensors of a network alone, under the names that it gives them: what a checkpoint puts
-    /// before them, such as `module.` or `model_state_dict.`, is taken off, and tensors that are not
-    /// the network's are left out. The notes stay.
+    /// The tensors of a network only, under the names of the network: prefixes of checkpoints, such as
+    /// `module.` or `model_state_dict.`, are removed, and other tensors are dropped. The metadata is
+    /// kept.
     ///
     /// # Errors
     /// [`WeightsError::TwoNetworks`] when the file holds the network more than once.
@@ -197,7 +197,7 @@ impl Weights {
         Ok(Self { tensors: of_network.collect(), metadata: self.metadata.clone() })
     }
 
-    /// What stands before the network's names in this file.
+    /// The prefix of the network's names in this file.
     fn prefix(&self, names: &Names) -> Result<String, WeightsError> {
         let first = names.first();
         let mut prefixes: Vec<&str> = self
@@ -219,8 +219,8 @@ impl Weights {
         }
     }
 
-    /// Puts every tensor into `module`: the whole network must be there, with its number of
-    /// classes. A prefix before all names is taken off, as for [`of_network`](Self::of_network).
+    /// Loads every tensor into `module`: the file must have the whole network, with its number of
+    /// classes. A prefix of all names is removed, as in [`of_network`](Self::of_network).
     ///
     /// # Errors
     /// [`WeightsError`] naming the tensor that is missing, has another shape, is unknown, or is a
@@ -234,11 +234,11 @@ impl Weights {
         self.apply(module, names, &prefix, |_| true)
     }
 
-    /// Puts the backbone into `module`, and what comes along with it where the file has it; the
-    /// rest stays as it is, whatever its number of classes. A prefix before all names is taken off,
-    /// as for [`of_network`](Self::of_network).
+    /// Loads the backbone into `module`, with the optional tensors if the file has them; the rest of
+    /// the module is unchanged, so the number of classes may differ. A prefix of all names is removed,
+    /// as in [`of_network`](Self::of_network).
     ///
-    /// This is how ImageNet weights come in for fine-tuning.
+    /// Use it to fine-tune from ImageNet weights.
     ///
     /// # Errors
     /// [`WeightsError`] naming the tensor that is missing, has another shape, or is a variance below

@@ -89,7 +89,10 @@ fn extract_after_random_kills_has_each_crop_once() {
             for child in running {
                 let said = child.wait_with_output().unwrap();
                 let said = String::from_utf8_lossy(&said.stderr).into_owned();
-                assert!(!said.contains("error:") || said.contains("another deeptell works in"), "{said}");
+                assert!(
+                    !said.contains("error:") || said.contains("another deeptell is working in"),
+                    "{said}"
+                );
             }
         }
         succeeds(&words);
@@ -112,7 +115,7 @@ fn a_second_extract_into_the_same_folder_names_the_first() {
     }
     let said = fails(2, &words);
     let holder = format!("process {} on host ", first.id());
-    assert!(said.contains("another deeptell works in") && said.contains(&holder), "{said}");
+    assert!(said.contains("another deeptell is working in") && said.contains(&holder), "{said}");
     assert!(first.wait().unwrap().success());
     assert!(!crops(&out).is_empty());
     is_tidy(&out);

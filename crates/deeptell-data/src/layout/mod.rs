@@ -1,4 +1,4 @@
-//! The folders in which public data sets come.
+//! Layouts of public data sets.
 
 mod celeb_df;
 mod crop_table;
@@ -21,7 +21,7 @@ pub use crop_table::scan_crop_table;
 use crate::manifest::read_manifest;
 use crate::{DataError, FolderContents, HiddenFiles, Sample};
 
-/// How a data set lies on disk.
+/// The layout of a data set on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -96,7 +96,7 @@ impl fmt::Display for Layout {
     }
 }
 
-/// What is there of a data set, and what its lists name and is not there.
+/// The samples of a data set, and listed files that are missing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listing {
     /// The file that names the files, or the root of the data set.
@@ -111,7 +111,7 @@ pub struct Listing {
     pub left_out: Vec<PathBuf>,
     /// Files in the folders of its samples that are neither videos nor pictures of a kind that is read.
     pub other_kinds: Vec<PathBuf>,
-    /// What could not be looked at, such as links that lead nowhere.
+    /// What could not be read, such as links that lead nowhere.
     pub unreadable: Vec<Unreadable>,
 }
 
@@ -149,7 +149,7 @@ impl Listing {
         }
     }
 
-    /// The samples, on condition that no file is missing and everything could be looked at.
+    /// The samples, if no file is missing and everything could be read.
     ///
     /// # Errors
     /// [`DataError::Unreadable`], [`DataError::MissingFiles`].
@@ -167,7 +167,7 @@ impl Listing {
 
 type Check = fn(&Path) -> Result<bool, DataError>;
 
-/// Recognises the layout of a folder by what lies in it.
+/// Detects the layout of a folder from its contents.
 ///
 /// # Errors
 /// [`DataError::UnknownLayout`]; [`DataError::Io`] when there is no such folder.
@@ -190,7 +190,7 @@ pub fn detect_layout(root: impl AsRef<Path>) -> Result<Layout, DataError> {
     Err(DataError::UnknownLayout { root: root.to_path_buf() })
 }
 
-/// Reads a data set and insists that it is complete.
+/// Reads a data set, which must be complete.
 ///
 /// ```
 /// use deeptell_data::{Label, Layout, detect_layout, read_layout};
@@ -214,7 +214,7 @@ pub fn read_layout(root: impl AsRef<Path>, layout: Layout) -> Result<Vec<Sample>
     scan_layout(root, layout)?.complete()
 }
 
-/// Reads what is there of a data set and reports what is missing.
+/// Reads a data set and reports missing files.
 ///
 /// # Errors
 /// [`DataError::LayoutMismatch`] when the folder has another layout, [`DataError::Empty`] when
@@ -238,7 +238,7 @@ pub fn scan_layout(root: impl AsRef<Path>, layout: Layout) -> Result<Listing, Da
     Ok(listing)
 }
 
-/// Reads a manifest, or a folder in whatever layout it has, and insists that it is complete.
+/// Reads a manifest, or a folder in any known layout, which must be complete.
 ///
 /// # Errors
 /// As [`read_manifest`], [`detect_layout`] and [`read_layout`].
@@ -246,7 +246,7 @@ pub fn read_dataset(path: impl AsRef<Path>) -> Result<Vec<Sample>, DataError> {
     scan_dataset(path)?.complete()
 }
 
-/// Reads a manifest, or what is there of a folder in whatever layout it has.
+/// Reads a manifest, or a folder in any known layout, and reports missing files.
 ///
 /// Whether the files of a manifest exist is not checked.
 ///

@@ -1,4 +1,4 @@
-//! The figures of single crops by what the manifest knows of them.
+//! Figures of single crops, grouped by fields of the manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! Drawings of figures as SVG that reads in light and dark, on a narrow screen and to a screen reader. Colours are
-//! those of the page's style sheet.
+//! Charts as SVG for light and dark pages, narrow screens and screen readers. Colours are those of the page's style
+//! sheet.
 
 use std::fmt::Write;
 

@@ -33,7 +33,7 @@ pub struct Level {
     pub roc_band_ci95: Option<RocBand>,
 }
 
-/// How often the model says what, at its own thresholds.
+/// How often the model gives each answer at its thresholds.
 #[derive(Debug, Serialize)]
 pub struct AnswerRates {
     /// Up to here: likely real.
@@ -135,9 +135,8 @@ impl AnswerRates {
     }
 }
 
-/// An interval with a width also where nothing, or everything, was counted: the bootstrap knows nothing of what it has
-/// not seen, so there the exact limit for as many independent samples as there are groups stands in (Clopper and
-/// Pearson 1934).
+/// Replaces the bootstrap interval where none or all were counted, and it would have no width, by the exact limit for
+/// as many independent samples as there are groups (Clopper and Pearson 1934).
 fn widened(value: f64, ci95: [f64; 2], groups: usize) -> [f64; 2] {
     let unseen = 1.0 - 0.025_f64.powf(1.0 / groups.max(1) as f64);
     if value == 0.0 {

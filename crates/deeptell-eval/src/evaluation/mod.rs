@@ -1,5 +1,5 @@
-//! The figures of a detector on labelled crops: of single frames, of people followed through a video, of whole
-//! videos, and of the groups that the manifest tells apart.
+//! The figures of a detector on labelled crops: of single crops, of people in videos, of whole videos, and of groups
+//! by fields of the manifest.
 
 mod breakdown;
 mod chart;
@@ -34,7 +34,7 @@ pub struct Evaluation {
     /// The crops of one video together, where the manifest names videos. Of several tracks the highest counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub videos: Option<Level>,
-    /// Figures of single crops by what the manifest knows of them.
+    /// Figures of single crops, grouped by fields of the manifest.
     pub groups: Vec<Breakdown>,
 }
 
@@ -107,7 +107,7 @@ fn video(sample: &Sample) -> String {
     sample.video.clone().unwrap_or_else(|| sample.path.display().to_string())
 }
 
-/// One unit a person and video, scored as a scan would.
+/// One unit per person and video, scored as in a scan.
 fn tracks<'a>(
     samples: &[&'a Sample],
     crops: &[CropScore],
@@ -133,7 +133,7 @@ fn tracks<'a>(
         .collect()
 }
 
-/// One unit a video, of the highest score among its tracks, and fake if one of them is.
+/// One unit per video, with the highest score among its tracks, and fake if one of them is.
 fn videos<'a>(samples: &[&'a Sample], tracks: &[Unit<'a>]) -> Vec<Unit<'a>> {
     let members = grouped(tracks.iter().map(|track| video(samples[track.rows[0]])));
     members

@@ -1,4 +1,4 @@
-//! An evaluation as one HTML file for people: complete in itself, without a script.
+//! An evaluation as a self-contained HTML page without scripts.
 
 use std::fmt::Write;
 
@@ -8,13 +8,13 @@ use deeptell_train::EpochRecord;
 
 use super::{Breakdown, Evaluation, Level, Part, Rate, chart};
 
-/// [`Subject::caution`] of the crops that a run validates on.
+/// [`Subject::caution`] for the validation crops of a run.
 pub const CHOSEN_HERE: [&str; 2] = [
     "These figures flatter.",
     "The epoch, the calibration and the thresholds were chosen on these very crops; \
                                       only data that nothing was chosen on tells how well the detector does.",
 ];
-/// [`Subject::caution`] of crops that are not kept for a test.
+/// [`Subject::caution`] for crops that are not of a test split.
 pub const NO_TEST: [&str; 2] = [
     "These figures may flatter.",
     "This is no test split: if the detector was trained or chosen on this data, it does \
@@ -167,7 +167,7 @@ fn lead(subject: &Subject<'_>, found: &Evaluation) -> String {
     )
 }
 
-/// The figures of crops, tracks and videos, one row a level.
+/// The figures of crops, tracks and videos, one row per level.
 fn levels(found: &Evaluation) -> String {
     let mut rows = String::new();
     for (name, level) in [
@@ -331,7 +331,7 @@ fn histogram(level: &Level) -> String {
     )
 }
 
-/// What the thresholds make of each class.
+/// The answers per class at the thresholds.
 fn answers(level: &Level) -> String {
     let answers = &level.answers;
     let mut classes = String::new();

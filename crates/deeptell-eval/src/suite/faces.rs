@@ -1,4 +1,4 @@
-//! Faces that were found again, kept so that finding them is done once.
+//! A cache of detected faces.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ struct Header {
 const SCHEMA: &str = "deeptell-found-faces-1";
 
 impl FoundFaces {
-    /// No faces yet, of a finder with this name: faces that one with another name found are not used.
+    /// An empty cache for a face detector of this name; faces of other detectors are not used.
     pub fn new(finder: impl Into<String>) -> Self {
         Self { finder: finder.into(), ..Self::default() }
     }

@@ -1,4 +1,4 @@
-//! The table of a suite as one HTML file: complete in itself, without a script.
+//! The table of a suite as a self-contained HTML page without scripts.
 
 use std::fmt::Write;
 

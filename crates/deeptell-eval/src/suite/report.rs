@@ -17,7 +17,7 @@ use crate::person::person_score;
 /// Reasons for missing crops that are listed in full; more are counted.
 const REASONS: usize = 3;
 
-/// Everything that the table of a suite says.
+/// The table of a suite.
 #[derive(Debug, Clone, Serialize)]
 pub struct SuiteReport {
     /// Name of the suite.
@@ -30,7 +30,7 @@ pub struct SuiteReport {
     pub views: usize,
     /// Whether every sample that should have been scored was.
     pub complete: bool,
-    /// One entry a set, in their order.
+    /// One entry per set, in their order.
     pub sets: Vec<SetReport>,
     /// Over all sets.
     pub summary: SuiteSummary,
@@ -95,13 +95,13 @@ pub struct UnitLevel {
     pub auc: Option<f64>,
     /// Its 95% interval, by resampling whole sources.
     pub auc_ci95: Option<[f64; 2]>,
-    /// What the model says of genuine ones.
+    /// The answers for genuine ones.
     pub genuine: Option<AnswerShares>,
-    /// What the model says of manipulated ones.
+    /// The answers for manipulated ones.
     pub manipulated: Option<AnswerShares>,
 }
 
-/// What the model says of one class, at its thresholds for this level.
+/// The answers for one class, at the thresholds of this level.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct AnswerShares {
     /// Share that is called likely fake.
@@ -123,8 +123,8 @@ pub struct Share {
     pub ci95: [f64; 2],
 }
 
-/// Means over the sets, and the sets that do worst. Each set counts alike, by its highest level: videos where it has
-/// some, else crops.
+/// Means over the sets, and the worst sets. Each set counts equally, at its highest level: videos if it has some,
+/// otherwise crops.
 #[derive(Debug, Clone, Serialize)]
 pub struct SuiteSummary {
     /// Mean AUC of the sets with both classes, single crops.
@@ -143,11 +143,11 @@ pub struct SuiteSummary {
     pub manipulated_likely_real: Option<f64>,
     /// Of all genuine units together, the share that is called likely fake.
     pub all_genuine_likely_fake: Option<Share>,
-    /// The sets that do worst, one a figure.
+    /// The worst sets, one per figure.
     pub worst: Vec<WorstRow>,
 }
 
-/// A set that does worst in one figure.
+/// The worst set in one figure.
 #[derive(Debug, Clone, Serialize)]
 pub struct WorstRow {
     /// The figure, in words.
@@ -187,7 +187,7 @@ enum Kind {
     Videos,
 }
 
-/// Makes the table from scores; nothing is computed anew but figures.
+/// Makes the table from scores, without running the model.
 ///
 /// # Errors
 /// [`EvalError::Metrics`] when a figure cannot be computed.
@@ -496,7 +496,7 @@ pub struct SuiteComparison {
     pub suite: String,
     /// SHA-256 of the two models.
     pub models: [String; 2],
-    /// One entry a set that both have.
+    /// One entry per set that both have.
     pub sets: Vec<SetComparison>,
     /// Mean difference of the AUC over the sets with both classes, the second less the first.
     pub auc_difference: Option<f64>,
@@ -515,7 +515,7 @@ pub struct SetComparison {
     pub name: String,
     /// Units that both scored.
     pub units: usize,
-    /// DeLong's test for samples that come in sources; absent where a class is missing.
+    /// DeLong's test for samples clustered by source; absent where a class is missing.
     pub auc: Option<AucComparison>,
     /// Genuine units that each calls likely fake.
     pub genuine_likely_fake: [Option<Share>; 2],

@@ -1,4 +1,4 @@
-//! What a detector made of each crop of a suite, kept in a file from which the table is made.
+//! Scores of every crop of a suite, saved in a file from which the table is made.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,7 @@ use crate::{Distortion, EvalError, Watch};
 
 /// Crops that are in memory, and go through the network, at a time.
 const BATCH: usize = 64;
-/// Least probability of a face: each picture of a set has one, so it may be lower than for a scan, which must not judge
-/// what is no face.
+/// Least probability of a face. Lower than in a scan, because each picture of a set is known to show one.
 const MIN_PROBABILITY: f32 = 0.8;
 
 const SCHEMA: &str = "deeptell-suite-scores-1";
@@ -28,7 +27,7 @@ pub struct SuiteScores {
     pub suite: Suite,
     /// The model, with the calibration and thresholds that the table applies.
     pub model: ModelInfo,
-    /// One entry a set, in their order.
+    /// One entry per set, in their order.
     pub sets: Vec<SetScores>,
 }
 
@@ -62,12 +61,12 @@ pub struct CropScore {
     /// Side of the crop before it was scaled, in pixels of its picture or video, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crop_width: Option<f64>,
-    /// What came of it.
+    /// The outcome.
     #[serde(flatten)]
     pub outcome: CropOutcome,
 }
 
-/// What came of a crop.
+/// The outcome of a crop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum CropOutcome {
@@ -108,11 +107,11 @@ pub trait Scanning {
     /// The outcome of a scan, `None` when it found no face.
     ///
     /// # Errors
-    /// Whatever keeps it from scanning; it is recorded as the reason why the file is missing.
+    /// Why the scan failed, which is recorded as the reason why the file is missing.
     fn scan(&self, path: &Path) -> Result<Option<ScanOutcome>, Box<dyn std::error::Error + Send + Sync>>;
 }
 
-/// What a suite is scored with.
+/// The model and tools that score a suite.
 #[derive(Clone, Copy)]
 pub struct Instruments<'a> {
     /// The model that scores crops.
@@ -139,7 +138,7 @@ struct Row {
     crop: CropScore,
 }
 
-/// What happens to crops before they are scored.
+/// Settings of the scoring.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Scoring {
     /// A loss of quality.
@@ -148,13 +147,13 @@ pub struct Scoring {
     pub genuine_only: bool,
 }
 
-/// Scores every crop of a suite. A crop that is in several sets is scored once; one that cannot be read is recorded and
-/// no error.
+/// Scores every crop of a suite. A crop that is in several sets is scored once; one that cannot be read is recorded,
+/// and is not an error.
 ///
-/// Faces are looked for in pictures that `known` has none of; what is found is added.
+/// Detects faces in pictures that `known` does not have, and adds them to it.
 ///
 /// # Errors
-/// [`EvalError::Stopped`], and when the model cannot compute or the finder fails.
+/// [`EvalError::Stopped`], or an error of the model or the face detector.
 pub fn score_suite(
     suite: &Suite,
     instruments: Instruments<'_>,
@@ -464,7 +463,7 @@ impl SetScores {
 }
 
 impl SuiteScores {
-    /// All scores as JSON Lines: a header, and one line a crop.
+    /// All scores as JSON Lines: a header, and one line per crop.
     ///
     /// # Errors
     /// [`EvalError::Json`], which no score should cause.

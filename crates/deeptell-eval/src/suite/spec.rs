@@ -49,7 +49,7 @@ pub struct SuiteSet {
     pub name: String,
     /// A manifest, or a data set folder; in the file relative to its folder.
     pub data: PathBuf,
-    /// The domain that calibration takes it for, together with other sets of this domain; by itself when absent.
+    /// The domain that it belongs to in calibration, with other sets of the same domain; its own when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
     /// Only samples of this split; all when absent.
@@ -64,26 +64,25 @@ pub struct SuiteSet {
     /// Of the fakes only those made by these methods; all when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<String>,
-    /// At most about so many samples of each class: whole sources, always the same ones.
+    /// Maximum number of samples per class, approximately: whole sources, always the same ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample: Option<usize>,
     /// Which classes the set has.
     #[serde(default)]
     pub role: Role,
-    /// Whether the face is found again in each picture, and cut as the model asks, in place of taking the picture whole.
+    /// Whether to detect the face in each picture and crop it as the model requires, instead of using the whole picture.
     #[serde(default)]
     pub detect: bool,
-    /// Whether the files are videos or pictures that are scanned whole, and judged by the verdict of the scan.
+    /// Whether to scan whole videos or pictures, and use the verdict of the scan.
     #[serde(default)]
     pub scan: bool,
-    /// With `detect`: whether a picture without a face that is found is taken whole. Otherwise it is counted, and not
-    /// scored.
+    /// With `detect`: whether to use a picture without a detected face whole. Otherwise it is counted but not scored.
     #[serde(default)]
     pub whole_without_face: bool,
     /// Sets whose genuine crops a set of one class is measured against.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub against: Vec<String>,
-    /// How many samples there must be; else as many as the data lists.
+    /// The expected number of samples; by default, as many as the data lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<Expected>,
 }
@@ -95,9 +94,9 @@ pub enum Role {
     /// Genuine and manipulated samples.
     #[default]
     Both,
-    /// Genuine samples alone; others are left out.
+    /// Genuine samples only; others are skipped.
     Genuine,
-    /// Manipulated samples alone; others are left out.
+    /// Manipulated samples only; others are skipped.
     Manipulated,
 }
 
@@ -125,8 +124,8 @@ pub enum SuiteError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The file is no TOML, or has a field that suites do not have.
-    #[error("this is no suite: {0}")]
+    /// The file is not valid TOML, or has a field that suites do not have.
+    #[error("this is not a suite: {0}")]
     Toml(#[from] toml::de::Error),
     /// Two sets have one name.
     #[error("two sets are called `{name}`: give each its own name")]
@@ -141,7 +140,9 @@ pub enum SuiteError {
         name: String,
     },
     /// A set is measured against one that the suite does not have.
-    #[error("the set `{set}` is measured against `{against}`, which is no set of the suite")]
+    #[error(
+        "the set `{set}` is measured against `{against}`, which is not a set of the suite: correct `against`"
+    )]
     UnknownSet {
         /// Name of the set.
         set: String,
@@ -149,7 +150,7 @@ pub enum SuiteError {
         against: String,
     },
     /// A file of found faces is not one.
-    #[error("{}, line {line}: this is no file of found faces: {reason}; delete it and they are found again", path.display())]
+    #[error("{}, line {line}: this is not a file of found faces: {reason}; delete it, and the faces are detected again", path.display())]
     Faces {
         /// The file.
         path: PathBuf,
@@ -159,7 +160,7 @@ pub enum SuiteError {
         reason: String,
     },
     /// A file of saved scores is not one.
-    #[error("{}, line {line}: this is no file of suite scores: {reason}", path.display())]
+    #[error("{}, line {line}: this is not a file of suite scores: {reason}; write it again with --scores", path.display())]
     Scores {
         /// The file.
         path: PathBuf,
@@ -302,7 +303,7 @@ mod tests {
         assert!(matches!(parse("name = \"s\"\nset = []"), SuiteError::Empty { .. }));
         assert!(parse(&format!("name = \"s\"\n{set}splt = \"val\"")).to_string().contains("splt"));
         let error = parse(&format!("name = \"s\"\n{set}against = [\"b\"]"));
-        assert!(error.to_string().contains("`b`, which is no set"), "{error}");
+        assert!(error.to_string().contains("`b`, which is not a set"), "{error}");
     }
 
     #[test]

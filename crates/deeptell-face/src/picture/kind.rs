@@ -48,7 +48,7 @@ impl From<PictureFormat> for ImageFormat {
     }
 }
 
-/// What the first bytes of a file say of the picture in it.
+/// What the first bytes of a file say about the picture in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PictureKind {

@@ -1,4 +1,4 @@
-//! Still pictures out of files: upright, as 8-bit RGB, within limits, and never in part.
+//! Reads still pictures: upright, as 8-bit RGB, within limits, and never truncated ones.
 
 mod jpeg;
 mod kind;
@@ -14,7 +14,7 @@ use thiserror::Error;
 pub use kind::{PictureFormat, PictureKind};
 pub use shrink::{shrunk, size_within};
 
-/// What a picture may be and what decoding it may take.
+/// Limits for pictures and for decoding them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PictureLimits {
@@ -30,8 +30,8 @@ pub struct PictureLimits {
 }
 
 impl PictureLimits {
-    /// Narrow bounds, for files from strangers: 40 megapixels, 8192 pixels on a side, files of 64 MiB and
-    /// 256 MiB of memory.
+    /// Narrow limits, for untrusted files: 40 megapixels, 8192 pixels on a side, files of 64 MiB and 256 MiB
+    /// of memory.
     #[must_use]
     pub fn untrusted() -> Self {
         Self {
@@ -44,8 +44,7 @@ impl PictureLimits {
 }
 
 impl Default for PictureLimits {
-    /// Bounds for one's own files: 256 megapixels, 32768 pixels on a side, files of 512 MiB and 2 GiB of
-    /// memory.
+    /// Limits for trusted files: 256 megapixels, 32768 pixels on a side, files of 512 MiB and 2 GiB of memory.
     fn default() -> Self {
         Self { max_pixels: 1 << 28, max_side: 1 << 15, max_file_bytes: 512 << 20, max_memory_bytes: 2 << 30 }
     }
@@ -58,23 +57,23 @@ pub enum PictureError {
     /// The operating system refused to read the file.
     #[error("the file cannot be read")]
     Read(#[from] io::Error),
-    /// The content is no picture that can be read.
-    #[error("it is no JPEG, PNG, WebP or BMP picture; convert it to one of them")]
+    /// The content is not a picture of a known format.
+    #[error("this is not a JPEG, PNG, WebP or BMP picture; convert it to one of them")]
     Unknown,
     /// The file has several frames, where a still picture is needed.
-    #[error("it is an animated picture; give it to a command that takes videos, or save one frame of it")]
+    #[error("this picture is animated; use a command that takes videos, or save one frame of it")]
     Animated,
     /// The data end before the picture is complete.
-    #[error("the picture is cut short; fetch the whole file")]
+    #[error("the picture is truncated; download the whole file")]
     Truncated,
     /// The data are damaged.
-    #[error("the picture is damaged ({detail}); fetch the file again")]
+    #[error("the picture is damaged ({detail}); download the file again")]
     Damaged {
         /// What the decoder said.
         detail: String,
     },
-    /// The format is known, but not this variety of it.
-    #[error("this variety of the format cannot be read ({detail}); save the picture again as JPEG or PNG")]
+    /// The format is known, but this variant of it is not supported.
+    #[error("this variant of the format is not supported ({detail}); save the picture again as JPEG or PNG")]
     Unsupported {
         /// What the decoder said.
         detail: String,
@@ -178,7 +177,7 @@ impl std::fmt::Debug for Picture {
 /// Decodes a still picture: JPEG, PNG, WebP or BMP, told by the first bytes, turned upright as its EXIF data
 /// say.
 ///
-/// Whoever scans, extracts, trains or evaluates reads pictures through this function, so that all see the
+/// Scans, extraction, training and evaluation all read pictures with this function, so that they see the
 /// same pixels.
 ///
 /// ```
@@ -194,8 +193,8 @@ impl std::fmt::Debug for Picture {
 /// ```
 ///
 /// # Errors
-/// A [`PictureError`]. A JPEG whose data end early is an error like that of any other format, although JPEG
-/// decoders fill the rest with grey; a missing end mark alone is none.
+/// A [`PictureError`]. A JPEG whose data end early is an error, as in any other format, although JPEG
+/// decoders fill the rest with grey; a missing end marker alone is not.
 pub fn read_picture<R: BufRead + Seek>(
     mut source: R,
     limits: &PictureLimits,

@@ -7,7 +7,7 @@ use super::wire::Message;
 use crate::names::is_counter;
 use crate::{NamedTensor, Weights, WeightsError};
 
-/// Version 8 of the format and 17 of the operators: what every runtime of the last years reads.
+/// Version 8 of the format and 17 of the operators, which all current runtimes read.
 const IR_VERSION: u64 = 8;
 const OPSET: u64 = 17;
 
@@ -63,7 +63,7 @@ enum Side {
     Free(&'static str),
 }
 
-/// A graph in the making, from the input `images` to the output `logits`.
+/// Builds a graph, from the input `images` to the output `logits`.
 ///
 /// Nodes are named by their output and must come after those that make their inputs.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! ONNX files: initialisers in, whole graphs out.
+//! ONNX files: reads initializers, writes whole graphs.
 
 mod graph;
 mod read;

@@ -1,7 +1,7 @@
-//! ONNX initialisers as weights.
+//! ONNX initializers as weights.
 //!
-//! The file is walked in place. Of all that it names, only what can be a parameter by its name is
-//! decoded, and every stored tensor at most once, so that memory stays near the size of the file.
+//! The file is walked in place. Only tensors that can be parameters, judged by their names, are decoded,
+//! and each stored tensor at most once, so that memory stays close to the size of the file.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
