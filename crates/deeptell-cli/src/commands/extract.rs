@@ -22,13 +22,13 @@ use crate::{Outcome, interrupt, output};
 Examples:
   deeptell extract dataset/ -o crops
   deeptell extract videos.jsonl -o crops --frames 20 --scale 1.3
-  deeptell extract dataset/ -o part2 --shard 2/3         # the second of three machines; then `merge`
-  deeptell extract dataset/ -o crops --store tar         # a few large archives, not many small files
+  deeptell extract dataset/ -o part2 --shard 2/3         # the second of three; then `merge`
+  deeptell extract dataset/ -o crops --store tar         # a few archives, not many small files
   deeptell extract loose/ -o found --in-place box        # keeps the pictures; training crops them
   deeptell extract faces/ -o found --in-place landmarks  # keeps face crops whole, for blending
 
-Layouts that deeptell knows: folders real/ and fake/, Celeb-DF, FaceForensics++, DFDC, DeepfakeBench,
-and tables of crops.")]
+Layouts that deeptell knows: folders real/ and fake/, Celeb-DF, FaceForensics++, DFDC,
+DeepfakeBench, and tables of crops.")]
 pub(crate) struct Args {
     /// Manifest of videos or pictures, or data set folder in a layout that deeptell knows.
     data: PathBuf,
