@@ -107,13 +107,13 @@ mod tests {
         })
     }
 
-    fn faults_of(package: Value, has_readme: bool) -> Vec<String> {
+    fn faults_of(package: &Value, has_readme: bool) -> Vec<String> {
         faults(&json!({ "packages": [package] }), |path| has_readme && path == Path::new("/a/README.md"))
     }
 
     #[test]
     fn a_complete_package_has_no_fault() {
-        assert_eq!(faults_of(complete(), true), [""; 0]);
+        assert_eq!(faults_of(&complete(), true), [""; 0]);
     }
 
     #[test]
@@ -121,18 +121,18 @@ mod tests {
         for field in ["description", "license", "repository", "readme", "keywords", "categories"] {
             let mut package = complete();
             package[field] = Value::Null;
-            let found = faults_of(package, true);
+            let found = faults_of(&package, true);
             assert_eq!(found.len(), 1, "{found:?}");
             assert!(found[0].contains(field), "{found:?}");
         }
-        assert!(faults_of(complete(), false)[0].contains("no README.md"));
+        assert!(faults_of(&complete(), false)[0].contains("no README.md"));
         let mut package = complete();
         package["keywords"] = json!(["a-keyword-of-too-many-characters"]);
-        assert!(faults_of(package, true)[0].contains("keywords"));
+        assert!(faults_of(&package, true)[0].contains("keywords"));
     }
 
     #[test]
     fn crates_that_are_not_published_need_nothing() {
-        assert_eq!(faults_of(json!({"name": "x", "publish": []}), false), [""; 0]);
+        assert_eq!(faults_of(&json!({"name": "x", "publish": []}), false), [""; 0]);
     }
 }
