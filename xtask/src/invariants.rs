@@ -35,7 +35,8 @@ const BACKENDS: [&str; 11] =
     ["cpu", "cuda", "flex", "metal", "ndarray", "remote", "rocm", "tch", "vulkan", "webgpu", "wgpu"];
 
 /// The crates of plain numbers and pixels.
-const PLAIN_CRATES: [&str; 4] = ["deeptell-data", "deeptell-face", "deeptell-files", "deeptell-metrics"];
+const PLAIN_CRATES: [&str; 5] =
+    ["deeptell-augment", "deeptell-data", "deeptell-face", "deeptell-files", "deeptell-metrics"];
 
 /// The sources of a crate that write to the terminal: there, control characters are escaped.
 const TERMINAL_SOURCES: [&str; 2] = ["output.rs", "commands/scan/journal.rs"];
@@ -131,7 +132,7 @@ impl Workspace {
         breaches
     }
 
-    /// 3. metrics, data and image build without burn and without FFmpeg.
+    /// 3. The plain crates build without burn and without FFmpeg.
     fn plain_breaches(&self) -> Vec<String> {
         let mut breaches = Vec::new();
         for crate_name in PLAIN_CRATES {
@@ -379,6 +380,7 @@ mod tests {
             ("deeptell", vec![burn(), ("deeptell-video", None, vec![])]),
             ("deeptell-benches", vec![flex()]),
             ("deeptell-cli", vec![flex(), ("deeptell", None, vec![])]),
+            ("deeptell-augment", vec![("deeptell-face", None, vec![])]),
             ("deeptell-data", vec![("deeptell-face", None, vec![])]),
             ("deeptell-face", vec![("image", None, vec![])]),
             ("deeptell-files", vec![("sha2", None, vec![])]),
@@ -486,7 +488,11 @@ mod tests {
     fn plain_crates_build_without_burn_even_at_a_distance() {
         assert_eq!(
             breaches_with("deeptell-face", ("deeptell-mtcnn", None, vec![])),
-            ["3: building deeptell-data builds burn", "3: building deeptell-face builds burn"]
+            [
+                "3: building deeptell-augment builds burn",
+                "3: building deeptell-data builds burn",
+                "3: building deeptell-face builds burn"
+            ]
         );
         assert!(breaches_with("deeptell-face", ("deeptell-mtcnn", Some("dev"), vec![])).is_empty());
     }

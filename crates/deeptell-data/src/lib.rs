@@ -28,25 +28,16 @@
 //! ```
 
 mod audit;
-mod augment;
-mod blend;
-mod chance;
-mod color;
 mod contents;
 mod corners;
-mod degrade;
 mod error;
 mod extra;
-mod face_shape;
 mod folder;
 mod groups;
 mod layout;
 mod likeness;
 pub mod manifest;
-mod mask;
-mod resample;
 mod sample;
-mod seam;
 mod shard;
 mod split;
 mod table;
@@ -56,13 +47,10 @@ pub use audit::{
     AuditReport, Crossing, CrossingKind, audit, audit_contents, audit_contents_while, sha256_of_file,
     sha256_of_file_while,
 };
-pub use augment::{Augmentation, AugmentationDraw};
-pub use blend::{Blend, SelfBlend};
 pub use contents::{read_contents, read_picture};
 pub use corners::keep_corners;
 pub use error::DataError;
 pub use extra::Extra;
-pub use face_shape::MaskKind;
 pub use folder::{FolderContents, HiddenFiles, count_by_extension};
 pub use layout::{
     Layout, Listing, Unreadable, detect_layout, read_dataset, read_layout, scan_crop_table, scan_dataset,
@@ -71,7 +59,6 @@ pub use layout::{
 pub use likeness::{Fingerprint, near_duplicates};
 pub use manifest::{ManifestReader, ManifestWriter, read_manifest, write_manifest};
 pub use sample::{Label, Media, Sample, Split};
-pub use seam::Seam;
 pub use shard::{ShardIndex, ShardWriter};
 pub use split::{GroupBy, SplitConfig, SplitSummary, split_by_source};
 pub use table::{open_table, parse_number};

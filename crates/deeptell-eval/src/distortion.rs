@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use deeptell_data::{Augmentation, keep_corners};
+use deeptell_augment::Augmentation;
+use deeptell_data::keep_corners;
 use deeptell_face::RgbImage;
 use deeptell_video::{VideoCodec, VideoError, recompress};
 use rand::SeedableRng as _;

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Scope;
 
-use deeptell_data::{Blend, DataError, Sample};
+use deeptell_augment::{Blend, FacePart};
+use deeptell_data::{DataError, Sample};
 use deeptell_face::{FaceCrop, Landmarks, Rect, RgbImage, Similarity};
 use deeptell_video::{VideoCodec, recompress};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::cutout::Part;
 use crate::order::Unit;
 use crate::{TrainConfig, TrainError};
 
@@ -179,8 +179,9 @@ impl<'a> Loader<'a> {
         };
         let rng = |purpose| generator(config.seed, purpose, [epoch as u64, position as u64]);
         let mut cutout = rng("cutout");
-        let covered =
-            cutout.random_bool(config.cutout_probability).then(|| (Part::draw(&mut cutout), cutout.random()));
+        let covered = cutout
+            .random_bool(config.cutout_probability)
+            .then(|| (FacePart::draw(&mut cutout), cutout.random()));
         let cover = |image: &mut RgbImage, landmarks: Option<&Landmarks>| {
             if let (Some((part, colour)), Some(landmarks)) = (covered, landmarks) {
                 part.cover(image, landmarks, colour);
@@ -234,7 +235,8 @@ impl<'a> Loader<'a> {
 
 #[cfg(test)]
 mod tests {
-    use deeptell_data::{Augmentation, Label};
+    use deeptell_augment::Augmentation;
+    use deeptell_data::Label;
     use deeptell_face::Point;
 
     use super::*;

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use deeptell_data::{Augmentation, SelfBlend};
+use deeptell_augment::{Augmentation, SelfBlend};
 use deeptell_face::FaceCrop;
 use deeptell_network::{Architecture, Precision};
 use serde::{Deserialize, Serialize};

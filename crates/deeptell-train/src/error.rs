@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use deeptell_augment::AugmentError;
 use deeptell_data::DataError;
 use deeptell_face::CropError;
 use deeptell_metrics::MetricsError;
@@ -140,6 +141,9 @@ pub enum TrainError {
         /// Batch within the epoch, from 1.
         batch: usize,
     },
+    /// The settings of an augmentation or a blend are out of range.
+    #[error(transparent)]
+    Augment(#[from] AugmentError),
     /// The data set is wrong.
     #[error(transparent)]
     Data(#[from] DataError),

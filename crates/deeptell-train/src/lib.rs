@@ -30,7 +30,6 @@ mod average;
 mod batch;
 mod checkpoint;
 mod config;
-mod cutout;
 mod error;
 mod history;
 mod loss;

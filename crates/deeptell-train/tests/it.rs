@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Device;
-use deeptell_data::{Augmentation, Label, Sample, Split};
+use deeptell_augment::Augmentation;
+use deeptell_data::{Label, Sample, Split};
 use deeptell_network::{Architecture, Precision, Weights};
 use deeptell_train::{EpochRecord, Event, Run, Sampling, Schedule, Start, TrainConfig, TrainError, train};
 use image::{Rgb, RgbImage};

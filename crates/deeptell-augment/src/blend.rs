@@ -3,7 +3,7 @@ use image::{GrayImage, Luma, RgbImage, imageops};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use crate::DataError;
+use crate::AugmentError;
 use crate::chance::{happens, signed, weighted, within};
 use crate::color::ColorTransform;
 use crate::degrade::{sharpen, shrink_and_enlarge};
@@ -24,7 +24,7 @@ use crate::seam::{Seam, leave_trace};
 /// were set such that a face of 130 pixels meets the pixel values of the paper.
 ///
 /// ```
-/// use deeptell_data::SelfBlend;
+/// use deeptell_augment::SelfBlend;
 /// use deeptell_face::{Landmarks, Point, RgbImage};
 /// use rand::SeedableRng;
 /// use rand_chacha::ChaCha8Rng;
@@ -35,7 +35,7 @@ use crate::seam::{Seam, leave_trace};
 /// );
 /// let blend = SelfBlend::default().blend(&face, &landmarks, &mut ChaCha8Rng::seed_from_u64(1))?;
 /// assert_ne!(blend.image, blend.real);
-/// # Ok::<(), deeptell_data::DataError>(())
+/// # Ok::<(), deeptell_augment::AugmentError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -129,9 +129,10 @@ impl SelfBlend {
     /// Checks the settings, which a configuration file may have wrong.
     ///
     /// # Errors
-    /// [`DataError::InvalidSetting`] names the field.
-    pub fn validate(&self) -> Result<(), DataError> {
-        let fail = |field, reason: &str| Err(DataError::InvalidSetting { field, reason: reason.to_owned() });
+    /// [`AugmentError::InvalidSetting`] names the field.
+    pub fn validate(&self) -> Result<(), AugmentError> {
+        let fail =
+            |field, reason: &str| Err(AugmentError::InvalidSetting { field, reason: reason.to_owned() });
         for (field, value, most) in [
             ("target_probability", self.target_probability as f32, 1.0),
             ("shrink_probability", self.shrink_probability as f32, 1.0),
@@ -182,14 +183,14 @@ impl SelfBlend {
     /// when the copy is what is changed.
     ///
     /// # Errors
-    /// [`DataError::DegenerateLandmarks`] when they fit no face, or the face is outside of the
-    /// picture; [`DataError::InvalidSetting`].
+    /// [`AugmentError::DegenerateLandmarks`] when they fit no face, or the face is outside of the
+    /// picture; [`AugmentError::InvalidSetting`].
     pub fn blend(
         &self,
         image: &RgbImage,
         landmarks: &Landmarks,
         rng: &mut impl Rng,
-    ) -> Result<Blend, DataError> {
+    ) -> Result<Blend, AugmentError> {
         self.validate()?;
         let fit = FaceFit::new(landmarks)?;
         let change = self.draw_change(rng);
@@ -214,8 +215,8 @@ impl SelfBlend {
     /// with the mean and spread of its colours brought to those of the target.
     ///
     /// # Errors
-    /// [`DataError::DegenerateLandmarks`] when either set fits no face, or the target's is
-    /// outside of its picture; [`DataError::InvalidSetting`].
+    /// [`AugmentError::DegenerateLandmarks`] when either set fits no face, or the target's is
+    /// outside of its picture; [`AugmentError::InvalidSetting`].
     pub fn swap(
         &self,
         target: &RgbImage,
@@ -223,13 +224,13 @@ impl SelfBlend {
         donor: &RgbImage,
         donor_landmarks: &Landmarks,
         rng: &mut impl Rng,
-    ) -> Result<Blend, DataError> {
+    ) -> Result<Blend, AugmentError> {
         self.validate()?;
         let fit = FaceFit::new(target_landmarks)?;
         FaceFit::new(donor_landmarks)?;
         let donor_from_target = Similarity::estimate(&target_landmarks.points(), &donor_landmarks.points())
             .filter(|_| donor.width() > 0 && donor.height() > 0)
-            .ok_or_else(|| DataError::DegenerateLandmarks {
+            .ok_or_else(|| AugmentError::DegenerateLandmarks {
                 reason: "the two faces cannot be aligned".to_owned(),
             })?;
         let cover =
@@ -250,8 +251,8 @@ impl SelfBlend {
     /// a network from knowing them by colours and sharpness alone.
     ///
     /// # Errors
-    /// [`DataError::InvalidSetting`].
-    pub fn disguise(&self, image: &RgbImage, rng: &mut impl Rng) -> Result<RgbImage, DataError> {
+    /// [`AugmentError::InvalidSetting`].
+    pub fn disguise(&self, image: &RgbImage, rng: &mut impl Rng) -> Result<RgbImage, AugmentError> {
         self.validate()?;
         Ok(self.draw_change(rng).apply(image))
     }
@@ -289,7 +290,7 @@ impl SelfBlend {
         movement: &Similarity,
         (image_width, image_height): (u32, u32),
         rng: &mut impl Rng,
-    ) -> Result<Cover, DataError> {
+    ) -> Result<Cover, AugmentError> {
         let width = fit.width();
         let kind = MaskKind::ALL[weighted(rng, &self.mask_weights)];
         let mut move_a_little = |p: Point, limit: f32| {
@@ -321,8 +322,9 @@ impl SelfBlend {
         let bounds = bounds_of(outlines.iter().flatten());
         let bounds =
             Rect::new(bounds.x1 - margin, bounds.y1 - margin, bounds.x2 + margin, bounds.y2 + margin);
-        let outside =
-            || DataError::DegenerateLandmarks { reason: "the face lies outside of the picture".to_owned() };
+        let outside = || AugmentError::DegenerateLandmarks {
+            reason: "the face lies outside of the picture".to_owned(),
+        };
         let bounds = bounds.clamped(image_width, image_height).ok_or_else(outside)?;
         let (left, top) = (bounds.x1.floor(), bounds.y1.floor());
         let mut soft = Mask::new((bounds.x2.ceil() - left) as usize, (bounds.y2.ceil() - top) as usize);
@@ -630,10 +632,10 @@ mod tests {
         for (dx, dy) in [(-900.0, 0.0), (500.0, 500.0), (1e7, 0.0)] {
             let error =
                 SelfBlend::default().blend(&image, &inside(&landmarks(), dx, dy), &mut rng(0)).unwrap_err();
-            assert!(matches!(error, DataError::DegenerateLandmarks { .. }), "{error}");
+            assert!(matches!(error, AugmentError::DegenerateLandmarks { .. }), "{error}");
         }
         let none = SelfBlend::default().blend(&RgbImage::new(0, 0), &landmarks(), &mut rng(0));
-        assert!(matches!(none, Err(DataError::DegenerateLandmarks { .. })));
+        assert!(matches!(none, Err(AugmentError::DegenerateLandmarks { .. })));
     }
 
     #[test]
@@ -672,7 +674,7 @@ mod tests {
         ];
         for (name, settings) in wrong {
             let error = settings.blend(&picture(224, 224), &landmarks(), &mut rng(0)).unwrap_err();
-            assert!(matches!(error, DataError::InvalidSetting { field, .. } if field == name), "{error}");
+            assert!(matches!(error, AugmentError::InvalidSetting { field, .. } if field == name), "{error}");
         }
     }
 }

@@ -5,7 +5,7 @@ use image::{RgbImage, imageops};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::DataError;
+use crate::AugmentError;
 use crate::chance::{happens, signed, within};
 use crate::color::ColorTransform;
 use crate::degrade::{add_noise, blur, jpeg, shrink_and_enlarge};
@@ -21,7 +21,7 @@ use crate::degrade::{add_noise, blur, jpeg, shrink_and_enlarge};
 /// All randomness comes from the generator that is passed in: the same seed, the same picture.
 ///
 /// ```
-/// use deeptell_data::Augmentation;
+/// use deeptell_augment::Augmentation;
 /// use image::RgbImage;
 /// use rand::SeedableRng;
 /// use rand_chacha::ChaCha8Rng;
@@ -132,9 +132,10 @@ impl Augmentation {
     /// still safe to [`apply`](Self::apply), but do not mean what they say.
     ///
     /// # Errors
-    /// [`DataError::InvalidSetting`] names the field.
-    pub fn validate(&self) -> Result<(), DataError> {
-        let fail = |field, reason: &str| Err(DataError::InvalidSetting { field, reason: reason.to_owned() });
+    /// [`AugmentError::InvalidSetting`] names the field.
+    pub fn validate(&self) -> Result<(), AugmentError> {
+        let fail =
+            |field, reason: &str| Err(AugmentError::InvalidSetting { field, reason: reason.to_owned() });
         for (field, value) in [
             ("flip_probability", self.flip_probability),
             ("rotation_probability", self.rotation_probability),
@@ -486,7 +487,7 @@ mod tests {
         ];
         for (name, settings) in wrong {
             assert!(
-                matches!(settings.validate(), Err(DataError::InvalidSetting { field, .. }) if field == name)
+                matches!(settings.validate(), Err(AugmentError::InvalidSetting { field, .. }) if field == name)
             );
         }
     }

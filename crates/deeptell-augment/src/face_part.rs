@@ -1,25 +1,29 @@
-//! Covering one part of a face.
-
 use deeptell_face::{Landmarks, Point, RgbImage};
 use image::Rgb;
 use rand::{Rng, RngExt as _};
 
-/// What can be covered.
+/// A part of a face that can be covered, so that a network does not depend on it alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum FacePart {
+    /// The eye on the left of the picture.
     LeftEye,
+    /// The eye on the right of the picture.
     RightEye,
+    /// The nose.
     Nose,
+    /// The mouth.
     Mouth,
 }
 
-impl Part {
-    pub(crate) fn draw(rng: &mut impl Rng) -> Self {
+impl FacePart {
+    /// One of the four, each as likely as the others.
+    pub fn draw(rng: &mut impl Rng) -> Self {
         [Self::LeftEye, Self::RightEye, Self::Nose, Self::Mouth][rng.random_range(0..4)]
     }
 
-    /// Covers the part with an ellipse of one colour; what lies outside of the picture is left out.
-    pub(crate) fn cover(self, image: &mut RgbImage, landmarks: &Landmarks, colour: [u8; 3]) {
+    /// Covers the part with an ellipse of one colour. `landmarks` are in pixels of `image`; what lies outside of
+    /// the picture is left out.
+    pub fn cover(self, image: &mut RgbImage, landmarks: &Landmarks, colour: [u8; 3]) {
         let Landmarks { left_eye, right_eye, nose, mouth_left, mouth_right } = *landmarks;
         let unit = (right_eye.x - left_eye.x).hypot(right_eye.y - left_eye.y);
         let mouth = Point::new(0.5 * (mouth_left.x + mouth_right.x), 0.5 * (mouth_left.y + mouth_right.y));
@@ -59,10 +63,10 @@ mod tests {
         let face = [(30.0, 40.0), (70.0, 40.0), (50.0, 60.0), (38.0, 80.0), (62.0, 80.0)];
         let landmarks = Landmarks::from_points(face.map(|(x, y)| Point::new(x, y)));
         for (part, inside, outside) in [
-            (Part::LeftEye, (30, 40), (70, 40)),
-            (Part::RightEye, (70, 40), (30, 40)),
-            (Part::Nose, (50, 60), (50, 85)),
-            (Part::Mouth, (50, 80), (50, 60)),
+            (FacePart::LeftEye, (30, 40), (70, 40)),
+            (FacePart::RightEye, (70, 40), (30, 40)),
+            (FacePart::Nose, (50, 60), (50, 85)),
+            (FacePart::Mouth, (50, 80), (50, 60)),
         ] {
             let mut image = RgbImage::new(100, 100);
             part.cover(&mut image, &landmarks, [9, 8, 7]);
@@ -78,7 +82,7 @@ mod tests {
         for at in [-1e9_f32, 0.0, 1e9, f32::NAN, f32::INFINITY] {
             let points = [(at, 5.0), (8.0, at), (5.0, 5.0), (at, at), (6.0, 7.0)];
             let landmarks = Landmarks::from_points(points.map(|(x, y)| Point::new(x, y)));
-            for part in [Part::LeftEye, Part::RightEye, Part::Nose, Part::Mouth] {
+            for part in [FacePart::LeftEye, FacePart::RightEye, FacePart::Nose, FacePart::Mouth] {
                 part.cover(&mut RgbImage::new(10, 10), &landmarks, [1; 3]);
             }
         }

@@ -11,7 +11,7 @@ use deeptell_face::{Landmarks, Point, Similarity};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::DataError;
+use crate::AugmentError;
 use crate::chance::{signed, within};
 
 const fn at(x: f32, y: f32) -> Point {
@@ -133,8 +133,8 @@ const LARGEST_MISFIT: f32 = 0.35;
 
 impl FaceFit {
     /// Fits the mean face by least squares.
-    pub(crate) fn new(landmarks: &Landmarks) -> Result<Self, DataError> {
-        let fail = |reason: String| Err(DataError::DegenerateLandmarks { reason });
+    pub(crate) fn new(landmarks: &Landmarks) -> Result<Self, AugmentError> {
+        let fail = |reason: String| Err(AugmentError::DegenerateLandmarks { reason });
         if !landmarks.is_finite() {
             return fail("a coordinate is not a finite number".to_owned());
         }
