@@ -6,17 +6,17 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::AugmentError;
-use crate::chance::{happens, signed, within};
 use crate::color::ColorTransform;
 use crate::degrade::{add_noise, blur, jpeg, shrink_and_enlarge};
+use crate::random::{happens, signed, within};
 
-/// Random changes that keep the label: what a network must learn to look past.
+/// Random changes that keep the label of a picture.
 ///
 /// Each change has a probability and a range. The geometric ones (flip, rotation, zoom, shift)
 /// are one bilinear resampling with the edges of the picture repeated, so that no black corner
 /// tells the network that a picture was turned; the colour ones are one pass; then resolution
-/// is lost by blur and by scaling down and up, and last comes JPEG, in the order in which a
-/// picture meets them on its way from the camera to the web.
+/// is lost by blur and by scaling down and up, and JPEG comes last, in the order in which
+/// pictures suffer them between the camera and the web.
 ///
 /// All randomness comes from the generator that is passed in: the same seed, the same picture.
 ///
@@ -71,7 +71,7 @@ pub struct Augmentation {
     pub rescale_probability: f64,
     /// Smallest and largest factor by which it is scaled down.
     pub rescale: [f32; 2],
-    /// How often noise is added, to every channel of every pixel by itself.
+    /// How often noise is added, independently to each channel of each pixel.
     pub noise_probability: f64,
     /// Smallest and largest standard deviation of the Gaussian noise, in levels of 255.
     pub noise_sigma: [f32; 2],
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn every_change_alone_changes_the_picture_and_keeps_its_size() {
+    fn each_change_changes_the_picture_and_keeps_its_size() {
         // Noise, because blur and rescaling hardly change a gradient.
         let image =
             RgbImage::from_fn(64, 48, |x, y| Rgb([(x * 71 + y * 131 + x * y * 17) as u8, (x * 3) as u8, 90]));
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_decides() {
+    fn same_seed_gives_same_picture() {
         let (image, all) = (picture(64, 64), Augmentation::default());
         let run = |seed| {
             (0..8).fold(rng(seed), |mut r, _| {
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flip_mirrors_exactly() {
+    fn flip_mirrors_exactly() {
         let image = picture(40, 30);
         let flipped = only("flip").apply(&image, &mut rng(0));
         assert_eq!(flipped, imageops::flip_horizontal(&image));
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn no_black_corners_at_any_draw() {
+    fn geometric_changes_leave_no_black_corners() {
         let image = picture(80, 80);
         let turned =
             Augmentation { rotation_degrees: 45.0, shift: 0.4, zoom: [0.5, 1.0], ..only("rotation") };
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_goes_through_the_same_draw() {
+    fn apply_pair_uses_one_draw_for_both() {
         let image = picture(64, 64);
         for seed in 0..20 {
             let [a, b] = Augmentation::default().apply_pair(&image, &image, &mut rng(seed));
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_and_probabilities_are_kept() {
+    fn draws_respect_ranges_and_probabilities() {
         let settings = Augmentation::default();
         let mut generator = rng(11);
         let draws: Vec<_> = (0..4000).map(|_| settings.draw(&mut generator)).collect();
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_sizes_and_wrong_settings_do_not_panic() {
+    fn odd_sizes_and_invalid_settings_do_not_panic() {
         let wrong = Augmentation {
             zoom: [f32::NAN, 0.0],
             blur_sigma: [-4.0, f32::INFINITY],
@@ -474,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn validation_names_the_field() {
+    fn validate_names_the_invalid_field() {
         assert!(Augmentation::default().validate().is_ok());
         assert!(Augmentation::none().validate().is_ok());
         let base = Augmentation::default();
@@ -493,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_read_with_defaults_and_typos_refused() {
+    fn deserializing_fills_defaults_and_rejects_unknown_fields() {
         let read = serde_json::from_str::<Augmentation>;
         assert_eq!(read("{}").unwrap(), Augmentation::default());
         assert_eq!(read(r#"{"rotation_degrees": 5}"#).unwrap().rotation_degrees, 5.0);

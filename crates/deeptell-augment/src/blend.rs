@@ -4,11 +4,11 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use crate::AugmentError;
-use crate::chance::{happens, signed, weighted, within};
 use crate::color::ColorTransform;
 use crate::degrade::{sharpen, shrink_and_enlarge};
 use crate::face_shape::{FaceFit, MaskKind};
 use crate::mask::{Mask, blur_reach};
+use crate::random::{happens, signed, weighted, within};
 use crate::seam::{Seam, leave_trace};
 
 /// Makes fakes out of real faces: self-blended images (Shiohara and Yamasaki, "Detecting
@@ -16,12 +16,12 @@ use crate::seam::{Seam, leave_trace};
 ///
 /// A copy of the face is changed a little in colour and sharpness, moved by a few pixels, and
 /// blended back through a soft mask. Nothing in the result was made by a generator, so a
-/// network that learns to tell it has learnt the traces every face swap leaves (a seam, a
-/// step in colour or resolution, a shifted feature) and no generator's fingerprint.
+/// network that learns to detect it has learnt the traces every face swap leaves (a seam, a
+/// step in colour or resolution, a shifted feature) and not those of one generator.
 ///
 /// Where the paper takes 81 landmarks, this fits a mean face to the five of MTCNN. Lengths are
-/// shares of the width of the face, so that a blend looks the same at any resolution; shares
-/// were set such that a face of 130 pixels meets the pixel values of the paper.
+/// shares of the width of the face, so that a blend is the same at any resolution; the
+/// shares give the pixel values of the paper for a face 130 pixels wide.
 ///
 /// ```
 /// use deeptell_augment::SelfBlend;
@@ -113,9 +113,9 @@ impl Default for SelfBlend {
 pub struct Blend {
     /// The manipulated picture: outside of the mask it is `real` to the bit.
     pub image: RgbImage,
-    /// The real picture that belongs beside it in training. For about half of the self-blends
-    /// this is not the input but the input changed in colour and sharpness as a whole: beside
-    /// the unchanged input, that change and no manipulation would give the fake away.
+    /// The real picture to train on together with it. For about half of the self-blends
+    /// this is not the input but the input changed in colour and sharpness as a whole: with
+    /// the unchanged input, that change alone would tell the fake from it.
     pub real: RgbImage,
     /// How much of the other face shows at each pixel: 0 none, 255 all.
     pub mask: GrayImage,
@@ -531,7 +531,7 @@ mod tests {
     }
 
     #[test]
-    fn outside_of_the_mask_nothing_changes_and_inside_something_does() {
+    fn blend_changes_pixels_inside_its_mask_only() {
         let image = picture(224, 224);
         for kind in MaskKind::ALL {
             for seed in 0..12 {
@@ -557,7 +557,7 @@ mod tests {
     }
 
     #[test]
-    fn every_seam_changes_the_face_and_nothing_outside_of_its_mask() {
+    fn each_seam_changes_pixels_inside_its_mask_only() {
         let image = picture(224, 224);
         for (index, seam) in Seam::ALL.into_iter().enumerate() {
             let mut seam_weights = [0.0; 3];
@@ -582,7 +582,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mask_lies_on_the_face_and_has_soft_edges() {
+    fn mask_covers_the_face_with_soft_edges() {
         let whole = SelfBlend { ratios: vec![1.0], ..only(MaskKind::NoForehead) };
         for seed in 0..12 {
             let mask = whole.blend(&picture(224, 224), &landmarks(), &mut rng(seed)).unwrap().mask;
@@ -595,14 +595,14 @@ mod tests {
     }
 
     #[test]
-    fn the_ratio_limits_the_mask() {
+    fn ratio_limits_the_mask() {
         let faint = SelfBlend { ratios: vec![0.25], ..SelfBlend::default() };
         let blend = faint.blend(&picture(224, 224), &landmarks(), &mut rng(4)).unwrap();
         assert_eq!(blend.mask.iter().max(), Some(&64));
     }
 
     #[test]
-    fn the_change_is_on_the_copy_or_on_the_rest() {
+    fn target_probability_selects_which_side_changes() {
         let image = picture(224, 224);
         let on_copy = SelfBlend { target_probability: 0.0, ..SelfBlend::default() };
         let on_target = SelfBlend { target_probability: 1.0, ..SelfBlend::default() };
@@ -613,7 +613,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_decides() {
+    fn same_seed_gives_same_picture() {
         let run =
             |seed| SelfBlend::default().blend(&picture(224, 224), &landmarks(), &mut rng(seed)).unwrap();
         assert_eq!(run(1), run(1));
@@ -621,7 +621,7 @@ mod tests {
     }
 
     #[test]
-    fn a_face_may_leave_the_picture_but_not_altogether() {
+    fn blend_accepts_faces_partly_outside_and_rejects_those_fully_outside() {
         let image = picture(120, 90);
         for (dx, dy) in [(-90.0, -100.0), (0.0, -60.0), (-130.0, 0.0)] {
             let blend = SelfBlend { ratios: vec![1.0], ..only(MaskKind::WholeFace) }
@@ -639,7 +639,7 @@ mod tests {
     }
 
     #[test]
-    fn a_swap_brings_the_other_face_in_the_colours_of_the_first() {
+    fn swap_shows_the_donor_in_the_colours_of_the_target() {
         let target = picture(224, 224);
         // The donor is twice as large, blue, and has a bright nose.
         let double = landmarks().map(|p| Point::new(p.x * 2.0, p.y * 2.0));
@@ -660,7 +660,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_checked() {
+    fn blend_rejects_invalid_settings() {
         assert!(SelfBlend::default().validate().is_ok());
         let base = SelfBlend::default();
         let wrong = [

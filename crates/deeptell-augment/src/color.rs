@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn each_step_by_hand() {
+    fn each_transform_maps_known_pixels() {
         let id = ColorTransform::IDENTITY;
         assert_eq!(mapped(id, [1, 128, 255]), [1, 128, 255]);
         assert_eq!(mapped(id.brightness(0.5), [10, 100, 200]), [5, 50, 100]);
@@ -115,14 +115,14 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_applied_in_order() {
+    fn transforms_compose_in_order() {
         let id = ColorTransform::IDENTITY;
         assert_eq!(mapped(id.shift([100.0; 3]).brightness(0.5), [0, 0, 0]), [50, 50, 50]);
         assert_eq!(mapped(id.brightness(0.5).shift([100.0; 3]), [0, 0, 0]), [100, 100, 100]);
     }
 
     #[test]
-    fn hue_keeps_grey_and_luma_and_turns_all_the_way_round() {
+    fn hue_keeps_grey_and_luma_and_is_periodic() {
         let id = ColorTransform::IDENTITY;
         assert_eq!(mapped(id.hue(73.0), [90, 90, 90]), [90, 90, 90]);
         assert_eq!(mapped(id.hue(360.0), [90, 120, 60]), [90, 120, 60]);

@@ -1,5 +1,4 @@
-//! What happens to the detail of a picture on its way: blur, sharpening, low resolution,
-//! compression. The size stays.
+//! Changes of a picture's detail: blur, sharpening, low resolution, noise, compression. The size stays.
 
 use std::io::Cursor;
 
@@ -43,7 +42,7 @@ pub(crate) fn shrink_and_enlarge(image: &RgbImage, factor: f32) -> RgbImage {
     resample(&small, 1.0 / factor, width, height)
 }
 
-/// Adds Gaussian noise of a standard deviation in levels of 255, to every channel by itself.
+/// Adds Gaussian noise of a standard deviation in levels of 255, independently to each channel.
 pub(crate) fn add_noise(image: &mut RgbImage, sigma: f32, seed: u64) {
     if sigma > 0.0 && sigma.is_finite() {
         gaussian_noise_mut(image, 0.0, sigma.into(), seed);

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_part_is_covered_and_nothing_else() {
+    fn cover_paints_the_named_part_only() {
         let face = [(30.0, 40.0), (70.0, 40.0), (50.0, 60.0), (38.0, 80.0), (62.0, 80.0)];
         let landmarks = Landmarks::from_points(face.map(|(x, y)| Point::new(x, y)));
         for (part, inside, outside) in [
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn landmarks_anywhere_do_not_panic() {
+    fn cover_accepts_any_landmarks() {
         for at in [-1e9_f32, 0.0, 1e9, f32::NAN, f32::INFINITY] {
             let points = [(at, 5.0), (8.0, at), (5.0, 5.0), (at, at), (6.0, 7.0)];
             let landmarks = Landmarks::from_points(points.map(|(x, y)| Point::new(x, y)));

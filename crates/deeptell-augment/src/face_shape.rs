@@ -12,7 +12,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::AugmentError;
-use crate::chance::{signed, within};
+use crate::random::{signed, within};
 
 const fn at(x: f32, y: f32) -> Point {
     Point::new(x, y)
@@ -186,14 +186,14 @@ mod tests {
     }
 
     #[test]
-    fn the_mean_face_is_found_where_it_was_put() {
+    fn fit_recovers_the_pose_of_the_mean_face() {
         let fit = FaceFit::new(&moved(40.0)).unwrap();
         assert!((fit.width() - 84.0).abs() < 0.1);
         assert!(fit.image_from_face.apply(at(0.0, 0.0)).distance(at(90.0, 70.0)) < 0.01);
     }
 
     #[test]
-    fn what_is_no_face_is_refused_with_a_reason() {
+    fn fit_rejects_landmarks_that_form_no_face() {
         let good = moved(40.0);
         let mirrored = Landmarks {
             left_eye: good.right_eye,
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_symmetric_and_covers_what_it_says() {
+    fn each_mask_kind_is_symmetric_and_covers_its_features() {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         for kind in MaskKind::ALL {
             let outlines = kind.outlines(&mut rng);

@@ -2,13 +2,13 @@
 
 mod augment;
 mod blend;
-mod chance;
 mod color;
 mod degrade;
 mod error;
 mod face_part;
 mod face_shape;
 mod mask;
+mod random;
 mod resample;
 mod seam;
 

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_square_fills_its_area() {
+    fn fill_covers_the_area_of_a_square() {
         let mut mask = Mask::new(20, 16);
         mask.fill(&square(3.0, 9.0));
         assert_eq!(total(&mask), 36.0);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn outlines_may_leave_the_rectangle_and_overlap() {
+    fn fill_accepts_outlines_outside_of_the_mask_and_overlaps() {
         let mut mask = Mask::new(10, 10);
         mask.fill(&square(-1e9, 1e9));
         mask.fill(&square(2.0, 4.0));
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn hardening_erodes_and_never_empties() {
+    fn harden_erodes_and_never_empties() {
         let mut mask = Mask::new(40, 40);
         mask.fill(&square(10.0, 30.0));
         mask.blur(1.0);

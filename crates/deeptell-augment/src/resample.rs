@@ -73,12 +73,12 @@ mod tests {
     }
 
     #[test]
-    fn the_step_one_changes_nothing() {
+    fn step_of_one_is_the_identity() {
         assert_eq!(resample(&ramp(32, 16), 1.0, 32, 16), ramp(32, 16));
     }
 
     #[test]
-    fn positions_are_kept_both_ways() {
+    fn resampling_keeps_positions() {
         // Sampled at whole pixels a triangle is off by up to a tenth of a pixel on a ramp.
         for step in [0.4f32, 0.75, 1.6, 2.0, 3.0] {
             let out = resample(&ramp(60, 40), step, (60.0 / step) as u32, (40.0 / step) as u32);
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_image_its_edge_is_repeated() {
+    fn resampling_repeats_the_edge() {
         let out = resample(&ramp(8, 8), 2.0, 20, 20);
         assert_eq!(out.get_pixel(19, 19), ramp(8, 8).get_pixel(7, 7));
         assert_eq!(resample(&RgbImage::from_pixel(1, 1, Rgb([9; 3])), 0.1, 5, 3).get_pixel(4, 2).0, [9; 3]);

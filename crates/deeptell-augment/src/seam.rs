@@ -4,8 +4,8 @@ use image::{GrayImage, Luma, Rgb, RgbImage};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::chance::{happens, signed, within};
 use crate::degrade::jpeg;
+use crate::random::{happens, signed, within};
 use crate::resample::resample;
 
 /// How the edge of a blended region is hidden.
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gradient_seam_removes_a_difference_in_level_and_keeps_texture() {
+    fn gradient_seam_removes_level_difference_and_keeps_texture() {
         let source = RgbImage::from_fn(80, 64, |x, y| Rgb([(150 + (x + y) % 2 * 20) as u8; 3]));
         let joined = Seam::Gradient.join(&flat(90), &source, &square());
         let (mut low, mut high) = (255, 0);
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gradient_seam_follows_a_slope() {
+    fn gradient_seam_follows_a_slope() {
         let target = RgbImage::from_fn(80, 64, |x, _| Rgb([(60 + x) as u8; 3]));
         let joined = Seam::Gradient.join(&target, &flat(200), &square());
         for (x, y) in [(28, 30), (40, 32), (52, 25)] {
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pyramid_seam_has_no_step_and_the_source_in_the_middle() {
+    fn pyramid_seam_has_no_step_and_keeps_the_source_inside() {
         let joined = Seam::Pyramid.join(&flat(60), &flat(180), &square());
         assert_eq!(step(&Seam::Alpha.join(&flat(60), &flat(180), &square())), 120);
         assert!(step(&joined) < 40, "{}", step(&joined));
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_pictures_stay_as_they_are() {
+    fn joining_equal_pictures_changes_nothing() {
         let image = RgbImage::from_fn(80, 64, |x, y| Rgb([(x * 3) as u8, (y * 3) as u8, (x * y) as u8]));
         for seam in Seam::ALL {
             let joined = seam.join(&image, &image, &square());

@@ -1,5 +1,4 @@
-//! The few draws that augmentation and blending are made of. None of them panics, whatever the
-//! settings hold.
+//! Random draws for augmentation and blending. None of them panics, whatever the settings.
 
 use rand::{Rng, RngExt};
 
