@@ -1,84 +1,63 @@
-//! Decoding the wanted frames and as few others as possible.
+//! The frames of one sampling.
+//!
+//! Two ways lead to a frame. [`planned`] reads packets until the wanted frame's time is certain, starts at
+//! the last keyframe before it and skips what nothing refers to. [`sequential`] decodes all frames from the
+//! beginning, which needs nothing but a working decoder; planning falls back to it.
 
-use std::collections::{BTreeSet, VecDeque};
+mod pauses;
+mod planned;
+mod position;
+mod sequential;
+
 use std::iter::FusedIterator;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
-use crate::decoder::Picture;
-use crate::demuxer::is_shown;
-use crate::local::LocalReader;
-use crate::orientation::Orientation;
-use crate::packets::Packets;
-use crate::pixels::ToRgb;
-use crate::sampling::Moments;
-use crate::survey::PacketOrder;
-use crate::timeline::Timeline;
-use crate::{Frame, Sampling, VideoError, Warning};
-use ff::{Packet, frame};
+use ff::frame;
 use ffmpeg_next as ff;
 use image::RgbImage;
 
-/// Bytes of packets to hold while looking ahead, before planning is given up.
-const MAX_QUEUE_BYTES: usize = 256 << 20;
-/// Bytes to read ahead only to find out whether the decoder's state will be needed again.
-const MAX_LOOKAHEAD_BYTES: usize = 32 << 20;
+use self::planned::{Outcome, Plan, Wanted};
+use self::position::{Pass, Shown};
+use self::sequential::Sequence;
+use crate::local::LocalReader;
+use crate::orientation::Orientation;
+use crate::pixels::ToRgb;
+use crate::sampling::Moments;
+use crate::{Frame, Sampling, VideoError, Warning};
+
 /// Seconds by which a moment may lie past the last frame and still show it.
 const END_TOLERANCE_SECONDS: f64 = 1.0;
-/// Seconds before a moment to jump to, each tried when the one before landed too late.
-const JUMP_MARGINS_SECONDS: [f64; 5] = [0.0, 2.0, 8.0, 32.0, 128.0];
 
-/// Places of a large file to look at for a frame between two moments, before all of it is read instead.
-const MAX_DOUBTS: usize = 64;
-
-/// Why the plan cannot go on, and every frame must be decoded.
-struct PlanFailed;
-
-/// The frames of one sampling, decoded here.
-///
-/// Two ways lead to a frame. The *plan* reads packets until the wanted frame's time is certain,
-/// starts at the last keyframe before it and skips what nothing refers to. *In order* decodes all
-/// frames from the beginning; it needs nothing but a working decoder, and the plan retreats to it.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about where decoding stands")]
+/// The frames of one sampling, decoded in this process.
 pub(crate) struct LocalFrames<'a> {
     pub(crate) reader: &'a mut LocalReader,
     refusal: Option<VideoError>,
     sampling: Sampling,
     moments: Moments,
+    /// Number of the next moment.
     next: u64,
-    is_started: bool,
-    is_finished: bool,
-    in_order: bool,
-    /// The decoder may be asked for its last pictures early: false once that lost one, and in files with
-    /// gaps, which may be damage: then the packets up to a gap are decoded, too, and tell.
-    may_drain: bool,
-    /// The wanted frame went in and did not come out when the decoder was drained before the end.
-    lost_in_drain: bool,
-    /// Packets read and not yet decoded.
-    queue: VecDeque<Packet>,
-    queue_bytes: usize,
-    order: PacketOrder,
-    /// End of the last packet read, in ticks.
-    read_until: i64,
-    packets_read: u64,
-    at_end: bool,
-    timeline: Timeline,
-    /// Frames decoded and still ahead.
-    ready: VecDeque<Picture>,
-    /// Times of frames inside the decoder.
-    inside: BTreeSet<i64>,
-    /// The decoder has gone on without a gap up to the front of the queue.
-    is_continuous: bool,
-    is_drained: bool,
-    shown: Option<Arc<Shown>>,
-    /// Frames taken from the decoder so far, in order.
-    taken: u64,
-    /// Time of the last one of them.
-    last_taken: i64,
-    /// Ticks by which the decoder's times are late.
-    late_by: i64,
+    progress: Progress,
+    mode: Mode,
+    pass: Pass,
     /// The last frame given out.
     given: Option<Arc<Shown>>,
+}
+
+/// How frames are reached.
+enum Mode {
+    /// As few as possible are decoded, as long as that works.
+    Planned(Plan),
+    /// All are decoded in order.
+    Sequential(Sequence),
+}
+
+/// How far the sampling is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    NotStarted,
+    Started,
+    Finished,
 }
 
 /// A frame without its pixels.
@@ -89,47 +68,26 @@ pub(crate) struct Timing {
     pub(crate) repeats_previous: bool,
 }
 
-/// The frame on screen.
-struct Shown {
-    picture: Picture,
-    pts: i64,
-    index: Option<u64>,
-}
-
 impl<'a> LocalFrames<'a> {
     pub(crate) fn new(reader: &'a mut LocalReader, sampling: Sampling) -> Self {
         let (moments, refusal) = match moments_of(reader, sampling) {
             Ok(moments) => (moments, None),
             Err(refusal) => (Moments::none(), Some(refusal)),
         };
-        let in_order = reader.tuning.in_order || !reader.survey.is_regular || moments.is_every_frame();
-        let may_drain = !moments.avoid_gaps();
+        let mode = if reader.tuning.in_order || moments.is_every_frame() {
+            Mode::Sequential(Sequence::new(moments.keyframes_only))
+        } else {
+            mode_for(reader, &moments)
+        };
         Self {
             reader,
             refusal,
             sampling,
             moments,
             next: 0,
-            is_started: false,
-            is_finished: false,
-            in_order,
-            may_drain,
-            lost_in_drain: false,
-            queue: VecDeque::new(),
-            queue_bytes: 0,
-            order: PacketOrder::default(),
-            read_until: i64::MIN,
-            packets_read: 0,
-            at_end: false,
-            timeline: Timeline::default(),
-            ready: VecDeque::new(),
-            inside: BTreeSet::new(),
-            is_continuous: true,
-            is_drained: false,
-            shown: None,
-            taken: 0,
-            last_taken: i64::MIN,
-            late_by: 0,
+            progress: Progress::NotStarted,
+            mode,
+            pass: Pass::default(),
             given: None,
         }
     }
@@ -139,79 +97,75 @@ impl<'a> LocalFrames<'a> {
         if let Some(refusal) = self.refusal.take() {
             return Some(Err(refusal));
         }
-        self.moments.get(self.next).filter(|_| !self.is_finished)?;
+        self.moments.get(self.next).filter(|_| self.progress != Progress::Finished)?;
         let guard = self.reader.guard.clone();
         let _running = guard.run();
         let found = self.frame().transpose();
         self.next += 1;
-        self.is_finished = !matches!(found, Some(Ok(_)));
+        self.progress = if matches!(found, Some(Ok(_))) { Progress::Started } else { Progress::Finished };
         found
     }
 
     /// The frame for the moment number `next`, or `None` when the stream ends before it.
     fn frame(&mut self) -> Result<Option<Timing>, VideoError> {
-        if !self.is_started {
-            self.is_started = true;
-            self.find_pauses()?;
-            if !self.reader.fresh {
-                self.rewind()?;
-            }
-            self.reader.fresh = false;
-        }
-        if self.moments.is_every_frame() {
-            if !self.decode_one()? {
-                self.note_damage();
-                return if self.taken > 0 { Ok(None) } else { Err(self.no_frames()) };
-            }
-            self.note_damage();
-            return self.give(self.last_taken);
+        if self.progress == Progress::NotStarted {
+            self.start()?;
         }
         let Some(moment) = self.moments.get(self.next) else { return Ok(None) };
-        while !self.in_order && self.follow_plan(moment)?.is_err() {
-            if self.lost_in_drain {
+        if self.moments.is_every_frame() {
+            return self.every_frame();
+        }
+        while let Mode::Planned(plan) = &mut self.mode {
+            let wanted = Wanted { moments: &self.moments, number: self.next, moment };
+            match plan.show(wanted, &mut self.pass, self.reader)? {
+                Outcome::Shown => break,
                 // A decoder that started where frames refer across the keyframe (an open group of
                 // pictures) throws away what it is asked for early. It gives all of it in time.
-                self.may_drain = false;
-            } else {
-                self.in_order = true;
+                Outcome::LostInDrain => plan.may_drain = false,
+                Outcome::Failed => self.mode = Mode::Sequential(Sequence::new(self.moments.keyframes_only)),
             }
             self.rewind()?;
         }
-        if self.in_order {
-            self.decode_up_to(moment)?;
+        if let Mode::Sequential(sequence) = &mut self.mode {
+            let survey = &self.reader.survey;
+            // Regular times are known before, and moments differ: a repetition stands for a frame that is
+            // lost, and the next one is given instead.
+            let may_repeat = survey.is_regular
+                || !self.moments.wants_different()
+                || survey.frames.is_none_or(|frames| frames < self.moments.count());
+            let given = self.given.as_ref().map(|given| given.pts);
+            let later_than = given.filter(|_| !may_repeat);
+            sequence.show(moment, later_than, &mut self.pass, self.reader)?;
         }
         self.note_damage();
         self.give(moment)
     }
 
-    /// Reads all packets of a large file where moments fall on one frame, or where ruling that out would
-    /// take too long: then there are other frames to take.
-    fn find_pauses(&mut self) -> Result<(), VideoError> {
-        let reader = &mut *self.reader;
-        if reader.survey.is_counted
-            || reader.facts.clock_may_jump
-            || !self.moments.wants_different()
-            || reader.guard.is_half_spent()
-            || self.moments.doubtful(&reader.packets.index_times()).next().is_none()
-        {
-            return Ok(());
+    /// The next of all frames.
+    fn every_frame(&mut self) -> Result<Option<Timing>, VideoError> {
+        let Mode::Sequential(sequence) = &mut self.mode else { return Ok(None) };
+        let is_there = sequence.show_next(&mut self.pass, self.reader)?;
+        let last = sequence.last;
+        self.note_damage();
+        match last {
+            Some(last) if is_there => self.give(last),
+            Some(_) => Ok(None),
+            None => Err(self.no_frames()),
         }
-        // Some containers come to know their index when it is needed for the first time.
-        reader.fresh = false;
-        if !reader.packets.seek(reader.survey.start) {
-            return Ok(());
+    }
+
+    /// Makes ready for the first frame.
+    fn start(&mut self) -> Result<(), VideoError> {
+        if pauses::are_likely(self.reader, &self.moments)? && self.reader.survey_now()? {
+            self.moments = moments_of(self.reader, self.sampling)?;
+            if let Mode::Planned(_) = self.mode {
+                self.mode = mode_for(self.reader, &self.moments);
+            }
         }
-        let starts = reader.packets.index_times();
-        let doubtful: Vec<_> = self.moments.doubtful(&starts).take(MAX_DOUBTS + 1).collect();
-        let mut is_paused = doubtful.len() > MAX_DOUBTS;
-        for (before, moment) in doubtful {
-            is_paused = is_paused || !has_frame_between(&mut reader.packets, before, moment)?;
+        if !self.reader.fresh {
+            self.rewind()?;
         }
-        if is_paused && reader.survey_now()? {
-            self.moments = moments_of(reader, self.sampling)?;
-            self.in_order |= !reader.survey.is_regular;
-            self.may_drain &= !self.moments.avoid_gaps();
-        }
+        self.reader.fresh = false;
         Ok(())
     }
 
@@ -219,302 +173,28 @@ impl<'a> LocalFrames<'a> {
     fn rewind(&mut self) -> Result<(), VideoError> {
         let reader = &mut *self.reader;
         reader.packets.rewind(&reader.file, &reader.limits)?;
+        reader.decoder.reset();
         reader.decoder.damaged = 0;
-        self.forget_position();
-        self.lost_in_drain = false;
-        self.timeline = Timeline::default();
-        self.packets_read = 0;
-        self.taken = 0;
-        self.last_taken = i64::MIN;
-        self.late_by = 0;
-        self.shown = None;
+        self.pass = Pass::default();
         Ok(())
-    }
-
-    fn forget_position(&mut self) {
-        self.reader.decoder.reset();
-        self.queue.clear();
-        self.queue_bytes = 0;
-        self.order = PacketOrder::default();
-        self.read_until = i64::MIN;
-        self.at_end = false;
-        self.ready.clear();
-        self.inside.clear();
-        self.is_continuous = true;
-        self.is_drained = false;
-    }
-
-    /// Brings the frame of `moment` on screen, or finds that planning does not work here.
-    fn follow_plan(&mut self, moment: i64) -> Result<Result<(), PlanFailed>, VideoError> {
-        if self.must_jump(moment) && !self.jump(moment)? {
-            return Ok(Err(PlanFailed));
-        }
-        self.read_past(moment, true)?;
-        let found = if self.moments.keyframes_only {
-            self.timeline.keyframe_at(moment)
-        } else {
-            self.timeline.shown_at(moment)
-        };
-        let Some(wanted) = found.filter(|_| self.order.is_regular && self.queue_bytes <= MAX_QUEUE_BYTES)
-        else {
-            return Ok(Err(PlanFailed));
-        };
-        self.timeline.forget_before(wanted);
-        if self.shown.as_ref().is_some_and(|shown| shown.pts == wanted) {
-            return Ok(Ok(()));
-        }
-        if let Some(position) =
-            self.queue.iter().position(|packet| packet.pts() == Some(wanted) && is_shown(packet))
-        {
-            let is_start = |packet: &Packet| packet.is_key() && packet.pts().is_some_and(|pts| pts <= wanted);
-            match self.queue.range(..=position).rposition(is_start) {
-                Some(start) if start > 0 || !self.is_continuous => self.start_at(start),
-                None if !self.is_continuous => return Ok(Err(PlanFailed)),
-                _ => {}
-            }
-        }
-        loop {
-            while let Some(picture) =
-                self.ready.pop_front_if(|picture| picture.pts.is_none_or(|pts| pts <= wanted))
-            {
-                let Some(pts) = picture.pts else { return Ok(Err(PlanFailed)) };
-                let index = self.timeline.index_of(pts).filter(|_| pts == wanted);
-                self.inside.retain(|inside| *inside > pts);
-                self.shown = Some(Arc::new(Shown { picture, pts, index }));
-            }
-            if self.shown.as_ref().is_some_and(|shown| shown.pts == wanted) {
-                return Ok(Ok(()));
-            }
-            if !self.ready.is_empty() || self.is_drained {
-                // The decoder went past the wanted frame: lost in draining, or its packet is damaged.
-                self.lost_in_drain = self.is_drained && self.may_drain && !self.queue.is_empty();
-                return Ok(Err(PlanFailed));
-            }
-            if self.may_drain && self.inside.contains(&wanted) && self.is_done_after(wanted)? {
-                self.drain()?;
-            } else {
-                self.decode_next(wanted)?;
-            }
-        }
-    }
-
-    /// Reads until every frame at or before `moment` is known. With `drop_passed`, each keyframe on
-    /// the way lets go of what came before it.
-    fn read_past(&mut self, moment: i64, drop_passed: bool) -> Result<(), VideoError> {
-        while self.order.is_regular
-            && self.queue_bytes <= MAX_QUEUE_BYTES
-            && self.order.last_dts.is_none_or(|dts| dts <= moment)
-            && self.read_packet()?
-        {
-            if drop_passed && self.queue.back().is_some_and(|packet| starts_by(packet, moment)) {
-                self.start_at(self.queue.len() - 1);
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes one packet from the file; `false` at its end.
-    fn read_packet(&mut self) -> Result<bool, VideoError> {
-        if self.at_end {
-            return Ok(false);
-        }
-        let Some(packet) = self.reader.packets.next()? else {
-            self.at_end = true;
-            return Ok(false);
-        };
-        self.packets_read += 1;
-        self.order.accept(&packet);
-        if let Some(time) = packet.pts().or(packet.dts()) {
-            self.read_until = self.read_until.max(time.saturating_add(packet.duration().max(0)));
-        }
-        if let Some(pts) = packet.pts().filter(|_| is_shown(&packet)) {
-            self.order.is_regular &= self.timeline.add(pts, packet.is_key());
-        }
-        self.queue_bytes += packet.size();
-        self.queue.push_back(packet);
-        Ok(true)
-    }
-
-    /// Lets go of the packets before number `position`, a keyframe, and of the decoder's state.
-    fn start_at(&mut self, position: usize) {
-        self.queue_bytes -= self.queue.drain(..position).map(|packet| packet.size()).sum::<usize>();
-        self.reader.decoder.reset();
-        self.ready.clear();
-        self.inside.clear();
-        self.is_continuous = true;
-        self.is_drained = false;
-    }
-
-    /// Whether no later moment needs the decoder to go on from where it is.
-    fn is_done_after(&mut self, wanted: i64) -> Result<bool, VideoError> {
-        let Some(moment) = self.moments.get(self.next + 1) else { return Ok(true) };
-        if self.moments.keyframes_only || self.must_jump(moment) {
-            return Ok(true);
-        }
-        let mut seen = 0;
-        loop {
-            while let Some(packet) = self.queue.get(seen) {
-                if starts_by(packet, moment) && packet.pts().is_some_and(|pts| pts > wanted) {
-                    return Ok(true);
-                }
-                seen += 1;
-            }
-            let is_known = self.order.last_dts.is_some_and(|dts| dts > moment);
-            if is_known || self.queue_bytes > MAX_LOOKAHEAD_BYTES || !self.read_packet()? {
-                return Ok(false);
-            }
-        }
-    }
-
-    fn drain(&mut self) -> Result<(), VideoError> {
-        self.reader.decoder.drain(&mut self.ready)?;
-        self.is_drained = true;
-        self.is_continuous = false;
-        Ok(())
-    }
-
-    /// Decodes one more packet, in full if any moment to come may show it.
-    fn decode_next(&mut self, wanted: i64) -> Result<(), VideoError> {
-        if self.queue.is_empty() && !self.read_packet()? {
-            return self.drain();
-        }
-        let Some(packet) = self.queue.pop_front() else { return Ok(()) };
-        self.queue_bytes -= packet.size();
-        let is_wanted = packet.pts().is_none_or(|pts| {
-            // Up to the next frame known: where that is not the very next one, one frame too many
-            // is decoded, never one too few.
-            let until = self.timeline.after(pts);
-            pts == wanted || (!self.moments.keyframes_only && self.moments.any_in(self.next, pts, until))
-        });
-        if is_wanted && is_shown(&packet) {
-            self.inside.extend(packet.pts());
-        }
-        self.reader.decoder.decode(&packet, is_wanted, &mut self.ready)
-    }
-
-    /// Whether so much of a large file lies before `moment` that jumping beats reading.
-    fn must_jump(&self, moment: i64) -> bool {
-        let survey = &self.reader.survey;
-        if survey.is_counted || survey.span <= 0 {
-            return false;
-        }
-        let here = self.order.last_dts.unwrap_or(survey.start);
-        let share = moment.saturating_sub(here) as f64 / survey.span as f64;
-        share * self.reader.file_bytes as f64 > self.reader.tuning.jump_bytes as f64
-    }
-
-    /// Goes to a keyframe at or before `moment`; `false` when none can be found.
-    fn jump(&mut self, moment: i64) -> Result<bool, VideoError> {
-        for margin in JUMP_MARGINS_SECONDS {
-            let target = moment.saturating_sub((margin / self.reader.facts.tick_seconds) as i64);
-            if !self.reader.packets.seek(target) {
-                return Ok(false);
-            }
-            self.forget_position();
-            self.timeline.jumped();
-            self.is_continuous = false;
-            // Reading drops everything before the last keyframe in time: if one is there, it is first.
-            self.read_past(moment, true)?;
-            if self.queue.front().is_some_and(|packet| starts_by(packet, moment)) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Decodes every frame until the one of `moment` is on screen, or, where that was given already
-    /// although each moment should show another, the next one.
-    fn decode_up_to(&mut self, moment: i64) -> Result<(), VideoError> {
-        let survey = &self.reader.survey;
-        // Regular times are known before, and moments differ: a repetition stands for a frame that is lost.
-        let may_repeat = survey.is_regular
-            || !self.moments.wants_different()
-            || survey.frames.is_none_or(|frames| frames < self.moments.count());
-        loop {
-            while let Some(picture) = self.ready.pop_front() {
-                let pts = self.time_of(&picture);
-                if pts > moment && self.taken > 0 && (may_repeat || !self.is_given()) {
-                    self.ready.push_front(picture);
-                    return Ok(());
-                }
-                self.take(picture, pts);
-            }
-            if !self.decode_packet()? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Brings the next frame on screen; `false` after the last.
-    fn decode_one(&mut self) -> Result<bool, VideoError> {
-        loop {
-            if let Some(picture) = self.ready.pop_front() {
-                let pts = self.time_of(&picture);
-                self.take(picture, pts);
-                return Ok(true);
-            }
-            if !self.decode_packet()? {
-                return Ok(false);
-            }
-        }
-    }
-
-    /// Whether the frame on screen, or a later one, was given out before.
-    fn is_given(&self) -> bool {
-        let given = self.given.as_ref().map(|given| given.pts);
-        self.shown.as_ref().is_some_and(|shown| given >= Some(shown.pts))
-    }
-
-    /// Counts the frame that follows the last one taken, and puts it on screen if that is wanted.
-    fn take(&mut self, picture: Picture, pts: i64) {
-        let index = Some(self.taken);
-        self.taken += 1;
-        self.last_taken = pts;
-        if !self.moments.keyframes_only || picture.frame.is_key() || self.shown.is_none() {
-            self.shown = Some(Arc::new(Shown { picture, pts, index }));
-        }
-    }
-
-    /// Decodes the next packet in full; `false` when nothing is left.
-    fn decode_packet(&mut self) -> Result<bool, VideoError> {
-        if self.is_drained {
-            return Ok(false);
-        }
-        if self.queue.is_empty() && !self.read_packet()? {
-            self.drain()?;
-        } else if let Some(packet) = self.queue.pop_front() {
-            self.queue_bytes -= packet.size();
-            self.reader.decoder.decode(&packet, true, &mut self.ready)?;
-        }
-        Ok(true)
-    }
-
-    /// The time of a frame that came out of the decoder in order: its own, unless it has none or
-    /// the clock went backwards.
-    fn time_of(&mut self, picture: &Picture) -> i64 {
-        let survey = &self.reader.survey;
-        if self.taken == 0 && picture.frame.pts().is_none() {
-            // Such times are those of decoding, and late by the decoder's delay.
-            self.late_by = picture.pts.map_or(0, |pts| pts.saturating_sub(survey.start));
-        }
-        let expected =
-            if self.taken == 0 { survey.start } else { self.last_taken.saturating_add(survey.frame_ticks) };
-        let own = picture.pts.map(|pts| pts.saturating_sub(self.late_by));
-        own.filter(|pts| self.taken == 0 || *pts > self.last_taken).unwrap_or(expected)
     }
 
     /// Hands out the frame on screen, still as it was decoded.
     fn give(&mut self, moment: i64) -> Result<Option<Timing>, VideoError> {
         // Damage can leave out, in order, a frame that the plan gave: then it stays on screen.
-        let stays = |given: &&Arc<Shown>| self.shown.as_ref().is_some_and(|shown| shown.pts < given.pts);
-        let Some(shown) = self.given.as_ref().filter(stays).or(self.shown.as_ref()).map(Arc::clone) else {
+        let stays = |given: &&Arc<Shown>| self.pass.shown.as_ref().is_some_and(|shown| shown.pts < given.pts);
+        let Some(shown) = self.given.as_ref().filter(stays).or(self.pass.shown.as_ref()).map(Arc::clone)
+        else {
             return Err(self.no_frames());
         };
         let tick_seconds = self.reader.facts.tick_seconds;
         let seconds = |ticks: i64| ticks as f64 * tick_seconds;
         let survey = &self.reader.survey;
-        let last_end = self.read_until.max(shown.pts.saturating_add(survey.frame_ticks));
-        let is_past_end = !survey.is_counted && self.at_end && self.queue.is_empty() && self.ready.is_empty();
+        let position = &self.pass.position;
+        let shown_until = shown.pts.saturating_add(survey.frame_ticks);
+        let last_end = position.read_until.map_or(shown_until, |read_until| read_until.max(shown_until));
+        let is_past_end =
+            !survey.is_counted && position.at_end && position.queue.is_empty() && position.ready.is_empty();
         if is_past_end && seconds(moment.saturating_sub(last_end)) > END_TOLERANCE_SECONDS {
             let declared_seconds = seconds(survey.span);
             let found_seconds = seconds(last_end.saturating_sub(survey.start));
@@ -540,7 +220,7 @@ impl<'a> LocalFrames<'a> {
     }
 
     fn no_frames(&self) -> VideoError {
-        VideoError::NoFrames { path: self.reader.guard.path(), packets: self.packets_read }
+        VideoError::NoFrames { path: self.reader.guard.path(), packets: self.pass.packets_read }
     }
 
     /// Converts the last frame given out.
@@ -555,7 +235,7 @@ impl<'a> LocalFrames<'a> {
         };
         let picture = &given.picture.frame;
         to(&mut self.reader.to_rgb, picture).map_err(|error| {
-            self.is_finished = true;
+            self.progress = Progress::Finished;
             let (width, height) = (picture.width(), picture.height());
             guard.explain(error, |path, detail| VideoError::Decoder {
                 path,
@@ -606,25 +286,13 @@ fn moments_of(reader: &LocalReader, sampling: Sampling) -> Result<Moments, Video
     Ok(moments.with_different(frames))
 }
 
-/// Whether a frame begins after `before` and not after `moment`.
-fn has_frame_between(packets: &mut Packets, before: i64, moment: i64) -> Result<bool, VideoError> {
-    if !packets.seek(moment) {
-        return Ok(false);
+/// The plan, unless the times of the stream are too irregular for it.
+fn mode_for(reader: &LocalReader, moments: &Moments) -> Mode {
+    if reader.survey.is_regular {
+        Mode::Planned(Plan { may_drain: !moments.avoid_gaps() })
+    } else {
+        Mode::Sequential(Sequence::new(moments.keyframes_only))
     }
-    while let Some(packet) = packets.next()? {
-        if is_shown(&packet) && packet.pts().is_some_and(|pts| before < pts && pts <= moment) {
-            return Ok(true);
-        }
-        if packet.dts().is_some_and(|dts| dts > moment) {
-            break;
-        }
-    }
-    Ok(false)
-}
-
-/// Whether decoding can start at `packet` for any moment from `moment` on.
-fn starts_by(packet: &Packet, moment: i64) -> bool {
-    packet.is_key() && is_shown(packet) && packet.pts().is_some_and(|pts| pts <= moment)
 }
 
 impl Iterator for LocalFrames<'_> {
@@ -638,9 +306,10 @@ impl Iterator for LocalFrames<'_> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = if self.is_finished { 0 } else { self.moments.count().saturating_sub(self.next) };
+        let is_finished = self.progress == Progress::Finished;
+        let left = if is_finished { 0 } else { self.moments.count().saturating_sub(self.next) };
         let refusal = usize::from(self.refusal.is_some());
-        if self.moments.is_every_frame() && !self.is_finished {
+        if self.moments.is_every_frame() && !is_finished {
             return (refusal, None);
         }
         (refusal, usize::try_from(left).ok().and_then(|left| left.checked_add(refusal)))
@@ -715,7 +384,7 @@ mod tests {
         let mut reader = LocalReader::open(File::open(path).unwrap(), path, &job).unwrap();
         let mut frames = LocalFrames::new(&mut reader, sampling);
         let all = frames.by_ref().collect::<Result<Vec<_>, _>>().unwrap();
-        (all, !frames.in_order)
+        (all, matches!(frames.mode, Mode::Planned(_)))
     }
 
     #[test]
