@@ -55,6 +55,7 @@ mod inverted;
 mod matrix;
 mod network;
 mod normalize;
+mod panel;
 mod planes;
 mod pointwise;
 mod residual;

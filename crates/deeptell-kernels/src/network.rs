@@ -6,6 +6,7 @@ use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use crate::extension::InferenceKernels;
+use crate::panel::ConvWeights;
 use crate::stack::{LayerSource, RowSource, Stack};
 use crate::{check_channels, check_tensor, values};
 
@@ -83,9 +84,7 @@ impl ConvStack {
             );
             channels = shape[0];
             sources.push(LayerSource {
-                weight: values(&layer.weight),
-                shape,
-                bias: values(&layer.bias),
+                conv: ConvWeights { weight: values(&layer.weight), shape, bias: values(&layer.bias) },
                 slope: layer.slope.as_ref().map(values),
                 pool: layer.pool,
             });

@@ -9,6 +9,7 @@ use burn::tensor::Tensor;
 use crate::activation::Activation;
 use crate::extension::InferenceKernels;
 use crate::inverted::{BlockSource, ConvSource, Network, Output, misfit};
+use crate::panel::ConvWeights;
 use crate::{check_channels, check_tensor, values};
 
 /// A convolution of an [`InvertedResidualStack`], with its batch normalisation folded in.
@@ -131,9 +132,7 @@ fn source(conv: &FoldedConv) -> ConvSource {
     check_tensor("InvertedResidualStack", "a weight", &conv.weight);
     check_channels("InvertedResidualStack", "a bias", &conv.bias, shape[0]);
     ConvSource {
-        weight: values(&conv.weight),
-        shape,
-        bias: values(&conv.bias),
+        conv: ConvWeights { weight: values(&conv.weight), shape, bias: values(&conv.bias) },
         stride: conv.stride,
         activation: conv.activation,
     }

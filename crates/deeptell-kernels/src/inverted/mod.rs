@@ -10,47 +10,24 @@
 //! Some images go through the network together, block by block, so that the weights of the deep
 //! blocks, which are larger than the maps there, are read once for all of them.
 
+mod plan;
+mod run;
+mod source;
 mod tile;
 mod windowed;
 
 use pulp::Arch;
 use rayon::prelude::*;
 
-use self::tile::{Pitch, Pointwise, Tile};
-use self::windowed::{Gate, Lines, Part, Windowed};
-use crate::activation::Activation;
+use self::plan::Plan;
+use self::tile::Pointwise;
+use self::windowed::Windowed;
 use crate::scratch::with_scratch;
 
-/// Channels that share a block of a map; a multiple of every vector's lanes.
-const PANEL: usize = 16;
+pub(crate) use self::source::{BlockSource, ConvSource, misfit};
 
 /// Images that go through the network together.
 const GROUP: usize = 4;
-
-/// Floats of the buffer of expanded panels: what stays in the second-level cache beside the rest.
-const EXPANDED: usize = 1 << 16;
-
-/// A convolution as the caller has it, its normalisation folded in.
-#[derive(Debug)]
-pub(crate) struct ConvSource {
-    /// `[outputs, inputs / groups, kernel, kernel]`, row by row.
-    pub(crate) weight: Vec<f32>,
-    pub(crate) shape: [usize; 4],
-    pub(crate) bias: Vec<f32>,
-    pub(crate) stride: usize,
-    pub(crate) activation: Activation,
-}
-
-/// An inverted residual block as the caller has it.
-#[derive(Debug)]
-pub(crate) struct BlockSource {
-    pub(crate) expand: Option<ConvSource>,
-    pub(crate) depthwise: ConvSource,
-    /// The two layers between the mean of a channel and its gate.
-    pub(crate) gate: Option<[ConvSource; 2]>,
-    pub(crate) project: ConvSource,
-    pub(crate) residual: bool,
-}
 
 /// What comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,95 +53,6 @@ struct Block {
     gate: Option<[Pointwise; 2]>,
     project: Pointwise,
     residual: bool,
-}
-
-/// `values` in whole panels, zeros behind the last.
-fn padded(values: &[f32]) -> Vec<f32> {
-    let mut padded = values.to_vec();
-    padded.resize(values.len().div_ceil(PANEL) * PANEL, 0.0);
-    padded
-}
-
-/// Why a network cannot be made of these layers; `None` when it can.
-pub(crate) fn misfit(stem: &ConvSource, blocks: &[BlockSource], last: &ConvSource) -> Option<String> {
-    let pointwise = |conv: &ConvSource, inputs: usize| {
-        conv.shape[1..] == [inputs, 1, 1] && conv.stride == 1 && conv.shape[0] > 0 && inputs > 0
-    };
-    let window = |conv: &ConvSource| {
-        conv.shape[2] == conv.shape[3] && Windowed::is_known(conv.shape[2], conv.stride) && conv.shape[0] > 0
-    };
-    if !window(stem) || stem.shape[1] == 0 {
-        return Some(format!("the first layer {:?} is none of 3x3 or 5x5, stride 1 or 2", stem.shape));
-    }
-    let mut channels = stem.shape[0];
-    for (index, block) in blocks.iter().enumerate() {
-        if block.expand.is_some() == (index == 0) {
-            return Some(format!("block {index}: every block but the first expands"));
-        }
-        let inside = block.depthwise.shape[0];
-        let fits =
-            block.expand.as_ref().map_or(channels == inside, |expand| {
-                pointwise(expand, channels) && expand.shape[0] == inside
-            }) && window(&block.depthwise)
-                && block.depthwise.shape[1] == 1
-                && pointwise(&block.project, inside)
-                && block.gate.as_ref().is_none_or(|[first, second]| {
-                    pointwise(first, inside) && pointwise(second, first.shape[0]) && second.shape[0] == inside
-                });
-        if !fits {
-            return Some(format!("block {index}: its layers do not fit each other, or {channels} channels"));
-        }
-        let output = block.project.shape[0];
-        if block.residual && (output != channels || block.depthwise.stride != 1) {
-            return Some(format!("block {index} has no shortcut: its input and output differ"));
-        }
-        channels = output;
-    }
-    if blocks.is_empty() || !pointwise(last, channels) {
-        return Some(format!("the last layer {:?} does not take {channels} channels", last.shape));
-    }
-    None
-}
-
-/// The sizes of one block for one size of image.
-#[derive(Debug)]
-struct Place {
-    /// Part and columns that come in and go out.
-    input: [usize; 2],
-    output: [usize; 2],
-    /// Floats of a row of an expanded panel, with the zeros at both ends.
-    row_len: usize,
-    /// Part of an expanded panel that are kept.
-    slots: usize,
-    /// Panels that are expanded at once.
-    panels: usize,
-}
-
-impl Place {
-    fn expanded_len(&self) -> usize {
-        self.panels * self.slots * self.row_len
-    }
-
-    /// Floats of one panel of the filtered map.
-    fn panel_len(&self) -> usize {
-        self.output[0] * self.output[1] * PANEL
-    }
-}
-
-/// The sizes of everything for one size of image, in floats.
-struct Plan<'a> {
-    network: &'a Network,
-    image: [usize; 2],
-    places: Vec<Place>,
-    /// The window's rows of the image, with zeros at both ends.
-    line_len: usize,
-    lines_len: usize,
-    expanded_len: usize,
-    /// The largest map inside of a block, and between blocks.
-    inside_len: usize,
-    between_len: usize,
-    /// The most panels of a gated map.
-    gated_panels: usize,
 }
 
 impl Network {
@@ -230,333 +118,18 @@ impl Network {
     }
 }
 
-impl<'a> Plan<'a> {
-    fn new(network: &'a Network, image: [usize; 2]) -> Self {
-        let stem = &network.stem;
-        let mut size = image.map(|cells| stem.output(cells));
-        let mut places = Vec::with_capacity(network.blocks.len());
-        let (mut inside_len, mut between_len, mut gated_panels) = (0, 0, 0);
-        for block in &network.blocks {
-            let window = &block.depthwise;
-            let output = size.map(|cells| window.output(cells));
-            let row_len = (size[1] + 2 * window.padding()) * PANEL;
-            let streams = block.expand.is_none();
-            let slots = if streams { window.kernel } else { size[0] };
-            let room = EXPANDED / (slots * row_len);
-            // Threes suit the registers of the matrix product.
-            let panels = if room > 3 { room - room % 3 } else { room.max(1) }.min(window.panels);
-            let place = Place { input: size, output, row_len, slots, panels };
-            inside_len = inside_len.max(window.panels * place.panel_len());
-            between_len = between_len.max(block.project.panels * place.panel_len());
-            if let Some(gate) = &block.gate {
-                gated_panels = gated_panels.max(gate[0].panels).max(gate[1].panels);
-            }
-            places.push(place);
-            size = output;
-        }
-        inside_len = inside_len.max(network.last.panels * size[0] * size[1] * PANEL);
-        let line_len = image[1] + 2 * stem.padding();
-        Self {
-            network,
-            image,
-            line_len,
-            lines_len: stem.inputs * stem.kernel * line_len,
-            expanded_len: places.iter().map(Place::expanded_len).max().unwrap_or(0),
-            places,
-            inside_len,
-            between_len,
-            gated_panels,
-        }
-    }
-
-    fn scratch_len(&self, images: usize) -> usize {
-        let maps = self.inside_len + 2 * self.between_len + 2 * self.gated_panels * PANEL;
-        self.lines_len + self.expanded_len + images * maps
-    }
-
-    /// Some images, on this thread.
-    fn run(&self, arch: Arch, images: &[&[f32]], scratch: &mut [f32], outputs: &mut [f32], output: Output) {
-        let count = images.len();
-        let (lines, rest) = scratch.split_at_mut(self.lines_len);
-        let (expanded, rest) = rest.split_at_mut(self.expanded_len);
-        let (inside, rest) = rest.split_at_mut(count * self.inside_len);
-        let (mut current, rest) = rest.split_at_mut(count * self.between_len);
-        let (mut next, rest) = rest.split_at_mut(count * self.between_len);
-        let (sums, rest) = rest.split_at_mut(count * self.gated_panels * PANEL);
-        let squeezed = &mut rest[..count * self.gated_panels * PANEL];
-        lines.fill(0.0);
-        for (block, place) in self.network.blocks.iter().zip(&self.places) {
-            let expanded = &mut expanded[..place.expanded_len()];
-            // The ends of the rows; all else is written before it is read.
-            expanded.fill(0.0);
-            sums.fill(0.0);
-            for (image, map) in inside.chunks_exact_mut(self.inside_len).enumerate() {
-                let sums = block.gate.is_some().then_some(&mut *sums);
-                if let Some(expand) = &block.expand {
-                    let source = &current[image * self.between_len..][..self.between_len];
-                    place.widen(arch, block, expand, source, expanded, map, sums, [image, count]);
-                } else {
-                    let kept = &mut current[image * self.between_len..][..self.between_len];
-                    let kept = block.residual.then_some(kept);
-                    let numbers = [image, count];
-                    self.start(arch, block, place, images[image], lines, expanded, map, sums, kept, numbers);
-                }
-            }
-            if let Some(gate) = &block.gate {
-                place.gate(arch, gate, sums, squeezed, inside.chunks_exact_mut(self.inside_len), count);
-            }
-            let panel = place.panel_len();
-            let pitch = Pitch { panel, row: 0 };
-            for (image, map) in inside.chunks_exact(self.inside_len).enumerate() {
-                let shortcut = &current[image * self.between_len..][..self.between_len];
-                block.project.run(
-                    arch,
-                    Tile {
-                        panels: 0..block.project.panels,
-                        rows: 1,
-                        width: panel / PANEL,
-                        source: map,
-                        from: pitch,
-                        target: &mut next[image * self.between_len..][..self.between_len],
-                        to: pitch,
-                        shortcut: block.residual.then_some(shortcut),
-                    },
-                );
-            }
-            std::mem::swap(&mut current, &mut next);
-        }
-        let last = &self.network.last;
-        let cells = self.places[self.places.len() - 1].panel_len() / PANEL;
-        let pitch = Pitch { panel: cells * PANEL, row: 0 };
-        for (image, outputs) in outputs.chunks_exact_mut(outputs.len() / count).enumerate() {
-            last.run(
-                arch,
-                Tile {
-                    panels: 0..last.panels,
-                    rows: 1,
-                    width: cells,
-                    source: &current[image * self.between_len..][..self.between_len],
-                    from: pitch,
-                    target: inside,
-                    to: pitch,
-                    shortcut: None,
-                },
-            );
-            write(inside, cells, outputs, output);
-        }
-    }
-
-    /// The first layer of an image and the filter of the first block, row by row. Where the block has
-    /// a shortcut, `kept` gets all rows of the first layer.
-    #[expect(clippy::too_many_arguments, reason = "the pieces of the working memory, and where in them")]
-    fn start(
-        &self,
-        arch: Arch,
-        block: &Block,
-        place: &Place,
-        image: &[f32],
-        lines: &mut [f32],
-        expanded: &mut [f32],
-        map: &mut [f32],
-        mut sums: Option<&mut [f32]>,
-        mut kept: Option<&mut [f32]>,
-        [number, count]: [usize; 2],
-    ) {
-        let (stem, window) = (&self.network.stem, &block.depthwise);
-        let [height, width] = self.image;
-        let pad = stem.padding();
-        for panel in 0..stem.panels {
-            let (mut read, mut made) = (0, 0);
-            for row in 0..place.output[0] {
-                while made < window.seen(row, place.input[0]) {
-                    let seen = stem.seen(made, height);
-                    while read < seen {
-                        for channel in 0..stem.inputs {
-                            let source = &image[(channel * height + read) * width..][..width];
-                            let slot = channel * stem.kernel + read % stem.kernel;
-                            lines[slot * self.line_len + pad..][..width].copy_from_slice(source);
-                        }
-                        read += 1;
-                    }
-                    stem.run_dense(
-                        arch,
-                        Part {
-                            panels: panel..panel + 1,
-                            rows: made..made + 1,
-                            width: place.input[1],
-                            source: Lines {
-                                values: lines,
-                                slots: stem.kernel,
-                                row_len: self.line_len,
-                                height,
-                            },
-                            target: &mut expanded[window.padding() * PANEL..],
-                            target_panel: 0,
-                            target_row: place.row_len,
-                            target_slots: place.slots,
-                            sums: None,
-                        },
-                    );
-                    if let Some(kept) = &mut kept {
-                        let len = place.input[1] * PANEL;
-                        let row = made % place.slots * place.row_len + window.padding() * PANEL;
-                        kept[panel * place.panel_len() + made * len..][..len]
-                            .copy_from_slice(&expanded[row..][..len]);
-                    }
-                    made += 1;
-                }
-                window.run_depthwise(
-                    arch,
-                    Part {
-                        panels: panel..panel + 1,
-                        rows: row..row + 1,
-                        width: place.output[1],
-                        source: Lines {
-                            values: expanded,
-                            slots: place.slots,
-                            row_len: place.row_len,
-                            height: place.input[0],
-                        },
-                        target: &mut map[panel * place.panel_len()..],
-                        target_panel: 0,
-                        target_row: place.output[1] * PANEL,
-                        target_slots: place.output[0],
-                        sums: sums
-                            .as_deref_mut()
-                            .map(|sums| (&mut sums[(panel * count + number) * PANEL..], 0)),
-                    },
-                );
-            }
-        }
-    }
-}
-
-impl Place {
-    /// Expansion and filter of a block, some panels at a time.
-    #[expect(clippy::too_many_arguments, reason = "the pieces of the working memory, and where in them")]
-    fn widen(
-        &self,
-        arch: Arch,
-        block: &Block,
-        expand: &Pointwise,
-        source: &[f32],
-        expanded: &mut [f32],
-        map: &mut [f32],
-        mut sums: Option<&mut [f32]>,
-        [image, count]: [usize; 2],
-    ) {
-        let window = &block.depthwise;
-        let [height, width] = self.input;
-        for first in (0..window.panels).step_by(self.panels) {
-            let panels = first..(first + self.panels).min(window.panels);
-            expand.run(
-                arch,
-                Tile {
-                    panels: panels.clone(),
-                    rows: height,
-                    width,
-                    source,
-                    from: Pitch { panel: height * width * PANEL, row: width * PANEL },
-                    target: &mut expanded[window.padding() * PANEL..],
-                    to: Pitch { panel: self.slots * self.row_len, row: self.row_len },
-                    shortcut: None,
-                },
-            );
-            window.run_depthwise(
-                arch,
-                Part {
-                    panels,
-                    rows: 0..self.output[0],
-                    width: self.output[1],
-                    source: Lines { values: expanded, slots: self.slots, row_len: self.row_len, height },
-                    target: &mut map[first * self.panel_len()..],
-                    target_panel: self.panel_len(),
-                    target_row: self.output[1] * PANEL,
-                    target_slots: self.output[0],
-                    sums: sums
-                        .as_deref_mut()
-                        .map(|sums| (&mut sums[(first * count + image) * PANEL..], count * PANEL)),
-                },
-            );
-        }
-    }
-
-    /// Squeeze and excite: `sums`, `[panel][image][channel]`, becomes the gates' logits.
-    fn gate<'m>(
-        &self,
-        arch: Arch,
-        [squeeze, excite]: &[Pointwise; 2],
-        sums: &mut [f32],
-        squeezed: &mut [f32],
-        maps: impl Iterator<Item = &'m mut [f32]>,
-        images: usize,
-    ) {
-        let cells = (self.output[0] * self.output[1]) as f32;
-        for sum in &mut *sums {
-            *sum /= cells;
-        }
-        let pitch = Pitch { panel: images * PANEL, row: 0 };
-        let tile = |layer: &Pointwise, source: &[f32], target: &mut [f32]| {
-            let panels = 0..layer.panels;
-            let (from, to) = (pitch, pitch);
-            layer
-                .run(arch, Tile { panels, rows: 1, width: images, source, from, target, to, shortcut: None });
-        };
-        tile(squeeze, sums, squeezed);
-        tile(excite, squeezed, sums);
-        for (image, map) in maps.enumerate() {
-            for (panel, values) in map.chunks_exact_mut(self.panel_len()).take(excite.panels).enumerate() {
-                let logits = &sums[(panel * images + image) * PANEL..][..PANEL];
-                arch.dispatch(Gate { logits, values });
-            }
-        }
-    }
-}
-
-/// Takes the last map out of its panels.
-fn write(map: &[f32], cells: usize, target: &mut [f32], output: Output) {
-    let panels = map.chunks_exact(cells * PANEL);
-    match output {
-        Output::Features => {
-            for (panel, target) in panels.zip(target.chunks_mut(PANEL * cells)) {
-                for (channel, plane) in target.chunks_exact_mut(cells).enumerate() {
-                    for (value, cell) in plane.iter_mut().zip(panel.as_chunks::<PANEL>().0) {
-                        *value = cell[channel];
-                    }
-                }
-            }
-        }
-        Output::Means => {
-            for (panel, target) in panels.zip(target.chunks_mut(PANEL)) {
-                let mut sums = [0.0; PANEL];
-                for cell in panel.as_chunks::<PANEL>().0 {
-                    for (sum, value) in sums.iter_mut().zip(cell) {
-                        *sum += value;
-                    }
-                }
-                for (mean, sum) in target.iter_mut().zip(sums) {
-                    *mean = sum / cells as f32;
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::activation::Activation;
+    use crate::panel::ConvWeights;
 
     fn conv(shape: [usize; 4], stride: usize, activation: Activation) -> ConvSource {
         let value = |seed: usize| (seed * 7919 % 1013) as f32 / 506.0 - 1.0;
         let inputs: usize = shape[1..].iter().product();
         let weight = (0..shape[0] * inputs).map(|at| value(at + shape[0]) / (inputs as f32).sqrt());
-        ConvSource {
-            weight: weight.collect(),
-            shape,
-            bias: (0..shape[0]).map(|at| value(at + 3)).collect(),
-            stride,
-            activation,
-        }
+        let bias = (0..shape[0]).map(|at| value(at + 3)).collect();
+        ConvSource { conv: ConvWeights { weight: weight.collect(), shape, bias }, stride, activation }
     }
 
     /// Every instruction set that this machine has: the others must not differ from the best one.

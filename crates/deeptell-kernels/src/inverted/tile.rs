@@ -6,8 +6,9 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd};
 
-use super::{ConvSource, PANEL, padded};
+use super::ConvSource;
 use crate::activation::{Activation, Curve, Kernel};
+use crate::panel::{PANEL, padded, panels_of};
 
 /// A 1x1 convolution with its weights in the order the inner loop reads them.
 #[derive(Debug)]
@@ -44,16 +45,15 @@ pub(super) struct Tile<'a> {
 
 impl Pointwise {
     pub(super) fn new(source: &ConvSource) -> Self {
-        let [outputs, inputs, ..] = source.shape;
-        let panels = outputs.div_ceil(PANEL);
-        let mut weights = vec![0.0; panels * inputs * PANEL];
-        for (output, row) in source.weight.chunks_exact(inputs).enumerate() {
-            for (input, weight) in row.iter().enumerate() {
-                weights[(output / PANEL * inputs + input) * PANEL + output % PANEL] = *weight;
-            }
+        let [outputs, inputs, ..] = source.conv.shape;
+        Self {
+            inputs,
+            outputs,
+            panels: panels_of(outputs),
+            weights: source.conv.packed(|input| input),
+            bias: padded(&source.conv.bias),
+            activation: source.activation,
         }
-        let (bias, activation) = (padded(&source.bias), source.activation);
-        Self { inputs, outputs, panels, weights, bias, activation }
     }
 
     /// `activation(source * weight + bias) + shortcut`

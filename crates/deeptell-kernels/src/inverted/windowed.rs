@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd};
 
-use super::{ConvSource, PANEL, padded};
+use super::ConvSource;
 use crate::activation::{Activation, Curve, Kernel};
+use crate::panel::{PANEL, padded, panels_of};
 
 /// A depthwise convolution, or a dense one of few input channels, by a square odd window.
 #[derive(Debug)]
@@ -67,17 +68,16 @@ impl Windowed {
     }
 
     pub(super) fn new(source: &ConvSource) -> Self {
-        let [outputs, inputs, kernel, _] = source.shape;
-        let panels = outputs.div_ceil(PANEL);
-        let len = inputs * kernel * kernel;
-        let mut weights = vec![0.0; panels * len * PANEL];
-        for (output, row) in source.weight.chunks_exact(len).enumerate() {
-            for (tap, weight) in row.iter().enumerate() {
-                weights[(output / PANEL * len + tap) * PANEL + output % PANEL] = *weight;
-            }
+        let [outputs, inputs, kernel, _] = source.conv.shape;
+        Self {
+            inputs,
+            kernel,
+            stride: source.stride,
+            panels: panels_of(outputs),
+            weights: source.conv.packed(|tap| tap),
+            bias: padded(&source.conv.bias),
+            activation: source.activation,
         }
-        let (bias, activation, stride) = (padded(&source.bias), source.activation, source.stride);
-        Self { inputs, kernel, stride, panels, weights, bias, activation }
     }
 
     /// Zeros that the window sees on each side.
