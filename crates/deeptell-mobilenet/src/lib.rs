@@ -19,6 +19,10 @@
 //! Burn's own operations; the results agree to rounding.
 
 mod architecture;
+mod blocks;
+mod class_activation;
+mod dtype;
+mod fold;
 mod model;
 mod names;
 mod onnx;

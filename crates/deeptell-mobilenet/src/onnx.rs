@@ -6,7 +6,7 @@ use deeptell_weights::{Weights, WeightsError};
 
 use crate::Variant;
 use crate::architecture::{BlockSpec, STEM_CHANNELS, squeezed};
-use crate::model::BATCH_NORM_EPSILON;
+use crate::blocks::BATCH_NORM_EPSILON;
 
 /// The network with these weights as the bytes of an ONNX file.
 ///
