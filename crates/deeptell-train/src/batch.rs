@@ -8,11 +8,12 @@ use deeptell_augment::{Blend, FacePart};
 use deeptell_data::{DataError, Sample};
 use deeptell_face::{FaceCrop, Landmarks, Rect, RgbImage, Similarity};
 use deeptell_video::{VideoCodec, recompress};
-use rand::{RngExt as _, SeedableRng as _};
+use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use crate::order::Unit;
+use crate::random::generator;
 use crate::{TrainConfig, TrainError};
 
 /// Batches made ahead of the one in training.
@@ -133,7 +134,7 @@ impl<'a> Loader<'a> {
                     .collect();
                 let batch = Batch::new(units, pictures);
                 let failed = batch.is_err();
-                // The receiver is gone once training stopped; then nobody needs more.
+                // The receiver is dropped when training stops.
                 if sender.send(batch).is_err() || failed {
                     return;
                 }
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_codec_comes_last_and_is_the_same_for_all_of_a_unit() {
+    fn codec_comes_last_and_is_shared_within_unit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("face.png");
         let picture = RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * y) as u8, (x * 4) as u8, 90]));
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn all_pictures_of_a_triple_lose_the_same_part() {
+    fn cutout_covers_same_part_in_all_pictures_of_triple() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("face.png");
         RgbImage::from_pixel(160, 160, image::Rgb([90, 120, 60])).save(&path).unwrap();
@@ -315,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_triple_is_a_real_its_blend_and_a_fake_under_one_augmentation() {
+    fn triple_is_real_blend_and_fake_under_one_augmentation() {
         let folder = tempfile::tempdir().unwrap();
         let picture = |name: &str, shift: u32| {
             let path = folder.path().join(name);
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_swap_shows_another_real_face_and_never_a_fake_one() {
+    fn swap_takes_donor_from_other_real_source() {
         let folder = tempfile::tempdir().unwrap();
         let face = [(55.0, 65.0), (105.0, 65.0), (80.0, 95.0), (60.0, 122.0), (100.0, 122.0)];
         let landmarks = Some(Landmarks::from_points(face.map(|(x, y)| Point::new(x, y))));

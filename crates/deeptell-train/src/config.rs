@@ -11,7 +11,7 @@ use crate::{Schedule, TrainError};
 /// Order of the training samples in an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Sampling {
+pub enum SampleOrder {
     /// Every sample by itself, in random order.
     Shuffled,
     /// As many real as fake samples, alternating, each class in random order; the rarer class is
@@ -47,12 +47,12 @@ pub struct TrainConfig {
     /// unless it is the only one.
     pub batch_size: usize,
     /// Order of the samples.
-    pub sampling: Sampling,
-    /// With [`Sampling::Triples`]: how often real faces of each data set (`dataset` in the manifest) are
+    pub sampling: SampleOrder,
+    /// With [`SampleOrder::Triples`]: how often real faces of each data set (`dataset` in the manifest) are
     /// drawn, in any scale. Empty: as often as there are real faces of it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub dataset_shares: BTreeMap<String, f64>,
-    /// With [`Sampling::Triples`]: how often the fake comes from another source of the same data set;
+    /// With [`SampleOrder::Triples`]: how often the fake comes from another source of the same data set;
     /// 0 to 1.
     #[serde(skip_serializing_if = "is_zero")]
     pub other_source_probability: f64,
@@ -112,7 +112,7 @@ pub struct TrainConfig {
     pub codec_probability: f64,
     /// Lowest and highest constant rate factor of that compression, 0 to 51; lower is better.
     pub codec_crf: [u8; 2],
-    /// How blends are made, for [`Sampling::Triples`].
+    /// How blends are made, for [`SampleOrder::Triples`].
     pub blend: SelfBlend,
     /// How often the blend of a triple shows another real face, swapped onto the first, and not a
     /// changed copy of it; 0 to 1.
@@ -130,7 +130,7 @@ impl Default for TrainConfig {
             epochs: 6,
             samples_per_epoch: None,
             batch_size: 32,
-            sampling: Sampling::BySource,
+            sampling: SampleOrder::BySource,
             dataset_shares: BTreeMap::new(),
             other_source_probability: 0.0,
             sizes: Vec::new(),
@@ -239,7 +239,7 @@ impl TrainConfig {
             (
                 "dataset_shares",
                 self.dataset_shares.is_empty()
-                    || self.sampling == Sampling::Triples
+                    || self.sampling == SampleOrder::Triples
                         && self.dataset_shares.values().all(|v| v.is_finite() && *v >= 0.0)
                         && self.dataset_shares.values().any(|v| *v > 0.0),
                 "numbers from 0 up, not all 0, together with `sampling = \"triples\"`",
@@ -266,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn toml_round_trips_and_absent_fields_have_defaults() {
+    fn config_round_trips_and_fills_defaults() {
         let config = TrainConfig { epochs: 3, pos_weight: Some(0.5), ..TrainConfig::default() };
         let back: TrainConfig = toml::from_str(&config.to_toml().unwrap()).unwrap();
         assert_eq!(back, config);
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn misspelt_and_impossible_settings_are_named() {
+    fn config_errors_name_the_setting() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("train.toml");
         std::fs::write(&path, "epoch = 3\n").unwrap();

@@ -5,21 +5,16 @@
 //! same weights. [`predict`] scores samples with any network.
 //!
 //! ```no_run
-//! use std::sync::atomic::AtomicBool;
-//!
 //! use burn::tensor::Device;
 //! use deeptell_data::read_manifest;
 //! use deeptell_network::Weights;
-//! use deeptell_train::{TrainConfig, Start, train};
+//! use deeptell_train::{Start, TrainConfig, Trainer};
 //!
 //! let samples = read_manifest("crops/manifest.jsonl")?;
-//! let start = Start::Backbone(Weights::read("mobilenet_v3_small-047dcff4.pth")?);
-//! let never = AtomicBool::new(false);
-//! let run = train(
-//!     &TrainConfig::default(), &samples, start, &Device::flex(), "runs/first".as_ref(), &never, |event| {
-//!         println!("{event:?}");
-//!     },
-//! )?;
+//! let imagenet = Weights::read("mobilenet_v3_small-047dcff4.pth")?;
+//! let run = Trainer::new(&TrainConfig::default(), &samples)
+//!     .start(Start::Backbone(imagenet))
+//!     .run("runs/first".as_ref(), &Device::flex(), |event| println!("{event:?}"))?;
 //! println!("best validation AUC {:?}", run.best);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -31,6 +26,7 @@ mod batch;
 mod checkpoint;
 mod config;
 mod error;
+mod events;
 mod history;
 mod loss;
 mod loss_scale;
@@ -38,14 +34,18 @@ mod order;
 mod plot;
 mod predict;
 mod preview;
+mod random;
+mod resume;
 mod schedule;
+mod session;
 mod sharpness;
 mod train;
 
 pub use batch::load_crop;
 pub use checkpoint::has_checkpoint;
-pub use config::{Sampling, TrainConfig};
+pub use config::{SampleOrder, TrainConfig};
 pub use error::TrainError;
+pub use events::{Event, Run};
 pub use history::{EpochRecord, read_history};
 pub use loss::binary_cross_entropy_with_logits;
 pub use order::balanced_pos_weight;

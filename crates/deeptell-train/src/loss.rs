@@ -29,7 +29,7 @@ mod tests {
     }
 
     #[test]
-    fn by_hand() {
+    fn loss_matches_hand_computed_values() {
         // log(1 + e^-x) for x = 2 is 0.126928; for x = -1 it is 1.313262; the means follow.
         let value = loss([[2.0], [1.0]], [[1.0], [0.0]], 1.0);
         assert!((value - 0.720_095).abs() < 1e-5);

@@ -103,14 +103,14 @@ mod tests {
     use crate::binary_cross_entropy_with_logits;
 
     #[test]
-    fn only_the_format_of_small_range_needs_it() {
+    fn only_f16_needs_loss_scaling() {
         assert_eq!(LossScale::needed_by(Precision::F32), None);
         assert_eq!(LossScale::needed_by(Precision::Bf16), None);
         assert_eq!(LossScale::needed_by(Precision::F16).unwrap().factor, 65536.0);
     }
 
     #[test]
-    fn it_halves_on_overflow_doubles_after_long_peace_and_has_ends() {
+    fn loss_scale_halves_on_overflow_and_doubles_after_clean_steps() {
         let start = LossScale { factor: 8.0, clean_steps: 1990 };
         let halved = start.after_overflow().unwrap();
         assert_eq!(halved, LossScale { factor: 4.0, clean_steps: 0 });
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn gradients_of_a_scaled_loss_come_back_to_the_bit_or_not_at_all() {
+    fn unscaled_gradients_are_exact_or_none() {
         let device = Device::flex().autodiff();
         device.seed(5);
         let network = NetworkConfig::new(Architecture::MobileNetV3Small, 1).with_dropout(0.0).init(&device);

@@ -6,8 +6,8 @@ use deeptell_data::Sample;
 use rand::seq::SliceRandom as _;
 use rand::{Rng, RngExt as _};
 
-use crate::batch::generator;
-use crate::{Sampling, TrainConfig, TrainError};
+use crate::random::generator;
+use crate::{SampleOrder, TrainConfig, TrainError};
 
 /// Pictures that stand in the same batch and go through the same augmentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,13 +31,13 @@ impl Unit {
 /// How an epoch is divided, the same for every epoch of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Plan {
-    /// Units an epoch.
+    /// Units per epoch.
     pub(crate) units: usize,
     /// Units a step.
     pub(crate) per_batch: usize,
-    /// Steps an epoch.
+    /// Steps per epoch.
     pub(crate) steps: usize,
-    /// Pictures an epoch, blends included, as far as every unit is complete.
+    /// Pictures per epoch, blends included, if every unit is complete.
     pub(crate) pictures: usize,
     /// Weight of fakes that balances the classes as they are shown.
     pub(crate) balanced_pos_weight: f64,
@@ -50,10 +50,10 @@ impl Plan {
     pub(crate) fn new(samples: &[&Sample], config: &TrainConfig) -> Result<Self, TrainError> {
         let single = balanced_pos_weight(samples, "train")?;
         let (available, pictures_a_unit, balanced_pos_weight) = match config.sampling {
-            Sampling::Shuffled | Sampling::BySource => (samples.len(), 1, single),
+            SampleOrder::Shuffled | SampleOrder::BySource => (samples.len(), 1, single),
             // By turns, so that an odd epoch has one real more.
-            Sampling::Balanced => (samples.len(), 1, 1.0),
-            Sampling::Triples => {
+            SampleOrder::Balanced => (samples.len(), 1, 1.0),
+            SampleOrder::Triples => {
                 let pairs = Pairs::new(samples);
                 let has_blend = |real: &usize| samples[*real].landmarks.is_some();
                 if !pairs.reals.iter().any(has_blend) {
@@ -249,12 +249,12 @@ pub(crate) fn order(samples: &[&Sample], config: &TrainConfig, epoch: usize, cou
     while order.len() < count {
         let mut rng = generator(config.seed, "order", [epoch as u64, round]);
         match config.sampling {
-            Sampling::Shuffled => {
+            SampleOrder::Shuffled => {
                 let mut all: Vec<usize> = (0..samples.len()).collect();
                 all.shuffle(&mut rng);
                 order.extend(all.into_iter().map(Unit::Single));
             }
-            Sampling::BySource => {
+            SampleOrder::BySource => {
                 let mut by_source: Vec<usize> = (0..samples.len()).collect();
                 by_source.sort_by(|&a, &b| samples[a].source.cmp(&samples[b].source).then(a.cmp(&b)));
                 let mut groups: Vec<&[usize]> =
@@ -263,8 +263,8 @@ pub(crate) fn order(samples: &[&Sample], config: &TrainConfig, epoch: usize, cou
                 order.extend(groups.into_iter().flatten().map(|&index| Unit::Single(index)));
             }
             // These two have rounds of their own.
-            Sampling::Balanced => return balanced(samples, config, epoch, count),
-            Sampling::Triples => return triples(samples, config, epoch, count),
+            SampleOrder::Balanced => return balanced(samples, config, epoch, count),
+            SampleOrder::Triples => return triples(samples, config, epoch, count),
         }
         round += 1;
     }
@@ -289,10 +289,10 @@ mod tests {
     }
 
     #[test]
-    fn every_epoch_has_its_own_order_and_each_sample_once() {
+    fn epochs_have_own_orders_and_each_sample_once() {
         let samples = samples(7);
         let samples: Vec<&Sample> = samples.iter().collect();
-        for sampling in [Sampling::Shuffled, Sampling::BySource] {
+        for sampling in [SampleOrder::Shuffled, SampleOrder::BySource] {
             let config = TrainConfig { sampling, ..TrainConfig::default() };
             let first = order(&samples, &config, 1, 21);
             assert_eq!(first, order(&samples, &config, 1, 21));
@@ -306,11 +306,11 @@ mod tests {
     }
 
     #[test]
-    fn balanced_batches_hold_half_of_each_and_every_sample_has_its_turn() {
+    fn balanced_order_has_half_of_each_class_and_every_sample() {
         let samples = samples(6);
         let samples: Vec<&Sample> = samples.iter().collect();
         let config =
-            TrainConfig { sampling: Sampling::Balanced, batch_size: 4, seed: 3, ..TrainConfig::default() };
+            TrainConfig { sampling: SampleOrder::Balanced, batch_size: 4, seed: 3, ..TrainConfig::default() };
         let plan = Plan::new(&samples, &config).unwrap();
         let expected = Plan { units: 18, per_batch: 4, steps: 4, pictures: 18, balanced_pos_weight: 1.0 };
         assert_eq!(plan, expected);
@@ -334,10 +334,10 @@ mod tests {
     }
 
     #[test]
-    fn sources_stay_together() {
+    fn triples_keep_sources_together() {
         let samples = samples(9);
         let samples: Vec<&Sample> = samples.iter().collect();
-        let config = TrainConfig { sampling: Sampling::BySource, ..TrainConfig::default() };
+        let config = TrainConfig { sampling: SampleOrder::BySource, ..TrainConfig::default() };
         for three in order(&samples, &config, 5, 27).chunks(3) {
             let source = &samples[three[0].first()].source;
             assert!(three.iter().all(|unit| &samples[unit.first()].source == source));
@@ -345,10 +345,10 @@ mod tests {
     }
 
     #[test]
-    fn triples_pair_each_real_with_a_fake_of_its_source_and_draw_all_of_them() {
+    fn triples_pair_real_with_fake_of_its_source() {
         let samples = samples(8);
         let samples: Vec<&Sample> = samples.iter().collect();
-        let config = TrainConfig { sampling: Sampling::Triples, ..TrainConfig::default() };
+        let config = TrainConfig { sampling: SampleOrder::Triples, ..TrainConfig::default() };
         let mut fakes_seen = Vec::new();
         for epoch in 1..20 {
             let mut reals = Vec::new();
@@ -384,14 +384,14 @@ mod tests {
     }
 
     #[test]
-    fn shares_decide_how_often_each_data_set_is_shown() {
+    fn dataset_shares_set_how_often_each_is_shown() {
         let mut samples = dataset("a", 40, &["x"], 8);
         samples.extend(dataset("b", 5, &["y", "z"], 3));
         samples.extend(dataset("c", 7, &[], 0));
         let samples: Vec<&Sample> = samples.iter().collect();
         let shares = [("a", 2.0), ("b", 1.0), ("c", 1.0)].map(|(name, share)| (name.to_owned(), share));
         let config = TrainConfig {
-            sampling: Sampling::Triples,
+            sampling: SampleOrder::Triples,
             dataset_shares: shares.into(),
             ..TrainConfig::default()
         };
@@ -428,14 +428,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fake_of_another_source_takes_part_as_often_as_asked() {
+    fn other_source_probability_sets_share_of_foreign_fakes() {
         let mut samples = samples(6);
         for sample in &mut samples {
             sample.dataset = Some("d".into());
         }
         let samples: Vec<&Sample> = samples.iter().collect();
         let other = |other_source_probability| {
-            let sampling = Sampling::Triples;
+            let sampling = SampleOrder::Triples;
             let config = TrainConfig { sampling, other_source_probability, ..TrainConfig::default() };
             let other = |unit: &&Unit| match **unit {
                 Unit::Triple { real, fake } => samples[real].source != samples[fake.unwrap()].source,
@@ -449,9 +449,9 @@ mod tests {
     }
 
     #[test]
-    fn the_plan_counts_what_is_shown() {
+    fn plan_counts_units_and_pictures() {
         let mut samples = samples(10);
-        let config = TrainConfig { sampling: Sampling::Triples, batch_size: 12, ..TrainConfig::default() };
+        let config = TrainConfig { sampling: SampleOrder::Triples, batch_size: 12, ..TrainConfig::default() };
         let plan =
             |samples: &[Sample], config: &TrainConfig| Plan::new(&samples.iter().collect::<Vec<_>>(), config);
         let refused = plan(&samples, &config);
@@ -461,12 +461,12 @@ mod tests {
         for sample in samples.iter_mut().take(15) {
             sample.landmarks = Some(Landmarks::from_points(face.map(|(x, y)| Point::new(x, y))));
         }
-        // 5 of 10 reals have landmarks: 10 reals, 5 blends, 10 fakes an epoch.
+        // 5 of 10 reals have landmarks: 10 reals, 5 blends, 10 fakes per epoch.
         let triples = plan(&samples, &config).unwrap();
         let expected =
             Plan { units: 10, per_batch: 4, steps: 2, pictures: 30, balanced_pos_weight: 10.0 / 15.0 };
         assert_eq!(triples, expected);
-        let single = plan(&samples, &TrainConfig { sampling: Sampling::Shuffled, ..config }).unwrap();
+        let single = plan(&samples, &TrainConfig { sampling: SampleOrder::Shuffled, ..config }).unwrap();
         let expected = Plan { units: 30, per_batch: 12, steps: 2, pictures: 30, balanced_pos_weight: 0.5 };
         assert_eq!(single, expected);
     }

@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_line_is_drawn_and_an_empty_run_has_no_picture() {
+    fn history_svg_draws_each_line_and_none_for_empty_history() {
         assert_eq!(history_svg(&[]), None);
         let record = |epoch: usize, auc: f64| EpochRecord {
             epoch,

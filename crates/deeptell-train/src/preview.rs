@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_what_the_seed_shows() {
+    fn preview_shows_pictures_of_the_seed() {
         let folder = tempfile::tempdir().unwrap();
         let samples: Vec<Sample> = (0..6)
             .map(|i| {
@@ -46,7 +46,7 @@ mod tests {
                 Sample { split: Some(Split::Train), ..Sample::new(path, label, format!("s{}", i / 2)) }
             })
             .collect();
-        let mut config = TrainConfig { sampling: crate::Sampling::Shuffled, ..TrainConfig::default() };
+        let mut config = TrainConfig { sampling: crate::SampleOrder::Shuffled, ..TrainConfig::default() };
         config.crop.size = 48;
         let rows = preview(&config, &samples, 4).unwrap();
         assert_eq!(rows.len(), 4);

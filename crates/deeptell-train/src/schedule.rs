@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn climbs_then_falls_to_the_last_rate() {
+    fn cosine_schedule_warms_up_then_falls_to_last_rate() {
         let rate = LearningRate { peak: 1.0, last: 0.1, warmup: 0.1, steps: 100, schedule: Schedule::Cosine };
         assert!((rate.at(0) - 0.1).abs() < 1e-12);
         assert!((rate.at(9) - 1.0).abs() < 1e-12);
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn stays_flat_then_falls_in_a_line() {
+    fn flat_then_linear_schedule() {
         let schedule = Schedule::FlatThenLinear;
         let rate = LearningRate { peak: 1.0, last: 0.2, warmup: 0.1, steps: 100, schedule };
         assert!((rate.at(4) - 0.5).abs() < 1e-12);
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn one_step_and_no_warmup_are_fine() {
+    fn schedule_accepts_one_step_and_no_warmup() {
         for schedule in [Schedule::Cosine, Schedule::FlatThenLinear] {
             let rate = LearningRate { peak: 2.0, last: 0.0, warmup: 0.0, steps: 1, schedule };
             assert!(rate.at(0).is_finite());

@@ -58,7 +58,7 @@ mod tests {
     use crate::binary_cross_entropy_with_logits;
 
     #[test]
-    fn the_loss_is_higher_there_and_gradients_still_come() {
+    fn ascended_weights_have_higher_loss_and_gradients() {
         let device = Device::flex().autodiff();
         device.seed(7);
         let network = NetworkConfig::new(Architecture::MobileNetV3Small, 1).with_dropout(0.0).init(&device);

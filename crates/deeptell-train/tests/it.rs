@@ -9,7 +9,9 @@ use burn::tensor::Device;
 use deeptell_augment::Augmentation;
 use deeptell_data::{Label, Sample, Split};
 use deeptell_network::{Architecture, Precision, Weights};
-use deeptell_train::{EpochRecord, Event, Run, Sampling, Schedule, Start, TrainConfig, TrainError, train};
+use deeptell_train::{
+    EpochRecord, Event, Run, SampleOrder, Schedule, Start, TrainConfig, TrainError, Trainer,
+};
 use image::{Rgb, RgbImage};
 
 /// Four pictures to train on and four to validate on, half of them fakes.
@@ -34,7 +36,7 @@ fn config() -> TrainConfig {
     let mut config = TrainConfig {
         epochs: 1,
         batch_size: 4,
-        sampling: Sampling::Shuffled,
+        sampling: SampleOrder::Shuffled,
         warmup: 0.0,
         weight_decay: 0.0,
         average_decay: None,
@@ -46,9 +48,9 @@ fn config() -> TrainConfig {
 }
 
 fn run(config: &TrainConfig, folder: &Path) -> (Run, Weights) {
-    let (never, out) = (AtomicBool::new(false), tempfile::tempdir_in(folder).unwrap());
+    let out = tempfile::tempdir_in(folder).unwrap();
     let out = out.path().join("run");
-    let run = train(config, &samples(folder), Start::Scratch, &Device::flex(), &out, &never, |_| {}).unwrap();
+    let run = Trainer::new(config, &samples(folder)).run(&out, &Device::flex(), |_| {}).unwrap();
     (run, Weights::read(out.join("best.safetensors")).unwrap())
 }
 
@@ -58,7 +60,7 @@ fn apart(a: &Weights, b: &Weights, name: &str) -> f32 {
 }
 
 #[test]
-fn without_progress_a_run_ends_when_patience_does() {
+fn patience_ends_run_without_progress() {
     let folder = tempfile::tempdir().unwrap();
     // At this rate nothing changes, and so no epoch is better than the first.
     let still = TrainConfig { epochs: 9, learning_rate: 1e-12, ..config() };
@@ -81,7 +83,7 @@ fn every_architecture_trains() {
 }
 
 #[test]
-fn layers_far_from_the_output_move_less() {
+fn layer_decay_slows_early_layers() {
     let folder = tempfile::tempdir().unwrap();
     let (stem, classifier) = ("features.0.0.weight", "classifier.3.weight");
     let (_, start) = run(&TrainConfig { learning_rate: 1e-12, ..config() }, folder.path());
@@ -121,7 +123,7 @@ fn mixed(precision: Precision) -> TrainConfig {
 }
 
 #[test]
-fn losses_in_16_bits_follow_those_in_32() {
+fn half_precision_losses_follow_f32() {
     let folder = tempfile::tempdir().unwrap();
     let losses = |precision| -> Vec<f64> {
         let (run, _) = run(&mixed(precision), folder.path());
@@ -142,12 +144,13 @@ fn losses_in_16_bits_follow_those_in_32() {
 fn run_in(out: &Path, config: &TrainConfig, samples: &[Sample], stopped: bool) -> Run {
     let stop = AtomicBool::new(false);
     let go = |start| {
-        train(config, samples, start, &Device::flex(), out, &stop, |event| {
+        let stop_after_epoch = |event| {
             if stopped && matches!(event, Event::Epoch { .. }) {
                 stop.store(true, Ordering::Relaxed);
             }
-        })
-        .unwrap()
+        };
+        let trainer = Trainer::new(config, samples).start(start).stop(&stop);
+        trainer.run(out, &Device::flex(), stop_after_epoch).unwrap()
     };
     let mut run = go(Start::Scratch);
     while !run.finished {
@@ -158,7 +161,7 @@ fn run_in(out: &Path, config: &TrainConfig, samples: &[Sample], stopped: bool) -
 }
 
 #[test]
-fn overflow_skips_steps_and_lowers_a_scale_that_survives_resuming_to_the_bit() {
+fn overflow_skips_steps_and_scale_survives_resume() {
     let folder = tempfile::tempdir().unwrap();
     let samples = samples(folder.path());
     // Weighted so heavily, the first gradients pass 65504.
@@ -185,7 +188,7 @@ fn overflow_skips_steps_and_lowers_a_scale_that_survives_resuming_to_the_bit() {
 }
 
 #[test]
-fn checkpoints_have_32_bits_whatever_the_steps_compute_in() {
+fn checkpoints_are_f32_in_every_precision() {
     let folder = tempfile::tempdir().unwrap();
     let samples = samples(folder.path());
     let size = |precision: Precision| {
@@ -202,19 +205,18 @@ fn checkpoints_have_32_bits_whatever_the_steps_compute_in() {
 }
 
 #[test]
-fn a_run_that_overflows_without_end_says_so() {
+fn endless_overflow_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let samples = samples(folder.path());
     let hopeless = TrainConfig { pos_weight: Some(1e7), epochs: 20, ..mixed(Precision::F16) };
-    let (never, out) = (AtomicBool::new(false), folder.path().join("run"));
-    let result = train(&hopeless, &samples, Start::Scratch, &Device::flex(), &out, &never, |_| {});
-    let error = result.unwrap_err();
+    let out = folder.path().join("run");
+    let error = Trainer::new(&hopeless, &samples).run(&out, &Device::flex(), |_| {}).unwrap_err();
     assert!(matches!(error, TrainError::Overflow { epoch: 17, batch: 1 }), "{error}");
     assert!(error.to_string().contains("bf16"), "{error}");
 }
 
 #[test]
-fn time_spent_waiting_for_pictures_is_part_of_the_record() {
+fn record_includes_data_wait() {
     let folder = tempfile::tempdir().unwrap();
     let (run, _) = run(&config(), folder.path());
     let epoch = &run.history[0];

@@ -12,7 +12,7 @@ use deeptell_eval::{
 use deeptell_files::{FolderLock, remove_leftovers};
 use deeptell_metrics::EvaluationConfig;
 use deeptell_network::{Architecture, NetworkConfig, StoredPrecision, Weights};
-use deeptell_train::{EpochRecord, Event, Run, Start, TrainConfig, has_checkpoint, train};
+use deeptell_train::{EpochRecord, Event, Run, Start, TrainConfig, Trainer, has_checkpoint};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -123,7 +123,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
 
     let mut bar: Option<Progress> = None;
-    let run = train(&config, &samples, start, &device, &args.out, interrupt::flag(), |event| match event {
+    let trainer = Trainer::new(&config, &samples).start(start).stop(interrupt::flag());
+    let run = trainer.run(&args.out, &device, |event| match event {
         Event::Started { epochs_done, epochs, samples, validation_samples, pos_weight } => note!(
             "{epochs} epochs of {samples} samples, {validation_samples} validation samples, pos_weight {pos_weight:.4}{}",
             if epochs_done > 0 { format!(", resuming after epoch {epochs_done}") } else { String::new() },
