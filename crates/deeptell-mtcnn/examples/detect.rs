@@ -10,7 +10,7 @@ use std::error::Error;
 
 use burn::tensor::Device;
 use deeptell_face::{Rect, RgbImage};
-use deeptell_mtcnn::{MinFace, MtcnnConfig};
+use deeptell_mtcnn::{FaceSize, MtcnnConfig};
 use image::Rgb;
 use imageproc::drawing::{draw_filled_circle_mut, draw_hollow_rect_mut};
 
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut config = MtcnnConfig::default();
     if let Some(min_face) = min_face {
-        config.min_face = MinFace::Pixels(min_face);
+        config.min_face = FaceSize::Pixels(min_face);
     }
     let mut image = image::open(input)?.into_rgb8();
     let faces = config.init(&Device::flex())?.detect(&image)?;

@@ -23,7 +23,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use deeptell_face::RgbImage;
-use deeptell_mtcnn::{MinFace, Mtcnn, MtcnnConfig, Overlaps};
+use deeptell_mtcnn::{FaceSize, Mtcnn, MtcnnConfig, Overlaps};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 struct Request {
     images: Vec<String>,
-    min_face: MinFace,
+    min_face: FaceSize,
     #[serde(default)]
     max_side: Option<u32>,
     #[serde(default)]

@@ -3,14 +3,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::network::{EMBEDDED, Networks, PNet};
-use crate::{MinFace, Mtcnn, MtcnnError};
+use crate::{FaceSize, Mtcnn, MtcnnError};
 
 /// Settings of [`Mtcnn`]. The defaults are those of facenet-pytorch 2.6.0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MtcnnConfig {
-    /// The smallest face looked for. The time of a frame falls with the square of its side.
-    pub min_face: MinFace,
+    /// The smallest face to find. The time per frame falls with the square of its side.
+    pub min_face: FaceSize,
     /// Images whose longer side is over this many pixels are shrunk to it before anything else;
     /// at least 64, or `None` to look at every image as it is. Boxes and landmarks are in pixels
     /// of the image as given all the same, and so is [`min_face`](Self::min_face), which ends at
@@ -20,8 +20,8 @@ pub struct MtcnnConfig {
     pub thresholds: [f32; 3],
     /// Size of a pyramid level relative to the one before; above 0 and at most 0.95.
     pub scale_factor: f64,
-    /// Look again at an image without a face turned by 90, -90 and 180 degrees; of these the way
-    /// with the surest face counts. An image without any face then takes four times as long.
+    /// Search an image without a face again, turned by 90, -90 and 180 degrees; of these the way
+    /// with the most probable face counts. An image without any face then takes four times as long.
     pub retry_turned: bool,
     /// Overlaps from which on two boxes are taken for one.
     pub overlaps: Overlaps,
@@ -51,7 +51,7 @@ impl Default for Overlaps {
     }
 }
 
-/// How many boxes may enter each step for one image; the most probable ones go on.
+/// How many boxes may enter each step for one image; the most probable ones are kept.
 ///
 /// Photographs stay far below the defaults (a 720p frame of six faces sends 250 boxes to R-Net);
 /// they are there for pictures made of texture that looks like faces, where time would grow
@@ -76,7 +76,7 @@ impl Default for CandidateLimits {
 impl Default for MtcnnConfig {
     fn default() -> Self {
         Self {
-            min_face: MinFace::Pixels(20.0),
+            min_face: FaceSize::Pixels(20.0),
             max_side: None,
             thresholds: [0.6, 0.7, 0.7],
             scale_factor: 0.709,
@@ -98,7 +98,7 @@ impl MtcnnConfig {
     #[must_use]
     pub fn quick() -> Self {
         Self {
-            min_face: MinFace::Fraction(0.1),
+            min_face: FaceSize::Fraction(0.1),
             max_side: Some(640),
             overlaps: Overlaps { refinement: 0.5, ..Overlaps::default() },
             ..Self::default()
@@ -146,13 +146,13 @@ impl MtcnnConfig {
         };
         let count = |setting, value: usize| (setting, value as f64, "at least 1", value >= 1);
         let min_face = match self.min_face {
-            MinFace::Pixels(pixels) => (
+            FaceSize::Pixels(pixels) => (
                 "min_face",
                 f64::from(pixels),
                 "a finite number of pixels, at least 12",
                 pixels.is_finite() && pixels >= window,
             ),
-            MinFace::Fraction(fraction) => (
+            FaceSize::Fraction(fraction) => (
                 "min_face",
                 f64::from(fraction),
                 "a fraction of the image's shorter side, above 0 and at most 1",
@@ -201,16 +201,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_setting_at_fault_is_named() {
+    fn validate_names_the_invalid_setting() {
         let default = MtcnnConfig::default();
         assert!(default.validate().is_ok());
         let faults = [
             ("min_face", MtcnnConfig { min_face: f32::NAN.into(), ..default.clone() }),
             ("min_face", MtcnnConfig { min_face: f32::INFINITY.into(), ..default.clone() }),
             ("min_face", MtcnnConfig { min_face: 11.9.into(), ..default.clone() }),
-            ("min_face", MtcnnConfig { min_face: MinFace::Fraction(0.0), ..default.clone() }),
-            ("min_face", MtcnnConfig { min_face: MinFace::Fraction(1.1), ..default.clone() }),
-            ("min_face", MtcnnConfig { min_face: MinFace::Fraction(f32::NAN), ..default.clone() }),
+            ("min_face", MtcnnConfig { min_face: FaceSize::Fraction(0.0), ..default.clone() }),
+            ("min_face", MtcnnConfig { min_face: FaceSize::Fraction(1.1), ..default.clone() }),
+            ("min_face", MtcnnConfig { min_face: FaceSize::Fraction(f32::NAN), ..default.clone() }),
             ("max_side", MtcnnConfig { max_side: Some(63), ..default.clone() }),
             ("thresholds[0]", MtcnnConfig { thresholds: [-0.1, 0.7, 0.7], ..default.clone() }),
             ("thresholds[1]", MtcnnConfig { thresholds: [0.6, f32::NAN, 0.7], ..default.clone() }),
@@ -235,8 +235,8 @@ mod tests {
     }
 
     #[test]
-    fn settings_survive_a_file() {
-        let config = MtcnnConfig { min_face: MinFace::Fraction(0.25), ..MtcnnConfig::default() };
+    fn config_round_trips_through_json() {
+        let config = MtcnnConfig { min_face: FaceSize::Fraction(0.25), ..MtcnnConfig::default() };
         let text = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<MtcnnConfig>(&text).unwrap(), config);
         assert_eq!(serde_json::from_str::<MtcnnConfig>("{}").unwrap(), MtcnnConfig::default());

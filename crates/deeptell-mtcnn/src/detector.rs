@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::cascade::Candidate;
 use crate::cascade::candidate::{regressed, suppress};
-use crate::cascade::crops::{Batches, Verdict};
+use crate::cascade::crops::{Batches, CropOutput};
 use crate::cascade::largest::Wanted;
 use crate::cascade::resample::shrunk;
 use crate::cascade::turn::Turn;
@@ -125,7 +125,7 @@ impl Mtcnn {
     }
 
     /// Looks again at those of `images` where nothing was `found`, turned each way. Of the ways
-    /// with faces that with the surest one counts.
+    /// with faces that with the most probable one counts.
     fn search_turned(
         &self,
         images: &[&RgbImage],
@@ -155,20 +155,20 @@ impl Mtcnn {
         images: &[impl Borrow<RgbImage>],
         candidates: &[Vec<Candidate>],
     ) -> Result<Vec<Vec<Candidate>>, MtcnnError> {
-        let verdicts = self.ask_refinement_network(&borrowed(images), candidates)?;
-        Ok(verdicts.into_iter().map(|verdicts| self.refined(verdicts)).collect())
+        let outputs = self.run_refinement_network(&borrowed(images), candidates)?;
+        Ok(outputs.into_iter().map(|outputs| self.refined(outputs)).collect())
     }
 
-    /// What R-Net's verdicts leave of one image's candidates.
-    pub(crate) fn refined(&self, verdicts: Vec<Verdict<5>>) -> Vec<Candidate> {
+    /// What R-Net's outputs leave of one image's candidates.
+    pub(crate) fn refined(&self, outputs: Vec<CropOutput<5>>) -> Vec<Candidate> {
         let likely: Vec<_> =
-            verdicts.into_iter().filter(|verdict| verdict.values[0] > self.config.thresholds[1]).collect();
-        suppress(&likely, self.config.overlaps.refinement, Overlap::Union, |verdict| {
-            (verdict.candidate.bbox, verdict.values[0])
+            outputs.into_iter().filter(|output| output.values[0] > self.config.thresholds[1]).collect();
+        suppress(&likely, self.config.overlaps.refinement, Overlap::Union, |output| {
+            (output.candidate.bbox, output.values[0])
         })
         .into_iter()
         .take(self.config.limits.output)
-        .map(|Verdict { candidate, values: [probability, correction @ ..], .. }| Candidate {
+        .map(|CropOutput { candidate, values: [probability, correction @ ..], .. }| Candidate {
             bbox: regressed(candidate.bbox, correction, 1.0).to_square(),
             probability,
         })
@@ -181,13 +181,13 @@ impl Mtcnn {
         images: &[impl Borrow<RgbImage>],
         candidates: &[Vec<Candidate>],
     ) -> Result<Vec<Vec<Face>>, MtcnnError> {
-        let verdicts = self.ask_output_network(&borrowed(images), candidates)?;
-        Ok(verdicts.iter().map(|verdicts| self.concluded(verdicts)).collect())
+        let outputs = self.run_output_network(&borrowed(images), candidates)?;
+        Ok(outputs.iter().map(|outputs| self.concluded(outputs)).collect())
     }
 
-    /// The faces that O-Net's verdicts leave of one image's candidates, the largest first.
-    pub(crate) fn concluded(&self, verdicts: &[Verdict<15>]) -> Vec<Face> {
-        let likely = verdicts.iter().filter(|verdict| verdict.values[0] > self.config.thresholds[2]);
+    /// The faces that O-Net's outputs leave of one image's candidates, the largest first.
+    pub(crate) fn concluded(&self, outputs: &[CropOutput<15>]) -> Vec<Face> {
+        let likely = outputs.iter().filter(|output| output.values[0] > self.config.thresholds[2]);
         let faces: Vec<Face> = likely.map(face).collect();
         let mut faces = suppress(&faces, self.config.overlaps.output, Overlap::Minimum, |face| {
             // The pixel in the right and bottom edge counts here, as in facenet-pytorch.
@@ -206,34 +206,34 @@ impl Mtcnn {
         candidates: Vec<Candidate>,
     ) -> Result<Vec<Option<Face>>, MtcnnError> {
         let mut faces = vec![None; candidates.len()];
-        let mut verdicts = Ok(Vec::new());
-        rayon::scope(|_| verdicts = self.ask_output_network(&[image], &[candidates]));
-        let verdicts = verdicts?;
-        for verdict in verdicts.iter().flatten() {
-            faces[verdict.number] = Some(face(verdict));
+        let mut outputs = Ok(Vec::new());
+        rayon::scope(|_| outputs = self.run_output_network(&[image], &[candidates]));
+        let outputs = outputs?;
+        for output in outputs.iter().flatten() {
+            faces[output.number] = Some(face(output));
         }
         Ok(faces)
     }
 
-    pub(crate) fn ask_refinement_network(
+    pub(crate) fn run_refinement_network(
         &self,
         images: &[&RgbImage],
         candidates: &[Vec<Candidate>],
-    ) -> Result<Vec<Vec<Verdict<5>>>, MtcnnError> {
+    ) -> Result<Vec<Vec<CropOutput<5>>>, MtcnnError> {
         let fused = self.fused.as_ref().map(|fused| &fused.rnet);
-        self.judge(images, candidates, &REFINEMENT, fused, |crops| {
+        self.run_on_crops(images, candidates, &REFINEMENT, fused, |crops| {
             let output = self.networks.rnet.forward(crops);
             Tensor::cat(vec![output.probability, output.regression], 1)
         })
     }
 
-    pub(crate) fn ask_output_network(
+    pub(crate) fn run_output_network(
         &self,
         images: &[&RgbImage],
         candidates: &[Vec<Candidate>],
-    ) -> Result<Vec<Vec<Verdict<15>>>, MtcnnError> {
+    ) -> Result<Vec<Vec<CropOutput<15>>>, MtcnnError> {
         let fused = self.fused.as_ref().map(|fused| &fused.onet);
-        self.judge(images, candidates, &OUTPUT, fused, |crops| {
+        self.run_on_crops(images, candidates, &OUTPUT, fused, |crops| {
             let output = self.networks.onet.forward(crops);
             Tensor::cat(vec![output.probability, output.regression, output.landmarks], 1)
         })
@@ -252,7 +252,7 @@ fn surest(faces: &[Face]) -> f32 {
 
 /// The face O-Net describes. Landmarks are fractions of the box it was shown, before its own
 /// correction, and counted from one: hence the pixel taken off.
-fn face(Verdict { candidate, values, .. }: &Verdict<15>) -> Face {
+fn face(CropOutput { candidate, values, .. }: &CropOutput<15>) -> Face {
     let bbox = candidate.bbox;
     let [probability, dx1, dy1, dx2, dy2, fractions @ ..] = *values;
     let (width, height) = (bbox.width() + 1.0, bbox.height() + 1.0);

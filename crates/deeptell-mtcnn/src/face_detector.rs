@@ -66,7 +66,7 @@ mod tests {
     use crate::network::EMBEDDED;
 
     #[test]
-    fn the_identity_tells_settings_and_weights_apart() {
+    fn detector_id_depends_on_settings_and_weights() {
         let device = Device::flex();
         let id = |config: &MtcnnConfig| config.init(&device).unwrap().id();
         let default = MtcnnConfig::default();
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_face_can_be_set_again_within_its_range() {
+    fn with_min_face_checks_its_range() {
         let mtcnn = Mtcnn::pretrained(&Device::flex()).unwrap();
         let set = mtcnn.with_min_face(40.0).unwrap().unwrap();
         assert_eq!(

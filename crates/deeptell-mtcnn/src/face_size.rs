@@ -4,25 +4,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::network::PNet;
 
-/// The smallest face looked for.
+/// The size of the smallest face to find.
 ///
 /// ```
-/// use deeptell_mtcnn::MinFace;
+/// use deeptell_mtcnn::FaceSize;
 ///
-/// assert_eq!(MinFace::from(40.0), MinFace::Pixels(40.0));
-/// assert_eq!(MinFace::Fraction(0.1).in_pixels(1920, 1080), 108.0);
+/// assert_eq!(FaceSize::from(40.0), FaceSize::Pixels(40.0));
+/// assert_eq!(FaceSize::Fraction(0.1).in_pixels(1920, 1080), 108.0);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum MinFace {
+pub enum FaceSize {
     /// Side in pixels of the image; at least 12.
     Pixels(f32),
-    /// Side as a fraction of the image's shorter side, above 0 and at most 1. Where that is below
-    /// 12 pixels, faces of 12 pixels are looked for.
+    /// Side as a fraction of the image's shorter side, above 0 and at most 1. At least 12 pixels
+    /// whatever the image.
     Fraction(f32),
 }
 
-impl MinFace {
+impl FaceSize {
     /// The side in pixels of an image of `width x height` pixels, at least 12.
     pub fn in_pixels(self, width: u32, height: u32) -> f32 {
         match self {
@@ -32,7 +32,7 @@ impl MinFace {
     }
 }
 
-impl fmt::Display for MinFace {
+impl fmt::Display for FaceSize {
     /// `20`, or `0.1 of the shorter side`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -42,7 +42,7 @@ impl fmt::Display for MinFace {
     }
 }
 
-impl From<f32> for MinFace {
+impl From<f32> for FaceSize {
     fn from(pixels: f32) -> Self {
         Self::Pixels(pixels)
     }
@@ -53,9 +53,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fractions_are_of_the_shorter_side() {
-        assert_eq!(MinFace::Fraction(0.1).in_pixels(1080, 1920), 108.0);
-        assert_eq!(MinFace::Fraction(0.1).in_pixels(100, 60), 12.0);
-        assert_eq!(MinFace::Pixels(20.0).in_pixels(100, 60), 20.0);
+    fn fraction_is_of_the_shorter_side() {
+        assert_eq!(FaceSize::Fraction(0.1).in_pixels(1080, 1920), 108.0);
+        assert_eq!(FaceSize::Fraction(0.1).in_pixels(100, 60), 12.0);
+        assert_eq!(FaceSize::Pixels(20.0).in_pixels(100, 60), 20.0);
     }
 }

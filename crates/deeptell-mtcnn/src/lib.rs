@@ -1,8 +1,8 @@
 //! MTCNN face detection in Burn, with the weights embedded.
 //!
 //! [`Mtcnn`] finds the faces of an image, each with its box, its probability and five
-//! landmarks; it is a [`FaceDetector`](deeptell_face::FaceDetector). It is the cascade of Zhang, Zhang, Li and Qiao, "Joint Face Detection and Alignment
-//! Using Multitask Cascaded Convolutional Networks" (2016, <https://arxiv.org/abs/1604.02878>):
+//! landmarks; it is a [`FaceDetector`](deeptell_face::FaceDetector). It is the cascade of Zhang,
+//! Zhang, Li and Qiao, "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks" (2016, <https://arxiv.org/abs/1604.02878>):
 //! P-Net proposes boxes at every size, R-Net refines them, O-Net decides and places the
 //! landmarks. Weights and numbers are those of facenet-pytorch 2.6.0, which the results follow
 //! to a fraction of a pixel.
@@ -15,9 +15,9 @@
 //! let mtcnn = Mtcnn::pretrained(&Device::flex())?;
 //! let frame = RgbImage::from_pixel(96, 64, image::Rgb([90, 120, 150]));
 //! let faces = mtcnn.detect(&frame)?;
-//! assert!(faces.is_empty()); // plain blue: nobody there
+//! assert!(faces.is_empty()); // plain blue
 //!
-//! // The face meant when only one is wanted (the largest is found sooner by `detect_largest`):
+//! // When one face is enough (`detect_largest` finds the largest sooner):
 //! assert!(Selection::Largest.pick(&faces).is_none());
 //! # Ok::<(), deeptell_mtcnn::MtcnnError>(())
 //! ```
@@ -42,14 +42,14 @@
 //!   step.
 //! - Memory and time are bounded: P-Net works in tiles, R-Net and O-Net in batches, and
 //!   [`CandidateLimits`] caps what a picture of nothing but face-like texture can ask for.
-//! - Turned faces are looked for on demand ([`MtcnnConfig::retry_turned`]).
+//! - Turned faces are searched for on demand ([`MtcnnConfig::retry_turned`]).
 
 mod cascade;
 mod config;
 mod detector;
 mod error;
 mod face_detector;
-mod min_face;
+mod face_size;
 mod network;
 pub mod stages;
 mod tracker;

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use deeptell::{FaceLinker, Sighting};
 use deeptell_face::{Face, FaceDetector, Point, Rect, RgbImage};
-use deeptell_mtcnn::{MinFace, Mtcnn, MtcnnConfig, Tracker, TrackerConfig};
+use deeptell_mtcnn::{FaceSize, Mtcnn, MtcnnConfig, Tracker, TrackerConfig};
 use deeptell_video::{Media, Sampling, VideoReader};
 use image::Rgb;
 use imageproc::drawing::{draw_filled_circle_mut, draw_hollow_rect_mut};

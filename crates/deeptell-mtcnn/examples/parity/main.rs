@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use burn::tensor::Device;
 use deeptell_face::{Face, Rect, RgbImage};
-use deeptell_mtcnn::{MinFace, Mtcnn, MtcnnConfig};
+use deeptell_mtcnn::{FaceSize, Mtcnn, MtcnnConfig};
 use report::Report;
 use serde_json::Value;
 
@@ -59,7 +59,7 @@ fn compare(folder: &Path) -> Result<Report, Box<dyn Error>> {
     }
     let mut report = Report::default();
     let detector = |min_face: f32| {
-        MtcnnConfig { min_face: MinFace::Pixels(min_face), ..MtcnnConfig::default() }.init(&Device::flex())
+        MtcnnConfig { min_face: FaceSize::Pixels(min_face), ..MtcnnConfig::default() }.init(&Device::flex())
     };
     let mtcnn = detector(20.0)?;
     let intermediates = folder.join("intermediates");

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_are_cut_to_the_image() {
+    fn windows_are_clamped_to_the_image() {
         assert_eq!(window(10.9, 5.2, 20.7, 15.0), Some(Window { x: 9, y: 4, width: 11, height: 11 }));
         assert_eq!(window(-30.0, -5.0, 8.0, 9.0), Some(Window { x: 0, y: 0, width: 8, height: 9 }));
         assert_eq!(window(90.0, 40.0, 130.0, 80.0), Some(Window { x: 89, y: 39, width: 11, height: 11 }));
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn boxes_without_a_pixel_have_no_window() {
+    fn candidate_outside_of_image_has_no_window() {
         assert_eq!(window(-30.0, 5.0, -2.0, 9.0), None);
         assert_eq!(window(120.0, 5.0, 140.0, 25.0), None);
         assert_eq!(window(5.0, 60.0, 15.0, 70.0), None);
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn corrections_are_shares_of_the_sides() {
+    fn corrected_box_moves_by_shares_of_its_sides() {
         let bbox = Rect::new(10.0, 20.0, 29.0, 59.0);
         let moved = regressed(bbox, [0.1, -0.1, 0.5, 0.25], 1.0);
         assert_eq!(moved, Rect::new(12.0, 16.0, 39.0, 69.0));

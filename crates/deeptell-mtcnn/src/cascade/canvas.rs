@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn tiles_lie_on_even_pixels_and_apart() {
+    fn canvas_tiles_are_even_and_disjoint() {
         let tiles: Vec<Tile> = [(640, 360, 20.0), (333, 517, 31.0), (4000, 3000, 20.0)]
             .into_iter()
             .flat_map(|(width, height, min_face)| pyramid(width, height, min_face, 0.709))
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_canvas_says_what_its_levels_say_alone() {
+    fn canvas_gives_same_outputs_as_single_levels() {
         let device = Device::flex();
         let networks = MtcnnConfig::default().init(&device).unwrap().networks.clone();
         let Networks { pnet, .. } = networks;

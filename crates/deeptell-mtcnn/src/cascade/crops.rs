@@ -10,16 +10,16 @@ use crate::cascade::resample::Resampled;
 use crate::network::sigmoid;
 use crate::{Mtcnn, MtcnnError};
 
-/// What a network says of one candidate's crop.
+/// A network's output for one candidate's crop.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Verdict<const VALUES: usize> {
+pub(crate) struct CropOutput<const VALUES: usize> {
     /// Number of the candidate among those of its image.
     pub(crate) number: usize,
     pub(crate) candidate: Candidate,
     pub(crate) values: [f32; VALUES],
 }
 
-/// How crops are shown to a network.
+/// How crops are sent through a network.
 pub(crate) struct Batches {
     /// For errors.
     pub(crate) network: &'static str,
@@ -30,22 +30,21 @@ pub(crate) struct Batches {
 }
 
 impl Mtcnn {
-    /// Crops every candidate out of its image, whatever the image, and shows all of them to a
-    /// network: to `fused` where there is one, and otherwise to `network` in batches that are
-    /// read back together. A candidate without a pixel inside its image is left out.
+    /// Crops every candidate out of its image and sends all crops through a network: through `fused`
+    /// where there is one, otherwise through `network` in batches that are read back together. A candidate without a pixel inside its image is left out.
     ///
     /// # Shapes
-    /// Crops are `[batch, 3, side, side]` in `-1..=1`. The answer is `[batch, VALUES]`, a
+    /// Crops are `[batch, 3, side, side]` in `-1..=1`. The output is `[batch, VALUES]`, a
     /// probability first; that of `fused` begins with the logit instead.
-    pub(crate) fn judge<const VALUES: usize>(
+    pub(crate) fn run_on_crops<const VALUES: usize>(
         &self,
         images: &[&RgbImage],
         candidates: &[Vec<Candidate>],
         batches: &Batches,
         fused: Option<&ConvStack>,
         network: impl Fn(Tensor<4>) -> Tensor<2>,
-    ) -> Result<Vec<Vec<Verdict<VALUES>>>, MtcnnError> {
-        assert_eq!(images.len(), candidates.len(), "one list of candidates an image");
+    ) -> Result<Vec<Vec<CropOutput<VALUES>>>, MtcnnError> {
+        assert_eq!(images.len(), candidates.len(), "one list of candidates per image");
         let windows: Vec<_> = images
             .iter()
             .zip(candidates)
@@ -57,9 +56,9 @@ impl Mtcnn {
                 })
             })
             .collect();
-        let mut verdicts = vec![Vec::new(); images.len()];
+        let mut outputs = vec![Vec::new(); images.len()];
         if windows.is_empty() {
-            return Ok(verdicts);
+            return Ok(outputs);
         }
         let side = batches.side;
         let crops: Vec<Resampled<'_>> = windows
@@ -79,9 +78,9 @@ impl Mtcnn {
                 .map_err(|source| MtcnnError::Device { network: batches.network, source })?
         };
         for (&(index, number, candidate, _), values) in windows.iter().zip(values.as_chunks().0) {
-            verdicts[index].push(Verdict { number, candidate, values: *values });
+            outputs[index].push(CropOutput { number, candidate, values: *values });
         }
-        Ok(verdicts)
+        Ok(outputs)
     }
 
     /// `crops` as a tensor, `[crops, 3, side, side]`.

@@ -4,18 +4,18 @@ use std::collections::HashMap;
 
 use deeptell_face::{Face, RgbImage};
 
-use crate::cascade::crops::Verdict;
+use crate::cascade::crops::CropOutput;
 use crate::cascade::pyramid::pyramid;
 use crate::cascade::{Candidate, Window};
 use crate::network::PNet;
 use crate::{Mtcnn, MtcnnError};
 
-/// A face whose box has so many times the side of the windows still to come counts as the largest. Boxes grow on their way
-/// through the cascade, but by less: of 1499 frames of 24 clips none had a larger face further down, nor another box for
-/// this one (`cargo run --release --workspace --example tracking`).
+/// Stop once the side of a face is at least this many times that of the next level's windows. The cascade enlarges boxes
+/// by less: in 1499 frames of 24 clips no finer level had a larger face, nor changed the box of this one (
+/// `cargo run --release --workspace --example tracking`).
 const OUT_OF_REACH: f32 = 2.0;
 
-/// What is looked for in an image.
+/// Which faces of an image to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {
     /// Every face.
@@ -24,34 +24,34 @@ pub(crate) enum Wanted {
     Largest,
 }
 
-/// What a network said of the crops it was shown so far.
-struct Memory<const VALUES: usize>(HashMap<Window, [f32; VALUES]>);
+/// A network's outputs for crops that it has processed.
+struct Cache<const VALUES: usize>(HashMap<Window, [f32; VALUES]>);
 
-impl<const VALUES: usize> Memory<VALUES> {
+impl<const VALUES: usize> Cache<VALUES> {
     fn new() -> Self {
         Self(HashMap::new())
     }
 
-    /// A verdict on each of `candidates` of one image; the network is asked about new crops only.
-    fn judge(
+    /// The outputs for `candidates` of one image; `run` gets those whose crops are new.
+    fn outputs(
         &mut self,
         image: &RgbImage,
         candidates: &[Candidate],
-        ask: impl FnOnce(Vec<Candidate>) -> Result<Vec<Vec<Verdict<VALUES>>>, MtcnnError>,
-    ) -> Result<Vec<Verdict<VALUES>>, MtcnnError> {
+        run: impl FnOnce(Vec<Candidate>) -> Result<Vec<Vec<CropOutput<VALUES>>>, MtcnnError>,
+    ) -> Result<Vec<CropOutput<VALUES>>, MtcnnError> {
         let window = |candidate: &Candidate| candidate.window(image.width(), image.height());
         let is_new =
             |candidate: &&Candidate| window(candidate).is_some_and(|window| !self.0.contains_key(&window));
         let new = candidates.iter().filter(is_new).copied().collect();
-        for Verdict { candidate, values, .. } in ask(new)?.into_iter().flatten() {
+        for CropOutput { candidate, values, .. } in run(new)?.into_iter().flatten() {
             if let Some(window) = window(&candidate) {
                 self.0.insert(window, values);
             }
         }
-        let verdict = |(number, &candidate): (usize, &Candidate)| {
-            Some(Verdict { number, candidate, values: *self.0.get(&window(&candidate)?)? })
+        let output = |(number, &candidate): (usize, &Candidate)| {
+            Some(CropOutput { number, candidate, values: *self.0.get(&window(&candidate)?)? })
         };
-        Ok(candidates.iter().enumerate().filter_map(verdict).collect())
+        Ok(candidates.iter().enumerate().filter_map(output).collect())
     }
 }
 
@@ -76,7 +76,7 @@ impl Mtcnn {
     pub(crate) fn descend(&self, image: &RgbImage, min_face: f32) -> Result<Vec<Face>, MtcnnError> {
         let levels = pyramid(image.width(), image.height(), min_face, self.config.scale_factor);
         let mut proposals = vec![Vec::new(); levels.len()];
-        let (mut refinements, mut conclusions) = (Memory::new(), Memory::new());
+        let (mut refinements, mut conclusions) = (Cache::new(), Cache::new());
         let mut faces: Vec<Face> = Vec::new();
         for number in (0..levels.len()).rev() {
             // A window of the level, in pixels of the image.
@@ -92,10 +92,10 @@ impl Mtcnn {
             }
             // All of them together, as in a search for every face: what is found is the same face, to the last bit.
             let proposed = self.merge(proposals.clone());
-            let ask = |candidates| self.ask_refinement_network(&[image], &[candidates]);
-            let refined = self.refined(refinements.judge(image, &proposed, ask)?);
-            let ask = |candidates| self.ask_output_network(&[image], &[candidates]);
-            faces = self.concluded(&conclusions.judge(image, &refined, ask)?);
+            let run = |candidates| self.run_refinement_network(&[image], &[candidates]);
+            let refined = self.refined(refinements.outputs(image, &proposed, run)?);
+            let run = |candidates| self.run_output_network(&[image], &[candidates]);
+            faces = self.concluded(&conclusions.outputs(image, &refined, run)?);
         }
         Ok(faces)
     }

@@ -207,14 +207,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_lie_where_their_window_looks() {
+    fn proposals_have_boxes_of_their_windows() {
         // Half scale: cell (2, 3) sees the level's pixels 6..18 by 4..16.
         assert_eq!(cell_box(2, 3, 0.5), Rect::new(14.0, 10.0, 36.0, 32.0));
         assert_eq!(cell_box(0, 0, 0.6), Rect::new(1.0, 1.0, 20.0, 20.0));
     }
 
     #[test]
-    fn the_limit_keeps_the_most_probable() {
+    fn candidate_limit_keeps_the_most_probable() {
         let proposal =
             |probability| Proposal { bbox: Rect::new(0.0, 0.0, 1.0, 1.0), probability, regression: [0.0; 4] };
         let mut proposals: Vec<Proposal> = [0.7, 0.9, 0.6, 0.8].map(proposal).to_vec();

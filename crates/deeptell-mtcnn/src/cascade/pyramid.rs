@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_levels_of_a_360p_frame() {
+    fn pyramid_of_360p_frame_has_known_levels() {
         let levels = pyramid(640, 360, 20.0, 0.709);
         assert_eq!(levels.len(), 9);
         assert_eq!((levels[0].width, levels[0].height), (385, 217));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn images_below_the_smallest_face_have_no_level() {
+    fn pyramid_is_empty_for_images_below_smallest_face() {
         assert_eq!(pyramid(0, 0, 20.0, 0.709), []);
         assert_eq!(pyramid(1, 1, 20.0, 0.709), []);
         assert_eq!(pyramid(11, 4000, 20.0, 0.709), []);

@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn shrinking_enlarging_and_windows_follow_the_definition() {
+    fn resample_matches_its_definition() {
         let image = gradient(61, 47);
         let inner = Window { x: 5, y: 9, width: 31, height: 17 };
         for (window, width, height) in [
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_the_part_of_the_whole() {
+    fn resampled_part_equals_part_of_whole() {
         let image = gradient(90, 70);
         let whole = resample(&image, Window::whole(&image), 40, 30);
         let part = Resampled::part(&image, Window::whole(&image), [40, 30], 7..18, 20..29);
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn images_are_shrunk_to_their_longer_side_only() {
+    fn shrunk_limits_the_longer_side() {
         let image = gradient(200, 90);
         assert!(shrunk(&image, 200).is_none());
         assert!(shrunk(&RgbImage::new(300, 0), 200).is_none());

@@ -3,7 +3,7 @@
 use deeptell_face::{Face, Point, Rect, RgbImage};
 use image::imageops;
 
-/// How an image is turned before it is looked at, clockwise on the screen.
+/// By how much an image is turned before it is searched, clockwise on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
     Quarter,
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_found_in_a_turned_image_lies_where_it_was() {
+    fn faces_of_turned_image_map_back() {
         // One red pixel in the fourth column of the second row.
         let mut image = RgbImage::new(7, 5);
         image.put_pixel(3, 1, image::Rgb([255, 0, 0]));

@@ -8,7 +8,7 @@ use deeptell_kernels::StackLayer;
 use super::fused;
 
 /// One row of a network's table: an unpadded convolution of stride 1, a `PReLU` with one
-/// slope a channel and, in most rows, a max pool of stride 2.
+/// slope per channel and, in most rows, a max pool of stride 2.
 pub(super) struct Row {
     pub(super) channels: usize,
     pub(super) kernel: usize,
@@ -35,7 +35,7 @@ struct Block {
 }
 
 /// Below every value of a feature map, and so far from the end of f32 that what the following
-/// layers make of it (for cells nobody reads) stays finite.
+/// layers make of it (in cells that are not read) stays finite.
 const COVERED: f32 = -1e20;
 
 impl Block {

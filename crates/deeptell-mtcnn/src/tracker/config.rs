@@ -15,7 +15,7 @@ pub struct TrackerConfig {
     /// Frames that a track without a face waits for its face to come back.
     pub max_missed: usize,
     /// Mean change of brightness from one frame to the next, in `0..=1`, from which on the second
-    /// begins another scene, in which no track goes on; above 0.
+    /// begins another scene, where all tracks end; above 0.
     pub scene_cut: f32,
     /// Smooth boxes and landmarks over time.
     pub smooth: bool,
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_setting_at_fault_is_named() {
+    fn validate_names_the_invalid_setting() {
         let default = TrackerConfig::default();
         assert!(default.validate().is_ok());
         let faults = [

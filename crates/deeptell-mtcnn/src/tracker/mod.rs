@@ -16,7 +16,7 @@ use crate::{Mtcnn, MtcnnError};
 const SAME_FACE: f32 = 0.7;
 /// Weight of the newest step in the mean that says how a face moves.
 const STEP_WEIGHT: f32 = 0.5;
-/// Steps a face that is missed is taken to go on by.
+/// Steps for which a missed face is assumed to keep moving.
 const MAX_STEPS: usize = 5;
 
 /// Follows faces through the frames of a video, at a fraction of what searching each frame costs.
@@ -33,13 +33,13 @@ const MAX_STEPS: usize = 5;
 /// ```
 /// use burn::tensor::Device;
 /// use deeptell_face::RgbImage;
-/// use deeptell_mtcnn::{Look, KeyFrame, Mtcnn, Tracker, TrackerConfig};
+/// use deeptell_mtcnn::{FoundBy, KeyFrame, Mtcnn, Tracker, TrackerConfig};
 ///
 /// let mtcnn = Mtcnn::pretrained(&Device::flex())?;
 /// let mut tracker = Tracker::new(mtcnn, TrackerConfig::default())?;
 /// let frame = RgbImage::from_pixel(96, 64, image::Rgb([90, 120, 150]));
-/// assert_eq!(tracker.follow(&frame)?.look, Look::Cascade(KeyFrame::First));
-/// assert_eq!(tracker.follow(&frame)?.look, Look::OutputNetwork);
+/// assert_eq!(tracker.follow(&frame)?.found_by, FoundBy::Cascade(KeyFrame::First));
+/// assert_eq!(tracker.follow(&frame)?.found_by, FoundBy::OutputNetwork);
 /// # Ok::<(), deeptell_mtcnn::MtcnnError>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -53,13 +53,13 @@ pub struct Tracker {
     last_frame: Option<Thumbnail>,
 }
 
-/// What a [`Tracker`] says of one frame.
+/// What a [`Tracker`] found in one frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrackedFrame {
     /// The faces, the largest first.
     pub faces: Vec<TrackedFace>,
     /// How they were found.
-    pub look: Look,
+    pub found_by: FoundBy,
 }
 
 /// A face of a [`TrackedFrame`].
@@ -76,10 +76,10 @@ pub struct TrackedFace {
 /// How the faces of a frame were found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Look {
+pub enum FoundBy {
     /// The whole frame was searched.
     Cascade(KeyFrame),
-    /// Each face was looked for where it should be, from where it was and how it moved.
+    /// O-Net alone ran, at the position of each face predicted from its motion.
     OutputNetwork,
 }
 
@@ -89,12 +89,11 @@ pub enum Look {
 pub enum KeyFrame {
     /// It is the first one.
     First,
-    /// It is another scene than the one before: no track goes on.
+    /// It begins another scene: all tracks end.
     SceneCut,
-    /// It was its turn.
+    /// The interval between key frames is over.
     Interval,
-    /// A face was not found where it should be. One that was found in a single frame only was none, and
-    /// no reason to search.
+    /// A face was not found where it was predicted. Faces found in a single frame only do not count.
     Lost,
 }
 
@@ -127,7 +126,7 @@ impl Track {
         }
     }
 
-    /// The face as it should be in the next frame, if it goes on as it moved.
+    /// The face as predicted for the next frame from its motion.
     fn expected(&self) -> Face {
         let steps = (1 + self.missed).min(MAX_STEPS) as f32;
         let (dx, dy) = (steps * self.motion.0, steps * self.motion.1);
@@ -150,7 +149,7 @@ impl Track {
 }
 
 impl Tracker {
-    /// A tracker without a frame yet.
+    /// A tracker that has seen no frame yet.
     ///
     /// # Errors
     /// [`MtcnnError::Setting`] names the first setting that is out of its range.
@@ -167,7 +166,7 @@ impl Tracker {
     /// Takes the next frame.
     ///
     /// # Errors
-    /// [`MtcnnError::Device`] when the device fails; the frame then counts as not seen.
+    /// [`MtcnnError::Device`] when the device fails; the tracker then ignores the frame.
     pub fn follow(&mut self, frame: &RgbImage) -> Result<TrackedFrame, MtcnnError> {
         let thumbnail = Thumbnail::of(frame);
         let change = self.last_frame.as_ref().map(|last| last.change(&thumbnail));
@@ -177,12 +176,12 @@ impl Tracker {
             Some(_) if self.since_key + 1 >= self.config.key_interval => Some(KeyFrame::Interval),
             Some(_) => None,
         };
-        let look = match reason {
+        let found_by = match reason {
             Some(reason) => {
                 self.search(frame, reason)?;
-                Look::Cascade(reason)
+                FoundBy::Cascade(reason)
             }
-            None => self.look_again(frame)?,
+            None => self.find_again(frame)?,
         };
         self.last_frame = Some(thumbnail);
         let mut faces: Vec<TrackedFace> = self
@@ -196,7 +195,7 @@ impl Tracker {
             })
             .collect();
         faces.sort_by(|a, b| b.face.bbox.area().total_cmp(&a.face.bbox.area()));
-        Ok(TrackedFrame { faces, look })
+        Ok(TrackedFrame { faces, found_by })
     }
 
     /// Searches the whole frame and links what is there to the tracks.
@@ -224,8 +223,8 @@ impl Tracker {
         Ok(())
     }
 
-    /// Looks for each face where it should be; searches the frame when one of them is not there.
-    fn look_again(&mut self, frame: &RgbImage) -> Result<Look, MtcnnError> {
+    /// Runs O-Net where each face is predicted; searches the frame when one of them is not there.
+    fn find_again(&mut self, frame: &RgbImage) -> Result<FoundBy, MtcnnError> {
         let followed: Vec<&Track> = self.tracks.iter().filter(|track| track.missed == 0).collect();
         let places = followed.iter().map(|track| Candidate {
             bbox: track.expected().bbox.to_square(),
@@ -240,7 +239,7 @@ impl Tracker {
         let faces: Vec<Face> = found.iter().flatten().copied().collect();
         if is_lost || are_two_on_one_face(&faces) {
             self.search(frame, KeyFrame::Lost)?;
-            return Ok(Look::Cascade(KeyFrame::Lost));
+            return Ok(FoundBy::Cascade(KeyFrame::Lost));
         }
         self.since_key += 1;
         let mut found = found.into_iter();
@@ -252,11 +251,11 @@ impl Tracker {
             }
         }
         self.tracks.retain(|track| track.missed <= self.config.max_missed);
-        Ok(Look::OutputNetwork)
+        Ok(FoundBy::OutputNetwork)
     }
 }
 
-/// Whether two tracks have come to the same face.
+/// Whether two tracks are on the same face.
 fn are_two_on_one_face(faces: &[Face]) -> bool {
     let (boxes, scores): (Vec<_>, Vec<_>) = faces.iter().map(|face| (face.bbox, face.probability)).unzip();
     non_maximum_suppression(&boxes, &scores, SAME_FACE, Overlap::Minimum).len() < faces.len()

@@ -2,7 +2,7 @@
 
 use deeptell_face::{Face, Landmarks, Point, Rect};
 
-/// Cut-off frequencies in cycles a frame: of a face at rest, what a speed of one face side a
+/// Cut-off frequencies in cycles per frame: of a face at rest, what a speed of one face side a
 /// frame adds, and of the speed itself.
 const CUTOFF_AT_REST: f32 = 0.05;
 const CUTOFF_PER_SPEED: f32 = 4.0;
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_face_at_rest_stays_and_trembling_shrinks() {
+    fn smoother_keeps_resting_face_and_damps_jitter() {
         let mut smoother = Smoother::new(&face(100.0, 80.0));
         assert_eq!(smoother.add(&face(100.0, 80.0)), face(100.0, 80.0));
         let (mut before, mut largest) = (100.0, 0.0_f32);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_face_that_moves_is_not_left_behind() {
+    fn smoother_follows_moving_face() {
         let mut smoother = Smoother::new(&face(0.0, 80.0));
         let mut last = face(0.0, 80.0);
         for frame in 1..30 {

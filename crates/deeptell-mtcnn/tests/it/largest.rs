@@ -10,7 +10,7 @@ fn largest(mtcnn: &Mtcnn, image: &RgbImage) -> Option<Face> {
 }
 
 #[test]
-fn it_is_the_first_of_all_faces() {
+fn detect_largest_matches_first_of_detect() {
     assert!(largest(&MTCNN, &ASTRONAUT).is_some());
     let scenes: [&[(u32, u32, f32)]; 4] = [
         &[(20, 30, 1.5), (450, 150, 0.5)],
@@ -27,7 +27,7 @@ fn it_is_the_first_of_all_faces() {
 }
 
 #[test]
-fn nobody_and_odd_sizes() {
+fn detect_largest_handles_empty_and_odd_sizes() {
     let plain = |width, height| RgbImage::from_pixel(width, height, image::Rgb([90, 120, 150]));
     for (width, height) in [(0, 0), (1, 1), (11, 400), (20, 20), (320, 200)] {
         assert_eq!(largest(&MTCNN, &plain(width, height)), None);
@@ -35,7 +35,7 @@ fn nobody_and_odd_sizes() {
 }
 
 #[test]
-fn shrunk_and_turned_pictures_are_searched_too() {
+fn detect_largest_honours_max_side_and_retry_turned() {
     let config = MtcnnConfig { max_side: Some(200), retry_turned: true, ..MtcnnConfig::default() };
     let mtcnn = config.init(&Device::flex()).unwrap();
     let face = largest(&mtcnn, &imageops::rotate90(&*ASTRONAUT)).unwrap();

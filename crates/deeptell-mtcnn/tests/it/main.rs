@@ -1,5 +1,5 @@
-//! The detector against facenet-pytorch 2.6.0 on NASA's portrait of Eileen Collins (public
-//! domain), stage by stage, and on pictures made here. `scripts/make_golden.py` made the golden.
+//! The detector against facenet-pytorch 2.6.0: stage by stage on NASA's portrait of Eileen Collins (public domain), and
+//! its faces on a crowd and a turned face; and on pictures made here. `scripts/make_golden.py` made the goldens.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
@@ -174,7 +174,7 @@ fn each_stage_matches_the_reference() {
 }
 
 #[test]
-fn the_cascade_finds_the_faces_of_the_reference() {
+fn detect_matches_the_reference() {
     assert_faces(&MTCNN.detect(&ASTRONAUT).unwrap(), &GOLDEN.min_face_20);
     let config = MtcnnConfig { min_face: 40.0.into(), ..MtcnnConfig::default() };
     let faces = config.init(&Device::flex()).unwrap().detect(&ASTRONAUT).unwrap();
@@ -184,7 +184,7 @@ fn the_cascade_finds_the_faces_of_the_reference() {
 /// As many cells pass P-Net's threshold as in the reference: with suppression all but off, and
 /// no limit, each level contributes every one of its cells that is not a duplicate of another.
 #[test]
-fn the_level_limit_bounds_the_proposals() {
+fn level_limit_bounds_proposals() {
     let total: usize = GOLDEN.stages.levels.iter().map(|level| level.proposals).sum();
     assert!(GOLDEN.stages.proposed.len() < total);
     let limits = CandidateLimits { level: 3, ..CandidateLimits::default() };
@@ -222,7 +222,7 @@ fn collage(width: u32, height: u32, places: &[(u32, u32, f32)]) -> (RgbImage, Ve
 }
 
 #[test]
-fn two_faces_of_different_size_are_both_found_where_they_are() {
+fn two_faces_of_different_size_are_found() {
     let (canvas, expected) = collage(640, 420, &[(20, 30, 1.5), (450, 150, 0.5)]);
     let faces = MTCNN.detect(&canvas).unwrap();
     assert_eq!(faces.len(), 2, "{faces:?}");
@@ -236,7 +236,7 @@ fn two_faces_of_different_size_are_both_found_where_they_are() {
 }
 
 #[test]
-fn a_face_cut_by_the_edge_is_found() {
+fn face_cut_by_the_edge_is_found() {
     let [x1, y1, x2, y2] = GOLDEN.min_face_20[0].bbox;
     // A quarter of the face is missing on the left.
     let cut = (x1 + (x2 - x1) / 4.0) as u32;
@@ -248,7 +248,7 @@ fn a_face_cut_by_the_edge_is_found() {
 }
 
 #[test]
-fn a_batch_finds_what_single_images_do() {
+fn detect_batch_matches_detect() {
     let (collage, _) = collage(500, 300, &[(10, 10, 1.0), (300, 60, 0.7)]);
     let black = RgbImage::new(320, 200);
     let batch = [black, ASTRONAUT.clone(), RgbImage::new(3, 2), collage];
@@ -263,7 +263,7 @@ fn a_batch_finds_what_single_images_do() {
 }
 
 #[test]
-fn noise_and_plain_pictures_hold_no_face() {
+fn noise_and_plain_pictures_have_no_face() {
     // A linear congruential generator (Numerical Recipes, 7.1), so that the noise is always the same.
     let mut state = 1u32;
     let noise = RgbImage::from_fn(400, 300, |_, _| {
@@ -280,7 +280,7 @@ fn noise_and_plain_pictures_hold_no_face() {
 }
 
 #[test]
-fn images_of_any_shape_are_safe() {
+fn detect_accepts_any_image_size() {
     for (width, height) in [(0, 0), (0, 50), (1, 1), (11, 4000), (4000, 11), (19, 19), (20, 20), (21, 3000)] {
         let image = RgbImage::from_pixel(width, height, image::Rgb([200, 150, 120]));
         assert_eq!(MTCNN.detect(&image).unwrap(), [], "{width}x{height}");
@@ -288,7 +288,7 @@ fn images_of_any_shape_are_safe() {
 }
 
 #[test]
-fn candidates_without_pixels_do_not_displace_others() {
+fn candidates_outside_of_image_are_dropped() {
     let images = std::slice::from_ref(&*ASTRONAUT);
     let nowhere = |x: f32| Candidate { bbox: Rect::new(x, x, x + 20.0, x + 20.0), probability: 1.0 };
     let mut mixed = candidates(&GOLDEN.stages.refined);
@@ -315,7 +315,7 @@ fn edited_weights(edit: impl Fn(&str, Vec<usize>) -> Option<(String, Vec<usize>)
 }
 
 #[test]
-fn weights_that_do_not_fit_are_named() {
+fn weights_errors_name_the_tensor() {
     let load = |weights| MtcnnConfig::default().init_with_weights(&Device::flex(), weights);
     assert!(load(edited_weights(|name, shape| Some((name.to_owned(), shape)))).is_ok());
 
@@ -343,7 +343,7 @@ fn weights_that_do_not_fit_are_named() {
 }
 
 #[test]
-fn a_face_is_found_again_however_it_is_shown_and_a_patch_without_one_is_not() {
+fn redetection_rate_separates_faces_from_other_patches() {
     let mtcnn =
         MtcnnConfig { min_face: 40.0.into(), ..MtcnnConfig::default() }.init(&Device::flex()).unwrap();
     let rate = |image: &RgbImage, face: &Face| redetection_rate(&mtcnn, image, face, 40.0, 0.9).unwrap();

@@ -1,6 +1,6 @@
 //! Smallest face, largest side, turned images and what else the settings do to a picture.
 
-use deeptell_mtcnn::MinFace;
+use deeptell_mtcnn::FaceSize;
 use image::imageops;
 
 use super::*;
@@ -19,18 +19,18 @@ fn astronauts_face() -> Rect {
 }
 
 #[test]
-fn the_smallest_face_may_be_a_part_of_the_frame() {
+fn min_face_fraction_equals_pixels() {
     // A tenth of 512 pixels.
-    let config = MtcnnConfig { min_face: MinFace::Fraction(0.1), ..MtcnnConfig::default() };
-    let pixels = MtcnnConfig { min_face: MinFace::Pixels(51.2), ..MtcnnConfig::default() };
+    let config = MtcnnConfig { min_face: FaceSize::Fraction(0.1), ..MtcnnConfig::default() };
+    let pixels = MtcnnConfig { min_face: FaceSize::Pixels(51.2), ..MtcnnConfig::default() };
     assert_eq!(detector(&config).detect(&ASTRONAUT).unwrap(), detector(&pixels).detect(&ASTRONAUT).unwrap());
 }
 
 #[test]
-fn a_shrunk_image_has_its_faces_where_they_were() {
+fn max_side_returns_boxes_in_original_pixels() {
     let (canvas, expected) = collage(1280, 720, &[(100, 60, 2.4), (820, 200, 1.6)]);
     let config =
-        MtcnnConfig { max_side: Some(640), min_face: MinFace::Fraction(0.1), ..MtcnnConfig::default() };
+        MtcnnConfig { max_side: Some(640), min_face: FaceSize::Fraction(0.1), ..MtcnnConfig::default() };
     let mtcnn = detector(&config);
     let faces = mtcnn.detect(&canvas).unwrap();
     assert_eq!(faces.len(), 2, "{faces:?}");
@@ -48,7 +48,7 @@ fn a_shrunk_image_has_its_faces_where_they_were() {
 }
 
 #[test]
-fn the_quick_settings_find_every_large_face() {
+fn fast_config_finds_every_large_face() {
     // Faces of a tenth of the frame's width and more, and one of a twentieth.
     let places = [(60, 30, 1.6), (700, 40, 2.2), (1400, 60, 1.9), (200, 600, 2.6), (1100, 620, 1.7)];
     let (canvas, expected) = collage(1920, 1080, &places);
@@ -65,7 +65,7 @@ fn the_quick_settings_find_every_large_face() {
 }
 
 #[test]
-fn a_smallest_face_below_the_window_of_the_shrunk_image_is_as_small_as_it_gets() {
+fn smallest_face_is_clamped_to_the_window_after_shrinking() {
     // 20 pixels of 1280 are 5 of 320: looked for from 12 on, the window of P-Net.
     let (canvas, _) = collage(1280, 720, &[(100, 60, 2.4)]);
     let config = MtcnnConfig { max_side: Some(320), ..MtcnnConfig::default() };
@@ -73,7 +73,7 @@ fn a_smallest_face_below_the_window_of_the_shrunk_image_is_as_small_as_it_gets()
 }
 
 #[test]
-fn turned_faces_are_found_on_demand() {
+fn retry_turned_finds_turned_faces() {
     let upright = MTCNN.detect(&ASTRONAUT).unwrap()[0];
     let config = MtcnnConfig { retry_turned: true, min_face: 40.0.into(), ..MtcnnConfig::default() };
     let mtcnn = detector(&config);
@@ -97,7 +97,7 @@ fn turned_faces_are_found_on_demand() {
 }
 
 #[test]
-fn a_huge_image_is_safe() {
+fn huge_image_has_bounded_cost() {
     // 48 million pixels, with a face in a corner.
     let mut image = RgbImage::from_pixel(8000, 6000, image::Rgb([110, 115, 120]));
     let portrait = imageops::resize(&*ASTRONAUT, 1024, 1024, FilterType::Triangle);
@@ -111,7 +111,7 @@ fn a_huge_image_is_safe() {
 }
 
 #[test]
-fn results_are_numbers_and_the_same_on_any_number_of_threads() {
+fn networks_give_finite_values_for_any_thread_count() {
     let (canvas, _) = collage(640, 420, &[(20, 30, 1.5), (450, 150, 0.5)]);
     let on = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

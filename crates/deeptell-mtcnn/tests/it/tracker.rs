@@ -1,6 +1,6 @@
 //! The tracker on the astronaut's portrait, moved as a camera would.
 
-use deeptell_mtcnn::{KeyFrame, Look, TrackedFrame, Tracker, TrackerConfig};
+use deeptell_mtcnn::{FoundBy, KeyFrame, TrackedFrame, Tracker, TrackerConfig};
 
 use super::*;
 
@@ -21,18 +21,18 @@ fn tracks(frame: &TrackedFrame) -> Vec<u64> {
 }
 
 #[test]
-fn two_faces_that_move_keep_their_tracks_between_searches() {
+fn moving_faces_keep_their_tracks() {
     let mut tracker = tracker(TrackerConfig::default());
     for number in 0..11 {
         let places = [(20 + 3 * number, 20, 1.0), (300 - 2 * number, 100 + number, 0.6)];
         let (image, expected) = collage(480, 270, &places);
         let tracked = tracker.follow(&image).unwrap();
         let look = match number {
-            0 => Look::Cascade(KeyFrame::First),
-            5 | 10 => Look::Cascade(KeyFrame::Interval),
-            _ => Look::OutputNetwork,
+            0 => FoundBy::Cascade(KeyFrame::First),
+            5 | 10 => FoundBy::Cascade(KeyFrame::Interval),
+            _ => FoundBy::OutputNetwork,
         };
-        assert_eq!(tracked.look, look, "frame {number}");
+        assert_eq!(tracked.found_by, look, "frame {number}");
         assert_eq!(tracks(&tracked), [0, 1], "frame {number}");
         for face in &tracked.faces {
             let expected = &expected[face.track as usize];
@@ -43,7 +43,7 @@ fn two_faces_that_move_keep_their_tracks_between_searches() {
 }
 
 #[test]
-fn a_face_that_runs_is_looked_for_where_it_is_going() {
+fn tracker_predicts_motion() {
     let mut tracker = tracker(TrackerConfig { scene_cut: 0.9, ..TrackerConfig::default() });
     let looks = (0..12).map(|number| {
         // It gains speed, up to its own width a frame: looked for where it was, it would be lost.
@@ -53,23 +53,23 @@ fn a_face_that_runs_is_looked_for_where_it_is_going() {
         assert_eq!(tracks(&tracked), [0], "frame {number}");
         let overlap = tracked.faces[0].unsmoothed.bbox.iou(&expected[0]);
         assert!(overlap > 0.8, "frame {number}: {overlap}");
-        tracked.look
+        tracked.found_by
     });
-    let searches = looks.filter(|look| matches!(look, Look::Cascade(_))).count();
+    let searches = looks.filter(|look| matches!(look, FoundBy::Cascade(_))).count();
     assert_eq!(searches, 3, "the first frame and every fifth");
 }
 
 #[test]
-fn a_face_that_vanishes_is_searched_at_once_and_found_again_as_itself() {
+fn lost_face_triggers_search_and_keeps_its_track() {
     let mut tracker = tracker(TrackerConfig { scene_cut: 0.9, ..TrackerConfig::default() });
     let (both, one) = ([(20, 20, 1.0), (300, 100, 0.6)], [(20, 20, 1.0)]);
     for _ in 0..2 {
         assert_eq!(tracks(&tracker.follow(&frame(&both)).unwrap()), [0, 1]);
     }
     let without = tracker.follow(&frame(&one)).unwrap();
-    assert_eq!((without.look, tracks(&without)), (Look::Cascade(KeyFrame::Lost), vec![0]));
+    assert_eq!((without.found_by, tracks(&without)), (FoundBy::Cascade(KeyFrame::Lost), vec![0]));
     // What is lost already is no reason to search again.
-    assert_eq!(tracker.follow(&frame(&one)).unwrap().look, Look::OutputNetwork);
+    assert_eq!(tracker.follow(&frame(&one)).unwrap().found_by, FoundBy::OutputNetwork);
     for _ in 0..3 {
         assert_eq!(tracks(&tracker.follow(&frame(&one)).unwrap()), [0]);
     }
@@ -78,7 +78,7 @@ fn a_face_that_vanishes_is_searched_at_once_and_found_again_as_itself() {
 }
 
 #[test]
-fn a_face_that_stays_away_comes_back_as_somebody_else() {
+fn face_missed_for_long_gets_new_track() {
     let config = TrackerConfig { scene_cut: 0.9, max_missed: 3, key_interval: 2, ..TrackerConfig::default() };
     let mut tracker = tracker(config);
     tracker.follow(&frame(&[(20, 20, 1.0)])).unwrap();
@@ -90,7 +90,7 @@ fn a_face_that_stays_away_comes_back_as_somebody_else() {
 }
 
 #[test]
-fn another_scene_begins_with_a_search_and_new_tracks() {
+fn scene_cut_triggers_search_and_new_tracks() {
     let mut tracker = tracker(TrackerConfig::default());
     let first = frame(&[(20, 20, 1.0)]);
     tracker.follow(&first).unwrap();
@@ -98,14 +98,14 @@ fn another_scene_begins_with_a_search_and_new_tracks() {
     let mut second = RgbImage::from_pixel(480, 270, image::Rgb([230, 235, 240]));
     imageops::replace(&mut second, &imageops::crop_imm(&first, 20, 20, 210, 230).to_image(), 20, 20);
     let cut = tracker.follow(&second).unwrap();
-    assert_eq!((cut.look, tracks(&cut)), (Look::Cascade(KeyFrame::SceneCut), vec![1]));
+    assert_eq!((cut.found_by, tracks(&cut)), (FoundBy::Cascade(KeyFrame::SceneCut), vec![1]));
     // Frames of another size are another scene as well.
     let resized = tracker.follow(&ASTRONAUT).unwrap();
-    assert_eq!((resized.look, tracks(&resized)), (Look::Cascade(KeyFrame::SceneCut), vec![2]));
+    assert_eq!((resized.found_by, tracks(&resized)), (FoundBy::Cascade(KeyFrame::SceneCut), vec![2]));
 }
 
 #[test]
-fn odd_frames_are_safe_and_bad_settings_are_refused() {
+fn tracker_accepts_odd_frames_and_rejects_bad_settings() {
     let mtcnn = MTCNN.clone();
     let error = Tracker::new(mtcnn.clone(), TrackerConfig { key_interval: 0, ..TrackerConfig::default() });
     assert!(matches!(error, Err(MtcnnError::Setting { setting: "key_interval", .. })));
