@@ -183,7 +183,7 @@ proptest! {
 }
 
 #[test]
-fn any_window_agrees_with_burn() {
+fn conv2d_matches_burn_for_any_window() {
     let device = Device::flex().autodiff();
     // Rectangular kernels, strides and paddings that no network here uses.
     for (kernel, stride, padding) in [
@@ -233,7 +233,7 @@ fn operands_need_not_be_contiguous() {
 }
 
 #[test]
-fn only_what_is_tracked_gets_a_gradient() {
+fn only_tracked_operands_get_gradients() {
     let device = Device::flex().autodiff();
     let geometry = ConvGeometry { padding: 1, ..ConvGeometry::default() };
     let x = random(1, [1, 3, 6, 6], &device);
@@ -249,7 +249,7 @@ fn only_what_is_tracked_gets_a_gradient() {
 }
 
 #[test]
-fn a_gradient_shared_with_another_branch_is_left_alone() {
+fn backward_keeps_gradient_shared_with_another_branch() {
     // `beta` gets its gradient from the same tensor that the backward pass of the
     // normalisation would overwrite.
     let device = Device::flex().autodiff();
@@ -278,7 +278,7 @@ fn gradient_checkpointing_gives_the_same_gradients() {
 }
 
 #[test]
-fn nan_reaches_the_output() {
+fn nan_reaches_the_output_of_each_kernel() {
     let device = Device::flex();
     for (weight, padding, groups) in [([4, 4, 1, 1], 0, 1), ([4, 1, 3, 3], 1, 4)] {
         let geometry = ConvGeometry { padding, groups, ..ConvGeometry::default() };
@@ -315,7 +315,7 @@ fn variance_survives_a_large_mean() {
 }
 
 #[test]
-fn bits_do_not_depend_on_the_threads() {
+fn results_have_same_bits_for_any_thread_count() {
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
@@ -357,7 +357,7 @@ fn flex_is_supported_with_and_without_autodiff() {
 
 #[test]
 #[should_panic(expected = "does not fit an input of 3 channels")]
-fn a_weight_for_other_channels_is_refused() {
+fn conv2d_rejects_weight_for_other_channels() {
     let device = Device::flex();
     let x = random(1, [1, 3, 5, 5], &device);
     conv2d(x, random(2, [4, 2, 1, 1], &device), ConvGeometry::default());
@@ -365,7 +365,7 @@ fn a_weight_for_other_channels_is_refused() {
 
 #[test]
 #[should_panic(expected = "is larger than input")]
-fn a_window_larger_than_the_input_is_refused() {
+fn conv2d_rejects_window_larger_than_input() {
     let device = Device::flex();
     let x = random(1, [1, 3, 2, 5], &device);
     conv2d(x, random(2, [4, 3, 3, 3], &device), ConvGeometry::default());
@@ -373,7 +373,7 @@ fn a_window_larger_than_the_input_is_refused() {
 
 #[test]
 #[should_panic(expected = "expected one value for each of 3 channels")]
-fn gamma_of_another_length_is_refused() {
+fn batch_norm_rejects_gamma_of_another_length() {
     let device = Device::flex();
     let x = random(1, [1, 3, 2, 5], &device);
     let one = Tensor::ones([2], &device);
@@ -424,7 +424,7 @@ fn burn_stack(layers: &[StackLayer], x: Tensor<4>) -> Tensor<4> {
 }
 
 #[test]
-fn a_stack_computes_what_its_layers_do() {
+fn conv_stack_matches_its_layers() {
     let device = Device::flex();
     // The networks of a cascaded face detector, then shapes no kernel was made for.
     let proposal: &[Row] =
@@ -472,7 +472,7 @@ fn a_stack_computes_what_its_layers_do() {
 }
 
 #[test]
-fn images_of_a_stack_do_not_touch_each_other() {
+fn conv_stack_result_does_not_depend_on_other_images() {
     let device = Device::flex();
     let layers = stack_layers(3, &[(28, [3; 2], Some(3)), (48, [3; 2], None), (9, [9; 2], None)], 3, &device);
     let stack = ConvStack::new(&layers);
@@ -485,7 +485,7 @@ fn images_of_a_stack_do_not_touch_each_other() {
 }
 
 #[test]
-fn a_stack_says_which_sizes_fit() {
+fn conv_stack_output_is_none_for_images_too_small() {
     let device = Device::flex();
     let stack = ConvStack::new(&stack_layers(3, &[(4, [3; 2], Some(2)), (5, [2; 2], None)], 1, &device));
     assert_eq!(stack.output(6, 5), Some([1, 1, 5]));
@@ -496,7 +496,7 @@ fn a_stack_says_which_sizes_fit() {
 
 #[test]
 #[should_panic(expected = "takes 3 channels, but gets 4")]
-fn layers_of_a_stack_must_fit() {
+fn conv_stack_rejects_layers_that_do_not_fit() {
     let device = Device::flex();
     let mut layers = stack_layers(3, &[(4, [3; 2], None)], 1, &device);
     layers.push(layers[0].clone());
@@ -517,7 +517,7 @@ impl RowSource for Made<'_> {
 }
 
 #[test]
-fn images_made_row_by_row_give_the_same_bits() {
+fn forward_rows_matches_forward_bit_for_bit() {
     let device = Device::flex();
     let streamed: &[Row] = &[(10, [3; 2], Some(2)), (16, [3; 2], None), (5, [1; 2], None)];
     let dense: &[Row] =
@@ -549,7 +549,7 @@ fn images_made_row_by_row_give_the_same_bits() {
 
 #[test]
 #[should_panic(expected = "one does not fit into 11x4 cells")]
-fn an_image_smaller_than_a_window_is_refused() {
+fn conv_stack_rejects_image_smaller_than_a_window() {
     let stack = ConvStack::new(&stack_layers(3, &[(4, [5; 2], None)], 1, &Device::flex()));
     stack.stream_rows(&Made { pixels: &[], next: 0.into() }, 11, 4, |_, _| ());
 }
@@ -673,7 +673,7 @@ fn wide_mobile() -> Mobile {
 }
 
 #[test]
-fn a_mobile_network_takes_large_images() {
+fn inverted_stack_accepts_large_images() {
     let mobile = wide_mobile();
     assert!(mobile.blocks[2].residual && !mobile.blocks[1].residual);
     let x = random(1, [2, 3, 230, 310], &Device::flex());
@@ -681,7 +681,7 @@ fn a_mobile_network_takes_large_images() {
 }
 
 #[test]
-fn an_image_has_the_same_bits_alone_and_among_others_and_on_any_number_of_threads() {
+fn inverted_stack_gives_same_bits_for_any_batch_and_thread_count() {
     let (stack, device) = (wide_mobile().stack(), Device::flex());
     let x = random(1, [9, 3, 61, 47], &device);
     let run = |threads: usize, x: Tensor<4>| {
@@ -696,7 +696,7 @@ fn an_image_has_the_same_bits_alone_and_among_others_and_on_any_number_of_thread
 }
 
 #[test]
-fn nan_passes_through_a_mobile_network() {
+fn nan_passes_through_inverted_stack() {
     let stack = wide_mobile().stack();
     let device = Device::flex();
     let mut data = noise(1, 3 * 40 * 40);
@@ -707,7 +707,7 @@ fn nan_passes_through_a_mobile_network() {
 
 #[test]
 #[should_panic(expected = "block 1: its layers do not fit")]
-fn a_block_for_other_channels_is_refused() {
+fn inverted_stack_rejects_block_with_other_channels() {
     let mut mobile = wide_mobile();
     mobile.blocks.remove(0);
     let mut first = wide_mobile().blocks.remove(0);
@@ -720,6 +720,6 @@ fn a_block_for_other_channels_is_refused() {
 
 #[test]
 #[should_panic(expected = "3 channels are needed")]
-fn a_mobile_network_refuses_other_images() {
+fn inverted_stack_rejects_images_of_other_channels() {
     wide_mobile().stack().embed(random(1, [1, 4, 32, 32], &Device::flex()));
 }

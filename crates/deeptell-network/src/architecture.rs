@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_the_same_everywhere() {
+    fn architecture_names_round_trip() {
         for architecture in Architecture::ALL {
             let name = architecture.as_str();
             assert_eq!(serde_json::to_value(architecture).unwrap(), name);

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_architecture_goes_through_the_same_calls() {
+    fn architectures_share_one_interface() {
         let device = Device::flex();
         for architecture in Architecture::ALL {
             let network = NetworkConfig::new(architecture, 2).init(&device);

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn channels_become_planes_in_imagenet_units() {
+    fn normalize_gives_planes_in_imagenet_units() {
         let image = RgbImage::from_fn(2, 1, |x, _| if x == 0 { Rgb([255, 0, 0]) } else { Rgb([0, 0, 255]) });
         let tensor = normalize(&[image], &Normalization::IMAGENET, &Device::flex()).unwrap();
         assert_eq!(tensor.dims(), [1, 3, 1, 2]);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_that_do_not_stack_are_refused() {
+    fn normalize_rejects_images_of_different_sizes() {
         let normalized =
             |images: &[RgbImage]| normalize(images, &Normalization::IMAGENET, &Device::flex()).map(drop);
         assert_eq!(normalized(&[]).unwrap_err(), PreprocessError::Empty);

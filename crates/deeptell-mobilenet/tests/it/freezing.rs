@@ -23,7 +23,7 @@ fn changed(before: &Weights, after: &Weights) -> Vec<String> {
 }
 
 #[test]
-fn a_frozen_backbone_keeps_weights_and_statistics() {
+fn frozen_backbone_keeps_weights_and_statistics() {
     let device = Device::flex().autodiff();
     let network = generated(1, &device).freeze_backbone();
     let before = network.weights().unwrap();
@@ -34,7 +34,7 @@ fn a_frozen_backbone_keeps_weights_and_statistics() {
 }
 
 #[test]
-fn an_unfrozen_backbone_trains_weights_and_statistics() {
+fn unfrozen_backbone_trains_weights_and_statistics() {
     let device = Device::flex().autodiff();
     let network = generated(1, &device).freeze_backbone().unfreeze_backbone();
     let before = network.weights().unwrap();

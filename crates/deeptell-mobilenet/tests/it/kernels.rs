@@ -8,7 +8,7 @@ use deeptell_mobilenet::{MobileNetV3, MobileNetV3Config, Variant};
 use crate::{generated, generated_of, input, relative_error, values};
 
 #[test]
-fn logits_and_features_are_those_of_the_plain_network() {
+fn kernels_match_plain_network() {
     let device = Device::flex();
     for variant in [Variant::Small, Variant::Large] {
         let plain = generated_of(variant, 3, &device).without_kernels();
@@ -43,7 +43,7 @@ fn losses(mut network: MobileNetV3, steps: usize) -> Vec<f32> {
 }
 
 #[test]
-fn fifty_training_steps_have_the_losses_of_the_plain_network() {
+fn fifty_training_steps_match_plain_network() {
     let device = Device::flex().autodiff();
     let weights = generated(1, &Device::flex()).weights().unwrap();
     let start = || {

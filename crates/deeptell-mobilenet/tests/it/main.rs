@@ -6,6 +6,8 @@ mod freezing;
 mod kernels;
 mod parity;
 mod precision;
+#[path = "../../../deeptell-weights/tests/it/pth.rs"]
+mod pth;
 mod weights;
 
 use burn::tensor::{Device, Tensor, TensorData};

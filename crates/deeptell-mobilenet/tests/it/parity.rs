@@ -36,7 +36,7 @@ fn golden() -> Golden {
 }
 
 #[test]
-fn every_stage_is_torchvisions() {
+fn each_stage_matches_torchvision() {
     let device = Device::flex();
     let golden = golden();
     let stages = generated(3, &device).stages(input(golden.input_shape, &device));
@@ -57,7 +57,7 @@ fn every_stage_is_torchvisions() {
 }
 
 #[test]
-fn embedding_and_logits_are_torchvisions_folded_or_not() {
+fn embedding_and_logits_match_torchvision() {
     let device = Device::flex();
     let golden = golden();
     let network = generated(3, &device);
@@ -75,7 +75,7 @@ fn embedding_and_logits_are_torchvisions_folded_or_not() {
 }
 
 #[test]
-fn class_activation_is_grad_cam_through_the_whole_graph_of_pytorch() {
+fn class_activation_matches_pytorch_grad_cam() {
     let device = Device::flex();
     let GradCam { input_shape, class, maps } = golden().grad_cam;
     let network = generated(3, &device);
@@ -100,7 +100,7 @@ fn correlation(a: &[f32], b: &[f32]) -> f32 {
 }
 
 #[test]
-fn parameters_are_as_many_as_published() {
+fn parameter_counts_match_the_paper() {
     let device = Device::flex();
     let network = |variant, classes| MobileNetV3Config::new(variant, classes).init(&device);
     assert_eq!(network(Variant::Small, 1000).parameter_count(), 2_542_856);
@@ -112,7 +112,7 @@ fn parameters_are_as_many_as_published() {
 }
 
 #[test]
-fn a_training_device_gives_the_same_stages_while_frozen() {
+fn frozen_network_gives_same_stages_on_autodiff_device() {
     let device = Device::flex();
     let training = device.clone().autodiff();
     let golden = golden();

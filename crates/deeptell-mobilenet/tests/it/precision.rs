@@ -12,7 +12,7 @@ use crate::{generated, input, relative_error, values};
 const TOLERANCES: [(Precision, f32); 2] = [(Precision::Bf16, 0.05), (Precision::F16, 0.01)];
 
 #[test]
-fn outputs_are_near_those_of_32_bits_and_are_32_bits_themselves() {
+fn half_precision_outputs_are_f32_and_close() {
     let device = Device::flex();
     let x = input([3, 3, 96, 96], &device);
     let full = generated(3, &device).folded();
@@ -39,7 +39,7 @@ fn outputs_are_near_those_of_32_bits_and_are_32_bits_themselves() {
 }
 
 #[test]
-fn gradients_reach_every_weight_in_32_bits_and_point_the_same_way() {
+fn half_precision_gradients_are_f32_and_agree_in_direction() {
     let device = Device::flex().autodiff();
     let weights = generated(1, &Device::flex()).weights().unwrap();
     let images = input([4, 3, 64, 64], &device);
@@ -61,7 +61,7 @@ fn gradients_reach_every_weight_in_32_bits_and_point_the_same_way() {
 }
 
 #[test]
-fn statistics_of_batches_are_kept_in_32_bits() {
+fn batch_statistics_are_f32() {
     let device = Device::flex().autodiff();
     let weights = generated(1, &Device::flex()).weights().unwrap();
     let after = |precision: Precision| {

@@ -1,5 +1,4 @@
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use deeptell_weights::onnx::Options;
 use deeptell_weights::{NamedTensor, StoredPrecision, Weights, WeightsError};
 use onnx_ir::{GraphProto, Message as _, ModelProto, NodeProto, TensorProto};
 
+use crate::pth::{pth, row_major};
 use crate::{generated, generated_of, input, relative_error, values};
 
 /// Loads `file` as a backbone and compares embeddings with the network it was made from.
@@ -80,7 +80,7 @@ fn backbone() -> Weights {
 }
 
 #[test]
-fn onnx_initialisers_become_a_trainable_backbone() {
+fn onnx_initializers_load_as_trainable_backbone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("network.onnx");
     let mut weights = backbone();
@@ -103,14 +103,14 @@ fn onnx_initialisers_become_a_trainable_backbone() {
 }
 
 #[test]
-fn onnx_with_folded_batch_norm_is_refused_with_the_reason() {
+fn load_rejects_onnx_with_folded_batch_norm() {
     let error = Weights::from_bytes(&onnx(&backbone(), false), "folded.onnx").unwrap_err();
     assert!(matches!(error, WeightsError::Folded { .. }));
     assert!(error.to_string().contains("Fine-tuning needs BatchNorm"), "{error}");
 }
 
 #[test]
-fn safetensors_come_back_exactly_and_halves_nearly() {
+fn safetensors_round_trip() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("network.safetensors");
     let mut weights = backbone();
@@ -125,7 +125,7 @@ fn safetensors_come_back_exactly_and_halves_nearly() {
 }
 
 #[test]
-fn the_same_weights_and_notes_are_the_same_bytes() {
+fn encoding_is_deterministic() {
     let folder = tempfile::tempdir().unwrap();
     let mut weights = backbone();
     weights.tensors.truncate(2);
@@ -143,59 +143,11 @@ fn the_same_weights_and_notes_are_the_same_bytes() {
     assert_eq!(Weights::from_bytes(&written[0], "memory").unwrap(), weights);
 }
 
-/// A `.pth` as `torch.save(state_dict)` writes it: a zip of a pickle and raw storages.
-fn pth(tensors: &[NamedTensor], path: &Path) {
-    let mut pickle: Vec<u8> = vec![0x80, 2, b'}', b'('];
-    let unicode = |pickle: &mut Vec<u8>, text: &str| {
-        pickle.push(b'X');
-        pickle.extend((text.len() as u32).to_le_bytes());
-        pickle.extend(text.as_bytes());
-    };
-    let integer = |pickle: &mut Vec<u8>, value: usize| {
-        pickle.push(b'J');
-        pickle.extend((value as i32).to_le_bytes());
-    };
-    for (key, tensor) in tensors.iter().enumerate() {
-        unicode(&mut pickle, &tensor.name);
-        pickle.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
-        unicode(&mut pickle, "storage");
-        pickle.extend(b"ctorch\nFloatStorage\n");
-        unicode(&mut pickle, &key.to_string());
-        unicode(&mut pickle, "cpu");
-        integer(&mut pickle, tensor.values.len());
-        pickle.extend(b"tQ");
-        integer(&mut pickle, 0);
-        pickle.push(b'(');
-        tensor.shape.iter().for_each(|&d| integer(&mut pickle, d));
-        pickle.extend(b"t(");
-        for axis in 0..tensor.shape.len() {
-            integer(&mut pickle, tensor.shape[axis + 1..].iter().product());
-        }
-        pickle.push(b't');
-        pickle.extend([0x89, b'N', b't', b'R']);
-    }
-    pickle.extend(b"u.");
-
-    let mut archive = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
-    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
-    let mut file = |name: String, content: &[u8]| {
-        archive.start_file(name, stored).unwrap();
-        archive.write_all(content).unwrap();
-    };
-    file("network/data.pkl".into(), &pickle);
-    file("network/byteorder".into(), b"little");
-    for (key, tensor) in tensors.iter().enumerate() {
-        file(format!("network/data/{key}"), &bytes(&tensor.values));
-    }
-    file("network/version".into(), b"3\n");
-    archive.finish().unwrap();
-}
-
 #[test]
-fn a_torchvision_pth_becomes_a_backbone_whatever_its_classes() {
+fn torchvision_pth_loads_as_backbone_for_any_classes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("network.pth");
-    pth(&backbone().tensors, &path);
+    pth(&backbone().tensors, &path, row_major);
     assert_same_backbone(&path, 1e-6);
     // Five classes do not fit a network of one as a whole.
     let mut network = MobileNetV3Config::new(Variant::Small, 1).init(&Device::flex());
@@ -204,7 +156,7 @@ fn a_torchvision_pth_becomes_a_backbone_whatever_its_classes() {
 }
 
 #[test]
-fn missing_and_foreign_tensors_are_named() {
+fn load_names_missing_and_unknown_tensors() {
     let mut network = MobileNetV3Config::new(Variant::Small, 5).init(&Device::flex());
     let mut weights = backbone();
     weights.tensors.retain(|t| t.name != "features.7.block.1.1.running_mean");
@@ -218,7 +170,7 @@ fn missing_and_foreign_tensors_are_named() {
 }
 
 #[test]
-fn what_is_no_weights_file_is_told_apart_from_a_damaged_one() {
+fn read_distinguishes_unknown_from_damaged_files() {
     let unknown = |bytes: &[u8]| Weights::from_bytes(bytes, "x").unwrap_err();
     assert!(matches!(unknown(b""), WeightsError::UnknownFormat { .. }));
     assert!(matches!(unknown(b"hello, world"), WeightsError::UnknownFormat { .. }));
@@ -234,7 +186,7 @@ fn what_is_no_weights_file_is_told_apart_from_a_damaged_one() {
     ));
     let whole = onnx(&backbone(), true);
     assert!(matches!(unknown(&whole[..whole.len() / 2]), WeightsError::Damaged { format: "ONNX", .. }));
-    pth(&backbone().tensors[..3], &path);
+    pth(&backbone().tensors[..3], &path, row_major);
     let whole = std::fs::read(&path).unwrap();
     assert!(matches!(unknown(&whole), WeightsError::NeedsFile { .. }));
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
@@ -242,7 +194,7 @@ fn what_is_no_weights_file_is_told_apart_from_a_damaged_one() {
 }
 
 #[test]
-fn numbers_that_are_none_are_refused_by_name() {
+fn load_rejects_nan_and_names_the_tensor() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("w.safetensors");
     let mut weights = backbone();
@@ -254,13 +206,13 @@ fn numbers_that_are_none_are_refused_by_name() {
 }
 
 #[test]
-fn a_folded_network_cannot_be_stored_for_training() {
+fn weights_of_folded_network_are_an_error() {
     let folded = generated(1, &Device::flex()).folded();
     assert!(matches!(folded.weights(), Err(WeightsError::Folded { .. })));
 }
 
 #[test]
-fn an_exported_onnx_file_holds_the_whole_network() {
+fn exported_onnx_round_trips() {
     let device = Device::flex();
     let network = generated(1, &device);
     let weights = network.weights().unwrap();
@@ -315,7 +267,7 @@ fn an_exported_onnx_file_holds_the_whole_network() {
 }
 
 #[test]
-fn what_is_no_whole_network_is_not_exported() {
+fn export_rejects_incomplete_networks() {
     let mut weights = generated(1, &Device::flex()).weights().unwrap();
     let extra = NamedTensor { name: "extra".into(), shape: vec![1], values: vec![0.0].into() };
     weights.tensors.push(extra);
@@ -346,7 +298,7 @@ fn assert_loads(weights: &Weights) {
 }
 
 #[test]
-fn checkpoints_of_training_frameworks_load_whatever_stands_before_the_names() {
+fn checkpoints_load_with_any_name_prefix() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("checkpoint.pth");
     for prefix in ["module.", "backbone.", "model_state_dict.", "state_dict.module.model."] {
@@ -360,13 +312,13 @@ fn checkpoints_of_training_frameworks_load_whatever_stands_before_the_names() {
             shape: vec![2],
             values: vec![1.0, 2.0].into(),
         });
-        pth(&tensors, &path);
+        pth(&tensors, &path, row_major);
         assert_loads(&Weights::read(&path).unwrap());
     }
 }
 
 #[test]
-fn a_checkpoint_with_two_copies_of_the_network_says_so() {
+fn load_rejects_checkpoint_with_two_copies() {
     let mut weights = Weights::default();
     for prefix in ["model.", "model_ema."] {
         weights.tensors.extend(
@@ -385,7 +337,7 @@ fn a_checkpoint_with_two_copies_of_the_network_says_so() {
 }
 
 #[test]
-fn a_variance_below_zero_is_refused() {
+fn load_rejects_negative_variance() {
     let mut weights = backbone();
     let tensor = weights.tensors.iter_mut().find(|t| t.name == "features.0.1.running_var").unwrap();
     Arc::make_mut(&mut tensor.values)[3] = -0.5;
@@ -397,7 +349,7 @@ fn a_variance_below_zero_is_refused() {
 }
 
 #[test]
-fn weights_of_the_other_size_are_refused_by_name() {
+fn load_rejects_weights_of_other_variant() {
     let device = Device::flex();
     let large = generated_of(Variant::Large, 1, &device).weights().unwrap();
     let mut small = MobileNetV3Config::new(Variant::Small, 1).init(&device);
@@ -407,7 +359,7 @@ fn weights_of_the_other_size_are_refused_by_name() {
 }
 
 #[test]
-fn large_networks_are_exported_too() {
+fn exported_onnx_of_large_round_trips() {
     let device = Device::flex();
     let network = generated_of(Variant::Large, 1, &device);
     let bytes = to_onnx(Variant::Large, &network.weights().unwrap(), &Options::default()).unwrap();

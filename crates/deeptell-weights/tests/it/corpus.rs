@@ -6,7 +6,7 @@ use deeptell_weights::{StoredPrecision, Weights};
 
 use crate::little;
 use crate::onnx::little_model;
-use crate::pytorch::{pth, row_major};
+use crate::pth::{pth, row_major};
 
 /// Reads a file as the program does, and from memory.
 fn replay(bytes: &[u8], path: &Path) {
@@ -27,7 +27,7 @@ fn sound() -> [Vec<u8>; 3] {
 }
 
 #[test]
-fn files_cut_anywhere_and_with_any_byte_changed_end_in_an_error_or_in_weights() {
+fn truncated_and_corrupted_files_never_panic() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("damaged");
     for bytes in sound() {
@@ -45,7 +45,7 @@ fn files_cut_anywhere_and_with_any_byte_changed_end_in_an_error_or_in_weights() 
 }
 
 #[test]
-fn files_that_once_were_found_are_replayed() {
+fn corpus_files_never_panic() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     let folder = tempfile::tempdir().unwrap();
     let mut count = 0;

@@ -4,6 +4,7 @@
 
 mod corpus;
 mod onnx;
+mod pth;
 mod pytorch;
 
 use deeptell_weights::{NamedTensor, Weights};

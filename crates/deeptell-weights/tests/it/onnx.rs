@@ -61,7 +61,7 @@ fn read(model: &[u8]) -> Result<Weights, WeightsError> {
 }
 
 #[test]
-fn floats_are_read_in_every_way_that_exporters_store_them() {
+fn onnx_floats_are_read_from_each_field() {
     assert_eq!(read(&little_model()).unwrap(), little());
     let double: Vec<u8> = [1.0_f64, 0.25].iter().flat_map(|value| value.to_le_bytes()).collect();
     let ways = [
@@ -84,7 +84,7 @@ fn floats_are_read_in_every_way_that_exporters_store_them() {
 }
 
 #[test]
-fn constants_and_names_that_are_handed_on_are_weights_too() {
+fn constants_and_identities_count_as_initializers() {
     let value = proto("", 1, &[1], &bytes(9, &floats(&[3.0])));
     let constant =
         node("Constant", &[], "a.bias", &bytes(5, &[bytes(1, b"value"), bytes(5, &value)].concat()));
@@ -97,7 +97,7 @@ fn constants_and_names_that_are_handed_on_are_weights_too() {
 }
 
 #[test]
-fn a_tensor_under_many_names_is_kept_once_and_names_of_no_weight_not_at_all() {
+fn aliased_tensors_are_kept_once() {
     let stored = proto("a.weight", 1, &[100_000], &bytes(9, &floats(&vec![1.0; 100_000])));
     let mut nodes = Vec::new();
     for step in 0..500 {
@@ -119,7 +119,7 @@ fn outside(name: &str, count: u64, location: &str, offset: u64) -> Vec<u8> {
 }
 
 #[test]
-fn weights_in_a_file_beside_the_model_are_read() {
+fn external_data_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("network.onnx");
     std::fs::create_dir(folder.path().join("data")).unwrap();
@@ -142,7 +142,7 @@ fn refused(folder: &Path, tensors: &[Vec<u8>]) -> String {
 }
 
 #[test]
-fn other_files_are_read_only_beside_the_model_and_only_once() {
+fn external_data_is_read_beside_the_model_once() {
     let folder = tempfile::tempdir().unwrap();
     let inside = folder.path().join("inside");
     std::fs::create_dir(&inside).unwrap();
@@ -172,7 +172,7 @@ fn other_files_are_read_only_beside_the_model_and_only_once() {
 }
 
 #[test]
-fn impossible_tensors_are_damage() {
+fn impossible_shapes_are_rejected() {
     let raw = |count: usize| bytes(9, &vec![0; count]);
     let damaged = [
         proto("a.weight", 1, &[3], &raw(8)),
