@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use clap::Parser;
 use deeptell_face::{Face, RgbImage};
-use deeptell_mtcnn::{Look, Mtcnn, MtcnnConfig, TrackedFrame, Tracker, TrackerConfig};
+use deeptell_mtcnn::{FoundBy, Mtcnn, MtcnnConfig, TrackedFrame, Tracker, TrackerConfig};
 use deeptell_video::{Limits, Sampling, VideoError, VideoReader};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -153,7 +153,7 @@ fn measure(mtcnn: &Mtcnn, frames: &[RgbImage], key_interval: usize) -> Result<Su
     let mut sums =
         Sums { frames: frames.len(), cascade_ms, tracker_ms, largest_ms, agreed, ..Sums::default() };
     for (faces, frame) in cascade.iter().zip(&tracked) {
-        if frame.look != Look::OutputNetwork {
+        if frame.found_by != FoundBy::OutputNetwork {
             sums.searched += 1;
             continue;
         }
