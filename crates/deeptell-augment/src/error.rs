@@ -2,7 +2,7 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AugmentError {
-    /// The settings of an augmentation or a blend are out of range.
+    /// A setting of an augmentation or a blend is out of its range.
     #[error("{field}: {reason}")]
     InvalidSetting {
         /// Name of the field.
@@ -10,8 +10,8 @@ pub enum AugmentError {
         /// What it must be.
         reason: String,
     },
-    /// No mask can be fitted to the landmarks.
-    #[error("landmarks do not fit a face: {reason}; leave this sample out or detect the face again")]
+    /// The landmarks do not form a face to which a mask can be fitted.
+    #[error("landmarks do not fit a face: {reason}; remove this sample, or detect the face again")]
     DegenerateLandmarks {
         /// What is wrong with them.
         reason: String,

@@ -224,21 +224,6 @@ pub enum DataError {
     /// Something that must stay within one split is in several.
     #[error("the splits leak: {0}")]
     Leak(Box<AuditReport>),
-
-    /// A setting of an augmentation or a blend is out of its range.
-    #[error("{field}: {reason}")]
-    InvalidSetting {
-        /// Name of the field.
-        field: &'static str,
-        /// What it must be.
-        reason: String,
-    },
-    /// The landmarks do not form a face to which a mask can be fitted.
-    #[error("landmarks do not fit a face: {reason}; remove this sample, or detect the face again")]
-    DegenerateLandmarks {
-        /// What is wrong with them.
-        reason: String,
-    },
 }
 
 impl DataError {

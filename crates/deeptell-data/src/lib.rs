@@ -3,10 +3,8 @@
 //! A data set is a list of [`Sample`]s. [`read_dataset`] reads it from a [`manifest`] (JSON Lines) or
 //! from the folders of a public set (see [`Layout`]). [`split_by_source`] splits it so that no recording
 //! and no person is in two splits, and [`audit()`] checks that.
-//! [`Augmentation`] varies a face crop without changing its label, [`SelfBlend`] makes a fake
-//! from a real face. [`read_contents`] and [`read_picture`] read what a path names, a file or a
-//! member of a shard ([`ShardIndex`]). Pictures are 8-bit RGB, everything random takes a generator, and nothing
-//! here knows of tensors or decodes video.
+//! [`read_contents`] and [`read_picture`] read what a path names, a file or a member of a shard
+//! ([`ShardIndex`]). The crate knows no tensors and decodes no videos.
 //!
 //! ```
 //! use deeptell_data::{Layout, SplitConfig, audit, read_layout, split_by_source, write_manifest};

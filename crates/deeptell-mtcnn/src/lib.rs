@@ -57,8 +57,8 @@ mod tracker;
 pub use config::{CandidateLimits, MtcnnConfig, Overlaps};
 pub use detector::Mtcnn;
 pub use error::MtcnnError;
-pub use min_face::MinFace;
-pub use tracker::{KeyFrame, Look, TrackedFace, TrackedFrame, Tracker, TrackerConfig};
+pub use face_size::FaceSize;
+pub use tracker::{FoundBy, KeyFrame, TrackedFace, TrackedFrame, Tracker, TrackerConfig};
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

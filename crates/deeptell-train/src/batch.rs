@@ -19,17 +19,6 @@ use crate::{TrainConfig, TrainError};
 /// Batches made ahead of the one in training.
 const AHEAD: usize = 3;
 
-/// A random generator for one purpose, so that different purposes do not share random numbers.
-pub(crate) fn generator(seed: u64, purpose: &str, index: [u64; 2]) -> ChaCha8Rng {
-    use sha2::{Digest as _, Sha256};
-    let mut hash = Sha256::new();
-    hash.update(seed.to_le_bytes());
-    hash.update(purpose.as_bytes());
-    hash.update(index[0].to_le_bytes());
-    hash.update(index[1].to_le_bytes());
-    ChaCha8Rng::from_seed(hash.finalize().into())
-}
-
 /// Reads the face of a sample as the network's input size: cut by `crop` where the sample has
 /// a box, the whole picture where it has none.
 ///

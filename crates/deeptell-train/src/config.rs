@@ -40,7 +40,7 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Number of epochs.
     pub epochs: usize,
-    /// Pictures per epoch; when absent, all training samples, or with [`Sampling::Triples`] three for
+    /// Pictures per epoch; when absent, all training samples, or with [`SampleOrder::Triples`] three for
     /// each real one. With a larger number, samples are repeated.
     pub samples_per_epoch: Option<usize>,
     /// Pictures per step, rounded down to whole triples. A last batch that is not full is dropped,

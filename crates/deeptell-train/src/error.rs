@@ -141,7 +141,7 @@ pub enum TrainError {
         /// Batch within the epoch, from 1.
         batch: usize,
     },
-    /// The settings of an augmentation or a blend are out of range.
+    /// A setting of an augmentation or a blend is out of its range.
     #[error(transparent)]
     Augment(#[from] AugmentError),
     /// The data set is wrong.

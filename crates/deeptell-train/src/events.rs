@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use crate::EpochRecord;
 
-/// What happens in a run, as it happens.
+/// Progress of a run.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The run begins or continues.
+    /// The run starts or is resumed.
     Started {
         /// Epochs already done, 0 for a new run.
         epochs_done: usize,
@@ -51,7 +51,7 @@ pub enum Event {
         /// Whether it is the best so far.
         best: bool,
     },
-    /// A picture cannot be read, and is left out from now on; reported once per picture.
+    /// A picture cannot be read and is skipped from now on; reported once per picture.
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -63,14 +63,14 @@ pub enum Event {
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
-    /// One record per epoch, those of earlier processes included.
+    /// One record per epoch, including those of earlier processes.
     pub history: Vec<EpochRecord>,
     /// Epoch and validation AUC of the best one; its weights are `best.safetensors`.
     pub best: Option<(usize, f64)>,
     /// Weight of fakes in the loss.
     pub pos_weight: f64,
-    /// Pictures that could not be read and were left out, with the reason.
+    /// Pictures that could not be read and were skipped, with the reason.
     pub unreadable: BTreeMap<PathBuf, String>,
-    /// False when `stop` ended it early; resume to finish.
+    /// False if `stop` ended it early; resume it to finish.
     pub finished: bool,
 }

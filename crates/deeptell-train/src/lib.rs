@@ -1,6 +1,6 @@
 //! Training of deeptell's classifier: configuration, loop, checkpoints, resume.
 //!
-//! [`train`] fits a [`Network`] to the training samples of a manifest and selects the best epoch by AUC
+//! A [`Trainer`] fits a [`Network`] to the training samples of a manifest and selects the best epoch by AUC
 //! on the validation samples. A run that was killed can be resumed from its folder and ends with the
 //! same weights. [`predict`] scores samples with any network.
 //!
@@ -53,7 +53,8 @@ pub use plot::history_svg;
 pub use predict::predict;
 pub use preview::preview;
 pub use schedule::{LearningRate, Schedule};
-pub use train::{Event, Run, Start, train};
+pub use session::Start;
+pub use train::Trainer;
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

@@ -7,7 +7,7 @@ use crate::order::{Plan, order};
 use crate::{TrainConfig, TrainError};
 
 /// The first training pictures of a run, each with whether it is a fake, in rows: one picture, or with
-/// [`Sampling::Triples`](crate::Sampling::Triples) a real face, its blend and a fake. They are exactly
+/// [`SampleOrder::Triples`](crate::SampleOrder::Triples) a real face, its blend and a fake. They are exactly
 /// the pictures that a run with this configuration and these samples trains on.
 ///
 /// # Errors

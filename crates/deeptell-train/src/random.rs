@@ -4,7 +4,7 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest as _, Sha256};
 
-/// A random generator for one purpose: runs that share a seed share nothing else.
+/// A random generator for one purpose, so that different purposes do not share random numbers.
 pub(crate) fn generator(seed: u64, purpose: &str, index: [u64; 2]) -> ChaCha8Rng {
     let mut hash = Sha256::new();
     hash.update(seed.to_le_bytes());

@@ -25,7 +25,7 @@ use crate::{
     history_svg, resume,
 };
 
-/// Where the weights of a run come from.
+/// The initial weights of a run.
 #[derive(Debug, Clone, Default)]
 pub enum Start {
     /// Random weights.
@@ -33,7 +33,7 @@ pub enum Start {
     Scratch,
     /// A feature extractor, ImageNet's for example, under a fresh classifier.
     Backbone(Weights),
-    /// A whole network, to train further.
+    /// A whole network, to continue from.
     Network(Weights),
     /// The last checkpoint in the run folder.
     Resume,

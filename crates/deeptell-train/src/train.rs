@@ -18,109 +18,19 @@ use crate::{EpochRecord, Event, LearningRate, Run, Start, TrainConfig, TrainErro
 /// Memory for feature maps, in bytes, that the CPU kernels keep from one step to the next.
 const KEPT_BUFFER_BYTES: usize = 1 << 30;
 
-/// The initial weights.
+/// A training run: trains on the samples of split `train` and selects the best epoch on `validation`. Never
+/// reads `test`.
+///
+/// The run folder gets `config.toml`, `history.jsonl`, `history.svg`, `best.safetensors` (the best epoch by
+/// validation AUC, moving average included), `last/` (all that is needed to resume) and, if needed,
+/// `skipped.jsonl` (pictures that could not be read). Each is replaced atomically, so a killed run loses at
+/// most the current epoch, and with [`Start::Resume`] it ends, on a CPU, with bit for bit the same weights as
+/// one that was never stopped. A run can be resumed with more epochs than it had; the learning rate then
+/// follows the schedule of the new number.
 #[derive(Debug, Clone)]
-pub enum Start {
-    /// Random weights.
-    Scratch,
-    /// A feature extractor, ImageNet's for example, under a fresh classifier.
-    Backbone(Weights),
-    /// A whole network, to continue from.
-    Network(Weights),
-    /// The last checkpoint in the run folder.
-    Resume,
-}
-
-/// Progress of a run.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Event {
-    /// The run starts or is resumed.
-    Started {
-        /// Epochs already done, 0 for a new run.
-        epochs_done: usize,
-        /// Epochs in all.
-        epochs: usize,
-        /// Training pictures per epoch.
-        samples: usize,
-        /// Validation samples.
-        validation_samples: usize,
-        /// Weight of fakes in the loss.
-        pos_weight: f64,
-    },
-    /// A step of training is done.
-    Step {
-        /// Epoch, from 1.
-        epoch: usize,
-        /// Steps done in this epoch.
-        step: usize,
-        /// Steps in this epoch.
-        steps: usize,
-        /// Pictures in the step.
-        samples: usize,
-        /// Mean loss over the last 50 steps.
-        loss: f64,
-    },
-    /// Some of the validation samples are scored.
-    Validating {
-        /// Epoch, from 1.
-        epoch: usize,
-        /// Samples done.
-        done: usize,
-        /// Samples in all.
-        total: usize,
-    },
-    /// An epoch is done and its checkpoint written.
-    Epoch {
-        /// Its figures.
-        record: EpochRecord,
-        /// Whether it is the best so far.
-        best: bool,
-    },
-    /// A picture cannot be read and is skipped from now on; reported once per picture.
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Run {
-    /// One record per epoch, including those of earlier processes.
-    pub history: Vec<EpochRecord>,
-    /// Epoch and validation AUC of the best one; its weights are `best.safetensors`.
-    pub best: Option<(usize, f64)>,
-    /// Weight of fakes in the loss.
-    pub pos_weight: f64,
-    /// Pictures that could not be read and were skipped, with the reason.
-    pub unreadable: BTreeMap<PathBuf, String>,
-    /// False if `stop` ended it early; resume it to finish.
-    pub finished: bool,
-}
-
-/// Trains on the samples of split `train` and selects the best epoch on `validation`. Never reads
-/// `test`.
-///
-/// The run folder `run` gets `config.toml`, `history.jsonl`, `history.svg`,
-/// `best.safetensors` (the best epoch by validation AUC, moving average included), `last/`
-/// (all that is needed to resume) and, if needed, `skipped.jsonl` (pictures that could not be read).
-/// Each is replaced atomically, so a killed run loses at most the current epoch, and with
-/// [`Start::Resume`] it ends, on a CPU, with bit for bit the same weights as one that was never
-/// stopped. A run can be resumed with more epochs than it had; the learning rate then follows the
-/// schedule of the new number.
-///
-/// `stop` is checked after every step. `on_event` is called from this thread.
-///
-/// # Errors
-/// [`TrainError`]: a setting out of range, a split without both classes, more than half of the
-/// pictures unreadable, a loss that is not finite, a device that cannot compute in the precision, a folder that
-/// holds another run, or a full disk.
-pub fn train(
-    config: &TrainConfig,
-    samples: &[Sample],
+pub struct Trainer<'a> {
+    config: &'a TrainConfig,
+    samples: &'a [Sample],
     start: Start,
     stop: Option<&'a AtomicBool>,
 }

@@ -129,7 +129,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         MtcnnConfig::quick()
     } else {
         MtcnnConfig {
-            min_face: args.min_face_fraction.map_or(MinFace::Pixels(args.min_face), MinFace::Fraction),
+            min_face: args.min_face_fraction.map_or(FaceSize::Pixels(args.min_face), FaceSize::Fraction),
             max_side: args.max_side,
             ..MtcnnConfig::default()
         }

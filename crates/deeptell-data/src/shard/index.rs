@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use super::{BLOCK, END, ShardWriter, member_name};
 use crate::DataError;
 
-/// Longest name accepted, in bytes; real ones are far shorter.
+/// Longest name that is accepted, in bytes.
 const LONGEST_EXTENSION: u64 = 1 << 20;
 
-/// Where each member of a shard lies: made once by going from header to header, so that any
-/// member can then be read alone.
+/// The position of each member of a shard, read once from the headers, so that any member can be read
+/// alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardIndex {
     path: PathBuf,
@@ -21,8 +21,7 @@ pub struct ShardIndex {
 impl ShardIndex {
     /// Reads the headers of a shard, and nothing of its members.
     ///
-    /// Of members with one name the last counts, as for `tar` itself; folders and links are
-    /// passed over.
+    /// Of members with the same name the last counts, as in `tar`; folders and links are ignored.
     ///
     /// # Errors
     /// [`DataError::TruncatedShard`] unless the archive ends with its end mark,

@@ -1,4 +1,4 @@
-//! Shards: many small files in one tar archive, as WebDataset has them.
+//! Shards: many small files in one tar archive, as in WebDataset.
 //!
 //! A shard is an uncompressed tar archive. Members that belong together share a key, which is
 //! their name up to the first dot, and lie side by side: `KEY.png` and `KEY.json`. A path names a

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{END, member_name};
 use crate::DataError;
 
-/// Writes a shard, a group of members at a time.
+/// Writes a shard, one group of members at a time.
 ///
 /// The file is called `NAME.tar.partial` until [`finish`](Self::finish) gives it the name
 /// `NAME.tar`: whoever sees that name sees a whole shard. A writer only ever writes to a file that it
@@ -20,7 +20,7 @@ pub struct ShardWriter {
 }
 
 impl ShardWriter {
-    /// Begins the shard that will lie at `path`.
+    /// Starts the shard that will be at `path`.
     ///
     /// # Errors
     /// [`DataError::Io`], of the kind [`AlreadyExists`](std::io::ErrorKind::AlreadyExists) where there is
@@ -46,7 +46,7 @@ impl ShardWriter {
         name.into()
     }
 
-    /// Where the shard lies once it is finished.
+    /// The path of the shard once it is finished.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -56,7 +56,7 @@ impl ShardWriter {
         self.bytes
     }
 
-    /// Adds members, names with contents, in one go.
+    /// Adds members, given by name and content, together.
     ///
     /// # Errors
     /// [`DataError::OutsideShard`] for a name that leads out of the archive, [`DataError::Io`].
@@ -98,7 +98,7 @@ impl ShardWriter {
         Ok(())
     }
 
-    /// Writes the end mark, waits for the disk and gives the shard its name.
+    /// Writes the end mark, syncs to disk, and renames the file to the shard's name.
     ///
     /// # Errors
     /// [`DataError::Io`]; [`DataError::ShardTaken`] when somebody removed the unfinished file.
