@@ -6,7 +6,7 @@ use crate::peers::{COMPARISONS, Request};
 
 /// What `cargo xtask --help` prints.
 pub(crate) const HELP: &str = "\
-cargo xtask: everything around the product, one command each
+cargo xtask: development tasks
 
 Usage: cargo xtask <TASK>
 
@@ -17,29 +17,30 @@ Tasks:
            datasets/sample; ends with the path of an HTML report
   test     Every test of the workspace: unit, integration and documentation;
            installs Chromium first, for the tests of the web page
-  check    Formatting, lints, documentation, architecture, licences, spelling
+  check    Formatting, lints, documentation, architecture, licences, spelling,
+           and whether every crate can be packaged
   sanitize The tests of the crates with unsafe code under AddressSanitizer
   fuzz     Feed the frame sampler damaged files, guided by coverage
-             cargo xtask fuzz [--seconds N]     five minutes unless told
-  peers    Measure us against the tools people use today, in the same run
+             cargo xtask fuzz [--seconds N]     five minutes by default
+  peers    Compare the speed with that of other tools, in the same run
              cargo xtask peers scan [--input PATH]... [--json FILE]
              cargo xtask peers decode [--input PATH]... [--json FILE]
              cargo xtask peers faces [--input PATH]... [--json FILE]
              cargo xtask peers network [--json FILE]
-           --input  a file or a folder to measure on; without it the table in
-                    BENCHMARKS.md is made again, on what ships
+           --input  a file or a folder to measure on; without it, measures the
+                    included files, as for the table in BENCHMARKS.md
            --json   append the comparisons to FILE, one JSON line each
   exports  Run the exported detector in ONNX Runtime, OpenCV, tract and rten and
-           compare with our own scores
+           compare with the scores of deeptell
   devices  Type-check the builds for GPUs, without one
-  wgpu     Build deeptell for GPUs through Vulkan, Metal or DirectX 12 and hold
-           what it computes against the processor; without a GPU on a software
-           driver. Takes half an hour on two cores without one
-  cuda     Build deeptell for NVIDIA GPUs; fetches LLVM, or takes Debian's where
-           that cannot be reached
-  sample   Make datasets/sample again from public portraits
+  wgpu     Build deeptell for GPUs through Vulkan, Metal or DirectX 12 and compare
+           its results with the CPU; on a software driver if there is no GPU,
+           which takes half an hour on two cores
+  cuda     Build deeptell for NVIDIA GPUs; downloads LLVM, or uses Debian's if
+           that is not possible
+  sample   Generate datasets/sample again from public portraits
 
-All tasks that build run setup first: it does nothing when all is there.
+All tasks that build run setup first, which does nothing if all is installed.
 
 Examples:
   cargo xtask demo
@@ -49,8 +50,7 @@ Examples:
 Exit codes:
   0  done
   1  a step failed; the last line names it
-  2  something is needed from you first: other arguments, a system package,
-     a password";
+  2  something is missing: arguments, a system package, a password";
 
 /// What the user asked for.
 #[derive(Debug, PartialEq, Eq)]
