@@ -89,7 +89,7 @@ pub fn read_facts(path: impl AsRef<Path>) -> Result<PictureFacts, DataError> {
 
 /// Of the first two quantisation tables, the mean logarithm of the lower and of the upper half of
 /// the frequencies; the samples of the first channel a block; and whether the JPEG is progressive.
-/// Zeros for what is no JPEG. ITU-T T.81, annex B.
+/// Zeros for other formats. ITU-T T.81, annex B.
 fn jpeg_tables(bytes: &[u8]) -> Vec<f64> {
     let mut traces = vec![0.0; 6];
     let Some(mut rest) = bytes.strip_prefix(&[0xFF, 0xD8]) else { return traces };

@@ -83,7 +83,7 @@ pub struct Calibrated {
 /// ([`Sample::dataset`]).
 ///
 /// The threshold of likely fake holds for the crops as they are and under each of the usual distortions: a genuine face
-/// must not become a fake because somebody sent it on. See [`fit_levels`].
+/// must not become a fake because it was recompressed. See [`fit_levels`].
 ///
 /// # Errors
 /// [`EvalError::Calibration`] and [`EvalError::Unlearnt`] when the scores do not rise towards fakes,

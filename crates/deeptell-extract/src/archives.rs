@@ -144,7 +144,7 @@ impl Archives {
         finished
     }
 
-    /// Begins an archive under the next number that nobody has.
+    /// Starts an archive with the next free number.
     fn begin(&self, next: &mut usize) -> Result<ShardWriter, ExtractError> {
         loop {
             let path = archive_path(&self.folder, *next);

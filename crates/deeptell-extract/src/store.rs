@@ -37,7 +37,7 @@ pub struct Store<'a> {
     detector: &'a dyn FaceDetector,
     detector_name: String,
     parts: Parts,
-    /// Where crops go when they are no files.
+    /// The archives, if crops are not stored as files.
     archives: Option<Archives>,
     /// Held until the store is dropped.
     _lock: FolderLock,

@@ -26,7 +26,7 @@ pub enum Architecture {
 
 /// There is no architecture of that name.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
-#[error("unknown architecture `{name}`: choose one of {known}, or update deeptell")]
+#[error("unknown architecture `{name}`; this version knows {known}")]
 pub struct UnknownArchitecture {
     /// What was asked for, at most 64 characters of it.
     pub name: String,

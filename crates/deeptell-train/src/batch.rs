@@ -96,7 +96,7 @@ impl Batch {
 pub(crate) struct Loader<'a> {
     pub(crate) samples: &'a [&'a Sample],
     pub(crate) crop: &'a FaceCrop,
-    /// For training, how pictures are varied, and the epoch that the draws hang on.
+    /// For training, the augmentation, and the epoch, which seeds it.
     pub(crate) training: Option<(&'a TrainConfig, usize)>,
 }
 

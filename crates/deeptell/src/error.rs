@@ -138,7 +138,7 @@ pub enum ModelError {
         network: Architecture,
     },
     /// The file is too large to be a model file.
-    #[error("it has {bytes} bytes, more than the limit of {limit}: it is no model file")]
+    #[error("it has {bytes} bytes, more than the limit of {limit}: this is not a model file")]
     TooLarge {
         /// Size of the file.
         bytes: u64,
@@ -163,7 +163,7 @@ pub enum ModelError {
         problem: String,
     },
     /// The file is not the one the manifest describes.
-    #[error("its SHA-256 is {found}, but the manifest says {expected}: fetch it again")]
+    #[error("its SHA-256 is {found}, but the manifest says {expected}: download it again")]
     Sha256 {
         /// What the manifest says.
         expected: String,
@@ -171,7 +171,7 @@ pub enum ModelError {
         found: String,
     },
     /// The network gave something that is no number.
-    #[error("it scored a face as {0}, which is no number: the weights are damaged")]
+    #[error("it scored a face as {0}, which is not a number: the weights are damaged")]
     Score(f64),
 }
 

@@ -116,7 +116,7 @@ pub(super) fn scan(root: &Path) -> Result<Listing, DataError> {
         }
     }
     match first_error {
-        // Nothing to go on with.
+        // Nothing to continue with.
         Some(error) if listing.samples.is_empty() => Err(error),
         _ => Ok(listing),
     }

@@ -37,7 +37,7 @@ pub enum Layout {
     /// extension, so that `real/x.mp4` and `fake/x.mp4` share one. Pictures in a sub-folder are
     /// taken for frames of one recording, named by that sub-folder. File names are not guessed
     /// at: where several files of one folder come from one recording (`x_01.png`, `x_02.png`,
-    /// or a fake that bears another name than its original), say so in a `sources.csv` at the
+    /// or a fake with another name than its original), say so in a `sources.csv` at the
     /// root, with the columns `file` (path below the root) and `source`.
     Folders,
     /// Celeb-DF v1 and v2 (Li et al., CVPR 2020): `Celeb-real`, `YouTube-real`,
@@ -279,8 +279,8 @@ struct Walk {
 }
 
 impl Walk {
-    /// All videos and pictures below a folder, sorted; links are followed, hidden files are not
-    /// looked at, and neither are folders of masks. An absent folder holds none.
+    /// All videos and pictures below a folder, sorted. Links are followed; hidden files and folders of
+    /// masks are skipped. A missing folder has none.
     fn media_below(&mut self, folder: &Path) -> Vec<PathBuf> {
         if !folder.is_dir() {
             return Vec::new();

@@ -134,7 +134,7 @@ fn scan(path: &Path, file: &File) -> Result<Scan, DataError> {
         }
         let header = tar::Header::from_byte_slice(&block);
         if !has_its_sum(header) {
-            let first = "it is no uncompressed tar archive";
+            let first = "this is not an uncompressed tar archive";
             return Err(damaged(if at == 0 { first } else { "a header does not have its checksum" }));
         }
         let kind = header.entry_type();

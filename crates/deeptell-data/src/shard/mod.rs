@@ -191,7 +191,7 @@ mod tests {
             Err(DataError::OutsideShard { .. })
         ));
 
-        // An archive that somebody else made.
+        // An archive made by another program.
         let mut header = tar::Header::new_gnu();
         header.as_old_mut().name[..8].copy_from_slice(b"../a.png");
         header.set_size(0);

@@ -101,7 +101,7 @@ impl ShardWriter {
     /// Writes the end mark, syncs to disk, and renames the file to the shard's name.
     ///
     /// # Errors
-    /// [`DataError::Io`]; [`DataError::ShardTaken`] when somebody removed the unfinished file.
+    /// [`DataError::Io`]; [`DataError::ShardTaken`] if the unfinished file was removed.
     pub fn finish(mut self) -> Result<PathBuf, DataError> {
         let ended = self.file.write_all(&END).and_then(|()| self.file.sync_all());
         ended.map_err(DataError::io(&self.partial))?;

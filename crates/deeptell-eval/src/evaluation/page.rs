@@ -34,7 +34,7 @@ pub struct Subject<'a> {
     pub caution: Option<[&'a str; 2]>,
     /// What the crops went through first.
     pub distortion: Option<String>,
-    /// Crops that were taken whole because no face was found in them, where faces were looked for.
+    /// Crops that were used whole because no face was found, if faces were detected.
     pub faces_not_found: Option<usize>,
     /// The run that the model comes from, where the page belongs to one.
     pub run: Option<Training<'a>>,

@@ -29,7 +29,7 @@ pub struct FoundFaces {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Entry {
     path: PathBuf,
-    /// Size of the file: another picture under the same name is looked at again.
+    /// Size of the file, so that another picture of the same name is searched again.
     bytes: u64,
     face: Option<FoundFace>,
 }
@@ -96,7 +96,7 @@ impl FoundFaces {
         self.is_new
     }
 
-    /// What is known of a picture: `None` when nobody looked yet, else its face, if it has one.
+    /// The cached result for a picture: `None` if it was not searched yet, otherwise its face, if it has one.
     #[expect(
         clippy::option_option,
         reason = "not looked at yet, without a face, and with one are three cases"

@@ -175,7 +175,7 @@ impl Server {
         let mut running = Running { child, control: Some(ours) };
         match running.answer() {
             Ok(HELLO) => Ok(Self(Mutex::new(running))),
-            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no decoder of this version")),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "this is not a decoder of this version")),
         }
     }
 

@@ -96,11 +96,11 @@ struct Finding {
     samples: usize,
 }
 
-/// How well the label follows from something that is no face.
+/// How well the label can be predicted without the face.
 #[derive(Serialize)]
 struct Shortcut {
     from: String,
-    /// 0.5 is not at all.
+    /// 0.5 is chance.
     auc: f64,
     /// By source.
     ci95: [f64; 2],
