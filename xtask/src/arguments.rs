@@ -18,7 +18,9 @@ Tasks:
   test     Every test of the workspace: unit, integration and documentation;
            installs Chromium first, for the tests of the web page
   check    Formatting, lints, documentation, architecture, licences, spelling,
-           and whether every crate can be packaged
+           whether every crate can be packaged, and whether the public interface
+           is the one listed in docs/api
+  api      Write docs/api again after a change of the public interface
   sanitize The tests of the crates with unsafe code under AddressSanitizer
   fuzz     Feed the frame sampler damaged files, guided by coverage
              cargo xtask fuzz [--seconds N]     five minutes by default
@@ -60,6 +62,7 @@ pub(crate) enum Task {
     Demo,
     Test,
     Check,
+    Api,
     Sanitize,
     Devices,
     Wgpu,
@@ -88,6 +91,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Task, String> {
         "demo" => Task::Demo,
         "test" => Task::Test,
         "check" => Task::Check,
+        "api" => Task::Api,
         "sanitize" => Task::Sanitize,
         "devices" => Task::Devices,
         "wgpu" => Task::Wgpu,
@@ -150,6 +154,7 @@ mod tests {
         assert_eq!(parse_line("demo"), Ok(Task::Demo));
         assert_eq!(parse_line("test"), Ok(Task::Test));
         assert_eq!(parse_line("check"), Ok(Task::Check));
+        assert_eq!(parse_line("api"), Ok(Task::Api));
         assert_eq!(parse_line("sample"), Ok(Task::Sample));
         assert_eq!(parse_line("exports"), Ok(Task::Exports));
         assert_eq!(parse_line("sanitize"), Ok(Task::Sanitize));
@@ -174,7 +179,7 @@ mod tests {
     #[test]
     fn every_task_but_help_is_in_the_help_text() {
         for task in [
-            "setup", "demo", "test", "check", "sanitize", "fuzz", "peers", "devices", "wgpu", "cuda",
+            "setup", "demo", "test", "check", "api", "sanitize", "fuzz", "peers", "devices", "wgpu", "cuda",
             "sample", "exports",
         ] {
             assert!(HELP.contains(&format!("\n  {task} ")), "{task}");

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::process::{cargo, is_installed, output_of, run_step};
 use crate::setup;
 use crate::workspace::Workspace;
-use crate::{invariants, packages};
+use crate::{api, invariants, packages};
 
 /// A check, given the name it goes by.
 type Check = fn(&str) -> Result<()>;
@@ -19,7 +19,7 @@ type Check = fn(&str) -> Result<()>;
 /// When a check fails; the error names each that did.
 pub(crate) fn run(_: &Workspace) -> Result<()> {
     setup::ensure()?;
-    let checks: [(&str, Check); 7] = [
+    let checks: [(&str, Check); 8] = [
         ("format", |step| run_step(step, cargo().args(["fmt", "--all", "--check"])).map(drop)),
         ("architecture", architecture),
         ("licences", |step| {
@@ -38,6 +38,7 @@ pub(crate) fn run(_: &Workspace) -> Result<()> {
             let doc = ["doc", "--workspace", "--no-deps"];
             run_step(step, cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings")).map(drop)
         }),
+        ("interface", api::check),
         ("packages", packages::run),
     ];
     let mut failed = Vec::new();

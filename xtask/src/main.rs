@@ -9,6 +9,7 @@
     reason = "a command line talks to the person who typed it"
 )]
 
+mod api;
 mod arguments;
 mod check;
 mod cuda;
@@ -34,6 +35,9 @@ use process::NotReady;
 use workspace::Workspace;
 
 fn main() -> ExitCode {
+    if let Some(code) = api::as_rustdoc() {
+        return code;
+    }
     let words: Vec<String> = std::env::args().skip(1).collect();
     let task = match arguments::parse(&words) {
         Ok(task) => task,
@@ -70,6 +74,7 @@ fn perform(task: &Task) -> anyhow::Result<()> {
         Task::Demo => demo::run(&workspace),
         Task::Test => suite::run(&workspace),
         Task::Check => check::run(&workspace),
+        Task::Api => api::renew(),
         Task::Devices => devices::check(&workspace),
         Task::Wgpu => devices::wgpu(&workspace),
         Task::Cuda => cuda::build(&workspace),
