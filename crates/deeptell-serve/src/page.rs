@@ -32,6 +32,7 @@ macro_rules! assets {
 assets! {
     "/": "text/html; charset=utf-8", include_str!("page/index.html");
     "/palette.css": "text/css; charset=utf-8", html::PALETTE;
+    "/base.css": "text/css; charset=utf-8", html::BASE;
     "/app.css": "text/css; charset=utf-8", include_str!("page/app.css");
     "/app.js": "text/javascript; charset=utf-8", include_str!("page/app.js");
     "/elements.js": "text/javascript; charset=utf-8", include_str!("page/elements.js");

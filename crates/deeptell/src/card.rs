@@ -180,9 +180,9 @@ pub struct PersonFeatures {
     /// Standard deviation of the logits over the frames; 0 for a single one.
     pub logit_deviation: f64,
     /// Base-2 logarithm of the median side of the person's crops, in pixels of the frame
-    /// ([`Track::median_crop_width`](crate::Track::median_crop_width)).
+    /// ([`Person::median_crop_width`](crate::Person::median_crop_width)).
     pub log2_face_width: f64,
-    /// Median blur of the crops, in `0..=1` ([`Track::median_blur`](crate::Track::median_blur)).
+    /// Median blur of the crops, in `0..=1` ([`Person::median_blur`](crate::Person::median_blur)).
     pub blur: f64,
 }
 

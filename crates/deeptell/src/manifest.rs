@@ -40,9 +40,16 @@ impl Manifest {
     /// Parses the TOML text of a manifest.
     ///
     /// # Errors
-    /// [`toml::de::Error`] with the line at fault.
-    pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
-        toml::from_str(text)
+    /// [`ModelError::Manifest`] with the line at fault.
+    pub fn parse(text: &str) -> Result<Self, ModelError> {
+        Self::parse_at(text, Path::new(Self::FILE))
+    }
+
+    fn parse_at(text: &str, path: &Path) -> Result<Self, ModelError> {
+        toml::from_str(text).map_err(|error: toml::de::Error| ModelError::Manifest {
+            path: path.to_owned(),
+            problem: error.to_string(),
+        })
     }
 
     /// What the manifest beside `model` says about it; `None` when there is no manifest or it
@@ -55,7 +62,7 @@ impl Manifest {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(fail(error.to_string())),
         };
-        let manifest = Self::parse(&text).map_err(|e| fail(e.to_string()))?;
+        let manifest = Self::parse_at(&text, &path)?;
         let named = |entry: &ManifestEntry| model.file_name().is_some_and(|name| name == entry.file.as_str());
         Ok(manifest.models.into_iter().find(named).map(|entry| entry.sha256))
     }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use deeptell::html::Text;
 use deeptell_metrics::{ReliabilityBin, RocBand, RocCurve, ScoreHistogram};
+use maud::{Markup, PreEscaped};
 
 const WIDTH: f64 = 360.0;
 const LEFT: f64 = 46.0;
@@ -95,14 +96,14 @@ impl Plot {
     }
 
     /// The whole drawing; `id` is its own on the page.
-    fn finish(self, id: &str, title: &str, description: &str) -> String {
-        format!(
+    fn finish(self, id: &str, title: &str, description: &str) -> Markup {
+        PreEscaped(format!(
             r#"<svg class="plot" viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="{id}-title {id}-text"><title id="{id}-title">{title}</title><desc id="{id}-text">{description}</desc>{svg}</svg>"#,
             height = self.height,
             title = Text(title),
             description = Text(description),
             svg = self.svg,
-        )
+        ))
     }
 }
 
@@ -129,7 +130,7 @@ pub(crate) fn roc(
     band: Option<&RocBand>,
     marks: &[(&str, f64, f64)],
     description: &str,
-) -> String {
+) -> Markup {
     let mut plot = Plot::new(340.0, [0.0, 1.0], [0.0, 1.0]);
     plot.axes(
         &fifths(),
@@ -162,7 +163,7 @@ pub(crate) fn roc(
 }
 
 /// The reliability diagram, the number of samples of each bin as bars under it.
-pub(crate) fn reliability(id: &str, bins: &[ReliabilityBin], description: &str) -> String {
+pub(crate) fn reliability(id: &str, bins: &[ReliabilityBin], description: &str) -> Markup {
     let mut plot = Plot::new(340.0, [0.0, 1.0], [-0.2, 1.0]);
     let xs = fifths();
     plot.axes(&xs, &xs, ["score", "part that is fake"]);
@@ -209,7 +210,7 @@ pub(crate) fn histogram(
     counts: &ScoreHistogram,
     thresholds: [f64; 2],
     description: &str,
-) -> String {
+) -> Markup {
     let parts = |counts: &[usize]| -> Vec<f64> {
         let total = counts.iter().sum::<usize>().max(1) as f64;
         counts.iter().map(|&count| count as f64 / total).collect()
@@ -260,7 +261,7 @@ pub(crate) fn course(
     lines: &[Line<'_>],
     best: Option<usize>,
     description: &str,
-) -> String {
+) -> Markup {
     let epochs = lines.iter().map(|(_, _, values)| values.len()).max().unwrap_or(1);
     let values = || lines.iter().flat_map(|(_, _, values)| values.iter().copied());
     let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
@@ -292,15 +293,15 @@ pub(crate) fn course(
 }
 
 /// A figure from 0.5 to 1 with its interval, for a cell of a table that says the numbers as well.
-pub(crate) fn whisker(value: f64, ci95: Option<[f64; 2]>) -> String {
+pub(crate) fn whisker(value: f64, ci95: Option<[f64; 2]>) -> Markup {
     let x = |value: f64| 4.0 + (value.clamp(0.5, 1.0) - 0.5) / 0.5 * 112.0;
     let reach = ci95.map_or_else(String::new, |[low, high]| {
         format!(r#"<line class="reach" x1="{:.1}" x2="{:.1}" y1="9" y2="9"/>"#, x(low), x(high))
     });
-    format!(
+    PreEscaped(format!(
         r#"<svg class="whisker" viewBox="0 0 120 18" aria-hidden="true"><line class="grid" x1="4" x2="116" y1="9" y2="9"/><line class="grid" x1="4" x2="4" y1="4" y2="14"/><line class="grid" x1="116" x2="116" y1="4" y2="14"/>{reach}<circle class="point" cx="{at:.1}" cy="9" r="4"/></svg>"#,
         at = x(value),
-    )
+    ))
 }
 
 #[cfg(test)]
@@ -331,7 +332,7 @@ mod tests {
             true_positive_rate: vec![0.0, 0.5, 1.0],
             thresholds: vec![f64::INFINITY, 0.9, 0.1],
         };
-        let svg = roc("r", &curve, None, &[("at <0.5>", 0.1, 0.5)], "area 0.75 & no band");
+        let svg = roc("r", &curve, None, &[("at <0.5>", 0.1, 0.5)], "area 0.75 & no band").into_string();
         assert!(
             svg.contains(r#"aria-labelledby="r-title r-text""#) && svg.contains("area 0.75 &amp; no band")
         );
@@ -346,7 +347,7 @@ mod tests {
     #[test]
     fn bars_are_as_long_as_their_part() {
         let counts = ScoreHistogram { real: vec![3, 1], fake: vec![0, 2] };
-        let svg = histogram("h", &counts, [0.3, 0.7], "");
+        let svg = histogram("h", &counts, [0.3, 0.7], "").into_string();
         // Two reals bars and one of fakes, the empty bin has none.
         assert_eq!(svg.matches("<rect").count(), 3);
         assert!(svg.contains("<title>3 real from 0.00 to 0.50</title>"), "{svg}");
@@ -354,7 +355,7 @@ mod tests {
 
     #[test]
     fn a_run_of_one_epoch_has_a_course() {
-        let svg = course("c", "AUC", &[("AUC", "", vec![0.8])], Some(1), "one epoch");
+        let svg = course("c", "AUC", &[("AUC", "", vec![0.8])], Some(1), "one epoch").into_string();
         assert!(svg.contains("epoch 1: AUC 0.8000") && svg.contains(r#"class="ring""#));
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
     }

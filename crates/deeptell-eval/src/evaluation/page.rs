@@ -1,12 +1,12 @@
 //! An evaluation as a self-contained HTML page without scripts.
 
-use std::fmt::Write;
-
 use deeptell::ModelInfo;
 use deeptell::html::{Text, facts, frame};
+use deeptell_metrics::Answers;
 use deeptell_train::EpochRecord;
+use maud::{Markup, html};
 
-use super::{Breakdown, Evaluation, Level, Part, Rate, chart};
+use super::{Breakdown, Evaluation, Level, Part, chart};
 
 /// [`Subject::caution`] for the validation crops of a run.
 pub const CHOSEN_HERE: [&str; 2] = [
@@ -56,21 +56,19 @@ pub struct Training<'a> {
 /// The page.
 pub fn page(subject: &Subject<'_>, found: &Evaluation) -> String {
     let crops = &found.crops;
-    let body = format!(
-        "<main>{lead}{levels}<div class=\"two\">{roc}{reliability}</div><div class=\"two\">{histogram}{answers}</div>{groups}{run}<div class=\"two\">{measured}{detector}</div>{limits}</main><footer>Made by deeptell {version}.</footer>",
-        lead = lead(subject, found),
-        levels = levels(found),
-        roc = roc(crops),
-        reliability = reliability(crops),
-        histogram = histogram(crops),
-        answers = answers(crops),
-        groups = groups(&found.groups),
-        run = subject.run.as_ref().map_or_else(String::new, run),
-        measured = measured(subject, found),
-        detector = detector(subject.model),
-        limits = limits(subject, found),
-        version = Text(deeptell::VERSION),
-    );
+    let body = html! {
+        main {
+            (lead(subject, found))
+            (levels(found))
+            div class="two" { (roc(crops)) (reliability(crops)) }
+            div class="two" { (histogram(crops)) (answers(crops)) }
+            (groups(&found.groups))
+            @if let Some(training) = &subject.run { (run(training)) }
+            div class="two" { (measured(subject, found)) (detector(subject.model)) }
+            (limits(subject, found))
+        }
+        footer { "Made by deeptell " (deeptell::VERSION) "." }
+    };
     let title = format!("{} on {}", subject.model.card.name, subject.data);
     frame("evaluation of a detector", &title, include_str!("style.css"), &body)
 }
@@ -109,10 +107,11 @@ fn threshold(value: f64) -> String {
 }
 
 /// A figure with its interval, for a cell of a table.
-fn cell(value: f64, ci95: Option<[f64; 2]>) -> String {
-    let interval = ci95
-        .map_or_else(String::new, |ends_| format!(r#" <span class="soft">({})</span>"#, ends(Some(ends_))));
-    format!("{value:.3}{interval}")
+fn cell(value: f64, ci95: Option<[f64; 2]>) -> Markup {
+    html! {
+        (format!("{value:.3}"))
+        @if ci95.is_some() { " " span class="soft" { "(" (ends(ci95)) ")" } }
+    }
 }
 
 fn crops_words(found: &Evaluation) -> String {
@@ -131,115 +130,133 @@ fn crops_words(found: &Evaluation) -> String {
     )
 }
 
-fn lead(subject: &Subject<'_>, found: &Evaluation) -> String {
+fn lead(subject: &Subject<'_>, found: &Evaluation) -> Markup {
     let figures = &found.crops.figures;
-    let mut tiles = String::new();
-    let mut tile = |name: &str, value: String, under: String| {
-        let _ =
-            write!(tiles, r#"<li><span>{name}</span><b>{value}</b><span class="soft">{under}</span></li>"#);
-    };
-    tile("Average precision", format!("{:.3}", figures.ap), ends(figures.ap_ci95));
-    tile("Equal error rate", format!("{:.3}", figures.eer), ends(figures.eer_ci95));
-    tile(
-        "Fakes found at 1% false alarms",
-        format!("{:.3}", figures.tpr_at_fpr_1pct),
-        ends(figures.tpr_at_fpr_1pct_ci95),
-    );
+    let mut tiles = vec![
+        ("Average precision", figures.ap, ends(figures.ap_ci95)),
+        ("Equal error rate", figures.eer, ends(figures.eer_ci95)),
+        ("Fakes found at 1% false alarms", figures.tpr_at_fpr_1pct, ends(figures.tpr_at_fpr_1pct_ci95)),
+    ];
     if let Some(ece) = figures.ece {
-        tile("Calibration error (ECE)", format!("{ece:.3}"), format!("{} bins", figures.config.bins));
+        tiles.push(("Calibration error (ECE)", ece, format!("{} bins", figures.config.bins)));
     }
-    let distorted =
-        subject.distortion.as_ref().map_or_else(String::new, |kind| format!(", each after {}", Text(kind)));
-    let caution = subject.caution.map_or_else(String::new, |[short, why]| {
-        format!(r#"<p class="lede"><strong>{}</strong> {}</p>"#, Text(short), Text(why))
-    });
-    format!(
-        r#"<section class="card" aria-labelledby="top"><h1 id="top">{name}</h1><p class="file">on <bdi>{data}</bdi>{split}</p><p class="soft">{what}{distorted}</p>
-<div class="lead"><p class="auc"><span class="what">AUC-ROC, single crops</span><b>{auc:.3}</b><span class="soft">95% interval by source: {interval}</span></p><ul class="tiles">{tiles}</ul></div>
-<p class="lede">Of a fake and a real crop drawn at random, the fake has the higher score {percent:.1} times in a hundred; a coin would have it 50 times.</p>{caution}</section>"#,
-        name = Text(&subject.model.card.name),
-        data = Text(&subject.data),
-        split = subject.split.map_or_else(String::new, |split| format!(", split {}", Text(split))),
-        what = crops_words(found),
-        auc = figures.auc,
-        interval = ends(figures.auc_ci95),
-        percent = 100.0 * figures.auc,
-    )
+    html! {
+        section class="card" aria-labelledby="top" {
+            h1 id="top" { (Text(&subject.model.card.name)) }
+            p class="file" {
+                "on " bdi { (Text(&subject.data)) }
+                @if let Some(split) = subject.split { ", split " (Text(split)) }
+            }
+            p class="soft" {
+                (crops_words(found))
+                @if let Some(kind) = &subject.distortion { ", each after " (Text(kind)) }
+            }
+            div class="lead" {
+                p class="auc" {
+                    span class="what" { "AUC-ROC, single crops" }
+                    b { (format!("{:.3}", figures.auc)) }
+                    span class="soft" { "95% interval by source: " (ends(figures.auc_ci95)) }
+                }
+                ul class="tiles" {
+                    @for (name, value, under) in tiles {
+                        li { span { (name) } b { (format!("{value:.3}")) } span class="soft" { (under) } }
+                    }
+                }
+            }
+            p class="lede" {
+                "Of a fake and a real crop drawn at random, the fake has the higher score "
+                (format!("{:.1}", 100.0 * figures.auc))
+                " times in a hundred; a coin would have it 50 times."
+            }
+            @if let Some([short, why]) = subject.caution {
+                p class="lede" { strong { (short) } " " (why) }
+            }
+        }
+    }
 }
 
 /// The figures of crops, tracks and videos, one row per level.
-fn levels(found: &Evaluation) -> String {
-    let mut rows = String::new();
-    for (name, level) in [
+fn levels(found: &Evaluation) -> Markup {
+    const HEADINGS: [&str; 10] = [
+        "Level",
+        "#Real",
+        "#Fake",
+        "AUC-ROC",
+        "AP",
+        "EER",
+        "Found at 1% false alarms",
+        "ECE",
+        "Fakes called fake",
+        "Reals called fake",
+    ];
+    let levels = [
         ("Single crops", Some(&found.crops)),
         ("People in a video", found.tracks.as_ref()),
         ("Whole videos", found.videos.as_ref()),
-    ] {
-        let Some(Level { figures, answers, .. }) = level else { continue };
-        let _ = write!(
-            rows,
-            r#"<tr><th scope="row">{name}</th><td class="number">{real}</td><td class="number">{fake}</td><td>{auc}</td><td>{ap}</td><td>{eer}</td><td>{tpr}</td><td>{ece}</td><td>{found_}</td><td>{alarms}</td></tr>"#,
-            real = thousands(figures.n_real),
-            fake = thousands(figures.n_fake),
-            auc = cell(figures.auc, figures.auc_ci95),
-            ap = cell(figures.ap, figures.ap_ci95),
-            eer = cell(figures.eer, figures.eer_ci95),
-            tpr = cell(figures.tpr_at_fpr_1pct, figures.tpr_at_fpr_1pct_ci95),
-            ece = figures.ece.map_or_else(|| "none".to_owned(), |ece| format!("{ece:.3}")),
-            found_ = cell(answers.detection_rate.value, answers.detection_rate.ci95),
-            alarms = cell(answers.false_alarm_rate.value, answers.false_alarm_rate.ci95),
-        );
-    }
-    if found.tracks.is_none() && found.videos.is_none() {
-        return String::new();
-    }
+    ];
+    let rows = html! {
+        @for (name, level) in levels {
+            @if let Some(Level { figures, answers, .. }) = level {
+                tr {
+                    th scope="row" { (name) }
+                    td class="number" { (thousands(figures.n_real)) }
+                    td class="number" { (thousands(figures.n_fake)) }
+                    td { (cell(figures.auc, figures.auc_ci95)) }
+                    td { (cell(figures.ap, figures.ap_ci95)) }
+                    td { (cell(figures.eer, figures.eer_ci95)) }
+                    td { (cell(figures.tpr_at_fpr_1pct, figures.tpr_at_fpr_1pct_ci95)) }
+                    td { (figures.ece.map_or_else(|| "none".to_owned(), |ece| format!("{ece:.3}"))) }
+                    td { (cell(answers.detection_rate.value, answers.detection_rate.ci95)) }
+                    td { (cell(answers.false_alarm_rate.value, answers.false_alarm_rate.ci95)) }
+                }
+            }
+        }
+    };
     let how = if found.tracks.is_some() {
         "A person's score joins those of their crops as a scan does; a video's is the highest of its people."
     } else {
         "A video's score joins those of its crops as a scan does."
     };
-    format!(
-        r#"<section class="card levels"><h2>Crops and videos</h2>{table}<p class="soft">{how} Intervals resample whole sources.</p></section>"#,
-        table = table(
-            "Figures of every level",
-            "",
-            &[
-                "Level",
-                "#Real",
-                "#Fake",
-                "AUC-ROC",
-                "AP",
-                "EER",
-                "Found at 1% false alarms",
-                "ECE",
-                "Fakes called fake",
-                "Reals called fake"
-            ],
-            &rows,
-        ),
-    )
+    html! {
+        @if found.tracks.is_some() || found.videos.is_some() {
+            section class="card levels" {
+                h2 { "Crops and videos" }
+                (table("Figures of every level", None, &HEADINGS, &rows))
+                p class="soft" { (how) " Intervals resample whole sources." }
+            }
+        }
+    }
 }
 
 /// A table that scrolls by itself where the page is narrow; a heading with `#` in front stands over numbers.
-fn table(label: &str, caption: &str, headings: &[&str], rows: &str) -> String {
-    let head = headings.iter().fold(String::new(), |mut head, heading| {
-        let _ = match heading.strip_prefix('#') {
-            Some(heading) => write!(head, r#"<th scope="col" class="number">{heading}</th>"#),
-            None => write!(head, r#"<th scope="col">{heading}</th>"#),
-        };
-        head
-    });
-    let caption = if caption.is_empty() { String::new() } else { format!("<caption>{caption}</caption>") };
-    format!(
-        r#"<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"#
-    )
+fn table(label: &str, caption: Option<&str>, headings: &[&str], rows: &Markup) -> Markup {
+    html! {
+        div class="scroll" tabindex="0" role="region" aria-label=(label) {
+            table {
+                @if let Some(caption) = caption { caption { (caption) } }
+                thead {
+                    tr {
+                        @for heading in headings {
+                            @match heading.strip_prefix('#') {
+                                Some(heading) => { th scope="col" class="number" { (heading) } }
+                                None => { th scope="col" { (heading) } }
+                            }
+                        }
+                    }
+                }
+                tbody { (rows) }
+            }
+        }
+    }
 }
 
-fn details(summary: &str, headings: &[&str], rows: &str) -> String {
-    format!("<details><summary>{summary}</summary>{}</details>", table(summary, "", headings, rows))
+fn details(summary: &str, headings: &[&str], rows: &Markup) -> Markup {
+    html! {
+        details { summary { (summary) } (table(summary, None, headings, rows)) }
+    }
 }
 
-fn roc(level: &Level) -> String {
+fn roc(level: &Level) -> Markup {
     let answers = &level.answers;
     let marks = [
         ("likely fake", answers.false_alarm_rate.value, answers.detection_rate.value),
@@ -250,168 +267,183 @@ fn roc(level: &Level) -> String {
         "The curve of {} reals and {} fakes has an area of {:.3}. At the threshold of likely fake it is at a false positive rate of {:.3} and a true positive rate of {:.3}.",
         level.figures.n_real, level.figures.n_fake, level.figures.auc, marks[0].1, marks[0].2
     );
-    let mut rows = String::new();
-    if let Some(band) = &level.roc_band_ci95 {
-        for fpr in [0.01, 0.02, 0.05, 0.1, 0.2, 0.5] {
-            let point = (fpr * 100.0_f64).round() as usize;
-            let flagged = level.roc.false_positive_rate.partition_point(|rate| *rate <= fpr);
-            let height = level.roc.true_positive_rate[flagged.saturating_sub(1)];
-            let _ = write!(
-                rows,
-                r#"<tr><th scope="row">{fpr:.2}</th><td>{height:.3}</td><td>{low:.3} to {high:.3}</td></tr>"#,
-                low = band.low[point],
-                high = band.high[point],
-            );
+    let band = level.roc_band_ci95.as_ref().map(|band| {
+        let rows = html! {
+            @for fpr in [0.01, 0.02, 0.05, 0.1, 0.2, 0.5] {
+                @let point = (fpr * 100.0_f64).round() as usize;
+                @let flagged = level.roc.false_positive_rate.partition_point(|rate| *rate <= fpr);
+                @let height = level.roc.true_positive_rate[flagged.saturating_sub(1)];
+                tr {
+                    th scope="row" { (format!("{fpr:.2}")) }
+                    td { (format!("{height:.3}")) }
+                    td { (format!("{:.3} to {:.3}", band.low[point], band.high[point])) }
+                }
+            }
+        };
+        details("The curve in figures", &["Reals flagged", "Fakes flagged", "95% interval"], &rows)
+    });
+    html! {
+        section class="card" {
+            h2 { "ROC curve" }
+            (chart::roc("roc", &level.roc, level.roc_band_ci95.as_ref(), &marks, &description))
+            p class="soft" {
+                "Band: 95% at each false positive rate by itself, by resampling sources. Rings: the two thresholds of the \
+                 model."
+            }
+            @if let Some(table) = band { (table) }
         }
     }
-    let table = if rows.is_empty() {
-        String::new()
-    } else {
-        details("The curve in figures", &["Reals flagged", "Fakes flagged", "95% interval"], &rows)
-    };
-    format!(
-        r#"<section class="card"><h2>ROC curve</h2>{svg}<p class="soft">Band: 95% at each false positive rate by itself, by resampling sources. Rings: the two thresholds of the model.</p>{table}</section>"#,
-        svg = chart::roc("roc", &level.roc, level.roc_band_ci95.as_ref(), &marks, &description),
-    )
 }
 
-fn reliability(level: &Level) -> String {
-    let mut rows = String::new();
-    for bin in &level.reliability {
-        let _ = write!(
-            rows,
-            r#"<tr><th scope="row">{:.2} to {:.2}</th><td class="number">{}</td><td>{:.3}</td><td>{:.3}</td></tr>"#,
-            bin.lower,
-            bin.upper,
-            thousands(bin.count),
-            bin.mean_probability,
-            bin.fake_fraction,
-        );
-    }
+fn reliability(level: &Level) -> Markup {
+    let rows = html! {
+        @for bin in &level.reliability {
+            tr {
+                th scope="row" { (format!("{:.2} to {:.2}", bin.lower, bin.upper)) }
+                td class="number" { (thousands(bin.count)) }
+                td { (format!("{:.3}", bin.mean_probability)) }
+                td { (format!("{:.3}", bin.fake_fraction)) }
+            }
+        }
+    };
     let description = format!(
         "Predicted against found part of fakes in {} bins that are not empty; the expected calibration error is {}.",
         level.reliability.len(),
         level.figures.ece.map_or_else(|| "unknown".to_owned(), |ece| format!("{ece:.3}")),
     );
-    format!(
-        r#"<section class="card"><h2>Reliability</h2>{svg}<p class="soft">Of the crops that score 0.8, are 80% fakes? Points on the dashed line say yes; bars below count the crops, at most {most} in a bin. It holds for data with this part of fakes only.</p>{table}</section>"#,
-        most = thousands(level.reliability.iter().map(|bin| bin.count).max().unwrap_or(0)),
-        svg = chart::reliability("reliability", &level.reliability, &description),
-        table =
-            details("The bins in figures", &["Score", "#Crops", "Mean score", "Part that is fake"], &rows),
-    )
+    let most = level.reliability.iter().map(|bin| bin.count).max().unwrap_or(0);
+    html! {
+        section class="card" {
+            h2 { "Reliability" }
+            (chart::reliability("reliability", &level.reliability, &description))
+            p class="soft" {
+                "Of the crops that score 0.8, are 80% fakes? Points on the dashed line say yes; bars below count the \
+                 crops, at most " (thousands(most)) " in a bin. It holds for data with this part of fakes only."
+            }
+            (details("The bins in figures", &["Score", "#Crops", "Mean score", "Part that is fake"], &rows))
+        }
+    }
 }
 
-fn histogram(level: &Level) -> String {
+fn histogram(level: &Level) -> Markup {
     let counts = &level.histogram;
     let bins = counts.real.len() as f64;
-    let mut rows = String::new();
-    for (bin, (real, fake)) in counts.real.iter().zip(&counts.fake).enumerate() {
-        let _ = write!(
-            rows,
-            r#"<tr><th scope="row">{:.2} to {:.2}</th><td class="number">{}</td><td class="number">{}</td></tr>"#,
-            bin as f64 / bins,
-            (bin + 1) as f64 / bins,
-            thousands(*real),
-            thousands(*fake),
-        );
-    }
+    let rows = html! {
+        @for (bin, (real, fake)) in counts.real.iter().zip(&counts.fake).enumerate() {
+            tr {
+                th scope="row" { (format!("{:.2} to {:.2}", bin as f64 / bins, (bin + 1) as f64 / bins)) }
+                td class="number" { (thousands(*real)) }
+                td class="number" { (thousands(*fake)) }
+            }
+        }
+    };
     let answers = &level.answers;
+    let (low, high) = (threshold(answers.low), threshold(answers.high));
     let description = format!(
-        "Fakes upwards, reals downwards, in {bins} bins; the thresholds are {} and {}. The table under the drawing has the counts.",
-        threshold(answers.low),
-        threshold(answers.high),
+        "Fakes upwards, reals downwards, in {bins} bins; the thresholds are {low} and {high}. The table under the drawing has the counts.",
     );
-    format!(
-        r#"<section class="card"><h2>Scores of each class</h2>{svg}<p class="soft">Dashed: the thresholds, {low} and {high}.</p>{table}</section>"#,
-        svg = chart::histogram("histogram", counts, [answers.low, answers.high], &description),
-        low = threshold(answers.low),
-        high = threshold(answers.high),
-        table = details("The bars in figures", &["Score", "#Reals", "#Fakes"], &rows),
-    )
+    html! {
+        section class="card" {
+            h2 { "Scores of each class" }
+            (chart::histogram("histogram", counts, [answers.low, answers.high], &description))
+            p class="soft" { "Dashed: the thresholds, " (low) " and " (high) "." }
+            (details("The bars in figures", &["Score", "#Reals", "#Fakes"], &rows))
+        }
+    }
 }
 
 /// The answers per class at the thresholds.
-fn answers(level: &Level) -> String {
+fn answers(level: &Level) -> Markup {
     let answers = &level.answers;
-    let mut classes = String::new();
-    for (name, counts) in [("Fakes", answers.counts.fake), ("Reals", answers.counts.real)] {
-        let total = counts.total().max(1) as f64;
-        let (mut parts, mut words) = (String::new(), String::new());
-        for (tone, words_, n) in [
+    let parts = |counts: Answers| {
+        [
             ("real", "likely real", counts.likely_real),
             ("unsure", "inconclusive", counts.inconclusive),
             ("fake", "likely fake", counts.likely_fake),
-        ] {
-            let percent = 100.0 * n as f64 / total;
-            if n > 0 {
-                let _ = write!(parts, r#"<i class="tone-{tone}" style="width:{percent:.2}%"></i>"#);
-            }
-            let _ = write!(
-                words,
-                r#"<li><i class="tone-{tone}" aria-hidden="true"></i>{words_}: <b>{n}</b> ({percent:.1}%)</li>"#,
-                n = thousands(n),
-            );
-        }
-        let _ = write!(
-            classes,
-            r#"<div class="answer"><div class="row">{name}<span>{total}</span></div><div class="parts" aria-hidden="true">{parts}</div><ul>{words}</ul></div>"#,
-            total = thousands(counts.total()),
-        );
-    }
-    let rate = |name: &str, rate: Rate| {
-        format!(r#"<tr><th scope="row">{name}</th><td>{}</td></tr>"#, cell(rate.value, rate.ci95))
+        ]
     };
-    let rows = [
-        rate("Fakes called likely fake", answers.detection_rate),
-        rate("Fakes called likely real", answers.miss_rate),
-        rate("Reals called likely real", answers.clearing_rate),
-        rate("Reals called likely fake", answers.false_alarm_rate),
-    ]
-    .concat();
-    format!(
-        r#"<section class="card"><h2>At the model&#39;s thresholds</h2>{classes}{table}<p class="soft">Likely real up to {low}, likely fake from {high}. A scan asks more: it averages frames, and calls small, blurred and brief faces inconclusive.</p></section>"#,
-        table = table("Rates at the thresholds", "", &["Rate", "Value (95% interval)"], &rows),
-        low = threshold(answers.low),
-        high = threshold(answers.high),
-    )
-}
-
-fn groups(groups: &[Breakdown]) -> String {
-    if groups.is_empty() {
-        return String::new();
-    }
-    let tables: String = groups.iter().map(group).collect();
-    format!(
-        r#"<section class="card"><h2>By what the manifest knows</h2>{tables}<p class="soft">Lines go from AUC 0.5, chance, on the left to 1 on the right, with 95% intervals by source. Intervals of small groups are rough, and one without width only says that no resample mixed the classes. Of many groups one in twenty misses by chance.</p></section>"#
-    )
-}
-
-fn group(group: &Breakdown) -> String {
-    let mut rows = String::new();
-    for Part { name, n_real, n_fake, n_groups, auc, auc_ci95, real_likely_fake, fake_likely_fake } in
-        &group.parts
-    {
-        let auc = auc.map_or_else(
-            || r#"<span class="soft">needs both classes</span>"#.to_owned(),
-            |auc| format!("{}{}", chart::whisker(auc, *auc_ci95), cell(auc, *auc_ci95)),
-        );
-        let share = |part: usize, all: usize| {
-            if all == 0 {
-                "\u{2013}".to_owned()
-            } else {
-                format!("{} of {}", thousands(part), thousands(all))
+    let percent = |counts: Answers, n: usize| 100.0 * n as f64 / counts.total().max(1) as f64;
+    let rates = [
+        ("Fakes called likely fake", answers.detection_rate),
+        ("Fakes called likely real", answers.miss_rate),
+        ("Reals called likely real", answers.clearing_rate),
+        ("Reals called likely fake", answers.false_alarm_rate),
+    ];
+    let rows = html! {
+        @for (name, rate) in rates {
+            tr { th scope="row" { (name) } td { (cell(rate.value, rate.ci95)) } }
+        }
+    };
+    html! {
+        section class="card" {
+            h2 { "At the model's thresholds" }
+            @for (name, counts) in [("Fakes", answers.counts.fake), ("Reals", answers.counts.real)] {
+                div class="answer" {
+                    div class="row" { (name) span { (thousands(counts.total())) } }
+                    div class="parts" aria-hidden="true" {
+                        @for (tone, _, n) in parts(counts) {
+                            @if n > 0 {
+                                i class={ "tone-" (tone) } style=(format!("width:{:.2}%", percent(counts, n))) {}
+                            }
+                        }
+                    }
+                    ul {
+                        @for (tone, words, n) in parts(counts) {
+                            li {
+                                i class={ "tone-" (tone) } aria-hidden="true" {}
+                                (words) ": " b { (thousands(n)) } (format!(" ({:.1}%)", percent(counts, n)))
+                            }
+                        }
+                    }
+                }
             }
-        };
-        let _ = write!(
-            rows,
-            r#"<tr><th scope="row">{name}</th><td class="number">{sources}</td><td>{auc}</td><td class="number">{fakes}</td><td class="number">{reals}</td></tr>"#,
-            name = Text(name),
-            sources = thousands(*n_groups),
-            fakes = share(*fake_likely_fake, *n_fake),
-            reals = share(*real_likely_fake, *n_real),
-        );
+            (table("Rates at the thresholds", None, &["Rate", "Value (95% interval)"], &rows))
+            p class="soft" {
+                "Likely real up to " (threshold(answers.low)) ", likely fake from " (threshold(answers.high))
+                ". A scan asks more: it averages frames, and calls small, blurred and brief faces inconclusive."
+            }
+        }
     }
+}
+
+fn groups(groups: &[Breakdown]) -> Markup {
+    html! {
+        @if !groups.is_empty() {
+            section class="card" {
+                h2 { "By what the manifest knows" }
+                @for one in groups { (group(one)) }
+                p class="soft" {
+                    "Lines go from AUC 0.5, chance, on the left to 1 on the right, with 95% intervals by source. Intervals \
+                     of small groups are rough, and one without width only says that no resample mixed the classes. Of \
+                     many groups one in twenty misses by chance."
+                }
+            }
+        }
+    }
+}
+
+fn group(group: &Breakdown) -> Markup {
+    let share = |part: usize, all: usize| {
+        if all == 0 { "\u{2013}".to_owned() } else { format!("{} of {}", thousands(part), thousands(all)) }
+    };
+    let row = |part: &Part| {
+        let Part { name, n_real, n_fake, n_groups, auc, auc_ci95, real_likely_fake, fake_likely_fake } = part;
+        html! {
+            tr {
+                th scope="row" { (Text(name)) }
+                td class="number" { (thousands(*n_groups)) }
+                td {
+                    @match auc {
+                        Some(auc) => { (chart::whisker(*auc, *auc_ci95)) (cell(*auc, *auc_ci95)) }
+                        None => { span class="soft" { "needs both classes" } }
+                    }
+                }
+                td class="number" { (share(*fake_likely_fake, *n_fake)) }
+                td class="number" { (share(*real_likely_fake, *n_real)) }
+            }
+        }
+    };
+    let rows = html! { @for part in &group.parts { (row(part)) } };
     let (heading, caption) = match group.by {
         "method" => ("Method", "By method of the fake, each against all reals"),
         "dataset" => ("Data set", "By data set"),
@@ -420,11 +452,13 @@ fn group(group: &Breakdown) -> String {
         _ => ("Face width", "By width of the face before it was cut and scaled"),
     };
     let headings = [heading, "#Sources", "AUC-ROC", "#Fakes called fake", "#Reals called fake"];
-    format!(r#"<div class="groups">{}</div>"#, table(caption, caption, &headings, &rows))
+    html! {
+        div class="groups" { (table(caption, Some(caption), &headings, &rows)) }
+    }
 }
 
 /// How the run went.
-fn run(run: &Training<'_>) -> String {
+fn run(run: &Training<'_>) -> Markup {
     let values = |value: fn(&EpochRecord) -> f64| run.history.iter().map(value).collect::<Vec<f64>>();
     let auc = values(|record| record.validation_auc);
     let best = run.history.iter().find(|record| record.epoch == run.best_epoch);
@@ -434,115 +468,108 @@ fn run(run: &Training<'_>) -> String {
         best.map_or(0.0, |record| record.validation_auc),
         run.best_epoch
     );
-    let mut rows = String::new();
-    for record in run.history {
-        let _ = write!(
-            rows,
-            r#"<tr><th scope="row">{}</th><td>{:.4}</td><td>{:.4}</td><td>{:.4}</td><td class="number">{}</td><td class="number">{:.1}</td></tr>"#,
-            record.epoch,
-            record.validation_auc,
-            record.train_loss,
-            record.validation_loss,
-            thousands(record.samples),
-            record.seconds / 60.0,
-        );
-    }
+    let rows = html! {
+        @for record in run.history {
+            tr {
+                th scope="row" { (record.epoch) }
+                td { (format!("{:.4}", record.validation_auc)) }
+                td { (format!("{:.4}", record.train_loss)) }
+                td { (format!("{:.4}", record.validation_loss)) }
+                td class="number" { (thousands(record.samples)) }
+                td class="number" { (format!("{:.1}", record.seconds / 60.0)) }
+            }
+        }
+    };
     let minutes = run.history.iter().map(|record| record.seconds).sum::<f64>() / 60.0;
     let losses = [
         ("training", "", values(|record| record.train_loss)),
         ("validation", "second", values(|record| record.validation_loss)),
     ];
-    let course =
-        |id, title, lines: &[chart::Line<'_>], best, text: &str| chart::course(id, title, lines, best, text);
-    format!(
-        r#"<section class="card"><h2>The training run</h2><div class="two"><div><h3>AUC on validation</h3>{aucs}</div><div><h3>Loss</h3>{losses}<ul class="key"><li><i></i>training</li><li><i class="second"></i>validation</li></ul></div></div>{table}
-<dl><dt>Best epoch</dt><dd>{best} of {epochs}, the ring</dd><dt>Time</dt><dd>{minutes:.1} minutes</dd>{revision}<dt>Audit of the splits</dt><dd>{audit}</dd></dl></section>"#,
-        aucs = course("aucs", "AUC over the epochs", &[("AUC", "", auc)], Some(run.best_epoch), &description),
-        losses = course(
-            "losses",
-            "Loss over the epochs",
-            &losses,
-            None,
-            "Loss of training and of validation over the epochs; the table has the numbers."
-        ),
-        table = details(
-            "The epochs in figures",
-            &["Epoch", "Validation AUC", "Training loss", "Validation loss", "#Pictures", "#Minutes"],
-            &rows
-        ),
-        best = run.best_epoch,
-        epochs = run.history.len(),
-        revision = run.revision.as_ref().map_or_else(String::new, |revision| format!(
-            "<dt>Git revision</dt><dd><code>{}</code></dd>",
-            Text(revision)
-        )),
-        audit = Text(&run.audit),
-    )
+    let headings = ["Epoch", "Validation AUC", "Training loss", "Validation loss", "#Pictures", "#Minutes"];
+    let losses_words = "Loss of training and of validation over the epochs; the table has the numbers.";
+    html! {
+        section class="card" {
+            h2 { "The training run" }
+            div class="two" {
+                div {
+                    h3 { "AUC on validation" }
+                    (chart::course("aucs", "AUC over the epochs", &[("AUC", "", auc)], Some(run.best_epoch), &description))
+                }
+                div {
+                    h3 { "Loss" }
+                    (chart::course("losses", "Loss over the epochs", &losses, None, losses_words))
+                    ul class="key" { li { i {} "training" } li { i class="second" {} "validation" } }
+                }
+            }
+            (details("The epochs in figures", &headings, &rows))
+            dl {
+                dt { "Best epoch" } dd { (run.best_epoch) " of " (run.history.len()) ", the ring" }
+                dt { "Time" } dd { (format!("{minutes:.1} minutes")) }
+                @if let Some(revision) = &run.revision {
+                    dt { "Git revision" } dd { code { (Text(revision)) } }
+                }
+                dt { "Audit of the splits" } dd { (Text(&run.audit)) }
+            }
+        }
+    }
 }
 
-fn measured(subject: &Subject<'_>, found: &Evaluation) -> String {
+fn text(value: &str) -> Markup {
+    html! { (Text(value)) }
+}
+
+fn measured(subject: &Subject<'_>, found: &Evaluation) -> Markup {
     let figures = &found.crops.figures;
     let config = figures.config;
+    let found_again = subject.faces_not_found.map(|missing| {
+        let all = figures.n_real + figures.n_fake;
+        format!("in {} of {}; the others were taken whole", thousands(all - missing), thousands(all))
+    });
+    let redrawn = match figures.bootstrap_redrawn {
+        0 => String::new(),
+        redrawn => format!(", {} drawn again for want of a class", thousands(redrawn)),
+    };
+    let intervals = format!(
+        "95%, bootstrap of whole sources, {} resamples, seed {}{redrawn}",
+        thousands(config.resamples),
+        config.seed,
+    );
+    let plain = |value: Option<String>| value.as_deref().map(text);
     facts(
         "What was measured",
         &[
-            ("Data", Some(format!("<bdi>{}</bdi>", Text(&subject.data)))),
-            ("Split", subject.split.map(|split| Text(split).to_string())),
-            ("Crops", Some(crops_words(found))),
-            ("Loss of quality", subject.distortion.as_ref().map(|kind| Text(kind).to_string())),
-            (
-                "Faces found again",
-                subject.faces_not_found.map(|missing| {
-                    let all = figures.n_real + figures.n_fake;
-                    format!(
-                        "in {} of {}; the others were taken whole",
-                        thousands(all - missing),
-                        thousands(all)
-                    )
-                }),
-            ),
-            (
-                "Intervals",
-                Some(format!(
-                    "95%, bootstrap of whole sources, {} resamples, seed {}{}",
-                    thousands(config.resamples),
-                    config.seed,
-                    match figures.bootstrap_redrawn {
-                        0 => String::new(),
-                        redrawn => format!(", {} drawn again for want of a class", thousands(redrawn)),
-                    }
-                )),
-            ),
-            ("Brier score", figures.brier.map(|brier| format!("{brier:.4}"))),
-            ("Log loss", figures.log_loss.map(|loss| format!("{loss:.4} nats"))),
+            ("Data", Some(html! { bdi { (Text(&subject.data)) } })),
+            ("Split", subject.split.map(text)),
+            ("Crops", Some(text(&crops_words(found)))),
+            ("Loss of quality", subject.distortion.as_deref().map(text)),
+            ("Faces found again", plain(found_again)),
+            ("Intervals", Some(text(&intervals))),
+            ("Brier score", plain(figures.brier.map(|brier| format!("{brier:.4}")))),
+            ("Log loss", plain(figures.log_loss.map(|loss| format!("{loss:.4} nats")))),
         ],
     )
 }
 
-fn detector(model: &ModelInfo) -> String {
+fn detector(model: &ModelInfo) -> Markup {
     let card = &model.card;
+    let seed = card.seed.map_or_else(|| "its file does not say".to_owned(), |seed| seed.to_string());
     facts(
         "The detector",
         &[
-            ("Name", Some(Text(&card.name).to_string())),
-            ("What it does", Some(Text(&card.summary).to_string())),
-            ("Trained on", Some(format!("<bdi>{}</bdi>", Text(&card.trained_on)))),
-            (
-                "Seed of its training",
-                Some(card.seed.map_or_else(|| "its file does not say".to_owned(), |seed| seed.to_string())),
-            ),
-            ("Views of a crop", Some(card.views.len().to_string())),
-            ("SHA-256", Some(format!("<code>{}</code>", Text(&model.sha256)))),
+            ("Name", Some(text(&card.name))),
+            ("What it does", Some(text(&card.summary))),
+            ("Trained on", Some(html! { bdi { (Text(&card.trained_on)) } })),
+            ("Seed of its training", Some(text(&seed))),
+            ("Views of a crop", Some(text(&card.views.len().to_string()))),
+            ("SHA-256", Some(html! { code { (Text(&model.sha256)) } })),
         ],
     )
 }
 
-fn limits(subject: &Subject<'_>, found: &Evaluation) -> String {
+fn limits(subject: &Subject<'_>, found: &Evaluation) -> Markup {
     let figures = &found.crops.figures;
-    let mut items = String::new();
-    let mut item = |text: &str| {
-        let _ = write!(items, "<li>{}</li>", Text(text));
-    };
+    let mut items: Vec<String> = Vec::new();
+    let mut item = |text: &str| items.push(text.to_owned());
     item(
         "The figures are of these crops. Other cameras, codecs, people and above all other ways to make fakes give other ones, mostly lower.",
     );
@@ -583,9 +610,12 @@ fn limits(subject: &Subject<'_>, found: &Evaluation) -> String {
     for limit in &subject.model.card.limits {
         item(limit);
     }
-    format!(
-        r#"<section class="card"><h2>What these figures cannot say</h2><ul class="notes">{items}</ul></section>"#
-    )
+    html! {
+        section class="card" {
+            h2 { "What these figures cannot say" }
+            ul class="notes" { @for item in &items { li { (Text(item)) } } }
+        }
+    }
 }
 
 #[cfg(test)]

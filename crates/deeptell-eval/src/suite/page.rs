@@ -1,8 +1,7 @@
 //! The table of a suite as a self-contained HTML page without scripts.
 
-use std::fmt::Write;
-
 use deeptell::html::{Text, frame};
+use maud::html;
 
 use super::report::{Share, SuiteReport};
 use super::text::{auc_words, counts, coverage_words};
@@ -21,42 +20,34 @@ pub fn suite_page(report: &SuiteReport) -> String {
         "Manipulated: likely real",
         "Scored",
     ];
-    let head: String = headings.iter().fold(String::new(), |mut head, heading| {
-        let _ = write!(head, r#"<th scope="col">{heading}</th>"#);
-        head
-    });
-    let mut rows = String::new();
-    for set in &report.sets {
-        let judged = set.judged();
-        let against = match set.against.as_slice() {
-            [] => String::new(),
-            others => {
-                format!(r#" <span class="soft">against {}</span>"#, Text(&others.join(", ")))
+    let rows = html! {
+        @for set in &report.sets {
+            @let judged = set.judged();
+            @let cells = [
+                counts(set),
+                auc_words(Some(&set.crops)),
+                auc_words(set.people.as_ref()),
+                auc_words(set.videos.as_ref()),
+                share(judged.genuine.map(|shares| shares.likely_fake)),
+                share(judged.genuine.map(|shares| shares.likely_real)),
+                share(judged.manipulated.map(|shares| shares.likely_fake)),
+                share(judged.manipulated.map(|shares| shares.likely_real)),
+                coverage_words(set),
+            ];
+            tr {
+                th scope="row" {
+                    bdi { (Text(&set.name)) }
+                    @if !set.against.is_empty() {
+                        " " span class="soft" { "against " (Text(&set.against.join(", "))) }
+                    }
+                }
+                @for cell in &cells { td { (Text(cell)) } }
             }
-        };
-        let cells = [
-            counts(set),
-            auc_words(Some(&set.crops)),
-            auc_words(set.people.as_ref()),
-            auc_words(set.videos.as_ref()),
-            share(judged.genuine.map(|shares| shares.likely_fake)),
-            share(judged.genuine.map(|shares| shares.likely_real)),
-            share(judged.manipulated.map(|shares| shares.likely_fake)),
-            share(judged.manipulated.map(|shares| shares.likely_real)),
-            coverage_words(set),
-        ];
-        let cells = cells.iter().fold(String::new(), |mut cells, cell| {
-            let _ = write!(cells, "<td>{}</td>", Text(cell));
-            cells
-        });
-        let _ =
-            write!(rows, r#"<tr><th scope="row"><bdi>{}</bdi>{against}</th>{cells}</tr>"#, Text(&set.name));
-    }
-    let summary = &report.summary;
-    let mut items = String::new();
-    let mut item = |text: String| {
-        let _ = write!(items, "<li>{}</li>", Text(&text));
+        }
     };
+    let summary = &report.summary;
+    let mut items: Vec<String> = Vec::new();
+    let mut item = |text: String| items.push(text);
     if let Some(auc) = summary.auc {
         item(format!("Mean AUC of {} sets with both classes: {auc:.4}.", summary.sets_with_auc));
     }
@@ -69,15 +60,26 @@ pub fn suite_page(report: &SuiteReport) -> String {
     for set in report.sets.iter().filter(|set| !set.coverage.why.is_empty()) {
         item(format!("Incomplete: {}: {}.", set.name, set.coverage.why.join("; ")));
     }
-    let body = format!(
-        r#"<main><section class="card"><h1>{suite}</h1><p class="soft">{model}, SHA-256 <code>{sha256}</code></p>
-<div class="scroll" tabindex="0" role="region" aria-label="Sets"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>
-<p class="soft">Shares are of videos where a set has some, else of crops, at the thresholds of the model. Intervals are 95%, by source.</p><ul class="notes">{items}</ul></section></main><footer>Made by deeptell {version}.</footer>"#,
-        suite = Text(&report.suite),
-        model = Text(&report.model),
-        sha256 = Text(&report.model_sha256),
-        version = Text(deeptell::VERSION),
-    );
+    let body = html! {
+        main {
+            section class="card" {
+                h1 { (Text(&report.suite)) }
+                p class="soft" { (Text(&report.model)) ", SHA-256 " code { (Text(&report.model_sha256)) } }
+                div class="scroll" tabindex="0" role="region" aria-label="Sets" {
+                    table {
+                        thead { tr { @for heading in headings { th scope="col" { (heading) } } } }
+                        tbody { (rows) }
+                    }
+                }
+                p class="soft" {
+                    "Shares are of videos where a set has some, else of crops, at the thresholds of the model. Intervals \
+                     are 95%, by source."
+                }
+                ul class="notes" { @for item in &items { li { (Text(item)) } } }
+            }
+        }
+        footer { "Made by deeptell " (deeptell::VERSION) "." }
+    };
     let title = format!("{} on {}", report.model, report.suite);
     frame("a detector on a suite of data sets", &title, include_str!("../evaluation/style.css"), &body)
 }

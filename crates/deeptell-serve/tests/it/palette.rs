@@ -72,7 +72,10 @@ fn every_text_colour_has_enough_contrast_with_its_background() {
 fn page_and_report_take_their_colours_from_one_palette() {
     let server = Server::start(|_| {});
     assert_eq!(server.get("/palette.css").body, deeptell::html::PALETTE.as_bytes());
-    assert!(deeptell::html::index(&[]).contains(deeptell::html::PALETTE));
+    assert_eq!(server.get("/base.css").body, deeptell::html::BASE.as_bytes());
+    for shared in [deeptell::html::PALETTE, deeptell::html::BASE] {
+        assert!(deeptell::html::index(&[]).contains(shared));
+    }
     // Neither defines a colour of its own.
     let style = String::from_utf8(server.get("/app.css").body).unwrap();
     assert!(!style.contains(":root"), "{style}");

@@ -1,6 +1,6 @@
 //! One page over several inputs.
 
-use std::fmt::Write;
+use maud::{Markup, html};
 
 use super::text::{Href, Text, count};
 use super::{document, footer, name, score_bar, tone_of, verdict_words};
@@ -55,55 +55,71 @@ pub fn index(entries: &[IndexEntry<'_>]) -> String {
         rank_a.cmp(&rank_b).then(score_a.total_cmp(&score_b))
     });
 
-    let mut tally = String::new();
-    for verdict in [Verdict::LikelyFake, Verdict::Inconclusive, Verdict::LikelyReal, Verdict::NoFace] {
-        let n = entries
-            .iter()
-            .filter(|e| matches!(e, IndexEntry::Scanned { report, .. } if report.verdict == verdict))
-            .count();
-        let _ = write!(
-            tally,
-            r#"<li class="tone-{tone}"><b>{n}</b> {words}</li>"#,
-            tone = tone_of(verdict),
-            words = verdict_words(verdict).to_lowercase(),
-        );
-    }
-    let failed = entries.iter().filter(|e| matches!(e, IndexEntry::Failed { .. })).count();
-    if failed > 0 {
-        let _ = write!(tally, r#"<li class="tone-none"><b>{failed}</b> could not be scanned</li>"#);
-    }
-
-    let rows: String = sorted.into_iter().map(row).collect();
-    let body = format!(
-        r#"<main><section class="card"><h1>{inputs}</h1><ul class="tally">{tally}</ul></section>
-<section class="card"><div class="scroll"><table><caption>Inputs, the most suspicious first</caption>
-<thead><tr><th scope="col">Input</th><th scope="col">Verdict</th><th scope="col">Score</th><th scope="col">People</th><th scope="col">Length</th></tr></thead>
-<tbody>{rows}</tbody></table></div></section></main>{footer}"#,
-        inputs = count(entries.len(), "input", "inputs"),
-        footer = footer(crate::VERSION),
-    );
-    document(&count(entries.len(), "input", "inputs"), &body)
+    let number_of = |verdict: Verdict| {
+        let is_one = |entry: &&IndexEntry<'_>| matches!(entry, IndexEntry::Scanned { report, .. } if report.verdict == verdict);
+        entries.iter().filter(is_one).count()
+    };
+    let failed = entries.iter().filter(|entry| matches!(entry, IndexEntry::Failed { .. })).count();
+    let inputs = count(entries.len(), "input", "inputs");
+    let body = html! {
+        main {
+            section class="card" {
+                h1 { (inputs) }
+                ul class="tally" {
+                    @for verdict in [Verdict::LikelyFake, Verdict::Inconclusive, Verdict::LikelyReal, Verdict::NoFace] {
+                        li class={ "tone-" (tone_of(verdict)) } {
+                            b { (number_of(verdict)) } " " (verdict_words(verdict).to_lowercase())
+                        }
+                    }
+                    @if failed > 0 {
+                        li class="tone-none" { b { (failed) } " could not be scanned" }
+                    }
+                }
+            }
+            section class="card" {
+                div class="scroll" {
+                    table {
+                        caption { "Inputs, the most suspicious first" }
+                        thead {
+                            tr { @for heading in ["Input", "Verdict", "Score", "People", "Length"] { th scope="col" { (heading) } } }
+                        }
+                        tbody { @for entry in sorted { (row(entry)) } }
+                    }
+                }
+            }
+        }
+        (footer(crate::VERSION))
+    };
+    document(&inputs, &body)
 }
 
-fn row(entry: &IndexEntry<'_>) -> String {
+fn row(entry: &IndexEntry<'_>) -> Markup {
     match entry {
-        IndexEntry::Scanned { report, href } => format!(
-            r#"<tr><th scope="row"><a href="{href}">{name}</a></th><td><span class="pill tone-{tone}">{words}</span></td><td>{score}</td><td>{people}</td><td>{length}</td></tr>"#,
-            href = Href(href),
-            name = name(&report.input.name),
-            tone = tone_of(report.verdict),
-            words = verdict_words(report.verdict),
-            score = report.score.map_or_else(
-                || r#"<span class="soft">none</span>"#.to_owned(),
-                |score| score_bar(tone_of(report.verdict), score),
-            ),
-            people = report.confirmed_people().count(),
-            length = report.input.duration_seconds.map_or_else(|| "\u{2013}".to_owned(), clock),
-        ),
-        IndexEntry::Failed { name: input, error } => format!(
-            r#"<tr><th scope="row">{name}</th><td><span class="pill tone-none">Not scanned</span></td><td colspan="3">{error}</td></tr>"#,
-            name = name(input),
-            error = Text(error),
-        ),
+        IndexEntry::Scanned { report, href } => html! {
+            tr {
+                th scope="row" { a href=(Href(href)) { (name(&report.input.name)) } }
+                td { span class={ "pill tone-" (tone_of(report.verdict)) } { (verdict_words(report.verdict)) } }
+                td {
+                    @match report.score {
+                        Some(score) => { (score_bar(tone_of(report.verdict), score)) }
+                        None => { span class="soft" { "none" } }
+                    }
+                }
+                td { (report.confirmed_people().count()) }
+                td {
+                    @match report.input.duration_seconds {
+                        Some(seconds) => { (clock(seconds)) }
+                        None => { "\u{2013}" }
+                    }
+                }
+            }
+        },
+        IndexEntry::Failed { name: input, error } => html! {
+            tr {
+                th scope="row" { (name(input)) }
+                td { span class="pill tone-none" { "Not scanned" } }
+                td colspan="3" { (Text(error)) }
+            }
+        },
     }
 }

@@ -1,4 +1,4 @@
-//! Reports for people: one self-contained HTML file an input, and an index over several.
+//! Reports for people: one self-contained HTML file per input, and an index over several.
 //!
 //! Style, drawings and pictures are inside the file; there is no script, and a content security
 //! policy forbids the browser to load or run anything. Pages follow the reader's light or dark
@@ -8,20 +8,19 @@ mod index;
 mod text;
 mod timeline;
 
-use std::fmt::Write;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use maud::html;
+pub use maud::{Markup, PreEscaped};
 
 pub use index::{IndexEntry, index};
 pub use text::Text;
 
 use crate::clock::{clock, ranges};
 use crate::{
-    Evidence, FrameFacts, InputFacts, InputKind, ModelInfo, Observation, Person, Report, Thresholds, Verdict,
-    Warning,
+    Evidence, FrameFacts, InputKind, ModelInfo, Observation, Person, Report, Thresholds, Verdict, Warning,
 };
-use text::{count, size};
+use text::{Said, count, size};
 
 /// At most this many pictures of one person, and of frames, are put on a page.
 const MOST_PICTURES: usize = 36;
@@ -29,6 +28,8 @@ const MOST_PICTURES: usize = 36;
 /// The colours of all pages, as CSS variables for light and dark displays, and the classes `tone-real`,
 /// `tone-fake`, `tone-unsure` and `tone-none` that choose those of a verdict.
 pub const PALETTE: &str = include_str!("palette.css");
+/// What the style of all pages begins with: type, headings, cards.
+pub const BASE: &str = include_str!("base.css");
 
 /// The report as one HTML file, complete in itself.
 ///
@@ -36,66 +37,80 @@ pub const PALETTE: &str = include_str!("palette.css");
 pub fn page(report: &Report, evidence: Option<&Evidence>) -> String {
     let none = Evidence::default();
     let evidence = evidence.unwrap_or(&none);
-    let body = format!(
-        "<main>{banner}{warnings}{people}{frames}{table}<div class=\"two\">{file}{model}</div>{limits}</main>{footer}",
-        banner = banner(report),
-        warnings = warnings(&report.warnings),
-        people = people(report, evidence),
-        frames = frames(report, evidence),
-        table = table(report),
-        file = file(report),
-        model = model(&report.model),
-        limits = limits(&report.model),
-        footer = footer(&report.deeptell_version),
-    );
+    let body = html! {
+        main {
+            (banner(report))
+            (warnings(&report.warnings))
+            (people(report, evidence))
+            (frames(report, evidence))
+            (table(report))
+            div class="two" { (file(report)) (model(&report.model)) }
+            (limits(&report.model))
+        }
+        (footer(&report.deeptell_version))
+    };
     document(&format!("{}: {}", report.input.name, verdict_words(report.verdict)), &body)
 }
 
-fn document(title: &str, body: &str) -> String {
+fn document(title: &str, body: &Markup) -> String {
     frame("face manipulation report", title, "", body)
 }
 
-/// The frame around every page of deeptell: a whole HTML file of `body`, which is HTML already, in the
-/// style of all pages with `style`, CSS, after it. `kind` says beside the name what the page is; it
-/// and `title` are escaped here.
+/// The frame around every page of deeptell: a whole HTML file of `body` in the style of all pages with `style`, CSS of
+/// the program's own, after it. `kind` says beside the name what the page is.
 ///
 /// The browser is forbidden to load or run anything.
-pub fn frame(kind: &str, title: &str, style: &str, body: &str) -> String {
-    format!(
-        r#"<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
-<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">
-<title>{title} - deeptell</title><style>
-{house}{style}</style></head>
-<body><header class="top"><span class="mark">deep<i>tell</i></span><span class="soft">{kind}</span></header>
-{body}
-</body></html>
-"#,
-        title = Text(title),
-        kind = Text(kind),
-        house = concat!(include_str!("palette.css"), include_str!("style.css")),
-    )
+pub fn frame(kind: &str, title: &str, style: &str, body: &Markup) -> String {
+    const POLICY: &str =
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+    const STYLE: &str =
+        concat!(include_str!("palette.css"), include_str!("base.css"), include_str!("style.css"));
+    let page = html! {
+        (PreEscaped("<!doctype html>\n"))
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="referrer" content="no-referrer";
+                title { (Text(title)) " - deeptell" }
+                style { (PreEscaped(STYLE)) (PreEscaped(style)) }
+            }
+            "\n"
+            body {
+                header class="top" {
+                    span class="mark" { "deep" i { "tell" } }
+                    span class="soft" { (Text(kind)) }
+                }
+                "\n" (body) "\n"
+            }
+        }
+        "\n"
+    };
+    page.into_string()
 }
 
-fn footer(version: &str) -> String {
-    format!(
-        "<footer>Made by deeptell {version}. A forensic aid, not a judge: a verdict is a reason to look closer, never proof.</footer>",
-        version = Text(version),
-    )
+fn footer(version: &str) -> Markup {
+    html! {
+        footer {
+            "Made by deeptell " (Text(version)) ". A forensic aid, not a judge: a verdict is a reason to look closer, \
+             never proof."
+        }
+    }
 }
 
 /// A file name, isolated from the direction of the text around it.
-fn name(name: &str) -> String {
-    format!("<bdi>{}</bdi>", Text(name))
+fn name(name: &str) -> Markup {
+    html! { bdi { (Text(name)) } }
 }
 
 /// The items of a list.
-fn list(texts: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
-    texts.into_iter().fold(String::new(), |mut items, text| {
-        let _ = write!(items, "<li>{}</li>", Text(&text.to_string()));
-        items
-    })
+fn list(texts: impl IntoIterator<Item = impl std::fmt::Display>) -> Markup {
+    html! {
+        @for text in texts {
+            li { (Said(text)) }
+        }
+    }
 }
 
 const fn verdict_words(verdict: Verdict) -> &'static str {
@@ -162,101 +177,119 @@ const fn icon(verdict: Verdict) -> &'static str {
     }
 }
 
-fn banner(report: &Report) -> String {
+fn banner(report: &Report) -> Markup {
     let verdict = report.verdict;
-    let reasons = list(&report.reasons);
-    format!(
-        r#"<section class="card banner tone-{tone}" aria-labelledby="verdict"><div class="head">
-<svg class="icon" viewBox="0 0 64 64" fill="none" stroke="currentColor" stroke-width="4.5" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">{icon}</svg>
-<div><h1 id="verdict">{words}</h1><p class="file">{name}</p></div></div>
-<p class="lede">{lede}</p>{gauge}<ul>{reasons}</ul></section>"#,
-        tone = tone_of(verdict),
-        icon = icon(verdict),
-        words = verdict_words(verdict),
-        name = name(&report.input.name),
-        lede = lede(verdict),
-        gauge = report
-            .score
-            .map_or_else(String::new, |score| gauge(score, report.model.card.levels.person.thresholds)),
-    )
+    html! {
+        section class={ "card banner tone-" (tone_of(verdict)) } aria-labelledby="verdict" {
+            div class="head" {
+                svg class="icon" viewBox="0 0 64 64" fill="none" stroke="currentColor" stroke-width="4.5" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" {
+                    (PreEscaped(icon(verdict)))
+                }
+                div {
+                    h1 id="verdict" { (verdict_words(verdict)) }
+                    p class="file" { (name(&report.input.name)) }
+                }
+            }
+            p class="lede" { (lede(verdict)) }
+            @if let Some(score) = report.score {
+                (gauge(score, report.model.card.levels.person.thresholds))
+            }
+            ul { (list(&report.reasons)) }
+        }
+    }
 }
 
 /// The score on its scale, with the zones of the three verdicts.
-fn gauge(score: f64, thresholds: Thresholds) -> String {
+fn gauge(score: f64, thresholds: Thresholds) -> Markup {
     let percent = |v: f64| 100.0 * v.clamp(0.0, 1.0);
-    format!(
-        r#"<div class="gauge"><div class="bar" role="img" aria-label="Score {score:.3} on a scale from 0, real, to 1, fake"><span class="tone-real" style="width:{real:.2}%"></span><span class="tone-unsure" style="width:{unsure:.2}%"></span><span class="tone-fake" style="width:{fake:.2}%"></span><b style="left:{at:.2}%"></b></div>
-<div class="ends"><span>0 real</span><b style="left:{label:.2}%">{score:.2}</b><span>1 fake</span></div></div>"#,
-        real = percent(thresholds.low),
-        unsure = percent(thresholds.high - thresholds.low),
-        fake = percent(1.0 - thresholds.high),
-        at = percent(score),
-        // Clear of the words at both ends.
-        label = percent(score).clamp(9.0, 91.0),
-    )
+    let width = |share: f64| format!("width:{:.2}%", percent(share));
+    let left = |place: f64| format!("left:{place:.2}%");
+    html! {
+        div class="gauge" {
+            div class="bar" role="img" aria-label=(format!("Score {score:.3} on a scale from 0, real, to 1, fake")) {
+                span class="tone-real" style=(width(thresholds.low)) {}
+                span class="tone-unsure" style=(width(thresholds.high - thresholds.low)) {}
+                span class="tone-fake" style=(width(1.0 - thresholds.high)) {}
+                b style=(left(percent(score))) {}
+            }
+            div class="ends" {
+                span { "0 real" }
+                // Clear of the words at both ends.
+                b style=(left(percent(score).clamp(9.0, 91.0))) { (format!("{score:.2}")) }
+                span { "1 fake" }
+            }
+        }
+    }
 }
 
-fn warnings(warnings: &[Warning]) -> String {
-    if warnings.is_empty() {
-        return String::new();
+fn warnings(warnings: &[Warning]) -> Markup {
+    html! {
+        @if !warnings.is_empty() {
+            section class="card tone-unsure" {
+                h2 { "Worth knowing" }
+                ul class="notes" { (list(warnings)) }
+            }
+        }
     }
-    let items = list(warnings);
-    format!(
-        r#"<section class="card tone-unsure"><h2>Worth knowing</h2><ul class="notes">{items}</ul></section>"#
-    )
 }
 
 /// A probability as a figure with a small bar.
-fn score_bar(tone: &str, probability: f64) -> String {
-    format!(
-        r#"<span class="meter tone-{tone}"><i style="--part:{part:.1}%" aria-hidden="true"></i>{probability:.3}</span>"#,
-        part = 100.0 * probability,
-    )
+fn score_bar(tone: &str, probability: f64) -> Markup {
+    html! {
+        span class={ "meter tone-" (tone) } {
+            i style=(format!("--part:{:.1}%", 100.0 * probability)) aria-hidden="true" {}
+            (format!("{probability:.3}"))
+        }
+    }
 }
 
-fn people(report: &Report, evidence: &Evidence) -> String {
-    if report.people.is_empty() {
-        return String::new();
-    }
+fn people(report: &Report, evidence: &Evidence) -> Markup {
     let mut people: Vec<&Person> = report.people.iter().collect();
     let first = |p: &Person| Some(p.id) == report.decisive_person;
     people.sort_by(|a, b| {
         first(b).cmp(&first(a)).then(b.judgeable.cmp(&a.judgeable)).then(b.score.total_cmp(&a.score))
     });
     let (people, others): (Vec<&Person>, Vec<&Person>) = people.into_iter().partition(|p| p.is_confirmed);
-    let each =
-        |people: &[&Person]| -> String { people.iter().map(|one| person(report, evidence, one)).collect() };
     let heading = if people.is_empty() {
         "Nobody for certain".to_owned()
     } else {
         count(people.len(), "person", "people")
     };
-    let folded = if others.is_empty() {
-        String::new()
-    } else {
-        format!(
-            r#"<details class="others"><summary>{not_counted} not counted as {what}</summary>{others}</details>"#,
-            not_counted = count(others.len(), "possible face", "possible faces"),
-            what = if others.len() == 1 { "a person" } else { "people" },
-            others = each(&others),
-        )
-    };
-    format!(
-        r#"<section class="card"><h2>{heading}</h2>{switch}{people}{folded}</section>"#,
-        switch = heat_switch(evidence),
-        people = each(&people),
-    )
+    let what = if others.len() == 1 { "a person" } else { "people" };
+    html! {
+        @if !report.people.is_empty() {
+            section class="card" {
+                h2 { (heading) }
+                (heat_switch(evidence))
+                @for one in &people { (person(report, evidence, one)) }
+                @if !others.is_empty() {
+                    details class="others" {
+                        summary {
+                            (count(others.len(), "possible face", "possible faces")) " not counted as " (what)
+                        }
+                        @for one in &others { (person(report, evidence, one)) }
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// What shows and hides the heat maps; a style rule does the work, as the page runs no script.
-fn heat_switch(evidence: &Evidence) -> &'static str {
-    if evidence.heat.is_empty() {
-        return "";
+fn heat_switch(evidence: &Evidence) -> Markup {
+    html! {
+        @if !evidence.heat.is_empty() {
+            input type="checkbox" id="heat" class="switch";
+            label for="heat" { "Show where the evidence for manipulation lies" }
+            p class="soft heat-key" {
+                "Grad-CAM, one scale for all pictures of this page: the redder, the stronger. It tells where the network \
+                 looked, not what is wrong there."
+            }
+        }
     }
-    r#"<input type="checkbox" id="heat" class="switch"><label for="heat">Show where the evidence for manipulation lies</label><p class="soft heat-key">Grad-CAM, one scale for all pictures of this page: the redder, the stronger. It tells where the network looked, not what is wrong there.</p>"#
 }
 
-fn person(report: &Report, evidence: &Evidence, person: &Person) -> String {
+fn person(report: &Report, evidence: &Evidence, person: &Person) -> Markup {
     let moving = report.frames.len() > 1;
     let seen = if moving {
         format!(
@@ -270,45 +303,54 @@ fn person(report: &Report, evidence: &Evidence, person: &Person) -> String {
     } else {
         format!("score {:.2} \u{b7} about {:.0} px wide", person.score, person.median_crop_width)
     };
-    // The banner has the reasons of the decisive one.
-    let reasons = if Some(person.id) == report.decisive_person {
-        String::new()
+    let (kind, words) = if person.is_confirmed {
+        ("Person", verdict_words(person.verdict))
     } else {
-        let items = list(&person.reasons);
-        format!(r#"<ul class="notes soft">{items}</ul>"#)
+        ("Possible face", "not judged")
     };
-    format!(
-        r#"<div class="person"><div class="head"><h3>{name}</h3><span class="pill tone-{tone}">{words}</span><span class="soft">{seen}</span></div>{reasons}{timeline}{faces}</div>"#,
-        name = if person.is_confirmed {
-            format!("Person {}", person.id + 1)
-        } else {
-            format!("Possible face {}", person.id + 1)
-        },
-        tone = tone_of(person.verdict),
-        words = if person.is_confirmed { verdict_words(person.verdict) } else { "not judged" },
-        timeline = if moving { timeline::timeline(report, person) } else { String::new() },
-        faces = faces(report, evidence, person),
-    )
+    html! {
+        div class="person" {
+            div class="head" {
+                h3 { (kind) " " (person.id + 1) }
+                span class={ "pill tone-" (tone_of(person.verdict)) } { (words) }
+                span class="soft" { (seen) }
+            }
+            // The banner has the reasons of the decisive one.
+            @if Some(person.id) != report.decisive_person {
+                ul class="notes soft" { (list(&person.reasons)) }
+            }
+            @if moving { (timeline::timeline(report, person)) }
+            (faces(report, evidence, person))
+        }
+    }
 }
 
 /// The person's face in every frame.
-fn faces(report: &Report, evidence: &Evidence, person: &Person) -> String {
+fn faces(report: &Report, evidence: &Evidence, person: &Person) -> Markup {
     let seen: Vec<(usize, &Observation)> = report.observations_of(person.id).collect();
-    let mut items = String::new();
-    for &(number, observation) in thinned(&seen) {
-        let Some(picture) = evidence.faces.get(number) else { continue };
-        let (at, p) = (clock(observation.pts_seconds), observation.fake_probability);
-        let _ = write!(
-            items,
-            r#"<li><figure class="tone-{tone}"><div class="face"><img src="{src}" alt="Face at {at}, score {p:.2}" width="144" height="144">{heat}</div><figcaption><span>{at}</span><b>{p:.2}</b></figcaption></figure></li>"#,
-            tone = tone(report.model.card.levels.crop.thresholds, p),
-            src = data_url("jpeg", picture),
-            heat = evidence.heat.get(number).map_or_else(String::new, |map| {
-                format!(r#"<img class="heat" src="{}" alt="" width="28" height="28">"#, data_url("png", map))
-            }),
-        );
+    let items = html! {
+        @for &(number, observation) in thinned(&seen) {
+            @if let Some(picture) = evidence.faces.get(number) {
+                @let at = clock(observation.pts_seconds);
+                @let p = format!("{:.2}", observation.fake_probability);
+                @let tone = tone(report.model.card.levels.crop.thresholds, observation.fake_probability);
+                li {
+                    figure class={ "tone-" (tone) } {
+                        div class="face" {
+                            img src=(data_url("jpeg", picture)) alt={ "Face at " (at) ", score " (p) } width="144" height="144";
+                            @if let Some(map) = evidence.heat.get(number) {
+                                img class="heat" src=(data_url("png", map)) alt="" width="28" height="28";
+                            }
+                        }
+                        figcaption { span { (at) } b { (p) } }
+                    }
+                }
+            }
+        }
+    };
+    html! {
+        @if !items.0.is_empty() { ul class="strip" { (items) } }
     }
-    if items.is_empty() { items } else { format!(r#"<ul class="strip">{items}</ul>"#) }
 }
 
 /// All of a short list, else [`MOST_PICTURES`] evenly spread over it.
@@ -322,174 +364,198 @@ fn data_url(format: &str, bytes: &[u8]) -> String {
 }
 
 /// The frames with the faces marked.
-fn frames(report: &Report, evidence: &Evidence) -> String {
+fn frames(report: &Report, evidence: &Evidence) -> Markup {
     let all: Vec<(usize, &FrameFacts)> = report.frames.iter().enumerate().collect();
-    let mut items = String::new();
-    for &(number, facts) in thinned(&all) {
-        let Some(picture) = evidence.frames.get(number) else { continue };
-        let faces = report.observations.iter().filter(|o| o.frame == number);
-        let marks: String = faces.map(|o| mark(o, facts, report.model.card.levels.crop.thresholds)).collect();
-        let _ = write!(
-            items,
-            r#"<li><figure><svg viewBox="0 0 {width} {height}" role="img" aria-label="Frame at {at}, {found}"><image href="{src}" width="{width}" height="{height}"/>{marks}</svg><figcaption>{at}{index} &middot; {found}</figcaption></figure></li>"#,
-            width = facts.width,
-            height = facts.height,
-            at = clock(facts.pts_seconds),
-            index = facts.index.map_or_else(String::new, |i| format!(" \u{b7} frame {i}")),
-            found = count(facts.faces, "face", "faces"),
-            src = data_url("jpeg", picture),
-        );
-    }
-    if items.is_empty() {
-        return items;
-    }
+    let shown: Vec<(usize, &FrameFacts, &Vec<u8>)> = thinned(&all)
+        .filter_map(|&(number, facts)| Some((number, facts, evidence.frames.get(number)?)))
+        .collect();
     let heading = match (report.frames.len(), report.input.kind) {
         (_, InputKind::Image) => "The picture".to_owned(),
         (n, _) if n > MOST_PICTURES => format!("{MOST_PICTURES} of {n} sampled frames"),
         (n, _) => count(n, "sampled frame", "sampled frames"),
     };
-    format!(r#"<section class="card"><h2>{heading}</h2><ul class="frames">{items}</ul></section>"#)
+    let thresholds = report.model.card.levels.crop.thresholds;
+    html! {
+        @if !shown.is_empty() {
+            section class="card" {
+                h2 { (heading) }
+                ul class="frames" {
+                    @for (number, facts, picture) in shown {
+                        @let at = clock(facts.pts_seconds);
+                        @let found = count(facts.faces, "face", "faces");
+                        li {
+                            figure {
+                                svg viewBox={ "0 0 " (facts.width) " " (facts.height) } role="img" aria-label={ "Frame at " (at) ", " (found) } {
+                                    image href=(data_url("jpeg", picture)) width=(facts.width) height=(facts.height) {}
+                                    @for observation in report.observations.iter().filter(|o| o.frame == number) {
+                                        (mark(observation, facts, thresholds))
+                                    }
+                                }
+                                figcaption {
+                                    (at)
+                                    @if let Some(index) = facts.index { " \u{b7} frame " (index) }
+                                    " \u{b7} " (found)
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// The box of one face with the number of its person, in pixels of the frame.
-fn mark(observation: &Observation, facts: &FrameFacts, thresholds: Thresholds) -> String {
+fn mark(observation: &Observation, facts: &FrameFacts, thresholds: Thresholds) -> Markup {
     let bbox = observation.bbox;
     let unit = facts.width.max(facts.height) as f32 / 24.0;
     let label = format!("{} \u{b7} {:.2}", observation.person + 1, observation.fake_probability);
     let tag_width = (0.62 * label.chars().count() as f32 + 0.5) * unit;
     let tag_left = bbox.x1.min(facts.width as f32 - tag_width).max(0.0);
     let tag_top = if bbox.y1 >= 1.4 * unit { bbox.y1 - 1.4 * unit } else { bbox.y1 };
-    format!(
-        r#"<g class="tone-{tone}"><rect x="{x:.1}" y="{y:.1}" width="{w:.1}" height="{h:.1}" rx="{r:.1}"/><rect class="tag" x="{tag_left:.1}" y="{tag_top:.1}" width="{tag_width:.1}" height="{tag_height:.1}" rx="{r:.1}"/><text x="{text_x:.1}" y="{text_y:.1}" font-size="{unit:.1}">{label}</text></g>"#,
-        tone = tone(thresholds, observation.fake_probability),
-        x = bbox.x1,
-        y = bbox.y1,
-        w = bbox.width().max(0.0),
-        h = bbox.height().max(0.0),
-        r = 0.2 * unit,
-        tag_height = 1.4 * unit,
-        text_x = tag_left + 0.4 * unit,
-        text_y = tag_top + 1.05 * unit,
-    )
+    let px = |value: f32| format!("{value:.1}");
+    let radius = px(0.2 * unit);
+    html! {
+        g class={ "tone-" (tone(thresholds, observation.fake_probability)) } {
+            rect x=(px(bbox.x1)) y=(px(bbox.y1)) width=(px(bbox.width().max(0.0))) height=(px(bbox.height().max(0.0))) rx=(radius) {}
+            rect class="tag" x=(px(tag_left)) y=(px(tag_top)) width=(px(tag_width)) height=(px(1.4 * unit)) rx=(radius) {}
+            text x=(px(tag_left + 0.4 * unit)) y=(px(tag_top + 1.05 * unit)) font-size=(px(unit)) { (label) }
+        }
+    }
 }
 
 /// Every observation as a row.
-fn table(report: &Report) -> String {
-    if report.observations.is_empty() {
-        return String::new();
-    }
-    let mut rows = String::new();
-    for o in &report.observations {
-        let _ = write!(
-            rows,
-            r#"<tr><th scope="row">{at}</th><td>{index}</td><td>{person}</td><td>{score}</td><td>{detection:.3}</td><td>{width:.0}</td><td>{x1:.0}, {y1:.0} &ndash; {x2:.0}, {y2:.0}</td></tr>"#,
-            at = clock(o.pts_seconds),
-            index = report
-                .frames
-                .get(o.frame)
-                .and_then(|f| f.index)
-                .map_or_else(|| "\u{2013}".to_owned(), |i| i.to_string()),
-            person = o.person + 1,
-            score = score_bar(
-                tone(report.model.card.levels.crop.thresholds, o.fake_probability),
-                o.fake_probability
-            ),
-            detection = o.detection_probability,
-            width = o.crop_width,
-            x1 = o.bbox.x1,
-            y1 = o.bbox.y1,
-            x2 = o.bbox.x2,
-            y2 = o.bbox.y2,
-        );
-    }
-    format!(
-        r#"<section class="card"><details><summary>Every face in figures</summary><div class="scroll" tabindex="0" role="region" aria-label="Every face in figures"><table>
-<thead><tr><th scope="col">Time</th><th scope="col">Frame</th><th scope="col">Person</th><th scope="col">Fake probability</th><th scope="col">Is a face</th><th scope="col">Width, px</th><th scope="col">Box, px</th></tr></thead>
-<tbody>{rows}</tbody></table></div></details></section>"#
-    )
-}
-
-/// A section with a list of facts, terms and values; those without a value are left out. The heading,
-/// the terms and the values are HTML already: put [`Text`] around what is not.
-pub fn facts(heading: &str, facts: &[(&str, Option<String>)]) -> String {
-    let mut items = String::new();
-    for (term, value) in facts {
-        if let Some(value) = value {
-            let _ = write!(items, "<dt>{term}</dt><dd>{value}</dd>");
+fn table(report: &Report) -> Markup {
+    const HEADINGS: [&str; 7] =
+        ["Time", "Frame", "Person", "Fake probability", "Is a face", "Width, px", "Box, px"];
+    let thresholds = report.model.card.levels.crop.thresholds;
+    html! {
+        @if !report.observations.is_empty() {
+            section class="card" {
+                details {
+                    summary { "Every face in figures" }
+                    div class="scroll" tabindex="0" role="region" aria-label="Every face in figures" {
+                        table {
+                            thead { tr { @for heading in HEADINGS { th scope="col" { (heading) } } } }
+                            tbody {
+                                @for o in &report.observations {
+                                    @let index = report.frames.get(o.frame).and_then(|frame| frame.index);
+                                    tr {
+                                        th scope="row" { (clock(o.pts_seconds)) }
+                                        td {
+                                            @match index {
+                                                Some(index) => { (index) }
+                                                None => { "\u{2013}" }
+                                            }
+                                        }
+                                        td { (o.person + 1) }
+                                        td { (score_bar(tone(thresholds, o.fake_probability), o.fake_probability)) }
+                                        td { (format!("{:.3}", o.detection_probability)) }
+                                        td { (format!("{:.0}", o.crop_width)) }
+                                        td {
+                                            (format!("{:.0}, {:.0} \u{2013} {:.0}, {:.0}", o.bbox.x1, o.bbox.y1, o.bbox.x2, o.bbox.y2))
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
         }
     }
-    format!(r#"<section class="card"><h2>{heading}</h2><dl>{items}</dl></section>"#)
 }
 
-fn file(report: &Report) -> String {
-    let InputFacts {
-        name: input,
-        path,
-        kind,
-        sha256,
-        bytes,
-        container,
-        codec,
-        width,
-        height,
-        duration_seconds,
-        frames_per_second,
-        frame_count,
-    } = &report.input;
-    let text = |value: &Option<String>| value.as_ref().map(|v| Text(v).to_string());
+/// A section with a list of facts, terms and values; those without a value are left out.
+pub fn facts(heading: &str, facts: &[(&str, Option<Markup>)]) -> Markup {
+    html! {
+        section class="card" {
+            h2 { (heading) }
+            dl {
+                @for (term, value) in facts {
+                    @if let Some(value) = value { dt { (term) } dd { (value) } }
+                }
+            }
+        }
+    }
+}
+
+fn text(value: &str) -> Markup {
+    html! { (Text(value)) }
+}
+
+fn code(value: &str) -> Markup {
+    html! { code { (Text(value)) } }
+}
+
+fn file(report: &Report) -> Markup {
+    let input = &report.input;
+    let path = input.path.as_ref().filter(|path| **path != input.name);
+    let picture = input.width.zip(input.height).map(|(width, height)| format!("{width} \u{d7} {height}"));
+    let frame_rate = input.frames_per_second.map(|fps| format!("{fps:.2} a second"));
+    let plain = |value: Option<String>| value.as_deref().map(text);
     facts(
-        match kind {
+        match input.kind {
             InputKind::Video => "The video",
             InputKind::Image => "The picture file",
             InputKind::Frames => "The frames",
         },
         &[
-            ("Name", Some(name(input))),
-            ("Path", path.as_ref().filter(|p| *p != input).map(|p| name(p))),
-            ("SHA-256", sha256.as_ref().map(|hash| format!("<code>{}</code>", Text(hash)))),
-            ("Size", bytes.map(size)),
-            ("Format", text(container)),
-            ("Codec", text(codec)),
-            ("Picture", width.zip(*height).map(|(w, h)| format!("{w} \u{d7} {h}"))),
-            ("Length", duration_seconds.map(clock)),
-            ("Frame rate", frames_per_second.map(|fps| format!("{fps:.2} a second"))),
-            ("Frames", frame_count.map(|n| n.to_string())),
-            ("Looked at", Some(count(report.frames.len(), "frame", "frames"))),
+            ("Name", Some(name(&input.name))),
+            ("Path", path.map(|path| name(path))),
+            ("SHA-256", input.sha256.as_deref().map(code)),
+            ("Size", plain(input.bytes.map(size))),
+            ("Format", input.container.as_deref().map(text)),
+            ("Codec", input.codec.as_deref().map(text)),
+            ("Picture", plain(picture)),
+            ("Length", plain(input.duration_seconds.map(clock))),
+            ("Frame rate", plain(frame_rate)),
+            ("Frames", plain(input.frame_count.map(|n| n.to_string()))),
+            ("Looked at", plain(Some(count(report.frames.len(), "frame", "frames")))),
         ],
     )
 }
 
-fn model(model: &ModelInfo) -> String {
+fn model(model: &ModelInfo) -> Markup {
     let card = &model.card;
-    let measures: Vec<String> = card
-        .measures
-        .iter()
-        .map(|m| {
-            let interval =
-                m.low.zip(m.high).map_or_else(String::new, |(low, high)| format!(" ({low:.3} to {high:.3})"));
-            format!("{}: <b>{:.3}</b>{interval}", Text(&m.name), m.value)
-        })
-        .collect();
+    let measures = html! {
+        @for (number, measure) in card.measures.iter().enumerate() {
+            @if number > 0 { br; }
+            (Text(&measure.name)) ": " b { (format!("{:.3}", measure.value)) }
+            @if let Some((low, high)) = measure.low.zip(measure.high) { (format!(" ({low:.3} to {high:.3})")) }
+        }
+    };
+    let thresholds = card.levels.person.thresholds;
     facts(
         "The detector",
         &[
-            ("Name", Some(Text(&card.name).to_string())),
-            ("What it does", Some(Text(&card.summary).to_string())),
-            ("Trained on", Some(Text(&card.trained_on).to_string())),
-            ("Measured", (!measures.is_empty()).then(|| measures.join("<br>"))),
-            ("Says real", Some(format!("up to {:.3}", card.levels.person.thresholds.low))),
-            ("Says fake", Some(format!("from {:.3}", card.levels.person.thresholds.high))),
-            ("SHA-256", Some(format!("<code>{}</code>", Text(&model.sha256)))),
+            ("Name", Some(text(&card.name))),
+            ("What it does", Some(text(&card.summary))),
+            ("Trained on", Some(text(&card.trained_on))),
+            ("Measured", (!card.measures.is_empty()).then_some(measures)),
+            ("Says real", Some(text(&format!("up to {:.3}", thresholds.low)))),
+            ("Says fake", Some(text(&format!("from {:.3}", thresholds.high)))),
+            ("SHA-256", Some(code(&model.sha256))),
         ],
     )
 }
 
-fn limits(model: &ModelInfo) -> String {
-    let own = list(&model.card.limits);
-    format!(
-        r#"<section class="card"><h2>What this report cannot say</h2><ul class="notes">
-<li>This is a forensic aid, not a judge. Nobody should be accused or cleared by it alone: look at the source, the context and the material itself.</li>
-<li>The score is a probability on material like the detector's own validation data. On other material it can be wrong with great confidence.</li>
-<li>Only faces are judged: not voices, backgrounds, captions or cuts.</li>{own}</ul></section>"#
-    )
+fn limits(model: &ModelInfo) -> Markup {
+    html! {
+        section class="card" {
+            h2 { "What this report cannot say" }
+            ul class="notes" {
+                li {
+                    "This is a forensic aid, not a judge. Nobody should be accused or cleared by it alone: look at the \
+                     source, the context and the material itself."
+                }
+                li {
+                    "The score is a probability on material like the detector's own validation data. On other material \
+                     it can be wrong with great confidence."
+                }
+                li { "Only faces are judged: not voices, backgrounds, captions or cuts." }
+                (list(&model.card.limits))
+            }
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! Words and figures for the page. Everything that came from outside goes through [`Text`].
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+
+use maud::Render;
 
 use crate::is_invisible;
 
@@ -31,6 +33,22 @@ impl fmt::Display for Text<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Escaped already.
+impl Render for Text<'_> {
+    fn render_to(&self, page: &mut String) {
+        let _ = write!(page, "{self}");
+    }
+}
+
+/// The text of a reason or a warning, which may hold names from a file.
+pub(super) struct Said<T>(pub(super) T);
+
+impl<T: fmt::Display> Render for Said<T> {
+    fn render_to(&self, page: &mut String) {
+        Text(&self.0.to_string()).render_to(page);
     }
 }
 

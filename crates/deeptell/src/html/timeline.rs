@@ -1,6 +1,6 @@
 //! The score of one person over time, as an SVG drawing.
 
-use std::fmt::Write;
+use maud::{Markup, html};
 
 use super::text::count;
 use super::tone;
@@ -51,82 +51,68 @@ impl Axes {
 
 /// The drawing for `person`: zones of the three verdicts, a dot for every frame with the face,
 /// a tick for every frame without, a line through each time range, the person's score as a dashed line.
-pub(super) fn timeline(report: &Report, person: &Person) -> String {
+pub(super) fn timeline(report: &Report, person: &Person) -> Markup {
     let axes = Axes::of(report);
     let thresholds = report.model.card.levels.crop.thresholds;
     let seen: Vec<&Observation> = report.observations_of(person.id).map(|(_, o)| o).collect();
-    let mut svg = String::new();
-
-    let inner = WIDTH - LEFT - RIGHT;
-    for (zone, from, to) in [
+    let missing: Vec<f64> = report
+        .frames
+        .iter()
+        .enumerate()
+        .filter(|(frame, _)| seen.iter().all(|o| o.frame != *frame))
+        .map(|(_, facts)| facts.pts_seconds)
+        .collect();
+    let place = |o: &Observation| (axes.x(o.pts_seconds), Axes::y(o.fake_probability));
+    let line = |range: &[&Observation]| -> String {
+        let points: Vec<String> =
+            range.iter().map(|o| place(o)).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+        points.join(" ")
+    };
+    let px = |value: f64| format!("{value:.1}");
+    let (right, foot, inner) = (WIDTH - RIGHT, HEIGHT - BOTTOM, WIDTH - LEFT - RIGHT);
+    let zones = [
         ("real", 0.0, thresholds.low),
         ("unsure", thresholds.low, thresholds.high),
         ("fake", thresholds.high, 1.0),
-    ] {
-        let (y, height) = (Axes::y(to), Axes::y(from) - Axes::y(to));
-        let _ = write!(
-            svg,
-            r#"<rect class="zone tone-{zone}" x="{LEFT}" y="{y:.1}" width="{inner}" height="{height:.1}"/>"#
-        );
-    }
-    for value in [0.0, thresholds.low, thresholds.high, 1.0] {
-        let (y, right) = (Axes::y(value), WIDTH - RIGHT);
-        let _ = write!(svg, r#"<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1}" y2="{y:.1}"/>"#);
-    }
-    for value in labelled(thresholds.low, thresholds.high) {
-        let (text, base) = (LEFT - 8.0, Axes::y(value) + 4.0);
-        let _ =
-            write!(svg, r#"<text class="axis" x="{text}" y="{base:.1}" text-anchor="end">{value:.2}</text>"#);
-    }
-    for seconds in axes.ticks() {
-        let x = axes.x(seconds);
-        // The last label would reach beyond the drawing.
-        let anchor = if x > WIDTH - RIGHT - 24.0 { "end" } else { "middle" };
-        let _ = write!(
-            svg,
-            r#"<text class="axis" x="{x:.1}" y="{y}" text-anchor="{anchor}">{clock}</text>"#,
-            y = HEIGHT - 8.0,
-            clock = clock(seconds),
-        );
-    }
-    for (frame, facts) in report.frames.iter().enumerate() {
-        if seen.iter().all(|o| o.frame != frame) {
-            let (x, foot) = (axes.x(facts.pts_seconds), HEIGHT - BOTTOM);
-            let _ = write!(
-                svg,
-                r#"<path class="missing" d="M{x:.1} {foot}v-9"><title>{at}: face not seen</title></path>"#,
-                at = clock(facts.pts_seconds),
-            );
+    ];
+    let overall = format!("{:.2}", person.score);
+    html! {
+        div class="scroll" {
+            svg class="timeline" viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label={ "Score over time, " (count(seen.len(), "frame", "frames")) ", overall " (overall) } {
+                @for (zone, from, to) in zones {
+                    rect class={ "zone tone-" (zone) } x=(LEFT) y=(px(Axes::y(to))) width=(inner) height=(px(Axes::y(from) - Axes::y(to))) {}
+                }
+                @for value in [0.0, thresholds.low, thresholds.high, 1.0] {
+                    line class="grid" x1=(LEFT) x2=(right) y1=(px(Axes::y(value))) y2=(px(Axes::y(value))) {}
+                }
+                @for value in labelled(thresholds.low, thresholds.high) {
+                    text class="axis" x=(LEFT - 8.0) y=(px(Axes::y(value) + 4.0)) text-anchor="end" { (format!("{value:.2}")) }
+                }
+                @for seconds in axes.ticks() {
+                    // The last label would reach beyond the drawing.
+                    @let anchor = if axes.x(seconds) > right - 24.0 { "end" } else { "middle" };
+                    text class="axis" x=(px(axes.x(seconds))) y=(HEIGHT - 8.0) text-anchor=(anchor) { (clock(seconds)) }
+                }
+                @for seconds in missing {
+                    path class="missing" d=(format!("M{:.1} {foot}v-9", axes.x(seconds))) {
+                        title { (clock(seconds)) ": face not seen" }
+                    }
+                }
+                // No line where the person is away.
+                @for range in seen.chunk_by(|a, b| a.frame + 1 == b.frame) {
+                    polyline class="curve" points=(line(range)) {}
+                }
+                line class="score" x1=(LEFT) x2=(right) y1=(px(Axes::y(person.score))) y2=(px(Axes::y(person.score))) {}
+                @for observation in &seen {
+                    @let (x, y) = place(observation);
+                    @let tone = tone(thresholds, observation.fake_probability);
+                    circle class={ "dot tone-" (tone) } cx=(px(x)) cy=(px(y)) r="6" {
+                        title { (clock(observation.pts_seconds)) ": " (format!("{:.3}", observation.fake_probability)) }
+                    }
+                }
+            }
         }
     }
-    let place = |o: &Observation| (axes.x(o.pts_seconds), Axes::y(o.fake_probability));
-    // No line where the person is away.
-    for range in seen.chunk_by(|a, b| a.frame + 1 == b.frame) {
-        let line: Vec<String> =
-            range.iter().map(|o| place(o)).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-        let _ = write!(svg, r#"<polyline class="curve" points="{line}"/>"#, line = line.join(" "));
-    }
-    let score = Axes::y(person.score);
-    let _ = write!(
-        svg,
-        r#"<line class="score" x1="{LEFT}" x2="{right}" y1="{score:.1}" y2="{score:.1}"/>"#,
-        right = WIDTH - RIGHT,
-    );
-    for observation in &seen {
-        let (x, y) = place(observation);
-        let _ = write!(
-            svg,
-            r#"<circle class="dot tone-{tone}" cx="{x:.1}" cy="{y:.1}" r="6"><title>{at}: {p:.3}</title></circle>"#,
-            tone = tone(thresholds, observation.fake_probability),
-            at = clock(observation.pts_seconds),
-            p = observation.fake_probability,
-        );
-    }
-    format!(
-        r#"<div class="scroll"><svg class="timeline" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Score over time, {frames}, overall {overall:.2}">{svg}</svg></div>"#,
-        frames = count(seen.len(), "frame", "frames"),
-        overall = person.score,
-    )
 }
 
 /// The probabilities that have a number beside them: the thresholds, and the ends of the axis where
