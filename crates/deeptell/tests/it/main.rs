@@ -9,6 +9,7 @@ mod people;
 mod refusals;
 mod scans;
 mod shipped;
+mod snapshots;
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;

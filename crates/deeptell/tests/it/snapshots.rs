@@ -1,0 +1,47 @@
+//! One report and its page as committed files: what programs read and people see changes only on purpose.
+//!
+//! `DEEPTELL_UPDATE_SNAPSHOTS=1 cargo test -p deeptell --test it snapshot` writes the files anew; look at the difference
+//! before it is committed.
+
+use std::path::{Path, PathBuf};
+
+use deeptell::{Report, VERSION, html};
+
+/// In the files in place of the version.
+const ANY_VERSION: &str = "VERSION";
+
+fn snapshot(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/snapshots").join(name)
+}
+
+fn assert_is(name: &str, now: &str) {
+    let path = snapshot(name);
+    if std::env::var_os("DEEPTELL_UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(&path, now).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap();
+    let differs = kept.lines().zip(now.lines()).position(|(kept, now)| kept != now);
+    if let Some(line) = differs {
+        let [kept, now] = [&kept, now].map(|text| text.lines().nth(line).unwrap());
+        panic!("line {} of {name} was\n{kept}\nand is\n{now}", line + 1);
+    }
+    assert_eq!(kept.len(), now.len(), "{name} has another end");
+}
+
+fn report() -> Report {
+    let text = std::fs::read_to_string(snapshot("report.json")).unwrap();
+    Report::from_json(text.replace(ANY_VERSION, VERSION).as_bytes()).unwrap()
+}
+
+#[test]
+fn the_json_of_a_report_is_the_snapshot() {
+    let json = serde_json::to_string_pretty(&report()).unwrap() + "\n";
+    assert_is("report.json", &json.replace(VERSION, ANY_VERSION));
+}
+
+#[test]
+fn the_page_of_a_report_is_the_snapshot() {
+    // A tag per line, so that a difference can be read.
+    let page = html::page(&report(), None).replace("><", ">\n<");
+    assert_is("page.html", &page.replace(VERSION, ANY_VERSION));
+}
