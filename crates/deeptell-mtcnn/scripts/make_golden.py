@@ -2,7 +2,8 @@
 # requires-python = ">=3.9,<3.12"
 # dependencies = ["facenet-pytorch==2.6.0", "torch==2.2.2", "torchvision==0.17.2", "numpy<2"]
 # ///
-"""Makes tests/data/golden.json: what facenet-pytorch makes of tests/data/astronaut.png.
+"""Makes tests/data/golden.json and tests/data/faces.json: what facenet-pytorch makes of astronaut.png, stage by
+stage, and which faces it finds in crowd.png and turned.png (see make_pictures.py).
 
     uv run scripts/make_golden.py
 
@@ -108,8 +109,9 @@ def stages(image):
     }
 
 
-def main():
-    image = Image.open(DATA / "astronaut.png").convert("RGB")
+def detected(name):
+    """A picture of the data folder, and what there is to say of it: its digest, and its faces at both sizes."""
+    image = Image.open(DATA / f"{name}.png").convert("RGB")
     golden = {
         "made_with": "facenet-pytorch 2.6.0, torch 2.2.2, CPU, float32",
         "rgb_sha256": hashlib.sha256(image.tobytes()).hexdigest(),
@@ -117,8 +119,18 @@ def main():
     for min_face in (20, 40):
         found = MTCNN(keep_all=True, min_face_size=min_face).detect(image, landmarks=True)
         golden[f"min_face_{min_face}"] = faces(*found)
+    return image, golden
+
+
+def write(name, golden):
+    (DATA / name).write_text(json.dumps(golden, separators=(",", ":")) + "\n")
+
+
+def main():
+    image, golden = detected("astronaut")
     golden["stages"] = stages(image)
-    (DATA / "golden.json").write_text(json.dumps(golden, separators=(",", ":")) + "\n")
+    write("golden.json", golden)
+    write("faces.json", {name: detected(name)[1] for name in ("crowd", "turned")})
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ mod largest;
 mod settings;
 mod tracker;
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -22,6 +23,13 @@ struct Golden {
     min_face_20: Vec<GoldenFace>,
     min_face_40: Vec<GoldenFace>,
     stages: Stages,
+}
+
+/// The faces of a picture at two smallest sizes.
+#[derive(Deserialize)]
+struct GoldenFaces {
+    min_face_20: Vec<GoldenFace>,
+    min_face_40: Vec<GoldenFace>,
 }
 
 #[derive(Deserialize)]
@@ -66,6 +74,8 @@ struct PNetMaps {
 
 static GOLDEN: LazyLock<Golden> =
     LazyLock::new(|| serde_json::from_str(include_str!("../data/golden.json")).unwrap());
+static FACES: LazyLock<BTreeMap<String, GoldenFaces>> =
+    LazyLock::new(|| serde_json::from_str(include_str!("../data/faces.json")).unwrap());
 static ASTRONAUT: LazyLock<RgbImage> =
     LazyLock::new(|| image::load_from_memory(include_bytes!("../data/astronaut.png")).unwrap().into_rgb8());
 static MTCNN: LazyLock<Mtcnn> = LazyLock::new(|| Mtcnn::pretrained(&Device::flex()).unwrap());
@@ -179,6 +189,22 @@ fn detect_matches_the_reference() {
     let config = MtcnnConfig { min_face: 40.0.into(), ..MtcnnConfig::default() };
     let faces = config.init(&Device::flex()).unwrap().detect(&ASTRONAUT).unwrap();
     assert_faces(&faces, &GOLDEN.min_face_40);
+}
+
+/// Many people at once, grey and in colour, and a face on its way to lying on its side.
+#[test]
+fn crowd_and_turned_face_match_the_reference() {
+    let crowd: &[u8] = include_bytes!("../data/crowd.png");
+    let turned: &[u8] = include_bytes!("../data/turned.png");
+    for (name, png, least) in [("crowd", crowd, 12), ("turned", turned, 1)] {
+        let image = image::load_from_memory(png).unwrap().into_rgb8();
+        let golden = &FACES[name];
+        assert!(golden.min_face_20.len() >= least, "{name}: a golden of few faces tests little");
+        for (min_face, faces) in [(20.0, &golden.min_face_20), (40.0, &golden.min_face_40)] {
+            let config = MtcnnConfig { min_face: min_face.into(), ..MtcnnConfig::default() };
+            assert_faces(&config.init(&Device::flex()).unwrap().detect(&image).unwrap(), faces);
+        }
+    }
 }
 
 /// As many cells pass P-Net's threshold as in the reference: with suppression all but off, and
