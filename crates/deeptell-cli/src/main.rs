@@ -9,6 +9,7 @@ mod found_faces;
 mod help;
 mod interrupt;
 mod isolation;
+mod model_args;
 mod output;
 mod progress;
 mod provenance;

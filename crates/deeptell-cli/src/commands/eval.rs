@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::ValueEnum as _;
-use deeptell::{ModelCard, Precision};
+use deeptell::Precision;
 use deeptell_data::{Layout, Sample, read_layout, read_picture};
 use deeptell_eval::{
     Distortion, Evaluation, NO_TEST, Subject, evaluate, page, probabilities, score_samples, write_scores,
@@ -13,11 +13,9 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::dataset::{Dataset, DatasetArgs};
-use crate::detector::model_file;
-use crate::device::{DeviceName, PrecisionName};
 use crate::face_detector::face_detector;
+use crate::model_args::ModelArgs;
 use crate::progress::{Progress, Tasks, unless_stopped};
-use crate::views::Views;
 use crate::which_split::WhichSplit;
 use crate::{Outcome, output};
 
@@ -63,19 +61,8 @@ pub(crate) struct Args {
     /// 0.5.
     #[arg(long, value_name = "KIND")]
     distort: Option<Distortion>,
-    /// Model file [default: the shipped model].
-    #[arg(long, value_name = "FILE")]
-    model: Option<PathBuf>,
-    /// Number of views of each crop that a score averages (test-time augmentation) [default: as in the
-    /// model].
-    #[arg(long, value_enum)]
-    views: Option<Views>,
-    /// Device to compute on.
-    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
-    device: DeviceName,
-    /// Number format of the classifier's arithmetic; face detection always uses f32.
-    #[arg(long = "dtype", alias = "precision", value_name = "DTYPE", value_enum, default_value_t = PrecisionName::F32)]
-    precision: PrecisionName,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Number of bootstrap resamples for the intervals.
     #[arg(long, default_value_t = EvaluationConfig::default().resamples, value_name = "N")]
     resamples: usize,
@@ -118,13 +105,7 @@ struct Document {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let device = args.device.open()?;
-    let mut file = model_file(args.model.as_deref())?;
-    if let Some(views) = args.views {
-        let card = ModelCard { views: views.list(), ..file.card().clone() };
-        file = file.with_card(card)?;
-    }
-    let model = file.load(&device)?.with_precision(args.precision.on(args.device))?;
+    let (model, device) = args.model.load()?;
     let (mut outcome, mut files_missing) = (Outcome::Done, 0);
     let (data, mut samples) = match (&args.crops, &args.manifest) {
         (Some(crops), _) => (crops, read_layout(crops, Layout::Folders)?),

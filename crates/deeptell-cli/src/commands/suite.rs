@@ -1,19 +1,18 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use deeptell::{Detector, ModelCard, ScanOptions};
+use deeptell::{Detector, ScanOptions};
 use deeptell_eval::{
     Instruments, ScanOutcome, Scanning, Scoring, Suite, SuiteScores, report_suite, score_suite, suite_page,
 };
 use deeptell_metrics::EvaluationConfig;
 
 use crate::detector::model_file;
-use crate::device::{DeviceName, PrecisionName};
 use crate::found_faces::with_found_faces;
 use crate::isolation::decoding;
+use crate::model_args::ModelArgs;
 use crate::output::say;
 use crate::progress::Tasks;
-use crate::views::Views;
 use crate::{Outcome, output};
 
 /// Measure a model on a suite of data sets and print one table.
@@ -53,19 +52,8 @@ pub(crate) struct Args {
     /// Suite in TOML, or a file written by --scores.
     #[arg(value_name = "SUITE|SCORES")]
     suite: PathBuf,
-    /// Model file [default: the shipped model].
-    #[arg(long, value_name = "FILE")]
-    model: Option<PathBuf>,
-    /// Number of views of each crop that a score averages (test-time augmentation) [default: as in the
-    /// model].
-    #[arg(long, value_enum)]
-    views: Option<Views>,
-    /// Device to compute on.
-    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
-    device: DeviceName,
-    /// Number format of the classifier's arithmetic; face detection always uses f32.
-    #[arg(long = "dtype", alias = "precision", value_name = "DTYPE", value_enum, default_value_t = PrecisionName::F32)]
-    precision: PrecisionName,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Number of bootstrap resamples for the intervals.
     #[arg(long, default_value_t = EvaluationConfig::default().resamples, value_name = "N")]
     resamples: usize,
@@ -88,7 +76,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         std::fs::read(&args.suite).with_context(|| format!("cannot read {}", args.suite.display()))?;
     let scores = if SuiteScores::is_saved(&bytes) {
         let mut scores = SuiteScores::from_bytes(&bytes, &args.suite)?;
-        if let Some(model) = &args.model {
+        if let Some(model) = args.model.path() {
             judge_by(&mut scores, model)?;
         }
         scores
@@ -124,13 +112,7 @@ fn judge_by(scores: &mut SuiteScores, model: &Path) -> anyhow::Result<()> {
 
 fn score(args: &Args) -> anyhow::Result<Option<SuiteScores>> {
     let suite = Suite::read(&args.suite)?;
-    let device = args.device.open()?;
-    let mut file = model_file(args.model.as_deref())?;
-    if let Some(views) = args.views {
-        let card = ModelCard { views: views.list(), ..file.card().clone() };
-        file = file.with_card(card)?;
-    }
-    let model = file.load(&device)?.with_precision(args.precision.on(args.device))?;
+    let (model, device) = args.model.load()?;
     let scanner = Scanner(Detector::new(model.clone(), &device)?.with_decoding(decoding(false)));
     with_found_faces(&args.suite, args.faces.as_deref(), &device, |detector, faces| {
         let instruments = Instruments { model: &model, faces: detector, scanner: &scanner };
