@@ -14,8 +14,14 @@ mod faces;
 mod help;
 #[path = "it/inputs.rs"]
 mod inputs;
+#[path = "it/networks.rs"]
+mod networks;
+#[path = "it/orientation.rs"]
+mod orientation;
 #[path = "it/resume.rs"]
 mod resume;
+#[path = "it/scores.rs"]
+mod scores;
 #[path = "it/shards.rs"]
 mod shards;
 #[path = "it/training.rs"]

@@ -21,7 +21,7 @@ color_probability = 0.0
 ";
 
 /// Twelve crops to train on and eight to validate on: fakes are blue, reals red. The settings lie beside them.
-fn crops(folder: &Path, exchanged: bool) -> PathBuf {
+pub(crate) fn crops(folder: &Path, exchanged: bool) -> PathBuf {
     let mut samples = Vec::new();
     for number in 0..20_u32 {
         let (label, split) = (
