@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::hostile;
 use crate::peers::{COMPARISONS, Request};
 
 /// What `cargo xtask --help` prints.
@@ -22,8 +23,14 @@ Tasks:
            is the one listed in docs/api
   api      Write docs/api again after a change of the public interface
   sanitize The tests of the crates with unsafe code under AddressSanitizer
-  fuzz     Feed the frame sampler damaged files, guided by coverage
-             cargo xtask fuzz [--seconds N]     five minutes by default
+  fuzz     Feed damaged files to everything that parses, guided by coverage
+             cargo xtask fuzz [TARGET] [--seconds N]
+           TARGET     one of fuzz/README.md; by default all, one after the other
+           --seconds  for each target; five minutes by default
+  hostile  Run the program on several hundred files made to harm it
+             cargo xtask hostile [--program FILE] [--copies N]
+           --program  run this one instead of building it
+           --copies   damaged copies of each clip and picture; 5 by default
   peers    Compare the speed with that of other tools, in the same run
              cargo xtask peers scan [--input PATH]... [--json FILE]
              cargo xtask peers decode [--input PATH]... [--json FILE]
@@ -68,9 +75,12 @@ pub(crate) enum Task {
     Wgpu,
     Cuda,
     Fuzz {
-        /// How long.
+        /// Which target; all if none is named.
+        target: Option<String>,
+        /// How long each.
         seconds: u64,
     },
+    Hostile(hostile::Request),
     Peers(Request),
     Exports,
     Sample,
@@ -97,6 +107,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Task, String> {
         "wgpu" => Task::Wgpu,
         "cuda" => Task::Cuda,
         "fuzz" => return parse_fuzz(rest),
+        "hostile" => return parse_hostile(rest).map(Task::Hostile),
         "exports" => Task::Exports,
         "sample" => Task::Sample,
         "peers" => return parse_peers(rest).map(Task::Peers),
@@ -109,15 +120,42 @@ pub(crate) fn parse(words: &[String]) -> Result<Task, String> {
 }
 
 fn parse_fuzz(words: &[String]) -> Result<Task, String> {
-    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => Ok(Task::Fuzz { seconds: 300 }),
-        ["--seconds", seconds] => match seconds.parse() {
-            Ok(seconds) if seconds > 0 => Ok(Task::Fuzz { seconds }),
-            _ => Err(format!("`--seconds` needs a whole number above 0, but got `{seconds}`")),
-        },
-        ["--seconds"] => Err("`--seconds` needs a number".to_owned()),
-        [other, ..] => Err(format!("`fuzz` has no option `{other}`")),
+    let mut words = words.iter().map(String::as_str);
+    let (mut target, mut seconds) = (None, 300);
+    while let Some(word) = words.next() {
+        match word {
+            "--seconds" => {
+                let number = words.next().ok_or("`--seconds` needs a number")?;
+                seconds =
+                    number.parse().ok().filter(|seconds| *seconds > 0).ok_or_else(|| {
+                        format!("`--seconds` needs a whole number above 0, but got `{number}`")
+                    })?;
+            }
+            other if other.starts_with('-') => return Err(format!("`fuzz` has no option `{other}`")),
+            name if target.is_none() => target = Some(name.to_owned()),
+            other => return Err(format!("`fuzz` takes one target, but got `{other}` as well")),
+        }
     }
+    Ok(Task::Fuzz { target, seconds })
+}
+
+fn parse_hostile(words: &[String]) -> Result<hostile::Request, String> {
+    let mut words = words.iter();
+    let mut request = hostile::Request::default();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("`{word}` needs a value"));
+        match word.as_str() {
+            "--program" => request.program = Some(value()?.into()),
+            "--copies" => {
+                let number = value()?;
+                let copies =
+                    number.parse().map_err(|_| format!("`--copies` needs a number, but got `{number}`"))?;
+                request.copies = Some(copies);
+            }
+            other => return Err(format!("`hostile` has no option `{other}`")),
+        }
+    }
+    Ok(request)
 }
 
 fn parse_peers(words: &[String]) -> Result<Request, String> {
@@ -164,9 +202,14 @@ mod tests {
     }
 
     #[test]
-    fn fuzz_takes_a_time() {
-        assert_eq!(parse_line("fuzz"), Ok(Task::Fuzz { seconds: 300 }));
-        assert_eq!(parse_line("fuzz --seconds 7"), Ok(Task::Fuzz { seconds: 7 }));
+    fn fuzz_takes_a_target_and_a_time() {
+        assert_eq!(parse_line("fuzz"), Ok(Task::Fuzz { target: None, seconds: 300 }));
+        let picture = || Some("picture".to_owned());
+        assert_eq!(parse_line("fuzz picture"), Ok(Task::Fuzz { target: picture(), seconds: 300 }));
+        assert_eq!(parse_line("fuzz --seconds 7 picture"), Ok(Task::Fuzz { target: picture(), seconds: 7 }));
+        for line in ["fuzz --seconds", "fuzz --seconds 0", "fuzz --minutes 3", "fuzz a b"] {
+            assert!(parse_line(line).is_err(), "{line}");
+        }
     }
 
     #[test]
@@ -179,8 +222,8 @@ mod tests {
     #[test]
     fn every_task_but_help_is_in_the_help_text() {
         for task in [
-            "setup", "demo", "test", "check", "api", "sanitize", "fuzz", "peers", "devices", "wgpu", "cuda",
-            "sample", "exports",
+            "setup", "demo", "test", "check", "api", "sanitize", "fuzz", "hostile", "peers", "devices",
+            "wgpu", "cuda", "sample", "exports",
         ] {
             assert!(HELP.contains(&format!("\n  {task} ")), "{task}");
         }
@@ -215,6 +258,8 @@ mod tests {
             ("fuzz --seconds", "`--seconds`"),
             ("fuzz --seconds soon", "`soon`"),
             ("fuzz --loud", "`--loud`"),
+            ("hostile --loud", "`--loud`"),
+            ("hostile --copies few", "`few`"),
             ("peers", "scan"),
             ("peers nothing", "`nothing`"),
             ("peers scan --json", "`--json`"),

@@ -18,6 +18,7 @@ mod devices;
 mod exports;
 mod figures;
 mod freshness;
+mod hostile;
 mod invariants;
 mod packages;
 mod peers;
@@ -79,7 +80,8 @@ fn perform(task: &Task) -> anyhow::Result<()> {
         Task::Wgpu => devices::wgpu(&workspace),
         Task::Cuda => cuda::build(&workspace),
         Task::Sanitize => sanitizer::test(&workspace),
-        Task::Fuzz { seconds } => sanitizer::fuzz(&workspace, *seconds),
+        Task::Fuzz { target, seconds } => sanitizer::fuzz(&workspace, target.as_deref(), *seconds),
+        Task::Hostile(request) => hostile::run(&workspace, request),
         Task::Peers(request) => peers::run(&workspace, request),
         Task::Exports => exports::run(&workspace),
         Task::Sample => sample::run(&workspace),

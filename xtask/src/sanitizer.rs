@@ -35,11 +35,30 @@ const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-saniti
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Ccodegen-units=1";
 
-/// The package of the fuzz targets, a workspace of its own.
-const FUZZ: &str = "crates/deeptell-video/fuzz";
+/// The package that links the fuzz targets with libFuzzer, a workspace of its own.
+const FUZZ: &str = "fuzz/libfuzzer";
 
-/// What the fuzzer starts from.
-const CLIPS: &str = "crates/deeptell-video/goldens/clips";
+/// The fuzz targets, and whether they need what takes long to build.
+const TARGETS: [(&str, bool); 12] = [
+    ("video", false),
+    ("picture", false),
+    ("wire", false),
+    ("manifest", false),
+    ("shard", false),
+    ("table", false),
+    ("lists", false),
+    ("extraction", false),
+    ("weights", true),
+    ("model", true),
+    ("report", true),
+    ("suite", true),
+];
+
+/// The target that is a whole server: its test goes on for as long as it is told.
+const HTTP: &str = "http";
+
+/// Where the fuzzer keeps what it finds.
+const FOUND: &str = "target/fuzz";
 
 /// Builds of both; apart, because the flags change every crate.
 const TARGET: &str = "target/sanitize";
@@ -63,12 +82,44 @@ pub(crate) fn test(_: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Fuzzes the frame sampler for some seconds, from the golden clips and what earlier runs found worth keeping.
+/// Fuzzes one target or all for some seconds each, from its corpus and what earlier runs found worth keeping.
 ///
 /// # Errors
-/// [`NotReady`] where the toolchain cannot; another error when an input crashes, leaks or hangs.
-pub(crate) fn fuzz(_: &Workspace, seconds: u64) -> Result<()> {
+/// [`NotReady`] for a target that there is not, and where the toolchain cannot; another error when an input
+/// crashes, leaks or hangs.
+pub(crate) fn fuzz(workspace: &Workspace, target: Option<&str>, seconds: u64) -> Result<()> {
+    let chosen: Vec<(&str, bool)> =
+        TARGETS.into_iter().filter(|(name, _)| target.is_none_or(|wanted| wanted == *name)).collect();
+    let is_http = target.is_none_or(|wanted| wanted == HTTP);
+    if chosen.is_empty() && !is_http {
+        let names: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).chain([HTTP]).collect();
+        let complaint = format!("there is no such target; there are {}", names.join(", "));
+        return Err(NotReady(complaint).into());
+    }
     setup::ensure()?;
+    for needs_networks in [false, true] {
+        let of_build: Vec<&str> =
+            chosen.iter().filter(|(_, needs)| *needs == needs_networks).map(|(name, _)| *name).collect();
+        if of_build.is_empty() {
+            continue;
+        }
+        let program = build_fuzzer(needs_networks)?;
+        for name in of_build {
+            run_fuzzer(workspace, &program, name, seconds)?;
+        }
+    }
+    if is_http {
+        let mut test = cargo();
+        test.args(["test", "--package", "deeptell-serve", "--test", "it", "replay", "--", "--nocapture"]);
+        test.env("DEEPTELL_FUZZ_SECONDS", seconds.to_string());
+        run_step("fuzzing http", &mut test)?;
+    }
+    println!("\nNo input did harm in {seconds} s a target.");
+    Ok(())
+}
+
+/// Builds the fuzzer, for some of the targets or for all.
+fn build_fuzzer(with_networks: bool) -> Result<PathBuf> {
     if !is_installed("c++") {
         return Err(NotReady(
             "the fuzzer's run-time library is C++: install a compiler for it (g++)".to_owned(),
@@ -77,22 +128,39 @@ pub(crate) fn fuzz(_: &Workspace, seconds: u64) -> Result<()> {
     }
     let host = host()?;
     let mut build = sanitized(COVERAGE)?;
-    build.args(["build", "--release", "--manifest-path", &format!("{FUZZ}/Cargo.toml"), "--bin", "sample"]);
+    build.args(["build", "--release", "--manifest-path", &format!("{FUZZ}/Cargo.toml"), "--bin", "fuzz"]);
     build.args(["--target", &host, "--target-dir", TARGET]);
+    if with_networks {
+        build.args(["--features", "networks"]);
+    }
     run_step("build", &mut build)?;
+    Ok(Path::new(TARGET).join(host).join("release/fuzz"))
+}
 
-    let (corpus, artifacts) = (format!("{FUZZ}/corpus/sample"), format!("{FUZZ}/artifacts/sample/"));
-    for folder in [&corpus, &artifacts] {
+fn run_fuzzer(workspace: &Workspace, program: &Path, name: &str, seconds: u64) -> Result<()> {
+    let (kept, artifacts) = (format!("{FOUND}/{name}"), format!("{FOUND}/artifacts/{name}/"));
+    for folder in [&kept, &artifacts] {
         fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {folder}"))?;
     }
-    let mut fuzzer = Command::new(Path::new(TARGET).join(host).join("release/sample"));
-    fuzzer.args([&corpus, CLIPS]);
+    let mut fuzzer = Command::new(program);
+    fuzzer.env("DEEPTELL_FUZZ_TARGET", name).arg(&kept).args(corpus(&workspace.root, name)?);
     fuzzer.args(["-max_len=200000", "-rss_limit_mb=2048", "-timeout=30", "-print_final_stats=1"]);
     fuzzer.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={artifacts}"));
-    run_step("fuzzing", &mut fuzzer)
-        .with_context(|| format!("the input that did it lies in {artifacts}; see {FUZZ}/README.md"))?;
-    println!("\nNo input crashed the sampler in {seconds} s.");
+    run_step(&format!("fuzzing {name}"), &mut fuzzer)
+        .with_context(|| format!("the input that did it lies in {artifacts}; see fuzz/README.md"))?;
     Ok(())
+}
+
+/// The folders that a target starts from, as its source names them.
+fn corpus(root: &Path, name: &str) -> Result<Vec<PathBuf>> {
+    let source = root.join("fuzz/src/lib.rs");
+    let text = fs::read_to_string(&source).with_context(|| format!("cannot read {}", source.display()))?;
+    let named = text.split_once(&format!("name: \"{name}\"")).map(|(_, rest)| rest);
+    let list = named.and_then(|rest| rest.split_once("&[")?.1.split_once(']'));
+    let (list, _) = list.with_context(|| format!("{} names no target {name}", source.display()))?;
+    let places = list.split('"').skip(1).step_by(2).map(|place| root.join(place));
+    // libFuzzer takes folders.
+    Ok(places.filter(|place| place.is_dir()).collect())
 }
 
 /// Cargo, set to build for AddressSanitizer with `flags` besides.
@@ -147,6 +215,21 @@ mod tests {
         for file in ["librustc-stable_rt.lsan.a", "librustc-stable_rt.hwasan.a", "libstd-0123.rlib", "asan.a"]
         {
             assert!(!is_address_sanitizer(file), "{file}");
+        }
+    }
+
+    #[test]
+    fn every_target_is_known_and_has_a_corpus() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for (name, _) in TARGETS {
+            assert!(!corpus(root, name).unwrap().is_empty(), "{name}");
+        }
+        let source = fs::read_to_string(root.join("fuzz/src/lib.rs")).unwrap();
+        assert_eq!(source.matches("name: \"").count(), TARGETS.len());
+        let readme = fs::read_to_string(root.join("fuzz/README.md")).unwrap();
+        let names = TARGETS.iter().map(|(name, _)| *name).chain([HTTP]);
+        for name in names {
+            assert!(readme.contains(&format!("`{name}`")), "{name}");
         }
     }
 

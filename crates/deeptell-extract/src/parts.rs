@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use deeptell_data::{Sample, ShardIndex, read_manifest, write_manifest};
 
@@ -69,7 +69,12 @@ impl Parts {
     /// Removes a part with the crops it names, as far as they are files of this folder.
     pub(crate) fn remove(&self, part: &Path, rows: &[Sample]) -> Result<(), ExtractError> {
         let crops = self.out.join(CROPS);
-        for row in rows.iter().filter(|row| row.path.starts_with(&crops) && row.path.is_file()) {
+        // A part comes from disk, and may name anything: no `..` leads out of the folder.
+        let is_inside = |path: &Path| {
+            let below = path.strip_prefix(&crops);
+            below.is_ok_and(|below| below.components().all(|part| matches!(part, Component::Normal(_))))
+        };
+        for row in rows.iter().filter(|row| is_inside(&row.path) && row.path.is_file()) {
             fs::remove_file(&row.path).map_err(ExtractError::io(&row.path))?;
         }
         fs::remove_file(part).map_err(ExtractError::io(part))
@@ -97,5 +102,30 @@ impl Presence {
                 .or_insert_with(|| Some(ShardIndex::read(folder).ok()?.names().map(str::to_owned).collect()));
             members.as_ref().is_some_and(|members| members.contains(name.to_string_lossy().as_ref()))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use deeptell_data::Label;
+
+    use super::*;
+
+    #[test]
+    fn a_part_removes_its_own_crops_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        let parts = Parts::open(&out).unwrap();
+        let (mine, own) = (folder.path().join("mine.png"), out.join("crops/real/a.png"));
+        fs::create_dir_all(out.join("crops/real")).unwrap();
+        for file in [&mine, &own] {
+            fs::write(file, "a picture").unwrap();
+        }
+        let named =
+            [out.join("crops/../../mine.png"), mine.clone(), own.clone(), out.join("crops/real/gone.png")];
+        let rows = named.map(|path| Sample::new(path, Label::Real, "a"));
+        parts.write("0", &rows).unwrap();
+        parts.remove(&parts.path("0"), &rows).unwrap();
+        assert!(mine.is_file() && !own.exists() && !parts.path("0").exists());
     }
 }

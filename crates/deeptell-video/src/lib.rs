@@ -71,6 +71,9 @@ mod writer;
 pub use deeptell_face::{Picture, PictureError, PictureFormat, PictureLimits, RgbImage};
 pub use error::{StreamLabel, Unsupported, VideoError, Warning};
 #[cfg(unix)]
+#[doc(hidden)]
+pub use isolation::read_messages;
+#[cfg(unix)]
 pub use isolation::{
     CallOutcome, Confinement, DecoderProcess, ForbiddenCall, serve_decoding, serve_decoding_strictly,
 };

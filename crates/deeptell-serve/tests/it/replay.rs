@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deeptell_serve::Event;
 use serde_json::Value;
@@ -137,6 +137,21 @@ fn damaged_requests_are_refused_in_good_order() {
                 panic!("{name}: {fault} after {:?}", String::from_utf8_lossy(&bytes));
             }
         }
+    }
+    // `cargo xtask fuzz http` goes on for longer.
+    let seconds = std::env::var("DEEPTELL_FUZZ_SECONDS").map_or(0, |seconds| seconds.parse().unwrap());
+    let (end, mut further) = (Instant::now() + Duration::from_secs(seconds), 0);
+    while Instant::now() < end {
+        let (name, request) = &requests[numbers.below(requests.len())];
+        let bytes = damaged(request, &requests[numbers.below(requests.len())].1, &mut numbers);
+        if let Some(fault) = fault(&exchange(server.address, &bytes)) {
+            panic!("{name}: {fault} after {:?}", String::from_utf8_lossy(&bytes));
+        }
+        further += 1;
+    }
+    if further > 0 {
+        // Shown with `--nocapture`.
+        println!("{further} further requests");
     }
     assert_eq!(server.get("/api/about").status, 200);
     let events = server.events.lock().unwrap();

@@ -22,3 +22,9 @@ pub use process::DecoderProcess;
 pub(crate) use reader::{RemoteFrames, RemoteReader};
 pub(crate) use server::serve_as_program;
 pub use server::{serve_decoding, serve_decoding_strictly};
+
+/// Reads messages of the decoding process and its parent from bytes: for fuzzing.
+#[doc(hidden)]
+pub fn read_messages(bytes: &[u8]) {
+    wire::read_messages(bytes);
+}

@@ -227,6 +227,18 @@ pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T
     Ok(serde_json::from_slice(&text)?)
 }
 
+/// Reads messages of either side until one cannot be read: for fuzzing.
+pub(super) fn read_messages(mut bytes: &[u8]) {
+    let all = bytes;
+    while let Ok(reply) = receive::<Reply>(&mut bytes) {
+        if let Reply::Failed(failure) = reply {
+            let _ = failure.about(Path::new("fuzzed")).to_string();
+        }
+    }
+    let mut bytes = all;
+    while receive::<Request>(&mut bytes).is_ok() {}
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

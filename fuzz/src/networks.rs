@@ -1,0 +1,45 @@
+//! Weights, models, reports and suites.
+
+use std::path::Path;
+
+use deeptell::{ModelFile, Report};
+use deeptell_eval::{Suite, SuiteScores};
+use deeptell_weights::Weights;
+
+/// Reads the bytes as weights: ONNX, safetensors or a checkpoint of `PyTorch`.
+pub(crate) fn weights(bytes: &[u8]) {
+    let origin = Path::new("fuzzed");
+    let _ = Weights::notes(bytes, origin);
+    if let Ok(weights) = Weights::from_bytes(bytes, origin) {
+        for tensor in &weights.tensors {
+            assert_eq!(tensor.shape.iter().product::<usize>(), tensor.values.len(), "{}", tensor.name);
+        }
+    }
+}
+
+/// Reads the bytes as a model file.
+pub(crate) fn model(bytes: &[u8]) {
+    if let Ok(file) = ModelFile::from_bytes(bytes, "fuzzed") {
+        let card = file.card().to_json().expect("a card that was read can be written");
+        assert_eq!(&deeptell::ModelCard::from_json(&card).expect("and read"), file.card());
+    }
+}
+
+/// Reads the bytes as a report, as a scan that goes on does line by line.
+pub(crate) fn report(bytes: &[u8]) {
+    for line in bytes.split(|byte| *byte == b'\n') {
+        if let Ok(report) = serde_json::from_slice::<Report>(line) {
+            let text = serde_json::to_string(&report).expect("a report that was read can be written");
+            let again: Report = serde_json::from_str(&text).expect("and read");
+            assert_eq!(serde_json::to_string(&again).expect("twice"), text);
+        }
+    }
+}
+
+/// Reads the bytes as a suite, and as its scores.
+pub(crate) fn suite(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = Suite::parse(text, Path::new("folder"));
+    }
+    let _ = SuiteScores::from_bytes(bytes, Path::new("scores.json"));
+}
