@@ -11,7 +11,7 @@ use crate::{TrainConfig, TrainError};
 /// the pictures that a run with this configuration and these samples trains on.
 ///
 /// # Errors
-/// As [`train`](crate::train) for settings, missing classes and unreadable pictures.
+/// As [`Trainer::run`](crate::Trainer::run) for settings, missing classes and unreadable pictures.
 pub fn preview(
     config: &TrainConfig,
     samples: &[Sample],
