@@ -178,7 +178,7 @@ mod tests {
         assert!(refused(&[&first, &same_video], None).contains("both hold crops of"));
         let unknown = at("5.jsonl");
         write_manifest(&unknown, &[Sample::new(at("e0.png"), Label::Real, "e")]).unwrap();
-        assert!(refused(&[&first, &unknown], None).contains("which file it was cut from"));
+        assert!(refused(&[&first, &unknown], None).contains("the file it was cut from"));
         let stored = part("6", &[("s.tar/f0.png", "f.mp4")], "frames = 10\nstore = \"tar\"", "");
         merge(&[&first, &stored], None).unwrap();
         let other = part("4", &[("d0.png", "d.mp4")], "frames = 12", "");
