@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::f32::consts::TAU;
 
 use deeptell_face::{Point, Similarity, warp_stretched};
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::AugmentError;
 use crate::color::ColorTransform;
-use crate::degrade::{add_noise, blur, jpeg, shrink_and_enlarge};
+use crate::degrade::{add_noise, at_smaller_size, blur, jpeg, shrink_and_enlarge};
 use crate::random::{happens, signed, within};
 
 /// Random changes that keep the label of a picture.
@@ -16,7 +17,9 @@ use crate::random::{happens, signed, within};
 /// are one bilinear resampling with the edges of the picture repeated, so that no black corner
 /// tells the network that a picture was turned; the colour ones are one pass; then resolution
 /// is lost by blur and by scaling down and up, and JPEG comes last, in the order in which
-/// pictures suffer them between the camera and the web.
+/// pictures suffer them between the camera and the web. Where noise and compression come while the
+/// picture is small ([`small_loss_probability`](Self::small_loss_probability)), their traces are
+/// enlarged with it, as they are when a small face is cut out of a video.
 ///
 /// All randomness comes from the generator that is passed in: the same seed, the same picture.
 ///
@@ -71,6 +74,9 @@ pub struct Augmentation {
     pub rescale_probability: f64,
     /// Smallest and largest factor by which it is scaled down.
     pub rescale: [f32; 2],
+    /// How often a picture that is scaled down gets its noise and compression while it is small;
+    /// otherwise they come after it is scaled up again.
+    pub small_loss_probability: f64,
     /// How often noise is added, independently to each channel of each pixel.
     pub noise_probability: f64,
     /// Smallest and largest standard deviation of the Gaussian noise, in levels of 255.
@@ -102,6 +108,7 @@ impl Default for Augmentation {
             blur_sigma: [0.4, 1.3],
             rescale_probability: 0.25,
             rescale: [1.1, 2.0],
+            small_loss_probability: 0.0,
             noise_probability: 0.0,
             noise_sigma: [1.0, 6.0],
             jpeg_probability: 0.5,
@@ -144,6 +151,7 @@ impl Augmentation {
             ("grey_probability", self.grey_probability),
             ("blur_probability", self.blur_probability),
             ("rescale_probability", self.rescale_probability),
+            ("small_loss_probability", self.small_loss_probability),
             ("noise_probability", self.noise_probability),
             ("jpeg_probability", self.jpeg_probability),
         ] {
@@ -228,6 +236,7 @@ impl Augmentation {
             jpeg_quality: happens(rng, self.jpeg_probability)
                 .then(|| within(rng, self.jpeg_quality.map(f32::from)).round() as u8),
             is_grey: happens(rng, self.grey_probability),
+            loses_while_small: happens(rng, self.small_loss_probability),
         }
     }
 }
@@ -247,14 +256,31 @@ pub struct AugmentationDraw {
     noise: Option<(f32, u64)>,
     jpeg_quality: Option<u8>,
     is_grey: bool,
+    /// Whether noise and compression come before a picture that was scaled down is scaled up.
+    loses_while_small: bool,
 }
 
 impl AugmentationDraw {
     /// Makes the changes. The result has the size of `image`; a picture without pixels is
     /// returned as it is.
     pub fn apply(&self, image: &RgbImage) -> RgbImage {
+        let Ok(changed) = self.apply_with(image, Ok::<_, Infallible>);
+        changed
+    }
+
+    /// [`apply`](Self::apply) with a compression of the caller's own after JPEG, for example that of a
+    /// video. `compress` must keep the size of the picture that it is given, which may be smaller
+    /// than `image`; its sides are then even.
+    ///
+    /// # Errors
+    /// Those of `compress`.
+    pub fn apply_with<E>(
+        &self,
+        image: &RgbImage,
+        compress: impl FnOnce(RgbImage) -> Result<RgbImage, E>,
+    ) -> Result<RgbImage, E> {
         if image.width() == 0 || image.height() == 0 {
-            return image.clone();
+            return Ok(image.clone());
         }
         let mut image = self.reframe(image);
         if let Some(color) = &self.color {
@@ -266,16 +292,20 @@ impl AugmentationDraw {
         if let Some(sigma) = self.blur_sigma {
             image = blur(&image, sigma);
         }
-        if let Some(factor) = self.rescale {
-            image = shrink_and_enlarge(&image, factor);
+        let lose = |mut image: RgbImage| {
+            if let Some((sigma, seed)) = self.noise {
+                add_noise(&mut image, sigma, seed);
+            }
+            if let Some(quality) = self.jpeg_quality {
+                image = jpeg(&image, quality);
+            }
+            compress(image)
+        };
+        match self.rescale {
+            Some(factor) if self.loses_while_small => at_smaller_size(&image, factor, lose),
+            Some(factor) => lose(shrink_and_enlarge(&image, factor)),
+            None => lose(image),
         }
-        if let Some((sigma, seed)) = self.noise {
-            add_noise(&mut image, sigma, seed);
-        }
-        if let Some(quality) = self.jpeg_quality {
-            image = jpeg(&image, quality);
-        }
-        image
     }
 
     fn reframe(&self, image: &RgbImage) -> RgbImage {
@@ -366,6 +396,39 @@ mod tests {
             assert_eq!(changed.dimensions(), image.dimensions(), "{change}");
             assert!(difference(&changed, &image) > 0.3, "{change}");
         }
+    }
+
+    #[test]
+    fn losses_while_small_are_enlarged_with_the_picture() {
+        let image = RgbImage::from_fn(96, 64, |x, y| Rgb([((x / 12 + y / 16) % 2 * 120 + 40) as u8, 60, 90]));
+        let base = Augmentation { rescale: [4.0; 2], jpeg_quality: [20; 2], ..Augmentation::none() };
+        let small = Augmentation {
+            rescale_probability: 1.0,
+            jpeg_probability: 1.0,
+            small_loss_probability: 1.0,
+            ..base.clone()
+        };
+        let large = Augmentation { small_loss_probability: 0.0, ..small.clone() };
+        let mut sizes = Vec::new();
+        let mut run = |augmentation: &Augmentation| {
+            let mut compress = |image: RgbImage| {
+                sizes.push(image.dimensions());
+                Ok::<_, Infallible>(image)
+            };
+            let Ok(changed) = augmentation.draw(&mut rng(1)).apply_with(&image, &mut compress);
+            assert_eq!(changed.dimensions(), image.dimensions());
+            changed
+        };
+        let (changed_small, changed_large) = (run(&small), run(&large));
+        assert_eq!(sizes, [(24, 16), (96, 64)]);
+        assert!(difference(&changed_small, &changed_large) > 1.0);
+        assert_eq!(small.apply(&image, &mut rng(1)), changed_small);
+        // Without scaling there is no small picture.
+        let none = Augmentation { rescale_probability: 0.0, ..small };
+        assert_eq!(
+            none.apply(&image, &mut rng(1)),
+            Augmentation { small_loss_probability: 0.0, ..none.clone() }.apply(&image, &mut rng(1))
+        );
     }
 
     #[test]

@@ -42,6 +42,31 @@ pub(crate) fn shrink_and_enlarge(image: &RgbImage, factor: f32) -> RgbImage {
     resample(&small, 1.0 / factor, width, height)
 }
 
+/// [`shrink_and_enlarge`] with `change` made on the small picture. Its sides are even, as codecs need them, and at
+/// least two pixels. `change` must keep the size.
+///
+/// # Errors
+/// Those of `change`.
+pub(crate) fn at_smaller_size<E>(
+    image: &RgbImage,
+    factor: f32,
+    change: impl FnOnce(RgbImage) -> Result<RgbImage, E>,
+) -> Result<RgbImage, E> {
+    let (width, height) = image.dimensions();
+    let factor = factor.min(width.min(height) as f32 / 2.0);
+    if factor <= 1.0 || factor.is_nan() {
+        return change(image.clone());
+    }
+    let small_side = |side: u32| (side as f32 / factor).ceil() as u32;
+    let small = resample(
+        image,
+        factor,
+        small_side(width).next_multiple_of(2),
+        small_side(height).next_multiple_of(2),
+    );
+    Ok(resample(&change(small)?, 1.0 / factor, width, height))
+}
+
 /// Adds Gaussian noise of a standard deviation in levels of 255, independently to each channel.
 pub(crate) fn add_noise(image: &mut RgbImage, sigma: f32, seed: u64) {
     if sigma > 0.0 && sigma.is_finite() {

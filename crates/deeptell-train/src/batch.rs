@@ -209,15 +209,15 @@ impl<'a> Loader<'a> {
             }
         };
         let changes = config.augmentation.draw(&mut rng("augmentation"));
-        for (image, _) in &mut pictures {
-            *image = changes.apply(image);
-        }
         let mut codec = rng("codec");
-        if codec.random_bool(config.codec_probability) {
-            let crf = codec.random_range(config.codec_crf[0]..=config.codec_crf[1]);
-            for (image, _) in &mut pictures {
-                *image = recompress(image, VideoCodec::H264, crf)?;
-            }
+        let crf = codec
+            .random_bool(config.codec_probability)
+            .then(|| codec.random_range(config.codec_crf[0]..=config.codec_crf[1]));
+        for (image, _) in &mut pictures {
+            *image = changes.apply_with(image, |image| match crf {
+                Some(crf) => recompress(&image, VideoCodec::H264, crf),
+                None => Ok(image),
+            })?;
         }
         Ok(pictures)
     }
