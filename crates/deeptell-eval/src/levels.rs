@@ -113,7 +113,11 @@ struct Unit {
 /// Each domain counts equally in the calibration, whatever its size, and each class counts half. "Likely fake" starts
 /// at the score that at most 1% of the genuine samples of the worst domain reach and, with 95% confidence, at most 1% of
 /// those of all domains together; "likely real" ends where the same holds for 5% of the manipulated samples. The bound
-/// of all domains together also holds for each list of their `distorted` crops.
+/// of all domains together also holds for each list of their `distorted` crops. In a domain with too few samples to show
+/// such a rate, a normal distribution of their logits must keep to it as well.
+///
+/// The level of people is that of videos: it rests on the domains whose crops name a video, and on all domains only
+/// where those lack a class. Pictures are judged by the level of crops.
 ///
 /// # Errors
 /// [`EvalError::Calibration`] when the scores do not rise towards fakes, or when a class is missing.
@@ -324,13 +328,21 @@ fn person_calibration(model: &LogisticModel, features: &[Feature]) -> PersonCali
     calibration
 }
 
-/// One unit per crop, or one per person and video.
+/// One unit per crop, or one per person and video. People are those of videos, unless a class has no videos.
 fn units(domains: &[Domain<'_>], of_people: bool) -> Vec<Unit> {
+    let has_videos = |is_fake: bool| {
+        domains
+            .iter()
+            .flat_map(|domain| domain.crops)
+            .any(|crop| crop.label.is_fake() == is_fake && crop.video.is_some() && crop.logit().is_some())
+    };
+    let of_videos = of_people && has_videos(false) && has_videos(true);
     let mut units = Vec::new();
     for (domain, Domain { crops, .. }) in domains.iter().enumerate() {
         let mut number_of: HashMap<String, usize> = HashMap::new();
         let mut groups: Vec<Vec<&CropScore>> = Vec::new();
-        for (place, crop) in crops.iter().enumerate().filter(|(_, crop)| crop.logit().is_some()) {
+        let usable = |crop: &CropScore| crop.logit().is_some() && (!of_videos || crop.video.is_some());
+        for (place, crop) in crops.iter().enumerate().filter(|(_, crop)| usable(crop)) {
             let key = if of_people { crop.person_key() } else { place.to_string() };
             let number = *number_of.entry(key).or_insert(groups.len());
             if number == groups.len() {
@@ -363,11 +375,13 @@ fn thresholds(
         // Of fakes the low scores are the wrong ones, so they are turned round.
         wanted.map(|unit| if fake { 1.0 - score(unit) } else { score(unit) }).collect()
     };
-    let bound = |fake: bool, rate: f64| -> f64 {
+    let bound = |fake: bool, Rate { rate, normal }: Rate| -> f64 {
         let of_domain = (0..domains).map(|domain| {
             let scores = of_class(units, fake, Some(domain));
             let allowed = (rate * scores.len() as f64).floor() as usize;
-            over_all_but(scores, allowed)
+            // So few say nothing about so rare an error: the highest of them is no bound for the next one.
+            let tail = if allowed == 0 { normal_bound(&scores, normal) } else { 0.0 };
+            over_all_but(scores, allowed).max(tail)
         });
         let pooled = std::iter::once(units).chain(distorted.iter().map(Vec::as_slice)).map(|units| {
             let scores = of_class(units, fake, None);
@@ -378,9 +392,32 @@ fn thresholds(
         of_domain.chain(pooled).fold(0.5, f64::max).min(1.0)
     };
     // Neither is moved to where people would rather have it: the rates are promises.
-    let high = bound(false, FALSE_ALARMS);
-    let low = 1.0 - bound(true, MISSES);
+    let high = bound(false, Rate { rate: FALSE_ALARMS, normal: 2.326 });
+    let low = 1.0 - bound(true, Rate { rate: MISSES, normal: 1.645 });
     Thresholds { low: low.min(high - 0.001).max(0.0), high }
+}
+
+/// A rate of errors, and the number of standard deviations that so few of a normal distribution exceed.
+#[derive(Clone, Copy)]
+struct Rate {
+    rate: f64,
+    normal: f64,
+}
+
+/// The score that lies `deviations` standard deviations above the mean of their logits; 0 for fewer than two.
+fn normal_bound(scores: &[f64], deviations: f64) -> f64 {
+    let count = scores.len() as f64;
+    if scores.len() < 2 {
+        return 0.0;
+    }
+    let logits: Vec<f64> = scores
+        .iter()
+        .map(|score| score.clamp(1e-12, 1.0 - 1e-12))
+        .map(|score| (score / (1.0 - score)).ln())
+        .collect();
+    let mean = logits.iter().sum::<f64>() / count;
+    let variance = logits.iter().map(|logit| (logit - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    sigmoid(mean + deviations * variance.sqrt())
 }
 
 /// The least number that at most `allowed` of the scores reach; 0 when there are no more.
@@ -573,6 +610,51 @@ mod tests {
         let plain = fit_levels(&[domain(&clean)], &[]).unwrap().levels.crop.thresholds;
         let strict = fit_levels(&[domain(&clean)], &[vec![domain(&worse)]]).unwrap().levels.crop.thresholds;
         assert!(strict.high > plain.high, "{strict:?} {plain:?}");
+    }
+
+    #[test]
+    fn a_small_domain_keeps_a_distance_from_its_highest_score() {
+        let scores: Vec<f64> = (0..24).map(|i| sigmoid(f64::from(i) / 10.0 - 1.15)).collect();
+        let highest = scores.iter().copied().fold(0.0, f64::max);
+        let bound = normal_bound(&scores, 2.326);
+        // The logits have a mean of 0 and a standard deviation of 0.707.
+        assert!((bound - sigmoid(2.326 * 0.5_f64.sqrt())).abs() < 1e-4, "{bound}");
+        assert!(bound > highest);
+        assert_eq!((normal_bound(&scores[..1], 2.326), normal_bound(&[], 2.326)), (0.0, 0.0));
+
+        let (large, few) = (crops(1600, 1, 0.0, 1.5, 1), crops(40, 1, 2.0, 1.5, 2));
+        let domains = [Domain { name: "large", crops: &large }, Domain { name: "few", crops: &few }];
+        let fitted = fit_levels(&domains, &[]).unwrap();
+        let calibration = fitted.levels.crop.calibration;
+        let highest = few
+            .iter()
+            .filter(|crop| !crop.label.is_fake())
+            .filter_map(CropScore::logit)
+            .map(|logit| calibration.probability(logit))
+            .fold(0.0, f64::max);
+        assert!(fitted.levels.crop.thresholds.high > highest + 0.001, "{:?} {highest}", fitted.levels.crop);
+    }
+
+    #[test]
+    fn people_are_those_of_videos() {
+        let videos = crops(800, 4, 0.0, 1.5, 1);
+        // Pictures whose genuine and manipulated overlap widely.
+        let pictures: Vec<CropScore> =
+            crops(800, 1, 0.0, 0.3, 2).into_iter().map(|crop| CropScore { video: None, ..crop }).collect();
+        let domains =
+            [Domain { name: "videos", crops: &videos }, Domain { name: "pictures", crops: &pictures }];
+        let (both, alone) = (fit_levels(&domains, &[]).unwrap(), fit_levels(&domains[..1], &[]).unwrap());
+        assert_eq!(both.levels.person, alone.levels.person);
+        let least_logit = |CropLevel { calibration, thresholds }: CropLevel| {
+            ((thresholds.high / (1.0 - thresholds.high)).ln() - calibration.intercept) / calibration.slope
+        };
+        assert!(least_logit(both.levels.crop) > least_logit(alone.levels.crop));
+        assert_eq!((both.people[1].n_real, both.people[1].auc, both.crops[1].n_real), (0, None, 400));
+        // Without videos of one class, pictures are all there is.
+        let genuine: Vec<CropScore> = videos.iter().filter(|crop| !crop.label.is_fake()).cloned().collect();
+        let domains =
+            [Domain { name: "videos", crops: &genuine }, Domain { name: "pictures", crops: &pictures }];
+        assert_eq!(fit_levels(&domains, &[]).unwrap().people[1].n_fake, 400);
     }
 
     #[test]
