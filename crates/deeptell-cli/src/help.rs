@@ -8,7 +8,7 @@ use clap::Command;
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Analyse", &["scan", "serve", "faces"]),
     ("Data", &["extract", "merge", "split", "audit", "preview"]),
-    ("Train and evaluate", &["train", "calibrate", "eval", "suite", "compare"]),
+    ("Train and evaluate", &["train", "leave-one-out", "calibrate", "eval", "suite", "compare"]),
     ("Models", &["export", "weights"]),
     ("System", &["devices", "doctor", "completions"]),
 ];

@@ -13,6 +13,7 @@ mod model_args;
 mod output;
 mod progress;
 mod provenance;
+mod training;
 mod views;
 mod which_split;
 
@@ -81,6 +82,7 @@ enum Command {
     Audit(commands::audit::Args),
     Preview(commands::preview::Args),
     Train(commands::train::Args),
+    LeaveOneOut(commands::leave_one_out::Args),
     Calibrate(commands::calibrate::Args),
     Eval(commands::eval::Args),
     Suite(commands::suite::Args),
@@ -166,6 +168,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Audit(args) => commands::audit::run(&args),
         Command::Preview(args) => commands::preview::run(&args),
         Command::Train(args) => commands::train::run(&args),
+        Command::LeaveOneOut(args) => commands::leave_one_out::run(&args),
         Command::Calibrate(args) => commands::calibrate::run(&args),
         Command::Eval(args) => commands::eval::run(&args),
         Command::Suite(args) => commands::suite::run(&args),

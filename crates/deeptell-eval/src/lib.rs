@@ -40,6 +40,7 @@ mod calibration;
 mod distortion;
 mod error;
 mod evaluation;
+mod leave_one_out;
 mod levels;
 mod person;
 mod scores;
@@ -54,6 +55,7 @@ pub use evaluation::page::{CHOSEN_HERE, NO_TEST, Subject, Training, page};
 pub use evaluation::{
     AnswerRates, Breakdown, Evaluation, Level, Part, Rate, evaluate, face_width, probabilities,
 };
+pub use leave_one_out::{Fold, FoldFigures, Folds, LeaveOut, Skipped, fold_figures, leave_one_out};
 pub use levels::{Domain, DomainFigures, FittedLevels, RiskBin, fit_levels};
 pub use scores::{ScoreComparison, ScoreRow, compare_scores, read_scores, write_scores};
 pub use scoring::score_samples;

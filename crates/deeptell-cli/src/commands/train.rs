@@ -12,16 +12,16 @@ use deeptell_eval::{
 use deeptell_files::{FolderLock, remove_leftovers};
 use deeptell_metrics::EvaluationConfig;
 use deeptell_network::{Architecture, NetworkConfig, StoredPrecision, Weights};
-use deeptell_train::{EpochRecord, Event, Run, Start, TrainConfig, Trainer, has_checkpoint};
+use deeptell_train::{Run, Start, TrainConfig, Trainer, has_checkpoint};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::weights::cached_imagenet;
 use crate::dataset::{Dataset, DatasetArgs};
 use crate::device::{DeviceName, PrecisionName, warn_if_slower};
 use crate::output::{alert, note, say};
-use crate::progress::{Progress, Tasks, unless_stopped};
+use crate::progress::{Tasks, unless_stopped};
 use crate::provenance::Provenance;
+use crate::training::{starting_weights, train_with_progress};
 use crate::views::Views;
 use crate::{Outcome, interrupt, output};
 
@@ -122,44 +122,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         output::write_json(&verdict, &args.out.join("audit.json"))?;
     }
 
-    let mut bar: Option<Progress> = None;
     let trainer = Trainer::new(&config, &samples).start(start).stop(interrupt::flag());
-    let run = trainer.run(&args.out, &device, |event| match event {
-        Event::Started { epochs_done, epochs, samples, validation_samples, pos_weight } => note!(
-            "{epochs} epochs of {samples} samples, {validation_samples} validation samples, pos_weight {pos_weight:.4}{}",
-            if epochs_done > 0 { format!(", resuming after epoch {epochs_done}") } else { String::new() },
-        ),
-        Event::Step { epoch, step, steps, loss, .. } => {
-            let bar = bar.get_or_insert_with(|| Progress::new(format!("epoch {epoch}"), steps, "steps"));
-            bar.set(step, &format!("loss {loss:.4}"));
-        }
-        Event::Validating { done, total, .. } => {
-            if let Some(bar) = &bar {
-                bar.set(usize::MAX, &format!("validating {done}/{total}"));
-            }
-        }
-        Event::Epoch { record, best } => {
-            if let Some(bar) = bar.take() {
-                bar.finish();
-            }
-            note!("{}", epoch_line(&record, best));
-        }
-        Event::Unreadable { path, reason } => {
-            let line = format!("left out: {}: {reason}", path.display());
-            match &bar {
-                Some(bar) => bar.warn(&line),
-                None => alert!("{line}"),
-            }
-        }
-        _ => {}
-    })?;
-    if let Some(bar) = bar.take() {
-        bar.finish();
-    }
-    if !run.unreadable.is_empty() {
-        let list = args.out.join("skipped.jsonl");
-        alert!("{} pictures cannot be read and were left out; see {}", run.unreadable.len(), list.display());
-    }
+    let run = train_with_progress(trainer, &args.out, &device)?;
     if !run.finished {
         note!("stopped after epoch {}; continue with --resume", run.history.len());
         return Ok(Outcome::Interrupted);
@@ -202,56 +166,9 @@ fn begin(args: &Args, architecture: Architecture) -> anyhow::Result<Start> {
         }
         None => "imagenet".to_owned(),
     };
-    let start = start(&init, architecture)?;
+    let start = starting_weights(&init, architecture)?;
     output::write_json(&Beginning { init }, &path)?;
     Ok(start)
-}
-
-fn start(init: &str, architecture: Architecture) -> anyhow::Result<Start> {
-    Ok(match init {
-        "scratch" => Start::Scratch,
-        "shipped" => Start::Network(ModelFile::shipped()?.weights().clone()),
-        "imagenet" => {
-            let cached = cached_imagenet(architecture)?;
-            if !cached.is_file() {
-                anyhow::bail!(
-                    "the ImageNet weights of {} are not in {}: download and import them (see `deeptell weights --help`), \
-                     or pass --init FILE, shipped or scratch",
-                    architecture.title(),
-                    cached.display()
-                );
-            }
-            Start::Backbone(Weights::read(cached)?)
-        }
-        file => {
-            let weights = Weights::read(file)?;
-            if weights.metadata.contains_key(ModelFile::CARD_KEY) {
-                Start::Network(ModelFile::read(file)?.weights().clone())
-            } else if weights.metadata.contains_key("deeptell.epoch") {
-                Start::Network(weights)
-            } else {
-                Start::Backbone(weights)
-            }
-        }
-    })
-}
-
-fn epoch_line(record: &EpochRecord, best: bool) -> String {
-    let wait = record.data_wait_share().map_or(0.0, |share| 100.0 * share);
-    let skipped = match record.skipped_steps {
-        0 => String::new(),
-        steps => format!(", {steps} steps skipped because of overflow"),
-    };
-    format!(
-        "epoch {:>3}  loss {:.4}  validation loss {:.4}  AUC {:.4}{}  {:.0} s, {wait:.1}% of the steps waiting for \
-         pictures{skipped}",
-        record.epoch,
-        record.train_loss,
-        record.validation_loss,
-        record.validation_auc,
-        if best { " *" } else { "  " },
-        record.seconds
-    )
 }
 
 /// `audit.json`: the audit of the data when the run started.
@@ -405,16 +322,4 @@ fn readable(samples: Vec<&Sample>) -> Vec<&Sample> {
         }
     };
     samples.into_par_iter().filter(read).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unknown_init_is_an_error() {
-        let start = |init| start(init, Architecture::default());
-        assert!(start("no/such/file.onnx").is_err());
-        assert!(matches!(start("scratch"), Ok(Start::Scratch)));
-    }
 }

@@ -8,6 +8,7 @@ use deeptell_network::{Architecture, KnownFile, StoredPrecision, Weights};
 
 use crate::Outcome;
 use crate::output::say;
+use crate::training::cached_imagenet;
 
 /// Import ImageNet weights, or show the contents of a weights file.
 #[derive(clap::Args)]
@@ -54,20 +55,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         Action::Show { file } => show(file)?,
     }
     Ok(Outcome::Done)
-}
-
-/// Where `import` stores weights and `train --init imagenet` reads them.
-pub(crate) fn cached_imagenet(architecture: Architecture) -> anyhow::Result<PathBuf> {
-    let from = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let cache = from("DEEPTELL_CACHE")
-        .or_else(|| Some(from("XDG_CACHE_HOME")?.join("deeptell")))
-        .or_else(|| Some(from("LOCALAPPDATA")?.join("deeptell")))
-        .or_else(|| Some(from("HOME")?.join(".cache").join("deeptell")))
-        .context("there is no cache folder for weights: set DEEPTELL_CACHE, or pass --out")?;
-    Ok(cache.join(match architecture {
-        Architecture::MobileNetV3Small => "imagenet.safetensors".to_owned(),
-        other => format!("imagenet-{other}.safetensors"),
-    }))
 }
 
 fn import(file: &Path, out: Option<&Path>, expected: Option<&str>) -> anyhow::Result<()> {

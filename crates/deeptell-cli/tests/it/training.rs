@@ -229,3 +229,43 @@ fn eval_and_calibrate_accept_an_incomplete_data_set_on_request() {
     assert!(fs::read_to_string(page).unwrap().contains("1 listed files are missing"));
     assert!(calibrated.is_file());
 }
+
+#[test]
+fn leave_one_out_trains_without_each_method_and_resumes() {
+    let folder = tempfile::tempdir().unwrap();
+    let split = crops(folder.path(), false);
+    // Two methods that both make faces blue: what is learnt of one holds for the other.
+    let mut samples = deeptell_data::read_manifest(&split).unwrap();
+    for (number, sample) in samples.iter_mut().enumerate() {
+        sample.dataset = Some("colours".to_owned());
+        sample.method = sample.label.is_fake().then(|| ["m/1", "m/2"][number / 2 % 2].to_owned());
+    }
+    write_manifest(&split, &samples).unwrap();
+    let out = folder.path().join("folds");
+    let config = split.with_file_name("train.toml");
+    let words = [
+        ["--threads", "1", "leave-one-out", path(&split), "--by", "method"],
+        ["--init", "shipped", "--config", path(&config), "--out", path(&out)],
+    ]
+    .concat();
+    let table = succeeds(&[&words[..], &["--epochs", "2"]].concat());
+    for name in ["m/1", "m/2", "mean"] {
+        assert!(table.contains(name), "{table}");
+    }
+    let figures = json(&out.join("leave-one-out.json"));
+    let left_out = figures["left_out"].as_array().unwrap();
+    assert_eq!(left_out.len(), 2);
+    for row in left_out {
+        assert_eq!((row["n_real"].as_u64(), row["n_fake"].as_u64()), (Some(4), Some(2)), "{row}");
+        assert!(row["auc"][1].as_f64().unwrap() > 0.7, "{row}");
+    }
+    // What is finished is not trained again, and gives the same figures.
+    let weights =
+        |name: &str| fs::metadata(out.join(name).join("best.safetensors")).unwrap().modified().unwrap();
+    let before = ["everything", "without-m-1", "without-m-2"].map(weights);
+    succeeds(&[&words[..], &["--epochs", "2", "--resume"]].concat());
+    assert_eq!(["everything", "without-m-1", "without-m-2"].map(weights), before);
+    assert_eq!(json(&out.join("leave-one-out.json")), figures);
+    let said = fails(2, &[&words[..], &["--only", "m/3"]].concat());
+    assert!(said.contains("m/3") && said.contains("m/1, m/2"), "{said}");
+}

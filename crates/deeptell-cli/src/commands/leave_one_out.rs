@@ -1,0 +1,273 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use burn::tensor::Device;
+use deeptell::{Model, ModelFile, View};
+use deeptell_data::{Sample, Split, audit};
+use deeptell_eval::{
+    CropScore, Fold, FoldFigures, LeaveOut, Skipped, fold_figures, leave_one_out, score_samples, uncalibrated,
+};
+use deeptell_files::{FolderLock, remove_leftovers};
+use deeptell_network::{NetworkConfig, StoredPrecision, Weights};
+use deeptell_train::{Start, TrainConfig, Trainer, has_checkpoint};
+use serde::Serialize;
+
+use crate::dataset::{Dataset, DatasetArgs};
+use crate::device::DeviceName;
+use crate::output::{note, say};
+use crate::progress::{Tasks, unless_stopped};
+use crate::provenance::Provenance;
+use crate::training::{starting_weights, train_with_progress};
+use crate::{Outcome, interrupt, output};
+
+/// Measure how well training generalises to data sets or methods that it has not seen.
+///
+/// Trains once on everything, and once without each data set or method of manipulation, with the same
+/// configuration. Every training is measured on the validation samples that the others lack, so the
+/// table shows what a detector is worth on material that nobody trained on. Each training has a folder
+/// below --out, which --resume continues; `leave-one-out.json` has the figures.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  deeptell leave-one-out split.jsonl --by dataset --config train.toml -o runs/by-dataset
+  deeptell leave-one-out split.jsonl --by method --only Face2Face -o runs/by-method --resume")]
+pub(crate) struct Args {
+    /// Manifest of crops with splits, data sets and methods, or a data set folder that defines splits.
+    data: PathBuf,
+    #[command(flatten)]
+    dataset: DatasetArgs,
+    /// What to leave out, one value at a time.
+    #[arg(long, value_enum)]
+    by: By,
+    /// Leave out only this data set or method; can be given several times.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Folder for the trainings and the figures.
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+    /// Continue the trainings in --out after their last finished epoch.
+    #[arg(long)]
+    resume: bool,
+    /// Starting weights: imagenet, shipped, scratch, or a weights file.
+    #[arg(long, value_name = "FROM", default_value = "imagenet")]
+    init: String,
+    /// Configuration in TOML; settings that it lacks have their defaults.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Number of epochs (overrides the configuration).
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Seed of every random choice (overrides the configuration).
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Device to compute on.
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    device: DeviceName,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum By {
+    /// A data set, genuine and manipulated samples alike
+    Dataset,
+    /// A method of manipulation; genuine samples stay
+    Method,
+}
+
+/// `leave-one-out.json`.
+#[derive(Serialize)]
+struct Document<'a> {
+    by: LeaveOut,
+    seed: u64,
+    epochs: usize,
+    /// One entry per data set or method.
+    left_out: &'a [FoldFigures],
+    /// Mean AUC-ROC over the entries, of the training on everything and of those without.
+    mean_auc: [f64; 2],
+    skipped: &'a [Skipped],
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let device = args.device.open()?;
+    let config = config(args)?;
+    let Dataset { samples, outcome, .. } = args.dataset.read(&args.data)?;
+    audit(&samples).into_result()?;
+    let what = match args.by {
+        By::Dataset => LeaveOut::Dataset,
+        By::Method => LeaveOut::Method,
+    };
+    let mut found = leave_one_out(&samples, what);
+    select(&mut found.folds, &mut found.skipped, &args.only)?;
+    for skipped in &found.skipped {
+        note!("{} is not left out: {}", skipped.name, skipped.reason);
+    }
+    if found.folds.is_empty() {
+        anyhow::bail!(
+            "nothing can be left out of {}: its samples need splits, and at least two {} with genuine and manipulated \
+             samples for validation",
+            args.data.display(),
+            match args.by {
+                By::Dataset => "data sets",
+                By::Method => "methods",
+            }
+        );
+    }
+    let folders = folders(&found.folds);
+    let _lock = FolderLock::acquire(&args.out)?;
+    remove_leftovers(&args.out)?;
+    output::write_json(&Provenance::now(), &args.out.join("provenance.json"))?;
+
+    let used: Vec<Sample> = samples
+        .into_iter()
+        .filter(|sample| matches!(sample.split, Some(Split::Train | Split::Validation)))
+        .collect();
+    let total = found.folds.len() + 1;
+    note!("training 1 of {total}: on everything");
+    let Some(everything) = trained(args, &config, &used, &args.out.join("everything"), &device)? else {
+        return Ok(Outcome::Interrupted);
+    };
+    let mut figures = Vec::new();
+    for (number, (fold, folder)) in found.folds.iter().zip(&folders).enumerate() {
+        note!("training {} of {total}: without {}", number + 2, fold.name);
+        let Some(without) = trained(args, &config, &fold.training, &args.out.join(folder), &device)? else {
+            return Ok(Outcome::Interrupted);
+        };
+        let Some(scores) = scores(&everything, fold)? else { return Ok(Outcome::Interrupted) };
+        let Some(scores_without) = self::scores(&without, fold)? else { return Ok(Outcome::Interrupted) };
+        figures.push(fold_figures(&fold.name, &scores, &scores_without)?);
+    }
+    let mean = |which: usize| figures.iter().map(|row| row.auc[which]).sum::<f64>() / figures.len() as f64;
+    let document = Document {
+        by: what,
+        seed: config.seed,
+        epochs: config.epochs,
+        left_out: &figures,
+        mean_auc: [mean(0), mean(1)],
+        skipped: &found.skipped,
+    };
+    output::write_json(&document, &args.out.join("leave-one-out.json"))?;
+    for line in table(&document) {
+        say!("{line}");
+    }
+    Ok(outcome)
+}
+
+fn config(args: &Args) -> anyhow::Result<TrainConfig> {
+    let mut config = match &args.config {
+        Some(path) => TrainConfig::read(path)?,
+        None => TrainConfig::default(),
+    };
+    config.epochs = args.epochs.unwrap_or(config.epochs);
+    config.seed = args.seed.unwrap_or(config.seed);
+    config.validate()?;
+    Ok(config)
+}
+
+/// Keeps the folds named in `only`; all if it is empty.
+fn select(folds: &mut Vec<Fold>, skipped: &mut Vec<Skipped>, only: &[String]) -> anyhow::Result<()> {
+    if only.is_empty() {
+        return Ok(());
+    }
+    for name in only {
+        if !folds.iter().any(|fold| fold.name == *name) && !skipped.iter().any(|other| other.name == *name) {
+            let known: Vec<&str> = folds.iter().map(|fold| fold.name.as_str()).collect();
+            anyhow::bail!("there is no `{name}` to leave out; there are {}", known.join(", "));
+        }
+    }
+    folds.retain(|fold| only.contains(&fold.name));
+    skipped.retain(|other| only.contains(&other.name));
+    Ok(())
+}
+
+/// One folder name per fold, safe on every file system.
+fn folders(folds: &[Fold]) -> Vec<String> {
+    let mut taken = BTreeSet::new();
+    let mut folders = Vec::with_capacity(folds.len());
+    for fold in folds {
+        let safe: String = fold
+            .name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' })
+            .take(80)
+            .collect();
+        let mut folder = format!("without-{safe}");
+        let mut number = 2;
+        while !taken.insert(folder.to_ascii_lowercase()) {
+            folder = format!("without-{safe}-{number}");
+            number += 1;
+        }
+        folders.push(folder);
+    }
+    folders
+}
+
+/// The best epoch of a training in `folder`, which is continued with `--resume`; `None` if it was interrupted.
+fn trained(
+    args: &Args,
+    config: &TrainConfig,
+    samples: &[Sample],
+    folder: &Path,
+    device: &Device,
+) -> anyhow::Result<Option<Model>> {
+    let start = if args.resume && has_checkpoint(folder) {
+        Start::Resume
+    } else {
+        starting_weights(&args.init, config.architecture)?
+    };
+    let trainer = Trainer::new(config, samples).start(start).stop(interrupt::flag());
+    let run = train_with_progress(trainer, folder, device)?;
+    if !run.finished {
+        return Ok(None);
+    }
+    let mut network = NetworkConfig::new(config.architecture, 1).init(device);
+    network.load(&Weights::read(folder.join("best.safetensors"))?)?;
+    let name = folder.file_name().context("the folder has no name")?.to_string_lossy().into_owned();
+    let card = uncalibrated(&name, &args.data.display().to_string(), config, vec![View::WHOLE]);
+    let stored = ModelFile::new(&network, card)?.encode(StoredPrecision::Half)?;
+    Ok(Some(ModelFile::from_bytes(&stored, &name)?.load(device)?))
+}
+
+/// Scores of the validation samples that the fold leaves out; `None` if interrupted.
+fn scores(model: &Model, fold: &Fold) -> anyhow::Result<Option<Vec<CropScore>>> {
+    let held_out: Vec<&Sample> = fold.held_out.iter().collect();
+    Ok(unless_stopped(score_samples(model, &held_out, None, &mut Tasks::default()))?)
+}
+
+fn table(document: &Document<'_>) -> Vec<String> {
+    let width = document.left_out.iter().map(|row| row.left_out.len()).max().unwrap_or(0).max(8);
+    let mut lines = vec![format!(
+        "{:width$}  real+fake  AUC everything  AUC without  difference [95% interval]",
+        "left out"
+    )];
+    lines.extend(document.left_out.iter().map(|row| {
+        let counts = format!("{}+{}", row.n_real, row.n_fake);
+        let interval = row.ci95.map_or_else(String::new, |[low, high]| format!(" [{low:+.3}, {high:+.3}]"));
+        format!(
+            "{:width$}  {counts:>9}  {:14.3}  {:11.3}  {:+10.3}{interval}",
+            row.left_out, row.auc[0], row.auc[1], row.difference
+        )
+    }));
+    let [everything, without] = document.mean_auc;
+    lines.push(format!(
+        "{:width$}  {:9}  {everything:14.3}  {without:11.3}  {:+10.3}",
+        "mean",
+        "",
+        without - everything
+    ));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_safe_and_distinct() {
+        let fold = |name: &str| Fold { name: name.to_owned(), training: Vec::new(), held_out: Vec::new() };
+        let folds = ["../etc", "-- etc", "Face2Face", "face2face"].map(fold);
+        assert_eq!(
+            folders(&folds),
+            ["without----etc", "without----etc-2", "without-Face2Face", "without-face2face-2"]
+        );
+    }
+}

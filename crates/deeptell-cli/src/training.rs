@@ -1,0 +1,128 @@
+//! Trainings with their progress, for every command that trains.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use burn::tensor::Device;
+use deeptell::ModelFile;
+use deeptell_network::{Architecture, Weights};
+use deeptell_train::{EpochRecord, Event, Run, Start, Trainer};
+
+use crate::output::{alert, note};
+use crate::progress::Progress;
+
+/// Weights that a training starts from: `imagenet`, `shipped`, `scratch`, or a weights file.
+pub(crate) fn starting_weights(init: &str, architecture: Architecture) -> anyhow::Result<Start> {
+    Ok(match init {
+        "scratch" => Start::Scratch,
+        "shipped" => Start::Network(ModelFile::shipped()?.weights().clone()),
+        "imagenet" => {
+            let cached = cached_imagenet(architecture)?;
+            if !cached.is_file() {
+                anyhow::bail!(
+                    "the ImageNet weights of {} are not in {}: download and import them (see `deeptell weights --help`), \
+                     or pass --init FILE, shipped or scratch",
+                    architecture.title(),
+                    cached.display()
+                );
+            }
+            Start::Backbone(Weights::read(cached)?)
+        }
+        file => {
+            let weights = Weights::read(file)?;
+            if weights.metadata.contains_key(ModelFile::CARD_KEY) {
+                Start::Network(ModelFile::read(file)?.weights().clone())
+            } else if weights.metadata.contains_key("deeptell.epoch") {
+                Start::Network(weights)
+            } else {
+                Start::Backbone(weights)
+            }
+        }
+    })
+}
+
+/// Where `import` stores weights and `train --init imagenet` reads them.
+pub(crate) fn cached_imagenet(architecture: Architecture) -> anyhow::Result<PathBuf> {
+    let from = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let cache = from("DEEPTELL_CACHE")
+        .or_else(|| Some(from("XDG_CACHE_HOME")?.join("deeptell")))
+        .or_else(|| Some(from("LOCALAPPDATA")?.join("deeptell")))
+        .or_else(|| Some(from("HOME")?.join(".cache").join("deeptell")))
+        .context("there is no cache folder for weights: set DEEPTELL_CACHE, or pass --out")?;
+    Ok(cache.join(match architecture {
+        Architecture::MobileNetV3Small => "imagenet.safetensors".to_owned(),
+        other => format!("imagenet-{other}.safetensors"),
+    }))
+}
+
+/// Runs a training in the folder `out` and prints its progress; the pictures that it left out are listed there.
+pub(crate) fn train_with_progress(trainer: Trainer<'_>, out: &Path, device: &Device) -> anyhow::Result<Run> {
+    let mut bar: Option<Progress> = None;
+    let run = trainer.run(out, device, |event| match event {
+        Event::Started { epochs_done, epochs, samples, validation_samples, pos_weight } => note!(
+            "{epochs} epochs of {samples} samples, {validation_samples} validation samples, pos_weight {pos_weight:.4}{}",
+            if epochs_done > 0 { format!(", resuming after epoch {epochs_done}") } else { String::new() },
+        ),
+        Event::Step { epoch, step, steps, loss, .. } => {
+            let bar = bar.get_or_insert_with(|| Progress::new(format!("epoch {epoch}"), steps, "steps"));
+            bar.set(step, &format!("loss {loss:.4}"));
+        }
+        Event::Validating { done, total, .. } => {
+            if let Some(bar) = &bar {
+                bar.set(usize::MAX, &format!("validating {done}/{total}"));
+            }
+        }
+        Event::Epoch { record, best } => {
+            if let Some(bar) = bar.take() {
+                bar.finish();
+            }
+            note!("{}", epoch_line(&record, best));
+        }
+        Event::Unreadable { path, reason } => {
+            let line = format!("left out: {}: {reason}", path.display());
+            match &bar {
+                Some(bar) => bar.warn(&line),
+                None => alert!("{line}"),
+            }
+        }
+        _ => {}
+    })?;
+    if let Some(bar) = bar.take() {
+        bar.finish();
+    }
+    if !run.unreadable.is_empty() {
+        let list = out.join("skipped.jsonl");
+        alert!("{} pictures cannot be read and were left out; see {}", run.unreadable.len(), list.display());
+    }
+    Ok(run)
+}
+
+fn epoch_line(record: &EpochRecord, best: bool) -> String {
+    let wait = record.data_wait_share().map_or(0.0, |share| 100.0 * share);
+    let skipped = match record.skipped_steps {
+        0 => String::new(),
+        steps => format!(", {steps} steps skipped because of overflow"),
+    };
+    format!(
+        "epoch {:>3}  loss {:.4}  validation loss {:.4}  AUC {:.4}{}  {:.0} s, {wait:.1}% of the steps waiting for \
+         pictures{skipped}",
+        record.epoch,
+        record.train_loss,
+        record.validation_loss,
+        record.validation_auc,
+        if best { " *" } else { "  " },
+        record.seconds
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_init_is_an_error() {
+        let start = |init| starting_weights(init, Architecture::default());
+        assert!(start("no/such/file.onnx").is_err());
+        assert!(matches!(start("scratch"), Ok(Start::Scratch)));
+    }
+}

@@ -1,0 +1,267 @@
+//! What a training makes of data sets and manipulations that it did not see.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use deeptell_data::{Sample, Split};
+use deeptell_metrics::{MetricsError, compare_auc, roc_auc};
+use serde::Serialize;
+
+use crate::EvalError;
+use crate::suite::CropScore;
+
+/// What is left out of a training, one value at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeaveOut {
+    /// A data set, genuine and manipulated: [`Sample::dataset`].
+    Dataset,
+    /// A method of manipulation: [`Sample::method`]. Genuine samples stay.
+    Method,
+}
+
+impl LeaveOut {
+    fn value_of(self, sample: &Sample) -> Option<&str> {
+        match self {
+            Self::Dataset => sample.dataset.as_deref(),
+            Self::Method => sample.method.as_deref().filter(|_| sample.label.is_fake()),
+        }
+    }
+}
+
+/// A training without one data set or method, and what it is measured on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fold {
+    /// What is left out.
+    pub name: String,
+    /// The samples of the training and validation splits without it.
+    pub training: Vec<Sample>,
+    /// Validation samples of it. For a method, those it manipulated and the genuine ones of their data sets.
+    pub held_out: Vec<Sample>,
+}
+
+/// The folds of a leave-one-out measurement, by name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Folds {
+    /// Those that can be trained and measured.
+    pub folds: Vec<Fold>,
+    /// The others, with the reason.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A data set or method that is not left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// One line of the result.
+#[derive(Debug, Clone, Serialize)]
+pub struct FoldFigures {
+    /// What was left out.
+    pub left_out: String,
+    /// Genuine crops that it is measured on.
+    pub n_real: usize,
+    /// Manipulated crops that it is measured on.
+    pub n_fake: usize,
+    /// AUC-ROC of crops in `0..=1`, of the training on everything and of the one without it.
+    pub auc: [f64; 2],
+    /// The second less the first.
+    pub difference: f64,
+    /// The 95% interval of the difference, by source; absent where a class has fewer than two sources.
+    pub ci95: Option<[f64; 2]>,
+}
+
+/// Divides `samples` into trainings that each lack one data set or method.
+///
+/// Samples of the test split and those without a split take no part.
+pub fn leave_one_out(samples: &[Sample], what: LeaveOut) -> Folds {
+    let used: Vec<&Sample> = samples
+        .iter()
+        .filter(|sample| matches!(sample.split, Some(Split::Train | Split::Validation)))
+        .collect();
+    let names: BTreeSet<&str> = used.iter().filter_map(|sample| what.value_of(sample)).collect();
+    let mut found = Folds { folds: Vec::new(), skipped: Vec::new() };
+    for name in names {
+        let fold = Fold {
+            name: name.to_owned(),
+            training: used
+                .iter()
+                .filter(|sample| what.value_of(sample) != Some(name))
+                .map(|s| (*s).clone())
+                .collect(),
+            held_out: held_out(&used, what, name),
+        };
+        match fold.fault() {
+            Some(reason) => found.skipped.push(Skipped { name: name.to_owned(), reason }),
+            None => found.folds.push(fold),
+        }
+    }
+    found
+}
+
+fn held_out(samples: &[&Sample], what: LeaveOut, name: &str) -> Vec<Sample> {
+    let is_validation = |sample: &&&Sample| sample.split == Some(Split::Validation);
+    let of_it = |sample: &&&Sample| what.value_of(sample) == Some(name);
+    let genuine_of: BTreeSet<Option<&str>> = match what {
+        LeaveOut::Dataset => BTreeSet::new(),
+        LeaveOut::Method => samples.iter().filter(of_it).map(|sample| sample.dataset.as_deref()).collect(),
+    };
+    samples
+        .iter()
+        .filter(is_validation)
+        .filter(|sample| {
+            of_it(sample) || (!sample.label.is_fake() && genuine_of.contains(&sample.dataset.as_deref()))
+        })
+        .map(|sample| (*sample).clone())
+        .collect()
+}
+
+impl Fold {
+    fn fault(&self) -> Option<String> {
+        let mut counts: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
+        for sample in &self.training {
+            let part = if sample.split == Some(Split::Train) { "training" } else { "validation" };
+            counts.entry(part).or_default()[usize::from(sample.label.is_fake())] += 1;
+        }
+        let lacks = |[real, fake]: [usize; 2]| match (real, fake) {
+            (0, _) => Some("genuine"),
+            (_, 0) => Some("manipulated"),
+            _ => None,
+        };
+        for part in ["training", "validation"] {
+            if let Some(class) = lacks(counts.get(part).copied().unwrap_or_default()) {
+                return Some(format!("without it no {class} sample is left for {part}"));
+            }
+        }
+        let fakes = self.held_out.iter().filter(|sample| sample.label.is_fake()).count();
+        lacks([self.held_out.len() - fakes, fakes])
+            .map(|class| format!("its validation split has no {class} sample to measure it on"))
+    }
+}
+
+/// Compares the training on everything with the one without `name` on the crops of the latter.
+///
+/// # Errors
+/// [`EvalError::MissingCrop`] when a crop has no score, and [`EvalError::Metrics`] when a class is missing.
+pub fn fold_figures(name: &str, with: &[CropScore], without: &[CropScore]) -> Result<FoldFigures, EvalError> {
+    let logits = |crops: &[CropScore]| -> Result<Vec<f64>, EvalError> {
+        let logit = |crop: &CropScore| {
+            let missing =
+                || EvalError::MissingCrop { path: crop.path.clone(), why: "it has no score".to_owned() };
+            crop.logit().ok_or_else(missing)
+        };
+        crops.iter().map(logit).collect()
+    };
+    let labels: Vec<bool> = with.iter().map(|crop| crop.label.is_fake()).collect();
+    let sources: Vec<&str> = with.iter().map(|crop| crop.source.as_str()).collect();
+    let n_fake = labels.iter().filter(|fake| **fake).count();
+    let (with, without) = (logits(with)?, logits(without)?);
+    let auc = [roc_auc(&with, &labels)?, roc_auc(&without, &labels)?];
+    let ci95 = match compare_auc(&with, &without, &labels, &sources) {
+        Ok(comparison) => Some(comparison.ci95),
+        Err(MetricsError::TooFewGroups { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(FoldFigures {
+        left_out: name.to_owned(),
+        n_real: labels.len() - n_fake,
+        n_fake,
+        auc,
+        difference: auc[1] - auc[0],
+        ci95,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use deeptell_data::Label;
+
+    use super::*;
+
+    fn sample(name: &str, dataset: &str, method: Option<&str>, split: Split) -> Sample {
+        let label = if method.is_some() { Label::Fake } else { Label::Real };
+        Sample {
+            dataset: Some(dataset.to_owned()),
+            method: method.map(str::to_owned),
+            split: Some(split),
+            ..Sample::new(format!("{name}.png"), label, name)
+        }
+    }
+
+    /// Data set `a` with the methods `m` and `n`, `b` with `m`, and `c`, which is genuine.
+    fn samples() -> Vec<Sample> {
+        let mut samples = Vec::new();
+        for split in Split::ALL {
+            for (dataset, methods) in [("a", &["m", "n"][..]), ("b", &["m"]), ("c", &[])] {
+                samples.push(sample(&format!("{dataset}-{split}"), dataset, None, split));
+                for method in methods {
+                    samples.push(sample(
+                        &format!("{dataset}-{method}-{split}"),
+                        dataset,
+                        Some(method),
+                        split,
+                    ));
+                }
+            }
+        }
+        samples
+    }
+
+    fn names(samples: &[Sample]) -> Vec<&str> {
+        samples.iter().map(|sample| sample.source.as_str()).collect()
+    }
+
+    #[test]
+    fn data_sets_are_left_out_whole() {
+        let Folds { folds, skipped } = leave_one_out(&samples(), LeaveOut::Dataset);
+        assert_eq!(folds.iter().map(|fold| fold.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(names(&folds[0].held_out), ["a-validation", "a-m-validation", "a-n-validation"]);
+        assert_eq!(
+            names(&folds[0].training),
+            ["b-train", "b-m-train", "c-train", "b-validation", "b-m-validation", "c-validation"]
+        );
+        assert_eq!(skipped.len(), 1);
+        assert!(skipped[0].name == "c" && skipped[0].reason.contains("no manipulated"), "{skipped:?}");
+    }
+
+    #[test]
+    fn of_a_method_its_fakes_are_left_out_and_genuine_faces_stay() {
+        let Folds { folds, skipped } = leave_one_out(&samples(), LeaveOut::Method);
+        assert!(skipped.is_empty(), "{skipped:?}");
+        let [of_m, of_n] = folds.as_slice() else { panic!("{folds:?}") };
+        assert_eq!(
+            names(&of_m.held_out),
+            ["a-validation", "a-m-validation", "b-validation", "b-m-validation"]
+        );
+        assert_eq!(names(&of_n.held_out), ["a-validation", "a-n-validation"]);
+        assert!(of_m.training.iter().all(|sample| sample.method.as_deref() != Some("m")));
+        assert_eq!(of_m.training.iter().filter(|sample| !sample.label.is_fake()).count(), 6);
+        // Where only one method exists, nothing is left to learn from.
+        let alone: Vec<Sample> =
+            samples().into_iter().filter(|sample| sample.method.as_deref() != Some("n")).collect();
+        let Folds { folds, skipped } = leave_one_out(&alone, LeaveOut::Method);
+        assert!(folds.is_empty() && skipped[0].reason.contains("no manipulated sample is left for training"));
+    }
+
+    #[test]
+    fn the_figures_compare_both_trainings() {
+        let samples: Vec<Sample> = (0..40)
+            .map(|i| sample(&i.to_string(), "a", (i % 2 == 1).then_some("m"), Split::Validation))
+            .collect();
+        let scored = |shift: f64| -> Vec<CropScore> {
+            let logit = |i: usize| (i * 7 % 11) as f64 + if i % 2 == 1 { shift } else { 0.0 };
+            samples.iter().enumerate().map(|(i, sample)| CropScore::scored(sample, logit(i), 0.4)).collect()
+        };
+        let row = fold_figures("m", &scored(20.0), &scored(0.0)).unwrap();
+        assert_eq!((row.left_out.as_str(), row.n_real, row.n_fake), ("m", 20, 20));
+        assert_eq!(row.auc[0], 1.0);
+        assert!(row.auc[1] < 0.7 && row.ci95.unwrap()[1] < 0.0, "{row:?}");
+        // One source of a class has no interval.
+        let of_one: Vec<CropScore> =
+            scored(20.0).into_iter().map(|crop| CropScore { source: "one".to_owned(), ..crop }).collect();
+        assert_eq!(fold_figures("m", &of_one, &of_one).unwrap().ci95, None);
+    }
+}
