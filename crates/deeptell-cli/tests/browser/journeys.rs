@@ -252,8 +252,9 @@ fn faults_come_in_plain_words(browser: &Path) {
     .unwrap();
     let cases = [
         (file("notes.txt", b"words"), "This file cannot be read here", "neither a video nor a picture"),
+        (file("words.mp4", b"words and no video"), "This file cannot be read here", "This is a text file"),
         (
-            file("words.mp4", b"words and no video"),
+            file("noise.mp4", &(0..4096_u32).map(|i| (i * i % 251) as u8 | 0x80).collect::<Vec<_>>()),
             "This file cannot be read here",
             "MP4, MOV, MKV, WebM and AVI",
         ),
