@@ -57,7 +57,7 @@ pub use evaluation::{
 };
 pub use leave_one_out::{Fold, FoldFigures, Folds, LeaveOut, Skipped, fold_figures, leave_one_out};
 pub use levels::{Domain, DomainFigures, FittedLevels, RiskBin, fit_levels};
-pub use scores::{ScoreComparison, ScoreRow, compare_scores, read_scores, write_scores};
+pub use scores::{Comparison, ScoreComparison, ScoreRow, compare_scores, read_scores, write_scores};
 pub use scoring::score_samples;
 pub use suite::{
     AnswerShares, Coverage, CropOutcome, CropScore, Expected, FoundFace, FoundFaces, Instruments, Role,

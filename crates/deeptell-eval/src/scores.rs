@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use deeptell_data::{Label, Sample, open_table, parse_number};
-use deeptell_metrics::{AucComparison, compare_auc};
+use deeptell_metrics::{AucComparison, MetricsError, compare_auc, roc_auc};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -41,7 +41,22 @@ pub struct ScoreComparison {
     pub crops: usize,
     /// Whether the second ranks better.
     #[serde(flatten)]
-    pub comparison: AucComparison,
+    pub comparison: Comparison,
+}
+
+/// The areas under the ROC curves of two tables, with an interval of their difference where there are sources enough.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Comparison {
+    /// Each class has at least two sources.
+    Interval(AucComparison),
+    /// A class has fewer than two sources, so nothing can be said of the difference in others.
+    Point {
+        /// AUC-ROC of the first and of the second, in `0..=1`.
+        auc: [f64; 2],
+        /// The second less the first.
+        difference: f64,
+    },
 }
 
 /// The bytes of a table with the probability of each crop, as CSV.
@@ -112,7 +127,14 @@ pub fn compare_scores(first_path: &Path, second_path: &Path) -> Result<ScoreComp
         first: first_path.to_owned(),
         second: second_path.to_owned(),
         crops: first.len(),
-        comparison: compare_auc(&of_first, &of_second, &labels, &sources)?,
+        comparison: match compare_auc(&of_first, &of_second, &labels, &sources) {
+            Ok(comparison) => Comparison::Interval(comparison),
+            Err(MetricsError::TooFewGroups { .. }) => {
+                let auc = [roc_auc(&of_first, &labels)?, roc_auc(&of_second, &labels)?];
+                Comparison::Point { auc, difference: auc[1] - auc[0] }
+            }
+            Err(error) => return Err(error.into()),
+        },
     })
 }
 
@@ -137,6 +159,16 @@ mod tests {
     }
 
     #[test]
+    fn one_source_of_a_class_has_no_interval() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("scores.csv");
+        std::fs::write(&path, "path;label;source;probability\n0;real;a;0,1\n1;fake;b;0,9\n2;real;c;0,4\n")
+            .unwrap();
+        let compared = compare_scores(&path, &path).unwrap();
+        assert_eq!(compared.comparison, Comparison::Point { auc: [1.0; 2], difference: 0.0 });
+    }
+
+    #[test]
     fn tables_are_matched_by_path_and_misfits_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, rows: &str| {
@@ -147,7 +179,8 @@ mod tests {
         let first = write("a.csv", "1,fake,s,,0.9\n2,fake,t,,0.3\n3,real,u,,0.5\n4,real,v,,0.1\n");
         let second = write("b.csv", "4,real,v,,0.2\n3,real,u,,0.1\n2,fake,t,,0.8\n1,fake,s,,0.7\n");
         let compared = compare_scores(&first, &second).unwrap();
-        assert_eq!((compared.comparison.auc, compared.crops), ([0.75, 1.0], 4));
+        let Comparison::Interval(comparison) = compared.comparison else { panic!("{compared:?}") };
+        assert_eq!((comparison.auc, compared.crops), ([0.75, 1.0], 4));
 
         let refused = |rows: &str| compare_scores(&first, &write("c.csv", rows)).unwrap_err();
         assert!(refused("1,fake,s,,0.9\n").to_string().contains("no score of 2"));

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use deeptell_eval::compare_scores;
+use deeptell_eval::{Comparison, compare_scores};
 use deeptell_metrics::AucComparison;
 use deeptell_train::{EpochRecord, read_history};
 use serde::Serialize;
@@ -77,7 +77,12 @@ impl Table {
             // Runs with other validation crops are not an error; they are only not compared.
             let compared = table.is_file() && scores[0].is_file();
             run.against_first =
-                compared.then(|| compare_scores(&scores[0], table).ok()).flatten().map(|d| d.comparison);
+                compared.then(|| compare_scores(&scores[0], table).ok()).flatten().and_then(|d| {
+                    match d.comparison {
+                        Comparison::Interval(comparison) => Some(comparison),
+                        Comparison::Point { .. } => None,
+                    }
+                });
         }
         let names: std::collections::BTreeSet<&String> =
             runs.iter().flat_map(|run| run.settings.keys()).collect();
