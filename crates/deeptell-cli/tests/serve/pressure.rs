@@ -77,8 +77,9 @@ fn honest_clients_are_answered_among_idle_and_unread_connections() {
                 ] {
                     let began = Instant::now();
                     let status = request.ask(address).status;
-                    // The report is forgotten after 32 others.
-                    assert!(expected.contains(&status) || (status == 404 && asked > 32), "{status}");
+                    // A report is forgotten after 32 other scans, of the uploads and of this client.
+                    let is_forgotten = status == 404 && expected == [200] && uploads + asked / 3 > 32;
+                    assert!(expected.contains(&status) || is_forgotten, "{status} after {asked} answers");
                     slowest = slowest.max(began.elapsed());
                     asked += 1;
                 }
