@@ -103,9 +103,10 @@ pub(crate) fn load(
     state: &State,
     average_decay: Option<f64>,
 ) -> Result<(Network, ModuleOptimizer, Option<Average>), TrainError> {
-    let damaged = |name: &str, e: RecordError| TrainError::Checkpoint {
-        path: folder.join(name),
-        reason: e.to_string(),
+    let damaged = |name: &str, error: RecordError| match error {
+        // Its text lists every tensor.
+        RecordError::Validation(_) => TrainError::CheckpointLayout { path: folder.join(name) },
+        RecordError::Io(reason) => TrainError::Checkpoint { path: folder.join(name), reason },
     };
     let average = match average_decay {
         Some(decay) => {

@@ -121,6 +121,15 @@ pub enum TrainError {
         /// What is wrong.
         reason: String,
     },
+    /// A checkpoint holds the tensors of another network.
+    #[error(
+        "the checkpoint {path} holds another network, or was written by another version of deeptell; resume it with that \
+         version, or delete the folder `last` to start again from the beginning"
+    )]
+    CheckpointLayout {
+        /// The file.
+        path: PathBuf,
+    },
     /// The device failed.
     #[error("the device failed ({reason}); if it is out of memory, use a smaller `batch_size`")]
     Device {

@@ -225,3 +225,27 @@ fn record_includes_data_wait() {
     let share = epoch.data_wait_share().unwrap();
     assert!(share > 0.0 && share < 1.0);
 }
+
+#[test]
+fn checkpoint_of_another_network_is_not_called_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples(folder.path());
+    let (small, large) = (folder.path().join("small"), folder.path().join("large"));
+    run_in(&small, &config(), &samples, false);
+    let other = TrainConfig { architecture: Architecture::MobileNetV3Large, ..config() };
+    run_in(&large, &other, &samples, false);
+    let resume = || {
+        let more = TrainConfig { epochs: 2, ..config() };
+        Trainer::new(&more, &samples).start(Start::Resume).run(&small, &Device::flex(), |_| {}).unwrap_err()
+    };
+    let network = "last/network.bpk";
+    std::fs::copy(large.join(network), small.join(network)).unwrap();
+    let error = resume();
+    assert!(matches!(error, TrainError::CheckpointLayout { .. }), "{error}");
+    // The tensors are not listed one by one.
+    assert!(error.to_string().len() < 500, "{error}");
+    let bytes = std::fs::read(large.join(network)).unwrap();
+    std::fs::write(small.join(network), &bytes[..bytes.len() / 2]).unwrap();
+    let error = resume();
+    assert!(matches!(error, TrainError::Checkpoint { .. }), "{error}");
+}
