@@ -324,8 +324,8 @@ pub enum Warning {
         /// Why, as the end of a sentence.
         reason: String,
     },
-    /// The file is too large to be looked through in the time allowed: should its clock jump, parts of
-    /// it were not sampled.
+    /// The file was not searched to its end for jumps of its clock, because it is too large for the time
+    /// allowed or joined of more than 64 parts: should its clock jump there, parts of it were not sampled.
     ClockUnchecked,
     /// All declared packets are there, but they do not last as long as the header says.
     DurationMismatch {
@@ -394,8 +394,8 @@ impl fmt::Display for Warning {
             }
             Self::ClockUnchecked => write!(
                 f,
-                "The file is too large to be looked through in the time allowed: should its clock jump, parts of it \
-                 were not sampled."
+                "The file was not searched to its end for jumps of its clock: it is too large for the time allowed, or \
+                 joined of more than 64 parts. Should its clock jump there, parts of it were not sampled."
             ),
             Self::DurationMismatch { declared_seconds, found_seconds } => write!(
                 f,
