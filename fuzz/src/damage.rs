@@ -1,22 +1,22 @@
 //! Damaged copies, the same in each run.
 
-/// Changes bytes by a generator of numbers: xorshift64 (Marsaglia 2003).
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+/// Changes bytes at random, the same in each run.
 #[derive(Debug)]
-pub struct Damage(u64);
+pub struct Damage(ChaCha8Rng);
 
 impl Damage {
     /// Numbers that follow from `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+        Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
     /// The next number, below `limit`, which is not 0.
     pub fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit.max(1) as u64) as usize
+        self.0.random_range(0..limit)
     }
 
     /// A copy with one to four faults: bytes changed, removed, doubled or exchanged for numbers at the

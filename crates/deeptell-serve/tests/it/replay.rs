@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use deeptell_fuzz::Damage;
 use deeptell_serve::Event;
 use serde_json::Value;
 
@@ -12,19 +13,6 @@ use crate::Server;
 
 /// Changed copies of each request.
 const VARIANTS: usize = 24;
-
-/// A generator of numbers that are the same in each run: xorshift64 (Marsaglia 2003).
-struct Numbers(u64);
-
-impl Numbers {
-    /// The next number, below `limit`.
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit as u64) as usize
-    }
-}
 
 /// The requests of the corpus with the server's address in them, in order of their names.
 fn corpus(server: SocketAddr) -> Vec<(String, Vec<u8>)> {
@@ -53,28 +41,6 @@ fn with_host(request: &[u8], server: SocketAddr) -> Vec<u8> {
     }
     parts.extend_from_slice(rest);
     parts
-}
-
-/// A damaged copy: bytes changed, removed or doubled, the end cut, or the end of another request.
-fn damaged(request: &[u8], other: &[u8], numbers: &mut Numbers) -> Vec<u8> {
-    let mut bytes = request.to_vec();
-    let at = numbers.below(bytes.len());
-    match numbers.below(6) {
-        0 => bytes.truncate(at),
-        1 => bytes[at] ^= 1 << numbers.below(8),
-        2 => bytes[at] = numbers.below(256) as u8,
-        3 => drop(bytes.remove(at)),
-        4 => {
-            let end = (at + 1 + numbers.below(40)).min(bytes.len());
-            let part = bytes[at..end].to_vec();
-            bytes.splice(at..at, part);
-        }
-        _ => {
-            bytes.truncate(at);
-            bytes.extend_from_slice(&other[numbers.below(other.len())..]);
-        }
-    }
-    bytes
 }
 
 /// Sends the bytes and their end; what comes back until the server closes the connection.
@@ -127,10 +93,10 @@ fn fault(bytes: &[u8]) -> Option<String> {
 fn damaged_requests_are_refused_in_good_order() {
     let server = Server::start(|_| {});
     let requests = corpus(server.address);
-    let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
+    let mut damage = Damage::new(0);
     for (name, request) in &requests {
-        let other = &requests[numbers.below(requests.len())].1;
-        let variants = (0..VARIANTS).map(|_| damaged(request, other, &mut numbers));
+        let other = &requests[damage.below(requests.len())].1;
+        let variants = (0..VARIANTS).map(|_| damage.copy(request, other));
         for bytes in std::iter::once(request.clone()).chain(variants) {
             let answer = exchange(server.address, &bytes);
             if let Some(fault) = fault(&answer) {
@@ -142,8 +108,9 @@ fn damaged_requests_are_refused_in_good_order() {
     let seconds = std::env::var("DEEPTELL_FUZZ_SECONDS").map_or(0, |seconds| seconds.parse().unwrap());
     let (end, mut further) = (Instant::now() + Duration::from_secs(seconds), 0);
     while Instant::now() < end {
-        let (name, request) = &requests[numbers.below(requests.len())];
-        let bytes = damaged(request, &requests[numbers.below(requests.len())].1, &mut numbers);
+        let (name, request) = &requests[damage.below(requests.len())];
+        let other = damage.below(requests.len());
+        let bytes = damage.copy(request, &requests[other].1);
         if let Some(fault) = fault(&exchange(server.address, &bytes)) {
             panic!("{name}: {fault} after {:?}", String::from_utf8_lossy(&bytes));
         }
