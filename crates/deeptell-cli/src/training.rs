@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use burn::tensor::Device;
-use deeptell::ModelFile;
-use deeptell_network::{Architecture, Weights};
+use deeptell::{Model, ModelCard, ModelFile};
+use deeptell_data::{Sample, read_picture};
+use deeptell_network::{Architecture, Network, NetworkConfig, StoredPrecision, Weights};
 use deeptell_train::{EpochRecord, Event, Run, Start, Trainer};
+use rayon::prelude::*;
 
 use crate::output::{alert, note};
 use crate::progress::Progress;
@@ -95,6 +97,31 @@ pub(crate) fn train_with_progress(trainer: Trainer<'_>, out: &Path, device: &Dev
         alert!("{} pictures cannot be read and were left out; see {}", run.unreadable.len(), list.display());
     }
     Ok(run)
+}
+
+/// The weights of the best epoch of the run in `folder`, and a model of them as they are stored, which is what users load.
+pub(crate) fn best_epoch(
+    folder: &Path,
+    card: ModelCard,
+    device: &Device,
+) -> anyhow::Result<(Network, Model)> {
+    let mut network = NetworkConfig::new(card.architecture, 1).init(device);
+    network.load(&Weights::read(folder.join("best.safetensors"))?)?;
+    let stored = ModelFile::new(&network, card)?.encode(StoredPrecision::Half)?;
+    let model = ModelFile::from_bytes(&stored, "best.safetensors")?.load(device)?;
+    Ok((network, model))
+}
+
+/// The samples whose pictures can be read; warns about the others.
+pub(crate) fn readable(samples: Vec<&Sample>) -> Vec<&Sample> {
+    let read = |sample: &&Sample| match read_picture(&sample.path) {
+        Ok(_) => true,
+        Err(error) => {
+            alert!("left out: {error}");
+            false
+        }
+    };
+    samples.into_par_iter().filter(read).collect()
 }
 
 fn epoch_line(record: &EpochRecord, best: bool) -> String {

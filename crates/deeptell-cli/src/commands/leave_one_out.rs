@@ -3,13 +3,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use burn::tensor::Device;
-use deeptell::{Model, ModelFile, View};
+use deeptell::{Model, View};
 use deeptell_data::{Sample, Split, audit};
 use deeptell_eval::{
     CropScore, Fold, FoldFigures, LeaveOut, Skipped, fold_figures, leave_one_out, score_samples, uncalibrated,
 };
 use deeptell_files::{FolderLock, remove_leftovers};
-use deeptell_network::{NetworkConfig, StoredPrecision, Weights};
 use deeptell_train::{Start, TrainConfig, Trainer, has_checkpoint};
 use serde::Serialize;
 
@@ -18,7 +17,7 @@ use crate::device::DeviceName;
 use crate::output::{note, say};
 use crate::progress::{Tasks, unless_stopped};
 use crate::provenance::Provenance;
-use crate::training::{starting_weights, train_with_progress};
+use crate::training::{best_epoch, readable, starting_weights, train_with_progress};
 use crate::{Outcome, interrupt, output};
 
 /// Measure how well training generalises to data sets or methods that it has not seen.
@@ -219,17 +218,14 @@ fn trained(
     if !run.finished {
         return Ok(None);
     }
-    let mut network = NetworkConfig::new(config.architecture, 1).init(device);
-    network.load(&Weights::read(folder.join("best.safetensors"))?)?;
     let name = folder.file_name().context("the folder has no name")?.to_string_lossy().into_owned();
     let card = uncalibrated(&name, &args.data.display().to_string(), config, vec![View::WHOLE]);
-    let stored = ModelFile::new(&network, card)?.encode(StoredPrecision::Half)?;
-    Ok(Some(ModelFile::from_bytes(&stored, &name)?.load(device)?))
+    Ok(Some(best_epoch(folder, card, device)?.1))
 }
 
 /// Scores of the validation samples that the fold leaves out; `None` if interrupted.
 fn scores(model: &Model, fold: &Fold) -> anyhow::Result<Option<Vec<CropScore>>> {
-    let held_out: Vec<&Sample> = fold.held_out.iter().collect();
+    let held_out = readable(fold.held_out.iter().collect());
     Ok(unless_stopped(score_samples(model, &held_out, None, &mut Tasks::default()))?)
 }
 

@@ -4,24 +4,23 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use burn::tensor::Device;
 use deeptell::{Levels, ModelFile, ModelInfo, Precision};
-use deeptell_data::{Sample, Split, audit, read_picture, sha256_of_file};
+use deeptell_data::{Sample, Split, audit, sha256_of_file};
 use deeptell_eval::{
     CHOSEN_HERE, Calibrated, EvalError, Evaluation, Subject, Training, calibrate, evaluate, page,
     probabilities, score_samples, uncalibrated, write_scores,
 };
 use deeptell_files::{FolderLock, remove_leftovers};
 use deeptell_metrics::EvaluationConfig;
-use deeptell_network::{Architecture, NetworkConfig, StoredPrecision, Weights};
+use deeptell_network::{Architecture, StoredPrecision};
 use deeptell_train::{Run, Start, TrainConfig, Trainer, has_checkpoint};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::{Dataset, DatasetArgs};
 use crate::device::{DeviceName, PrecisionName, warn_if_slower};
-use crate::output::{alert, note, say};
+use crate::output::{note, say};
 use crate::progress::{Tasks, unless_stopped};
 use crate::provenance::Provenance;
-use crate::training::{starting_weights, train_with_progress};
+use crate::training::{best_epoch, readable, starting_weights, train_with_progress};
 use crate::views::Views;
 use crate::{Outcome, interrupt, output};
 
@@ -228,14 +227,10 @@ fn finish(
     run: &Run,
     audit: String,
 ) -> anyhow::Result<Option<PathBuf>> {
-    let mut network = NetworkConfig::new(config.architecture, 1).init(device);
-    network.load(&Weights::read(args.out.join("best.safetensors"))?)?;
     let path = args.out.join("detector.safetensors");
     let trained_on = args.trained_on.clone().unwrap_or_else(|| args.data.display().to_string());
     let card = uncalibrated(&args.name, &trained_on, config, args.views.list());
-    // Calibrates the weights as they are stored, which is what users load.
-    let stored = ModelFile::new(&network, card.clone())?.encode(StoredPrecision::Half)?;
-    let model = ModelFile::from_bytes(&stored, "detector.safetensors")?.load(device)?;
+    let (network, model) = best_epoch(&args.out, card.clone(), device)?;
 
     let validation = readable(samples.iter().filter(|s| s.split == Some(Split::Validation)).collect());
     let calibrated = match calibrate(&model, &validation, &mut Tasks::default()) {
@@ -311,15 +306,3 @@ const NOT_CALIBRATED: [&str; 2] = [
     "The validation scores do not separate real from fake well enough to be calibrated. The figures are those of the raw \
      scores, without thresholds.",
 ];
-
-/// The samples whose pictures can be read; warns about the others.
-fn readable(samples: Vec<&Sample>) -> Vec<&Sample> {
-    let read = |sample: &&Sample| match read_picture(&sample.path) {
-        Ok(_) => true,
-        Err(error) => {
-            alert!("left out: {error}");
-            false
-        }
-    };
-    samples.into_par_iter().filter(read).collect()
-}

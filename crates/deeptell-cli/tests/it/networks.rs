@@ -21,9 +21,11 @@ fn mobilenet_v3_large_trains_exports_and_scans() {
     fs::write(&config, LARGE).unwrap();
     let train = ["--threads", "1", "train", path(&split), "--config", path(&config)];
     let said = deeptell(&[&train[..], &["--init", "scratch", "--out", path(&out)]].concat());
-    // Two steps from random weights need not learn anything; the weights are there all the same.
+    // Two steps from random weights need not learn anything; the training ends all the same, with weights.
+    let messages = String::from_utf8_lossy(&said.stderr);
+    let has_ended = said.status.success() || messages.contains("cannot be calibrated");
     let trained = out.join("best.safetensors");
-    assert!(trained.is_file(), "{}", String::from_utf8_lossy(&said.stderr));
+    assert!(has_ended && trained.is_file(), "{messages}");
 
     let mut network = NetworkConfig::new(Architecture::MobileNetV3Large, 1).init(&Device::flex());
     network.load(&Weights::read(&trained).unwrap()).unwrap();
