@@ -120,6 +120,11 @@ pub(crate) fn line(text: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
     Ok(writeln!(io::stdout(), "{}", printable(&text.to_string()))?)
 }
 
+/// Writes what is still buffered to standard output.
+pub(crate) fn flush() -> anyhow::Result<()> {
+    Ok(io::stdout().flush()?)
+}
+
 /// Writes a line to standard error if messages of this level are printed; failures are ignored.
 pub(crate) fn message(level: Verbosity, text: std::fmt::Arguments<'_>) {
     if prints(level) {

@@ -1,9 +1,18 @@
 //! Records which code and command made a result.
 
+use std::ffi::OsString;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
+
+static COMMAND: OnceLock<Vec<String>> = OnceLock::new();
+
+/// Sets what [`Provenance::command`] will be. The first call counts.
+pub(crate) fn record_command(words: &[OsString]) {
+    COMMAND.get_or_init(|| words.iter().map(|word| word.to_string_lossy().into_owned()).collect());
+}
 
 /// Written beside the results of long commands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,7 +34,7 @@ impl Provenance {
         Self {
             deeptell: env!("CARGO_PKG_VERSION"),
             revision: revision(),
-            command: std::env::args().collect(),
+            command: COMMAND.get().cloned().unwrap_or_default(),
             unix_seconds: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
         }
