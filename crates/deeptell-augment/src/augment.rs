@@ -2,7 +2,7 @@ use std::convert::Infallible;
 use std::f32::consts::TAU;
 
 use deeptell_face::{Point, Similarity, warp_stretched};
-use image::{RgbImage, imageops};
+use image::{GrayImage, Luma, Rgb, RgbImage, imageops};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -308,6 +308,18 @@ impl AugmentationDraw {
         }
     }
 
+    /// Moves a mask as [`apply`](Self::apply) moves the picture that it belongs to: flipped, turned, zoomed,
+    /// shifted and stretched, its values otherwise unchanged.
+    pub fn apply_to_mask(&self, mask: &GrayImage) -> GrayImage {
+        if mask.width() == 0 || mask.height() == 0 {
+            return mask.clone();
+        }
+        let as_picture =
+            RgbImage::from_fn(mask.width(), mask.height(), |x, y| Rgb([mask.get_pixel(x, y)[0]; 3]));
+        let moved = self.reframe(&as_picture);
+        GrayImage::from_fn(moved.width(), moved.height(), |x, y| Luma([moved.get_pixel(x, y)[0]]))
+    }
+
     fn reframe(&self, image: &RgbImage) -> RgbImage {
         let (width, height) = image.dimensions();
         let mut result = if self.radians == 0.0
@@ -332,7 +344,6 @@ impl AugmentationDraw {
 
 #[cfg(test)]
 mod tests {
-    use image::Rgb;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
@@ -377,6 +388,31 @@ mod tests {
 
     const CHANGES: [&str; 10] =
         ["flip", "rotation", "framing", "stretch", "color", "grey", "blur", "rescale", "noise", "jpeg"];
+
+    #[test]
+    fn masks_move_with_their_pictures() {
+        let augmentation = Augmentation {
+            flip_probability: 0.5,
+            rotation_probability: 1.0,
+            rotation_degrees: 30.0,
+            framing_probability: 1.0,
+            zoom: [0.8, 1.3],
+            shift: 0.1,
+            stretch: 1.2,
+            ..Augmentation::none()
+        };
+        let inside = |x: u32, y: u32| (20..45).contains(&x) && (30..40).contains(&y);
+        let level = |x, y| if inside(x, y) { 200 } else { 10 };
+        let image = RgbImage::from_fn(64, 64, |x, y| Rgb([level(x, y); 3]));
+        let mask = GrayImage::from_fn(64, 64, |x, y| Luma([level(x, y)]));
+        for seed in 0..8 {
+            let draw = augmentation.draw(&mut rng(seed));
+            let moved = draw.apply(&image);
+            assert_ne!(moved, image);
+            let moved_mask = draw.apply_to_mask(&mask);
+            assert!(moved.pixels().zip(moved_mask.pixels()).all(|(pixel, value)| pixel[0] == value[0]));
+        }
+    }
 
     #[test]
     fn none_changes_nothing() {

@@ -191,6 +191,23 @@ impl MobileNetV3 {
         multiply(&self.classifier, self.dropout.forward(hidden), self.precision)
     }
 
+    /// Logits of each image, as [`forward`](Self::forward), and of each position of its last feature map: what the
+    /// classifier makes of the features there alone.
+    ///
+    /// # Shapes
+    /// - input: `[N, 3, H, W]`
+    /// - result: `[N, classes]` and `[N, classes, H/32, W/32]`, rounded up; unbounded
+    pub fn localize(&self, input: Tensor<4>) -> (Tensor<2>, Tensor<4>) {
+        let features = self.features(input);
+        let [images, channels, height, width] = features.dims();
+        let pooled = pool(features.clone()).flatten(1, 3);
+        let positions = features.permute([0, 2, 3, 1]).reshape([images * height * width, channels]);
+        let map = self.classify(positions);
+        let classes = map.dims()[1];
+        let map = map.reshape([images, height, width, classes]).permute([0, 3, 1, 2]);
+        (self.classify(pooled), map)
+    }
+
     /// Takes everything before the classifier out of training: weights get no gradient and
     /// `BatchNorm` keeps its running statistics.
     #[must_use]

@@ -110,6 +110,16 @@ impl Network {
         each!(self, network => network.class_activation(input, class))
     }
 
+    /// Logits of each image, and of each position of its last feature map: what the classifier makes of the
+    /// features there alone. The map is meaningful for networks trained with a loss on it.
+    ///
+    /// # Shapes
+    /// - input: `[N, 3, H, W]`
+    /// - result: `[N, classes]` and `[N, classes, H/32, W/32]`, rounded up; unbounded
+    pub fn localize(&self, input: Tensor<4>) -> (Tensor<2>, Tensor<4>) {
+        each!(self, network => network.localize(input))
+    }
+
     /// The parameters of each layer or block, from the input to the output.
     pub fn layers(&self) -> Vec<Vec<ParamId>> {
         each!(self, network => network.layers())
@@ -197,6 +207,9 @@ mod tests {
             assert_eq!(embedding.dims(), [2, architecture.embedding()]);
             assert_eq!(network.classify(embedding).dims(), [2, 2]);
             assert_eq!(network.class_activation(input.clone(), 1).dims(), [2, 2, 2]);
+            let (logits, map) = network.localize(input.clone());
+            assert_eq!(logits.into_data(), network.forward(input.clone()).into_data());
+            assert_eq!(map.dims(), [2, 2, 2, 2]);
             assert_eq!(network.layers().concat().len(), burn::module::list_param_ids(&network).len());
 
             let weights = network.weights().unwrap();

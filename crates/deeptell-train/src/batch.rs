@@ -8,6 +8,7 @@ use deeptell_augment::{Blend, FacePart};
 use deeptell_data::{DataError, Sample};
 use deeptell_face::{FaceCrop, Landmarks, Rect, RgbImage, Similarity};
 use deeptell_video::{VideoCodec, recompress};
+use image::GrayImage;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -55,11 +56,23 @@ fn read_picture(path: &Path) -> Result<RgbImage, TrainError> {
     })
 }
 
+/// A picture to train on.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Picture {
+    pub(crate) image: RgbImage,
+    pub(crate) is_fake: bool,
+    /// How much of each pixel is manipulated, 0 to 255, at the size of `image`; absent where that is not known
+    /// or not asked for.
+    pub(crate) mask: Option<GrayImage>,
+}
+
 /// What a batch is made of.
 pub(crate) struct Batch {
     pub(crate) images: Vec<RgbImage>,
     /// Whether each picture is a fake.
     pub(crate) fakes: Vec<bool>,
+    /// Where each is manipulated, as in [`Picture`].
+    pub(crate) masks: Vec<Option<GrayImage>>,
     /// What the batch shows, in order.
     pub(crate) units: Vec<Unit>,
     /// Why other units are left out: [`TrainError::Picture`].
@@ -68,19 +81,22 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Of `units` and what came of loading each. One whose pictures cannot be read is left out.
-    fn new(
-        units: &[Unit],
-        loaded: Vec<Result<Vec<(RgbImage, bool)>, TrainError>>,
-    ) -> Result<Self, TrainError> {
-        let (images, fakes, units_shown) = (Vec::new(), Vec::new(), Vec::with_capacity(units.len()));
-        let mut batch = Self { images, fakes, units: units_shown, unreadable: Vec::new() };
+    fn new(units: &[Unit], loaded: Vec<Result<Vec<Picture>, TrainError>>) -> Result<Self, TrainError> {
+        let mut batch = Self {
+            images: Vec::new(),
+            fakes: Vec::new(),
+            masks: Vec::new(),
+            units: Vec::with_capacity(units.len()),
+            unreadable: Vec::new(),
+        };
         for (&unit, pictures) in units.iter().zip(loaded) {
             match pictures {
                 Ok(pictures) => {
                     batch.units.push(unit);
-                    for (image, fake) in pictures {
+                    for Picture { image, is_fake, mask } in pictures {
                         batch.images.push(image);
-                        batch.fakes.push(fake);
+                        batch.fakes.push(is_fake);
+                        batch.masks.push(mask);
                     }
                 }
                 Err(error @ TrainError::Picture { .. }) => batch.unreadable.push(error),
@@ -159,13 +175,13 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// The pictures of a unit, and whether each is a fake.
-    pub(crate) fn load(&self, unit: Unit, position: usize) -> Result<Vec<(RgbImage, bool)>, TrainError> {
+    /// The pictures of a unit.
+    pub(crate) fn load(&self, unit: Unit, position: usize) -> Result<Vec<Picture>, TrainError> {
         let face = |index: usize| load_face(self.samples[index], self.crop);
         let is_fake = |index: usize| self.samples[index].label.is_fake();
         let Some((config, epoch)) = self.training else {
             let index = unit.first();
-            return Ok(vec![(face(index)?.0, is_fake(index))]);
+            return Ok(vec![Picture { image: face(index)?.0, is_fake: is_fake(index), mask: None }]);
         };
         let rng = |purpose| generator(config.seed, purpose, [epoch as u64, position as u64]);
         let mut cutout = rng("cutout");
@@ -177,11 +193,16 @@ impl<'a> Loader<'a> {
                 part.cover(image, landmarks, colour);
             }
         };
+        let untouched = |image: RgbImage| {
+            let mask =
+                (config.localization_weight > 0.0).then(|| GrayImage::new(image.width(), image.height()));
+            Picture { image, is_fake: false, mask }
+        };
         let mut pictures = match unit {
             Unit::Single(index) => {
                 let (mut image, landmarks) = face(index)?;
                 cover(&mut image, landmarks.as_ref());
-                vec![(image, is_fake(index))]
+                vec![Picture { image, is_fake: is_fake(index), mask: None }]
             }
             Unit::Triple { real, fake } => {
                 let mut pictures = Vec::with_capacity(3);
@@ -191,11 +212,15 @@ impl<'a> Loader<'a> {
                     None => None,
                 };
                 match blend {
-                    Some(blend) => pictures.extend([(blend.real, false), (blend.image, true)]),
-                    None => pictures.push((image, false)),
+                    Some(blend) => {
+                        let mask = (config.localization_weight > 0.0).then(|| at_full_range(blend.mask));
+                        let blended = Picture { image: blend.image, is_fake: true, mask };
+                        pictures.extend([untouched(blend.real), blended]);
+                    }
+                    None => pictures.push(untouched(image)),
                 }
-                for (image, _) in &mut pictures {
-                    cover(image, landmarks.as_ref());
+                for picture in &mut pictures {
+                    cover(&mut picture.image, landmarks.as_ref());
                 }
                 if let Some(fake) = fake {
                     let (image, landmarks) = face(fake)?;
@@ -203,7 +228,7 @@ impl<'a> Loader<'a> {
                     let disguised = rng.random_bool(config.disguise_probability);
                     let mut image = if disguised { config.blend.disguise(&image, &mut rng)? } else { image };
                     cover(&mut image, landmarks.as_ref());
-                    pictures.push((image, true));
+                    pictures.push(Picture { image, is_fake: true, mask: None });
                 }
                 pictures
             }
@@ -213,14 +238,25 @@ impl<'a> Loader<'a> {
         let crf = codec
             .random_bool(config.codec_probability)
             .then(|| codec.random_range(config.codec_crf[0]..=config.codec_crf[1]));
-        for (image, _) in &mut pictures {
-            *image = changes.apply_with(image, |image| match crf {
+        for picture in &mut pictures {
+            picture.image = changes.apply_with(&picture.image, |image| match crf {
                 Some(crf) => recompress(&image, VideoCodec::H264, crf),
                 None => Ok(image),
             })?;
+            picture.mask = picture.mask.as_ref().map(|mask| changes.apply_to_mask(mask));
         }
         Ok(pictures)
     }
+}
+
+/// Stretches the values of a mask, so that the highest is 255: a face that is blended in by half is manipulated
+/// as well.
+fn at_full_range(mut mask: GrayImage) -> GrayImage {
+    let highest = u32::from(mask.iter().copied().max().unwrap_or(0)).max(1);
+    for value in mask.iter_mut() {
+        *value = (u32::from(*value) * 255 / highest) as u8;
+    }
+    mask
 }
 
 #[cfg(test)]
@@ -263,7 +299,7 @@ mod tests {
         };
         let load = |config: &TrainConfig| {
             let loader = Loader { samples: &[&real], crop: &crop, training: Some((config, 1)) };
-            loader.load(Unit::Single(0), 0).unwrap().remove(0).0
+            loader.load(Unit::Single(0), 0).unwrap().remove(0).image
         };
         assert_eq!(load(&config), recompress(&picture, VideoCodec::H264, 40).unwrap());
         assert_eq!(load(&TrainConfig { codec_probability: 0.0, ..config }), picture);
@@ -289,7 +325,7 @@ mod tests {
         let triple = loader.load(Unit::Triple { real: 0, fake: Some(1) }, 0).unwrap();
         let holes: Vec<Vec<bool>> = triple
             .iter()
-            .map(|(image, _)| {
+            .map(|Picture { image, .. }| {
                 let background = *image.get_pixel(0, 159);
                 image.pixels().map(|pixel| *pixel != background).collect()
             })
@@ -298,9 +334,11 @@ mod tests {
         assert!(holes[2].iter().filter(|hole| **hole).count() > 100);
         let colours: Vec<_> =
             holes[2].iter().enumerate().filter(|(_, hole)| **hole).map(|(at, _)| at).collect();
-        for (image, _) in &triple {
+        for Picture { image, .. } in &triple {
             let pixels: Vec<_> = image.pixels().collect();
-            assert!(colours.iter().all(|&at| pixels[at] == triple[2].0.pixels().nth(colours[0]).unwrap()));
+            assert!(
+                colours.iter().all(|&at| pixels[at] == triple[2].image.pixels().nth(colours[0]).unwrap())
+            );
         }
     }
 
@@ -332,17 +370,52 @@ mod tests {
             loader.load(Unit::Triple { real, fake: Some(1) }, 3).unwrap()
         };
         let triple = load(0, 1);
-        assert_eq!(triple.iter().map(|(_, fake)| *fake).collect::<Vec<_>>(), [false, true, true]);
+        assert_eq!(triple.iter().map(|picture| picture.is_fake).collect::<Vec<_>>(), [false, true, true]);
         assert_eq!(triple, load(0, 1));
         assert_ne!(triple[1], load(0, 2)[1], "every epoch has blends of its own");
-        assert_ne!(triple[0].0, triple[1].0);
+        assert_ne!(triple[0].image, triple[1].image);
         let mut mirrored = load_crop(&fake, &crop).unwrap();
         image::imageops::flip_horizontal_in_place(&mut mirrored);
-        assert_eq!(triple[2].0, mirrored);
+        assert_eq!(triple[2].image, mirrored);
         // Blended inside the face, untouched in the corner.
-        assert_eq!(triple[0].0.get_pixel(0, 0), triple[1].0.get_pixel(0, 0));
+        assert_eq!(triple[0].image.get_pixel(0, 0), triple[1].image.get_pixel(0, 0));
+        assert!(triple.iter().all(|picture| picture.mask.is_none()), "not asked for");
         // Without landmarks there is no blend.
         assert_eq!(load(1, 1).len(), 2);
+    }
+
+    #[test]
+    fn masks_say_where_blends_differ_from_real_faces() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("face.png");
+        RgbImage::from_fn(160, 160, |x, y| image::Rgb([(x * 3) as u8, (y * 2) as u8, (x * y / 100) as u8]))
+            .save(&path)
+            .unwrap();
+        let face = [(55.0, 65.0), (105.0, 65.0), (80.0, 95.0), (60.0, 122.0), (100.0, 122.0)];
+        let landmarks = Some(Landmarks::from_points(face.map(|(x, y)| Point::new(x, y))));
+        let real = Sample { landmarks, ..Sample::new(&path, Label::Real, "a") };
+        let fake = Sample { landmarks, ..Sample::new(&path, Label::Fake, "a") };
+        let config = TrainConfig {
+            augmentation: Augmentation { flip_probability: 1.0, ..Augmentation::none() },
+            blend: deeptell_augment::SelfBlend { ratios: vec![0.5], ..Default::default() },
+            localization_weight: 0.1,
+            ..TrainConfig::default()
+        };
+        let crop = FaceCrop { size: 160, ..FaceCrop::default() };
+        let loader = Loader { samples: &[&real, &fake], crop: &crop, training: Some((&config, 1)) };
+        for position in 0..5 {
+            let [real, blend, fake] =
+                loader.load(Unit::Triple { real: 0, fake: Some(1) }, position).unwrap().try_into().unwrap();
+            assert!(real.mask.unwrap().iter().all(|value| *value == 0));
+            assert!(fake.mask.is_none());
+            let mask = blend.mask.unwrap();
+            assert_eq!(mask.iter().max(), Some(&255), "blended in by half, manipulated all the same");
+            let differs = |(x, y)| real.image.get_pixel(x, y) != blend.image.get_pixel(x, y);
+            let outside = mask.enumerate_pixels().filter(|(_, _, value)| value[0] == 0);
+            assert!(outside.map(|(x, y, _)| (x, y)).all(|at| !differs(at)));
+            let inside = mask.enumerate_pixels().filter(|(_, _, value)| value[0] > 200);
+            assert!(inside.map(|(x, y, _)| (x, y)).any(differs));
+        }
     }
 
     #[test]

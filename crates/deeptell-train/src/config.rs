@@ -97,6 +97,12 @@ pub struct TrainConfig {
     pub pos_weight: Option<f64>,
     /// Targets are moved from 0 and 1 towards 1/2 by half of this, `0..1`.
     pub label_smoothing: f64,
+    /// With [`SampleOrder::Triples`]: weight of a second loss, on where a picture is manipulated. The classifier
+    /// is applied to each position of the last feature map too, and its target there is the share of the
+    /// position's pixels that are blended in; nowhere in a real face. Fakes that are not blends take no part,
+    /// for nobody says where they are manipulated. 0: none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub localization_weight: f64,
     /// Probability of dropping a hidden unit of the classifier, `0..1`.
     pub dropout: f64,
     /// How faces are cut from pictures that come with a box, and the size of all inputs.
@@ -148,6 +154,7 @@ impl Default for TrainConfig {
             frozen_epochs: 0,
             pos_weight: None,
             label_smoothing: 0.0,
+            localization_weight: 0.0,
             dropout: 0.2,
             crop: FaceCrop::default(),
             augmentation: Augmentation::default(),
@@ -224,6 +231,13 @@ impl TrainConfig {
             ("average_decay", self.average_decay.is_none_or(unit), "at least 0 and below 1"),
             ("pos_weight", self.pos_weight.is_none_or(positive), "a positive number"),
             ("label_smoothing", unit(self.label_smoothing), "at least 0 and below 1"),
+            (
+                "localization_weight",
+                self.localization_weight == 0.0
+                    || self.sampling == SampleOrder::Triples
+                        && (0.0..=100.0).contains(&self.localization_weight),
+                "0 to 100, above 0 only together with `sampling = \"triples\"`",
+            ),
             ("dropout", unit(self.dropout), "at least 0 and below 1"),
             ("swap_probability", (0.0..=1.0).contains(&self.swap_probability), "0 to 1"),
             ("disguise_probability", (0.0..=1.0).contains(&self.disguise_probability), "0 to 1"),
@@ -299,6 +313,11 @@ mod tests {
         assert!(matches!(shares.validate(), Err(TrainError::Setting { setting: "dataset_shares", .. })));
         let sizes = TrainConfig { sizes: vec![160, 4], ..TrainConfig::default() };
         assert!(matches!(sizes.validate(), Err(TrainError::Setting { setting: "sizes", .. })));
+        let unmasked = TrainConfig { localization_weight: 0.1, ..TrainConfig::default() };
+        assert!(matches!(
+            unmasked.validate(),
+            Err(TrainError::Setting { setting: "localization_weight", .. })
+        ));
         let nan = TrainConfig { learning_rate: f64::NAN, ..TrainConfig::default() };
         assert!(matches!(nan.validate(), Err(TrainError::Setting { setting: "learning_rate", .. })));
     }

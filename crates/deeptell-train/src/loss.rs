@@ -15,6 +15,23 @@ pub fn binary_cross_entropy_with_logits(logits: Tensor<2>, targets: Tensor<2>, p
     -(positive + negative).mean()
 }
 
+/// Binary cross-entropy of maps of logits, mean over the positions of those images whose targets are known; 0
+/// when none are.
+///
+/// # Shapes
+/// - logits: `[N, 1, H, W]`, unbounded
+/// - targets: `[N, 1, H, W]`, `0..=1`, the manipulated share of each position
+/// - known: `[N, 1, 1, 1]`, 1 where the targets of an image are known, else 0
+/// - result: `[1]`
+pub(crate) fn localization_loss(logits: Tensor<4>, targets: Tensor<4>, known: Tensor<4>) -> Tensor<1> {
+    let [images, _, height, width] = logits.dims();
+    let share = known.clone().mean().clamp_min(0.5 / images as f64);
+    let positive = targets.clone() * log_sigmoid(logits.clone());
+    let negative = (-targets + 1.0) * log_sigmoid(-logits);
+    let each = (positive + negative) * known.expand([images, 1, height, width]);
+    -each.mean() / share
+}
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
@@ -42,5 +59,20 @@ mod tests {
         let wrong = loss([[-500.0], [500.0]], [[1.0], [0.0]], 1.0);
         assert!((wrong - 500.0).abs() < 1e-3);
         assert!(loss([[500.0], [-500.0]], [[1.0], [0.0]], 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn localization_loss_counts_known_images_alone() {
+        let device = Device::flex();
+        // Two images of two positions; log(1 + e^-2) = 0.126928, log(1 + e^1) = 1.313262.
+        let logits = Tensor::<4>::from_floats([[[[2.0, 1.0]]], [[[9.0, -9.0]]]], &device);
+        let targets = Tensor::<4>::from_floats([[[[1.0, 0.0]]], [[[0.5, 0.5]]]], &device);
+        let loss = |known: [f32; 2]| {
+            let known = Tensor::<1>::from_floats(known, &device).reshape([2, 1, 1, 1]);
+            localization_loss(logits.clone(), targets.clone(), known).into_scalar::<f32>()
+        };
+        assert!((loss([1.0, 0.0]) - 0.720_095).abs() < 1e-5);
+        assert!((loss([1.0, 1.0]) - 2.610_109).abs() < 1e-4);
+        assert_eq!(loss([0.0, 0.0]), 0.0);
     }
 }

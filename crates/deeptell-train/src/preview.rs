@@ -25,7 +25,10 @@ pub fn preview(
         .into_par_iter()
         .take(rows)
         .enumerate()
-        .map(|(position, unit)| loader.load(unit, position))
+        .map(|(position, unit)| {
+            let pictures = loader.load(unit, position)?;
+            Ok(pictures.into_iter().map(|picture| (picture.image, picture.is_fake)).collect())
+        })
         .collect()
 }
 

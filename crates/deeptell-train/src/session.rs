@@ -11,11 +11,13 @@ use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use deeptell_data::{Sample, Split};
 use deeptell_network::{Network, NetworkConfig, Normalization, StoredPrecision, Weights, normalize};
+use image::GrayImage;
 
 use crate::average::Average;
 use crate::batch::{Batch, Loader};
 use crate::checkpoint::{self, State};
 use crate::history::to_lines;
+use crate::loss::localization_loss;
 use crate::loss_scale::LossScale;
 use crate::order::{Plan, order};
 use crate::random::seed;
@@ -232,10 +234,18 @@ impl Session {
             batch.fakes.iter().map(|&fake| if fake { 1.0 - 0.5 * smooth } else { 0.5 * smooth }).collect();
         let targets = TensorData::new(targets, [batch.fakes.len(), 1]);
         let targets = Tensor::<2>::from_data(targets, &self.device);
+        let localization = (config.localization_weight > 0.0)
+            .then(|| localization_targets(&batch.masks, batch.images[0].width(), &self.device));
         // On a worker of the pool the many small parallel loops need no wake-up each.
         rayon::scope(|_| {
-            let loss = |network: &Network| {
-                binary_cross_entropy_with_logits(network.forward(input.clone()), targets.clone(), pos_weight)
+            let of_logits = |logits| binary_cross_entropy_with_logits(logits, targets.clone(), pos_weight);
+            let loss = |network: &Network| match &localization {
+                None => of_logits(network.forward(input.clone())),
+                Some((shares, known)) => {
+                    let (logits, map) = network.localize(input.clone());
+                    let of_map = localization_loss(map, shares.clone(), known.clone());
+                    of_logits(logits) + of_map * config.localization_weight
+                }
             };
             let backward = |loss: Tensor<1>| match self.state.loss_scale {
                 Some(scale) => (loss * scale.factor).backward(),
@@ -360,5 +370,53 @@ impl Session {
     pub(crate) fn ended(self, pos_weight: f64, finished: bool) -> Run {
         let State { history, best, unreadable, .. } = self.state;
         Run { history, best, pos_weight, unreadable, finished }
+    }
+}
+
+/// Pixels of a side of a picture to one of its last feature map.
+const STRIDE: u32 = 32;
+
+/// The targets of [`localization_loss`] for square pictures of `side` pixels, and which of them are known.
+fn localization_targets(masks: &[Option<GrayImage>], side: u32, device: &Device) -> (Tensor<4>, Tensor<4>) {
+    let cells = side.div_ceil(STRIDE);
+    let mut shares = vec![0.0_f32; masks.len() * (cells * cells) as usize];
+    for (mask, shares) in masks.iter().zip(shares.chunks_exact_mut((cells * cells) as usize)) {
+        let Some(mask) = mask else { continue };
+        let mut pixels = vec![0.0_f32; shares.len()];
+        for (x, y, value) in mask.enumerate_pixels() {
+            let cell = ((y / STRIDE).min(cells - 1) * cells + (x / STRIDE).min(cells - 1)) as usize;
+            shares[cell] += f32::from(value[0]) / 255.0;
+            pixels[cell] += 1.0;
+        }
+        for (share, pixels) in shares.iter_mut().zip(pixels) {
+            *share /= pixels.max(1.0);
+        }
+    }
+    let known: Vec<f32> = masks.iter().map(|mask| if mask.is_some() { 1.0 } else { 0.0 }).collect();
+    let (images, cells) = (masks.len(), cells as usize);
+    (
+        Tensor::from_data(TensorData::new(shares, [images, 1, cells, cells]), device),
+        Tensor::from_data(TensorData::new(known, [images, 1, 1, 1]), device),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use image::Luma;
+
+    use super::*;
+
+    #[test]
+    fn localization_targets_are_shares_of_cells() {
+        let device = Device::flex();
+        // The left half of the first cell, and all of the narrower last column of cells.
+        let inside = |x, y| x < 16 && y < 32 || x >= 64;
+        let mask = GrayImage::from_fn(80, 80, |x, y| Luma([if inside(x, y) { 255 } else { 0 }]));
+        let (shares, known) = localization_targets(&[None, Some(mask)], 80, &device);
+        assert_eq!(shares.dims(), [2, 1, 3, 3]);
+        let shares = shares.try_into_vec_as::<f32>().unwrap();
+        assert_eq!(shares[..9], [0.0; 9]);
+        assert_eq!(shares[9..], [0.5, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
+        assert_eq!(known.try_into_vec_as::<f32>().unwrap(), [0.0, 1.0]);
     }
 }
