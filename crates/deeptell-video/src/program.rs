@@ -2,15 +2,24 @@
 
 use std::ffi::OsStr;
 use std::io;
+#[cfg(unix)]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use thiserror::Error;
+
+#[cfg(unix)]
+use crate::isolation::DecoderProcess;
 
 /// The word that makes this program a decoder for its parent.
 pub(crate) const WORD: &str = "decode-for-parent";
 
 /// Whether [`run_if_decoder`] was called, so that a copy of this program serves as a decoder.
 static IS_PREPARED: AtomicBool = AtomicBool::new(false);
+
+/// What [`DecoderProcess::set_this_program`] was called with.
+#[cfg(unix)]
+pub(crate) static NAMED: OnceLock<DecoderProcess> = OnceLock::new();
 
 /// Lets this program decode files in processes of its own
 /// ([`DecoderProcess::this_program`](crate::DecoderProcess::this_program)): call it first thing in `main`, before any

@@ -63,17 +63,35 @@ pub struct DecoderProcess {
 }
 
 impl DecoderProcess {
-    /// This program, started once more; nothing is started yet.
+    /// This program, started once more, or what was [set](Self::set_this_program) in its place; nothing is started
+    /// yet.
     ///
     /// # Errors
-    /// [`IsolationError::NotPrepared`] when [`run_if_decoder`](crate::run_if_decoder) was not called,
+    /// [`IsolationError::NotPrepared`] when neither [`run_if_decoder`](crate::run_if_decoder) nor
+    /// [`set_this_program`](Self::set_this_program) was called,
     /// [`IsolationError::UnknownProgram`] when the operating system does not say where this program is.
     pub fn this_program() -> Result<Self, IsolationError> {
+        if let Some(named) = program::NAMED.get() {
+            return Ok(named.clone());
+        }
         if !program::is_prepared() {
             return Err(IsolationError::NotPrepared);
         }
         let program = std::env::current_exe().map_err(IsolationError::UnknownProgram)?;
         Ok(Self::new(program).arg(program::WORD))
+    }
+
+    /// Makes this what [`this_program`](Self::this_program) returns from now on, for code that does not own the program
+    /// that it runs in, such as an extension module of Python. The first call counts, for the life of the process.
+    ///
+    /// ```no_run
+    /// use deeptell_video::DecoderProcess;
+    ///
+    /// // A program whose `main` calls `serve_decoding`.
+    /// DecoderProcess::new("/usr/lib/viewer/decoder").set_this_program();
+    /// ```
+    pub fn set_this_program(self) {
+        program::NAMED.get_or_init(|| self);
     }
 
     /// Names the program; nothing is started yet.
