@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::hostile;
 use crate::peers::{COMPARISONS, Request};
+use crate::{hostile, python};
 
 /// What `cargo xtask --help` prints.
 pub(crate) const HELP: &str = "\
@@ -39,6 +39,13 @@ Tasks:
            --input  a file or a folder to measure on; without it, measures the
                     included files, as for the table in BENCHMARKS.md
            --json   append the comparisons to FILE, one JSON line each
+  python   Build the Python wheel, install it in clean environments of the oldest and
+           the newest Python that are found, and run its tests there
+             cargo xtask python [--release] [--python FILE]...
+             cargo xtask python types
+           --release  as it ships; by default, as `cargo build` builds
+           --python   test with these interpreters
+           types      Write the Python types of reports again, from their JSON Schema
   exports  Run the exported detector in ONNX Runtime, OpenCV, tract and rten and
            compare with the scores of deeptell
   devices  Type-check the builds for GPUs, without one
@@ -82,6 +89,7 @@ pub(crate) enum Task {
     },
     Hostile(hostile::Request),
     Peers(Request),
+    Python(python::Request),
     Exports,
     Sample,
 }
@@ -110,6 +118,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Task, String> {
         "hostile" => return parse_hostile(rest).map(Task::Hostile),
         "exports" => Task::Exports,
         "sample" => Task::Sample,
+        "python" => return parse_python(rest).map(Task::Python),
         "peers" => return parse_peers(rest).map(Task::Peers),
         other => return Err(format!("there is no task `{other}`")),
     };
@@ -156,6 +165,25 @@ fn parse_hostile(words: &[String]) -> Result<hostile::Request, String> {
         }
     }
     Ok(request)
+}
+
+fn parse_python(words: &[String]) -> Result<python::Request, String> {
+    if words.first().is_some_and(|word| word == "types") {
+        return match words.get(1) {
+            Some(extra) => Err(format!("`python types` takes no argument, but got `{extra}`")),
+            None => Ok(python::Request::Types),
+        };
+    }
+    let mut words = words.iter();
+    let (mut release, mut interpreters) = (false, Vec::new());
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--release" => release = true,
+            "--python" => interpreters.push(words.next().ok_or("`--python` needs a program")?.into()),
+            other => return Err(format!("`python` has no option `{other}`")),
+        }
+    }
+    Ok(python::Request::Wheel { release, interpreters })
 }
 
 fn parse_peers(words: &[String]) -> Result<Request, String> {
@@ -213,6 +241,17 @@ mod tests {
     }
 
     #[test]
+    fn python_takes_a_profile_and_interpreters() {
+        let wheel = |release, interpreters: &[&str]| {
+            let interpreters = interpreters.iter().map(PathBuf::from).collect();
+            Ok(Task::Python(python::Request::Wheel { release, interpreters }))
+        };
+        assert_eq!(parse_line("python"), wheel(false, &[]));
+        assert_eq!(parse_line("python --python a --release --python b"), wheel(true, &["a", "b"]));
+        assert_eq!(parse_line("python types"), Ok(Task::Python(python::Request::Types)));
+    }
+
+    #[test]
     fn help_is_given_when_asked_for_anywhere_or_when_nothing_is_asked() {
         for line in ["", "help", "--help", "-h", "demo --help", "peers scan -h"] {
             assert_eq!(parse_line(line), Ok(Task::Help), "{line}");
@@ -223,7 +262,7 @@ mod tests {
     fn every_task_but_help_is_in_the_help_text() {
         for task in [
             "setup", "demo", "test", "check", "api", "sanitize", "fuzz", "hostile", "peers", "devices",
-            "wgpu", "cuda", "sample", "exports",
+            "wgpu", "cuda", "sample", "exports", "python",
         ] {
             assert!(HELP.contains(&format!("\n  {task} ")), "{task}");
         }
@@ -260,6 +299,9 @@ mod tests {
             ("fuzz --loud", "`--loud`"),
             ("hostile --loud", "`--loud`"),
             ("hostile --copies few", "`few`"),
+            ("python --python", "`--python`"),
+            ("python wheel", "`wheel`"),
+            ("python types now", "`now`"),
             ("peers", "scan"),
             ("peers nothing", "`nothing`"),
             ("peers scan --json", "`--json`"),

@@ -23,6 +23,7 @@ mod invariants;
 mod packages;
 mod peers;
 mod process;
+mod python;
 mod sample;
 mod sanitizer;
 mod setup;
@@ -83,6 +84,7 @@ fn perform(task: &Task) -> anyhow::Result<()> {
         Task::Fuzz { target, seconds } => sanitizer::fuzz(&workspace, target.as_deref(), *seconds),
         Task::Hostile(request) => hostile::run(&workspace, request),
         Task::Peers(request) => peers::run(&workspace, request),
+        Task::Python(request) => python::run(&workspace, request),
         Task::Exports => exports::run(&workspace),
         Task::Sample => sample::run(&workspace),
     }
