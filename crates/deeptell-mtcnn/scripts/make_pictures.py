@@ -20,8 +20,8 @@ DATA = CRATE / "tests" / "data"
 CLIPS = CRATE.parent.parent / "datasets" / "sample" / "real"
 
 COLUMNS, ROWS, TILE = 5, 3, 112
-# Sides of the frames. At these, no two candidates of a face share one crop: those have the same probability, and which
-# one suppression keeps is a matter of their order.
+# Sides of the frames. At these, no two candidates of a face share one crop. Such candidates have the same probability, and
+# which one the reference keeps depends on numpy's argsort, which is not stable.
 SIDES = [110, 99, 87, 75, 66]
 TURN_DEGREES, CENTRE, SIDE = 28, (224, 118), 200
 

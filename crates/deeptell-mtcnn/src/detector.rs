@@ -188,7 +188,9 @@ impl Mtcnn {
     /// The faces that O-Net's outputs leave of one image's candidates, the largest first.
     pub(crate) fn concluded(&self, outputs: &[CropOutput<15>]) -> Vec<Face> {
         let likely = outputs.iter().filter(|output| output.values[0] > self.config.thresholds[2]);
-        let faces: Vec<Face> = likely.map(face).collect();
+        // Candidates that share one crop have the same probability. facenet-pytorch keeps the last of them here, where
+        // it sorts with numpy and takes from the end; in the stages before, the first.
+        let faces: Vec<Face> = likely.rev().map(face).collect();
         let mut faces = suppress(&faces, self.config.overlaps.output, Overlap::Minimum, |face| {
             // The pixel in the right and bottom edge counts here, as in facenet-pytorch.
             let Rect { x1, y1, x2, y2 } = face.bbox;

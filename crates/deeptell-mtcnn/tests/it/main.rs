@@ -183,6 +183,34 @@ fn each_stage_matches_the_reference() {
     assert_faces(&faces[0], &GOLDEN.min_face_20);
 }
 
+/// Two candidates within one pixel share a crop, and so the probability; the reference keeps the later one.
+#[test]
+fn of_candidates_with_one_crop_the_last_is_kept() {
+    let [first, second] = {
+        let shown = candidates(&GOLDEN.stages.refined)[0];
+        let Rect { x1, y1, .. } = shown.bbox;
+        let whole = Rect { x1: x1.floor(), y1: y1.floor(), ..shown.bbox }.to_square();
+        let bbox = Rect::new(
+            whole.x1 + 0.1,
+            whole.y1 + 0.1,
+            whole.x1 + 0.1 + whole.width().floor(),
+            whole.y1 + 0.1 + whole.height().floor(),
+        );
+        [0.0, 0.8].map(|shift| Candidate { bbox: bbox.translated(shift, 0.0), ..shown })
+    };
+    assert_eq!(first.window(512, 512), second.window(512, 512));
+    let face = |candidates: &[Candidate]| {
+        let faces = MTCNN.stages().conclude(std::slice::from_ref(&*ASTRONAUT), &[candidates.to_vec()]);
+        let [face] = faces.unwrap()[0][..] else { panic!("{candidates:?}") };
+        face
+    };
+    let [of_first, of_second] = [face(&[first]), face(&[second])];
+    assert_eq!(of_first.probability, of_second.probability);
+    assert!((of_second.bbox.x1 - of_first.bbox.x1 - 0.8).abs() < 1e-3);
+    assert_eq!(face(&[first, second]), of_second);
+    assert_eq!(face(&[second, first]), of_first);
+}
+
 #[test]
 fn detect_matches_the_reference() {
     assert_faces(&MTCNN.detect(&ASTRONAUT).unwrap(), &GOLDEN.min_face_20);
