@@ -97,14 +97,40 @@ fn layer_decay_slows_early_layers() {
     assert!(apart(&start, &even, classifier) > 5e-5);
 }
 
+/// `AdamW` moves each weight by at most the learning rate in its first step, in the direction of its gradient alone.
 #[test]
-fn sharpness_aware_steps_train_too_and_differ() {
+fn sharpness_aware_step_takes_the_gradient_elsewhere_and_starts_here() {
     let folder = tempfile::tempdir().unwrap();
-    let plain = TrainConfig { epochs: 3, learning_rate: 1e-3, ..config() };
-    let (_, without) = run(&plain, folder.path());
-    let (sharp, with) = run(&TrainConfig { sharpness_radius: Some(0.05), ..plain }, folder.path());
-    assert!(sharp.history.iter().all(|epoch| epoch.train_loss.is_finite()));
-    assert!(apart(&without, &with, "features.0.0.weight") > 1e-6);
+    let rate = 1e-4;
+    let one_step = TrainConfig {
+        learning_rate: rate,
+        schedule: Schedule::FlatThenLinear,
+        dropout: 0.0,
+        sharpness_radius: Some(5.0),
+        ..config()
+    };
+    let (_, start) = run(&TrainConfig { learning_rate: 1e-12, ..one_step.clone() }, folder.path());
+    let (_, sharp) = run(&one_step, folder.path());
+    let (_, plain) = run(&TrainConfig { sharpness_radius: None, ..one_step }, folder.path());
+    let largest = |a: &Weights, b: &Weights| {
+        let trained = a.tensors.iter().filter(|tensor| !tensor.name.contains("running_"));
+        trained.map(|tensor| apart(a, b, &tensor.name)).fold(0.0, f32::max)
+    };
+    let step = largest(&start, &plain);
+    assert!(step > 0.5 * rate as f32 && step < 1.01 * rate as f32, "{step}");
+    // A step that started at the point of the higher loss would be much longer.
+    assert!(largest(&start, &sharp) < 1.01 * step, "{}", largest(&start, &sharp));
+    // Some weights move the other way.
+    assert!(largest(&plain, &sharp) > 1.9 * step, "{}", largest(&plain, &sharp));
+}
+
+#[test]
+fn sharpness_aware_training_learns() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = TrainConfig { epochs: 3, learning_rate: 1e-3, sharpness_radius: Some(0.05), ..config() };
+    let (run, _) = run(&config, folder.path());
+    let losses: Vec<f64> = run.history.iter().map(|epoch| epoch.train_loss).collect();
+    assert!(losses[2] < losses[0], "{losses:?}");
 }
 
 /// Pictures and settings with which half precision has something to lose.
