@@ -1,7 +1,4 @@
 //! Logistic regression on a few features, with a weight for each sample.
-//!
-//! `linfa-logistic`, which fits the [scalings](crate::PlattScaling), has no weights; with equal ones the two agree (see
-//! the tests).
 
 use crate::MetricsError;
 use crate::input::{check_both_classes, check_column};
@@ -78,7 +75,8 @@ impl LogisticModel {
                 std::iter::once(1.0).chain(row.iter().zip(&scales).map(|(x, s)| s.apply(*x))).collect()
             })
             .collect();
-        let solution = newton(&inputs, labels, &shares)?;
+        let penalties: Vec<f64> = std::iter::once(0.0).chain(vec![RIDGE; count]).collect();
+        let solution = newton(&inputs, labels, &shares, &penalties)?;
         let coefficients: Vec<f64> =
             solution[1..].iter().zip(&scales).map(|(value, scale)| value * scale.factor).collect();
         let shift: f64 = coefficients.iter().zip(&scales).map(|(value, scale)| value * scale.mean).sum();
@@ -125,9 +123,17 @@ impl Scale {
     }
 }
 
-fn newton(inputs: &[Vec<f64>], labels: &[bool], shares: &[f64]) -> Result<Vec<f64>, MetricsError> {
-    let count = inputs[0].len();
-    let penalty = |place: usize| if place == 0 { 0.0 } else { RIDGE };
+/// The coefficients that minimise the logarithmic loss, each sample weighted by its share of 1, plus
+/// `penalty / 2 * coefficient^2` for each coefficient. There is at least one sample, and all have as many inputs as there
+/// are penalties.
+pub(crate) fn newton(
+    inputs: &[Vec<f64>],
+    labels: &[bool],
+    shares: &[f64],
+    penalties: &[f64],
+) -> Result<Vec<f64>, MetricsError> {
+    let count = penalties.len();
+    let penalty = |place: usize| penalties[place];
     let loss = |solution: &[f64]| -> f64 {
         let data: f64 = inputs
             .iter()
@@ -222,14 +228,14 @@ mod tests {
     }
 
     #[test]
-    fn equal_weights_agree_with_linfa() {
+    fn equal_weights_agree_with_platt_scaling() {
         let logits: Vec<f64> = (0..200).map(|i| 4.0 * noise(i) - 2.0).collect();
         let labels: Vec<bool> = (0..200).map(|i| noise(i) + 0.8 * noise(i + 500) > 0.9).collect();
         let rows: Vec<Vec<f64>> = logits.iter().map(|&logit| vec![logit]).collect();
         let model = LogisticModel::fit(&rows, &labels, &[3.0; 200]).unwrap();
-        let linfa = PlattScaling::fit(&logits, &labels).unwrap();
-        assert!((model.coefficients[0] / linfa.slope - 1.0).abs() < 1e-3, "{model:?} {linfa:?}");
-        assert!((model.intercept - linfa.intercept).abs() < 1e-2, "{model:?} {linfa:?}");
+        let platt = PlattScaling::fit(&logits, &labels).unwrap();
+        assert!((model.coefficients[0] / platt.slope - 1.0).abs() < 1e-3, "{model:?} {platt:?}");
+        assert!((model.intercept - platt.intercept).abs() < 1e-2, "{model:?} {platt:?}");
     }
 
     #[test]

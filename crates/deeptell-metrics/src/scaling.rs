@@ -1,25 +1,19 @@
 //! Calibration of logits to probabilities, with one or two parameters fitted on validation data.
 //!
-//! Both fits are logistic regressions on one feature and are left to `linfa-logistic`.
+//! Both fits are logistic regressions on one feature.
 
-use linfa::DatasetBase;
-use linfa::traits::Fit;
-use linfa_logistic::LogisticRegression;
-use ndarray::{Array1, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::MetricsError;
 use crate::input::check_both_classes;
+use crate::logistic::newton;
 
-/// Strength of the ridge penalty `RIDGE / 2 * slope^2` on the slope of the standardised logits. Beside a
-/// hundred samples it is nothing, but where the classes separate perfectly, and the likelihood alone
-/// would ask for an infinite slope, it keeps the slope finite.
+/// Strength of the ridge penalty `RIDGE / 2 * slope^2` on the slope of the standardised logits, beside the summed
+/// loss. It is negligible for a hundred samples, but keeps the slope finite where the classes separate perfectly.
 const RIDGE: f64 = 1e-3;
 
-/// The gradient of the mean loss at which the solver may stop: the parameters are then right to about four
-/// digits where the classes separate, and to five where they overlap. Not lower: where a step gains less
-/// than the rounding of the loss, the line search under linfa (argmin 0.11) can try steps for ever.
-const GRADIENT_TOLERANCE: f64 = 1e-6;
+/// Largest gradient of the mean loss at a fit that counts as converged.
+const GRADIENT_TOLERANCE: f64 = 1e-7;
 
 /// The logistic function `1 / (1 + exp(-logit))`, in `[0, 1]`.
 ///
@@ -143,23 +137,17 @@ struct Line {
 impl Line {
     /// Logistic regression with the penalty of [`RIDGE`] on the slope.
     fn fit(feature: &[f64], labels: &[bool], with_intercept: bool) -> Result<Self, MetricsError> {
-        let records = Array1::from(feature.to_vec()).insert_axis(Axis(1));
-        let dataset = DatasetBase::new(records, Array1::from(labels.to_vec()));
-        let fitted = LogisticRegression::default()
-            .alpha(RIDGE)
-            .with_intercept(with_intercept)
-            .max_iterations(1000)
-            .gradient_tolerance(GRADIENT_TOLERANCE * feature.len() as f64)
-            .fit(&dataset)
-            .map_err(|error| MetricsError::NotConverged { reason: error.to_string() })?;
-
-        // linfa takes the more frequent class as its positive one.
-        let sign = if fitted.labels().pos.class { 1.0 } else { -1.0 };
-        let line = Self { slope: sign * fitted.params()[0], intercept: sign * fitted.intercept() };
-        // When it has to give up, linfa returns where it stands and does not say so.
+        let samples = feature.len() as f64;
+        let row = |value: &f64| if with_intercept { vec![*value, 1.0] } else { vec![*value] };
+        let rows: Vec<Vec<f64>> = feature.iter().map(row).collect();
+        let penalties = [RIDGE / samples, 0.0];
+        let penalties = &penalties[..rows.first().map_or(0, Vec::len)];
+        let solution = newton(&rows, labels, &vec![samples.recip(); feature.len()], penalties)?;
+        let line = Self { slope: solution[0], intercept: solution.get(1).copied().unwrap_or(0.0) };
+        // Newton's method also ends where rounding stops it.
         let [by_slope, by_intercept] = line.gradient(feature, labels);
         let steepness = if with_intercept { by_slope.hypot(by_intercept) } else { by_slope.abs() };
-        if steepness <= 10.0 * GRADIENT_TOLERANCE {
+        if steepness <= GRADIENT_TOLERANCE {
             Ok(line)
         } else {
             Err(MetricsError::NotConverged { reason: format!("the gradient is still {steepness:e}") })
@@ -200,7 +188,7 @@ mod tests {
         let labels = [false, false, true, false, false, true, true];
         let scaling = PlattScaling::fit(&logits, &labels).unwrap();
         let mean = logits.iter().map(|&logit| scaling.probability(logit)).sum::<f64>() / 7.0;
-        assert!((mean - 3.0 / 7.0).abs() < 1e-5, "{mean}");
+        assert!((mean - 3.0 / 7.0).abs() < 1e-9, "{mean}");
     }
 
     #[test]
