@@ -48,15 +48,10 @@ fn outcome(path: &Path, decoder: Option<&DecoderProcess>) -> Outcome {
     }
 }
 
-/// Bytes without rhyme or reason, the same every time (xorshift).
+/// Random numbers, the same in each run.
 fn noise(seed: u64) -> impl Iterator<Item = u64> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    std::iter::repeat_with(move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state >> 16
-    })
+    let mut random = fastrand::Rng::with_seed(seed);
+    std::iter::repeat_with(move || random.u64(..))
 }
 
 const KINDS: [(&str, VideoCodec); 5] = [

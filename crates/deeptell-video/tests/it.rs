@@ -536,17 +536,10 @@ fn error_of(path: &Path) -> VideoError {
     attempt(path, Limits::untrusted()).0.map(|frames| frames.len()).unwrap_err()
 }
 
-/// Bytes without rhyme or reason, the same every time (xorshift).
+/// Random bytes, the same in each run.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as u8
-    })
-    .take(length)
-    .collect()
+    let mut random = fastrand::Rng::with_seed(seed);
+    std::iter::repeat_with(|| random.u8(..)).take(length).collect()
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use anyhow::{Context, Result};
+use fastrand::Rng;
 
 use crate::process::{is_installed, succeeds};
 
@@ -18,18 +19,6 @@ pub(crate) struct Hostile {
     pub(crate) kind: &'static str,
     /// It names [`NAMED`].
     pub(crate) names_another: bool,
-}
-
-/// A generator of numbers that are the same in each run: xorshift64 (Marsaglia 2003).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit.max(1) as u64) as usize
-    }
 }
 
 /// Puts files into a folder.
@@ -62,27 +51,27 @@ impl Maker<'_> {
         name: &str,
         bytes: &[u8],
         copies: usize,
-        numbers: &mut Numbers,
+        numbers: &mut Rng,
     ) -> Result<()> {
         for copy in 0..copies {
             let mut damaged = bytes.to_vec();
             match copy % 5 {
-                0 => damaged.truncate(1 + numbers.below(bytes.len())),
+                0 => damaged.truncate(1 + numbers.usize(..bytes.len())),
                 kind @ (1 | 2) => {
                     for _ in 0..if kind == 1 { 1 } else { 64 } {
-                        let at = numbers.below(damaged.len());
-                        damaged[at] ^= 1 << numbers.below(8);
+                        let at = numbers.usize(..damaged.len());
+                        damaged[at] ^= 1 << numbers.usize(..8);
                     }
                 }
                 3 => {
                     // Where containers say what they hold.
-                    let at = numbers.below(damaged.len().min(2048));
+                    let at = numbers.usize(..damaged.len().min(2048));
                     let end = (at + 4).min(damaged.len());
-                    damaged[at..end].fill([0, 0x7F, 0xFF][numbers.below(3)]);
+                    damaged[at..end].fill([0, 0x7F, 0xFF][numbers.usize(..3)]);
                 }
                 _ => {
-                    let at = numbers.below(damaged.len());
-                    let end = (at + 1 + numbers.below(4096)).min(damaged.len());
+                    let at = numbers.usize(..damaged.len());
+                    let end = (at + 1 + numbers.usize(..4096)).min(damaged.len());
                     damaged.drain(at..end);
                 }
             }
@@ -95,7 +84,7 @@ impl Maker<'_> {
 /// Makes all files in `folder`, with so many damaged copies of each clip and picture.
 pub(crate) fn make(root: &Path, folder: &Path, copies: usize) -> Result<Vec<Hostile>> {
     let mut maker = Maker { folder, made: Vec::new() };
-    let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
+    let mut numbers = Rng::with_seed(0);
     let clips = files_in(&root.join("datasets/sample"), &["real", "fake"])?;
     let first = clips.first().context("datasets/sample holds no clips")?;
     fs::copy(first, folder.join(NAMED)).context("cannot copy a clip")?;
@@ -120,7 +109,7 @@ pub(crate) fn make(root: &Path, folder: &Path, copies: usize) -> Result<Vec<Host
         }
         maker.damage("damaged pictures", &name_of(&picture), &fs::read(&picture)?, copies, &mut numbers)?;
     }
-    let noise: Vec<u8> = (0..50_000).map(|_| numbers.below(256) as u8).collect();
+    let noise: Vec<u8> = (0..50_000).map(|_| numbers.usize(..256) as u8).collect();
     for (name, bytes) in [
         ("empty.mp4", &[][..]),
         ("zeros.mkv", &vec![0; 100_000]),
@@ -148,7 +137,7 @@ fn files_in(root: &Path, folders: &[&str]) -> Result<Vec<PathBuf>> {
 }
 
 /// The clip in other containers, damaged, and transport streams joined of many parts.
-fn containers(maker: &mut Maker<'_>, clip: &Path, copies: usize, numbers: &mut Numbers) -> Result<()> {
+fn containers(maker: &mut Maker<'_>, clip: &Path, copies: usize, numbers: &mut Rng) -> Result<()> {
     if !is_installed("ffmpeg") {
         eprintln!("left out: other containers, because ffmpeg is not installed");
         return Ok(());
