@@ -12,7 +12,7 @@ and its best one counts. Rounds alternate between all; the smallest time of each
 machine does can only add to it. Our program is the example `sample` of deeptell-video, and measures itself likewise.
 
 Beside the peers stand comparisons of deeptell-video with itself: the plan against decoding every frame, keyframes
-alone, shrinking to 640 pixels, decoding in a process of its own. One JSON line a comparison on standard output, all else
+alone, shrinking to 640 pixels, decoding in a separate process. One JSON line per comparison on standard output, all else
 on standard error. The field `equal_frames` counts frames that are identical to ours, byte for byte; `largest_difference`
 is the largest between two values of a pixel. With `--bars` the exit code is 1 if a ratio exceeds its bar.
 """
@@ -374,7 +374,7 @@ def measure(clip, ours, rounds):
     def comparison(what, our_time, peer_name, peer_time, bar, **more):
         line = {
             "work": "decode", "input": what, "threads": 1, "ours": round(our_time, 2), "peer": round(peer_time, 2),
-            "peer_name": peer_name, "unit": "CPU ms a file", "ratio": round(our_time / peer_time, 4), "bar": bar,
+            "peer_name": peer_name, "unit": "CPU ms per file", "ratio": round(our_time / peer_time, 4), "bar": bar,
         }  # fmt: skip
         return line | more
 
@@ -396,7 +396,7 @@ def measure(clip, ours, rounds):
     if is_large:
         small = f"{name}, shrunk to {MAX_SIDE} px"
         yield comparison(small, best["max side"], "deeptell-video at full size", best["plan"], MAX_SIDE_BAR)
-    apart = f"{name}, in a process of its own"
+    apart = f"{name}, in a separate process"
     yield comparison(apart, best["isolated"], "deeptell-video in the same process", best["in process"], ISOLATED_BAR)
 
 

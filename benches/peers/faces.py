@@ -154,7 +154,7 @@ def cpu_ms(work):
     return 1000 * (time.process_time() - start), result
 
 
-def report(text, threads, ours, peer, peer_name, unit="CPU ms a frame", **more):
+def report(text, threads, ours, peer, peer_name, unit="CPU ms per frame", **more):
     line = {
         "work": "faces",
         "input": text,
@@ -218,7 +218,7 @@ def against_ourselves(ours, cells, rounds):
                 "wall_ms",
                 min,
             )
-            report(f"{text}, from {min_face} px", 2, two, one, "ours, one thread", "ms a frame")
+            report(f"{text}, from {min_face} px", 2, two, one, "ours, one thread", "ms per frame")
     files = [file for _, file in cells[:2]] * (BATCH // 2)
     for min_face in MIN_FACES:
         batch, single = in_turn(
@@ -270,7 +270,7 @@ def beside_others(ours, cells, rounds):
             os.killpg(others.pid, signal.SIGKILL)
             others.wait()
             here = f"{text}, from 20 px, beside {BUSY} busy threads of {group}"
-            for key, unit in (("wall_ms", "ms a frame"), ("cpu_ms", "CPU ms a frame")):
+            for key, unit in (("wall_ms", "ms per frame"), ("cpu_ms", "CPU ms per frame")):
                 times = statistics.median(answer[key] for answer in busy)
                 report(here, threads, times, min(answer[key] for answer in idle), "ours, idle", unit)
 

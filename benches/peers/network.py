@@ -10,7 +10,7 @@ What is measured:
 - inference at batch 1, 16 and 32, on one thread also against tract and rten, and a training step (forward, backward,
   AdamW) at batch 16 and 32: CPU time (user + system) a batch on one thread, wall time on two;
 - ours with two threads against ours with one: wall time;
-- the most memory that a process holds while it trains at batch 32, in megabytes.
+- the peak memory of a process that trains at batch 32, in megabytes.
 
 Rounds alternate between the sides, each of which has been warmed up; the median of the rounds is reported. JSON lines
 on standard output, all else on standard error. `--bars` fails where a ratio exceeds the bar in its line.
@@ -224,7 +224,7 @@ def inference(ours, peers, rounds):
                     times.append(theirs[key])
                     if (difference := apart(answer["values"], theirs["values"][0])) > 1e-4:
                         sys.exit(f"logits differ from those of {name} by {difference:.1e} of the largest")
-            unit = "CPU ms a batch" if threads == 1 else "ms a batch"
+            unit = "CPU ms per batch" if threads == 1 else "ms per batch"
             for (name, _), times in zip(here_peers, peer_times):
                 bar = INFERENCE_BARS.get((name, batch)) if threads == 1 else None
                 here = f"inference, batch {batch}"
@@ -247,7 +247,7 @@ def training(ours, peers, rounds):
                     # The first losses: later ones drift apart, as those of any two summation orders do.
                     if (difference := apart(answer["values"][:2], theirs["values"][:2])) > 1e-3:
                         sys.exit(f"losses {answer['values'][:2]} are not the {theirs['values'][:2]} of {name}")
-            unit = "CPU ms a step" if threads == 1 else "ms a step"
+            unit = "CPU ms per step" if threads == 1 else "ms per step"
             for (name, _), times in zip(peers, peer_times):
                 here = f"training step, batch {batch}"
                 mine, their = statistics.median(our_times), statistics.median(times)
@@ -264,7 +264,7 @@ def against_ourselves(ours, rounds):
                 walls.append(ours.measure(work, batch, threads)["wall_ms"])
         name = "inference" if work == "inference" else "training step"
         one, two = (statistics.median(times[threads]) for threads in (1, 2))
-        kept &= report(f"{name}, batch {batch}", 2, two, one, "ours, one thread", "ms a batch", bar)
+        kept &= report(f"{name}, batch {batch}", 2, two, one, "ours, one thread", "ms per batch", bar)
     return kept
 
 
@@ -278,7 +278,7 @@ print(usage.ru_maxrss, os.waitstatus_to_exitcode(status))
 
 
 def peak(command, text=""):
-    """The most memory of a process of its own, in megabytes."""
+    """Peak memory of a separate process, in megabytes."""
     told = subprocess.run([sys.executable, "-c", SMALL, *command], input=text, stdout=subprocess.PIPE, text=True)
     kilobytes, code = map(int, told.stdout.split())
     if code != 0:
@@ -291,7 +291,7 @@ def memory(program, folder):
     request |= {"images": str(folder / "images.f32"), "repeat": 2}
     ours = peak([program], json.dumps(request) + "\n")
     theirs = peak([sys.executable, __file__, "--memory-of-torch", str(folder)])
-    return report("training step, batch 32, most memory", 1, ours, theirs, EAGER, "MB", 1.0)
+    return report("training step, batch 32, peak memory", 1, ours, theirs, EAGER, "MB", 1.0)
 
 
 def train_alone(folder):

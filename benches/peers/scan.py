@@ -185,7 +185,7 @@ def describe(clips):
         sizes.add(f"{int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))}x{int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))}")
         capture.release()
     size = sizes.pop() if len(sizes) == 1 else f"{len(sizes)} sizes"
-    return f"{len(clips)} clips of {size}, {FRAMES} frames a clip"
+    return f"{len(clips)} clips of {size}, {FRAMES} frames per clip"
 
 
 def main():
@@ -213,7 +213,7 @@ def measure(arguments, peer, clips):
         theirs.append(theirs_now)
         ours.append(ours_now)
         print(
-            f"round {number}: ours {1000 * ours_now:.1f}, peer {1000 * theirs_now:.1f} CPU ms a clip"
+            f"round {number}: ours {1000 * ours_now:.1f}, peer {1000 * theirs_now:.1f} CPU ms per clip"
             f" ({our_faces} and {their_faces} faces)",
             file=sys.stderr,
         )
@@ -227,7 +227,7 @@ def measure(arguments, peer, clips):
                 "ours": round(our_median, 2),
                 "peer": round(peer_median, 2),
                 "peer_name": Peer.name,
-                "unit": "CPU ms a clip",
+                "unit": "CPU ms per clip",
                 "ratio": round(our_median / peer_median, 4),
             }
         ),

@@ -49,7 +49,7 @@ pub(crate) struct Request {
     pub(crate) json: Option<PathBuf>,
 }
 
-/// Measures one kind of work and prints one JSON line a comparison.
+/// Measures one kind of work and prints one JSON line per comparison.
 ///
 /// # Errors
 /// When Python or a peer is missing, either side fails, or the script reports something that is no comparison.
@@ -140,7 +140,7 @@ mod tests {
 
     fn measured() -> Value {
         json!({"work": "scan", "input": "12 clips", "threads": 1, "ours": 250.0, "peer": 1000.0,
-               "peer_name": "facenet-pytorch", "unit": "CPU ms a clip", "ratio": 0.25})
+               "peer_name": "facenet-pytorch", "unit": "CPU ms per clip", "ratio": 0.25})
     }
 
     #[test]
