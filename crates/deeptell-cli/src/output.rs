@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use anyhow::Context as _;
 use deeptell::{printable, printable_json};
 use serde::Serialize;
-use serde_json::ser::{Formatter, Serializer};
 
 /// How much is printed on standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,6 +124,19 @@ pub(crate) fn flush() -> anyhow::Result<()> {
     Ok(io::stdout().flush()?)
 }
 
+/// Standard output, for text whose control characters are escaped already.
+pub(crate) fn standard_output() -> Box<dyn io::Write + Send> {
+    Box::new(io::stdout())
+}
+
+/// Writes the lines of a text to standard output.
+pub(crate) fn lines(text: &impl std::fmt::Display) -> anyhow::Result<()> {
+    for line in text.to_string().lines() {
+        say!("{line}");
+    }
+    Ok(())
+}
+
 /// Writes a line to standard error if messages of this level are printed; failures are ignored.
 pub(crate) fn message(level: Verbosity, text: std::fmt::Arguments<'_>) {
     if prints(level) {
@@ -145,94 +157,9 @@ pub(crate) fn write_json(document: &impl Serialize, target: &Path) -> anyhow::Re
     write_document(target, printable_json(&text).as_bytes())
 }
 
-/// A document as one line of JSON, with its line break.
-pub(crate) fn json_line(document: &impl Serialize) -> anyhow::Result<Vec<u8>> {
-    let mut text = serde_json::to_string(document)?;
-    text.push('\n');
-    Ok(printable_json(&text).into_owned().into_bytes())
-}
-
 /// As [`write_json`], with each list on one line, which keeps columns of numbers readable.
 pub(crate) fn write_figures(document: &impl Serialize, target: &Path) -> anyhow::Result<()> {
-    let mut text = Vec::new();
-    document.serialize(&mut Serializer::with_formatter(&mut text, ListsOnOneLine::default()))?;
-    text.push(b'\n');
-    write_document(target, printable_json(&String::from_utf8(text)?).as_bytes())
-}
-
-/// JSON indented by two spaces, with lists on one line and each object of a list on its own line.
-#[derive(Default)]
-struct ListsOnOneLine {
-    /// The open containers, outermost first.
-    open: Vec<Open>,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Open {
-    List,
-    Object,
-    /// An object within a list, or anything within one.
-    Inline,
-}
-
-impl ListsOnOneLine {
-    fn break_line<W: ?Sized + io::Write>(&self, writer: &mut W) -> io::Result<()> {
-        let depth = self.open.iter().filter(|open| **open == Open::Object).count();
-        write!(writer, "\n{:1$}", "", 2 * depth)
-    }
-
-    fn is_inline(&self) -> bool {
-        self.open.last() == Some(&Open::Inline)
-    }
-}
-
-impl Formatter for ListsOnOneLine {
-    fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.open.push(if self.is_inline() { Open::Inline } else { Open::List });
-        writer.write_all(b"[")
-    }
-
-    fn end_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.open.pop();
-        writer.write_all(b"]")
-    }
-
-    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        let kind = match self.open.last() {
-            Some(Open::List) => {
-                self.open.push(Open::Object);
-                self.break_line(writer)?;
-                self.open.pop();
-                Open::Inline
-            }
-            Some(Open::Inline) => Open::Inline,
-            Some(Open::Object) | None => Open::Object,
-        };
-        self.open.push(kind);
-        writer.write_all(b"{")
-    }
-
-    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        if !first {
-            writer.write_all(b",")?;
-        }
-        match (self.is_inline(), first) {
-            (true, true) => Ok(()),
-            (true, false) => writer.write_all(b" "),
-            (false, _) => self.break_line(writer),
-        }
-    }
-
-    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        writer.write_all(b": ")
-    }
-
-    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        if self.open.pop() == Some(Open::Object) {
-            self.break_line(writer)?;
-        }
-        writer.write_all(b"}")
-    }
+    write_document(target, printable_json(&deeptell_eval::to_json(document)?).as_bytes())
 }
 
 /// Writes `content` to `target`: a file, or standard output for `-`.
@@ -251,30 +178,6 @@ pub(crate) fn write_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn figures_are_json_with_lists_on_one_line() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.json");
-        let value = serde_json::json!({
-            "a": [1, 2.5, null], "b": {"c": [{"d": [1, 2], "e": {"f": "x, \"y\""}}, {}], "g": []}
-        });
-        write_figures(&value, &path).unwrap();
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
-        let lines = [
-            "{",
-            "  \"a\": [1,2.5,null],",
-            "  \"b\": {",
-            "    \"c\": [",
-            "      {\"d\": [1,2], \"e\": {\"f\": \"x, \\\"y\\\"\"}},",
-            "      {}],",
-            "    \"g\": []",
-            "  }",
-            "}",
-        ];
-        assert_eq!(text.lines().collect::<Vec<_>>(), lines, "{text}");
-    }
 
     #[test]
     fn each_cause_is_printed_once() {

@@ -12,12 +12,18 @@ pub(crate) enum WhichSplit {
 }
 
 impl WhichSplit {
-    pub(crate) fn takes(self, split: Option<Split>) -> bool {
+    /// The split; `None` for all samples.
+    pub(crate) fn split(self) -> Option<Split> {
         match self {
-            Self::Train => split == Some(Split::Train),
-            Self::Validation => split == Some(Split::Validation),
-            Self::Test => split == Some(Split::Test),
-            Self::All => true,
+            Self::Train => Some(Split::Train),
+            Self::Validation => Some(Split::Validation),
+            Self::Test => Some(Split::Test),
+            Self::All => None,
         }
+    }
+
+    /// Whether a sample of this split is used.
+    pub(crate) fn takes(self, split: Option<Split>) -> bool {
+        self.split().is_none_or(|wanted| split == Some(wanted))
     }
 }

@@ -53,6 +53,24 @@ pub enum EvalError {
     /// A suite or its scores could not be read.
     #[error(transparent)]
     Suite(#[from] crate::SuiteError),
+    /// A folder is not one of a training run, or a file in it cannot be read.
+    #[error("{} {what}", path.display())]
+    Run {
+        /// The folder or the file.
+        path: PathBuf,
+        /// What is wrong.
+        what: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// No data set or method of this name can be left out.
+    #[error("there is no `{name}` to leave out; there are {}", known.join(", "))]
+    UnknownFold {
+        /// The name.
+        name: String,
+        /// The names that exist.
+        known: Vec<String>,
+    },
     /// Two tables of scores have no set in common.
     #[error("the suites {first} and {second} have no set in common: score the same suite with both models")]
     OtherSuite {

@@ -1,9 +1,11 @@
 //! What a training makes of data sets and manipulations that it did not see.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use deeptell_data::{Sample, Split};
 use deeptell_metrics::{MetricsError, compare_auc, roc_auc};
+use deeptell_train::TrainConfig;
 use serde::Serialize;
 
 use crate::EvalError;
@@ -175,6 +177,102 @@ pub fn fold_figures(name: &str, with: &[CropScore], without: &[CropScore]) -> Re
     })
 }
 
+impl Folds {
+    /// Keeps only the folds, and the skipped ones, of these names.
+    ///
+    /// # Errors
+    /// [`EvalError::UnknownFold`] for a name that is neither.
+    pub fn select(&mut self, names: &[String]) -> Result<(), EvalError> {
+        let is_known = |name: &String| {
+            self.folds.iter().any(|fold| fold.name == *name)
+                || self.skipped.iter().any(|skipped| skipped.name == *name)
+        };
+        if let Some(name) = names.iter().find(|name| !is_known(name)) {
+            let known = self.folds.iter().map(|fold| fold.name.clone()).collect();
+            return Err(EvalError::UnknownFold { name: name.clone(), known });
+        }
+        self.folds.retain(|fold| names.contains(&fold.name));
+        self.skipped.retain(|skipped| names.contains(&skipped.name));
+        Ok(())
+    }
+
+    /// One folder name per fold, `without-NAME`: safe on every file system, and each only once.
+    pub fn folders(&self) -> Vec<String> {
+        let mut taken = BTreeSet::new();
+        let mut folders = Vec::with_capacity(self.folds.len());
+        for fold in &self.folds {
+            let is_safe = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            let safe: String =
+                fold.name.chars().map(|c| if is_safe(&c) { c } else { '-' }).take(80).collect();
+            let mut folder = format!("without-{safe}");
+            let mut number = 2;
+            while !taken.insert(folder.to_ascii_lowercase()) {
+                folder = format!("without-{safe}-{number}");
+                number += 1;
+            }
+            folders.push(folder);
+        }
+        folders
+    }
+}
+
+/// The result of a leave-one-out measurement. `Display` gives a table.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct LeaveOneOutReport {
+    /// What was left out.
+    pub by: LeaveOut,
+    /// Seed of the trainings.
+    pub seed: u64,
+    /// Epochs of each training.
+    pub epochs: usize,
+    /// One entry per data set or method.
+    pub left_out: Vec<FoldFigures>,
+    /// Mean AUC-ROC over the entries, of the training on everything and of those without; `NaN` without entries.
+    pub mean_auc: [f64; 2],
+    /// What was not left out, and why.
+    pub skipped: Vec<Skipped>,
+}
+
+impl LeaveOneOutReport {
+    /// The report of trainings with this configuration.
+    pub fn new(
+        by: LeaveOut,
+        config: &TrainConfig,
+        left_out: Vec<FoldFigures>,
+        skipped: Vec<Skipped>,
+    ) -> Self {
+        let mean =
+            |which: usize| left_out.iter().map(|row| row.auc[which]).sum::<f64>() / left_out.len() as f64;
+        let mean_auc = [mean(0), mean(1)];
+        Self { by, seed: config.seed, epochs: config.epochs, left_out, mean_auc, skipped }
+    }
+}
+
+impl fmt::Display for LeaveOneOutReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.left_out.iter().map(|row| row.left_out.len()).max().unwrap_or(0).max(8);
+        writeln!(
+            f,
+            "{:width$}  real+fake  AUC everything  AUC without  difference [95% interval]",
+            "left out"
+        )?;
+        for row in &self.left_out {
+            let counts = format!("{}+{}", row.n_real, row.n_fake);
+            let interval =
+                row.ci95.map_or_else(String::new, |[low, high]| format!(" [{low:+.3}, {high:+.3}]"));
+            writeln!(
+                f,
+                "{:width$}  {counts:>9}  {:14.3}  {:11.3}  {:+10.3}{interval}",
+                row.left_out, row.auc[0], row.auc[1], row.difference
+            )?;
+        }
+        let [everything, without] = self.mean_auc;
+        let difference = without - everything;
+        writeln!(f, "{:width$}  {:9}  {everything:14.3}  {without:11.3}  {difference:+10.3}", "mean", "")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use deeptell_data::Label;
@@ -263,5 +361,43 @@ mod tests {
         let of_one: Vec<CropScore> =
             scored(20.0).into_iter().map(|crop| CropScore { source: "one".to_owned(), ..crop }).collect();
         assert_eq!(fold_figures("m", &of_one, &of_one).unwrap().ci95, None);
+    }
+
+    #[test]
+    fn folders_are_safe_and_distinct() {
+        let fold = |name: &str| Fold { name: name.to_owned(), training: Vec::new(), held_out: Vec::new() };
+        let folds = ["../etc", "-- etc", "Face2Face", "face2face"].map(fold).to_vec();
+        assert_eq!(
+            Folds { folds, skipped: Vec::new() }.folders(),
+            ["without----etc", "without----etc-2", "without-Face2Face", "without-face2face-2"]
+        );
+    }
+
+    #[test]
+    fn unknown_names_cannot_be_selected() {
+        let mut found = leave_one_out(&samples(), LeaveOut::Dataset);
+        let error = found.select(&["a".to_owned(), "x".to_owned()]).unwrap_err().to_string();
+        assert_eq!(error, "there is no `x` to leave out; there are a, b");
+        found.select(&["b".to_owned(), "c".to_owned()]).unwrap();
+        assert_eq!((found.folds.len(), found.folds[0].name.as_str(), found.skipped.len()), (1, "b", 1));
+    }
+
+    #[test]
+    fn report_has_the_means_and_a_row_per_fold() {
+        let row = |name: &str, auc: [f64; 2]| FoldFigures {
+            left_out: name.to_owned(),
+            n_real: 3,
+            n_fake: 4,
+            auc,
+            difference: auc[1] - auc[0],
+            ci95: None,
+        };
+        let rows = vec![row("first", [0.9, 0.7]), row("second", [0.7, 0.6])];
+        let report = LeaveOneOutReport::new(LeaveOut::Method, &TrainConfig::default(), rows, Vec::new());
+        assert!((report.mean_auc[0] - 0.8).abs() < 1e-12 && (report.mean_auc[1] - 0.65).abs() < 1e-12);
+        let text = report.to_string();
+        assert_eq!(text.lines().count(), 4, "{text}");
+        assert!(text.lines().nth(1).unwrap().starts_with("first           3+4"), "{text}");
+        assert!(text.ends_with("-0.150\n"), "{text}");
     }
 }

@@ -3,7 +3,8 @@
 //! [`score_samples`] scores labelled face crops with a [`Model`](deeptell::Model), [`evaluate`] turns the scores into
 //! figures with intervals at crop, person and video level, and [`page`] draws them as one HTML file. [`calibrate`] fits
 //! the calibration and the thresholds of a model. [`Distortion`] reduces the quality of crops by a fixed amount, to
-//! measure the effect.
+//! measure the effect. [`leave_one_out`] divides samples for measuring what training makes of material that it has not seen,
+//! [`compare_runs`] puts training runs side by side, and [`inspect_dataset`] looks for leaks and shortcuts in a data set.
 //!
 //! Nothing here prints. Long work reports to a [`Watch`], which can also stop it.
 //!
@@ -37,28 +38,36 @@
 //! ```
 
 mod calibration;
+mod dataset;
 mod distortion;
 mod error;
 mod evaluation;
+mod json;
 mod leave_one_out;
 mod levels;
 mod person;
+mod runs;
 mod scores;
 mod scoring;
 mod suite;
 mod watch;
 
 pub use calibration::{Calibrated, calibrate, calibrate_on_suite, uncalibrated};
+pub use dataset::{CrossingReport, DatasetReport, Shortcut, SplitCounts, UnreadableFile, inspect_dataset};
 pub use distortion::Distortion;
 pub use error::EvalError;
 pub use evaluation::page::{CHOSEN_HERE, NO_TEST, Subject, Training, page};
 pub use evaluation::{
     AnswerRates, Breakdown, Evaluation, Level, Part, Rate, evaluate, face_width, probabilities,
 };
-pub use leave_one_out::{Fold, FoldFigures, Folds, LeaveOut, Skipped, fold_figures, leave_one_out};
+pub use json::to_json;
+pub use leave_one_out::{
+    Fold, FoldFigures, Folds, LeaveOneOutReport, LeaveOut, Skipped, fold_figures, leave_one_out,
+};
 pub use levels::{Domain, DomainFigures, FittedLevels, RiskBin, fit_levels};
+pub use runs::{RunComparison, RunFigure, RunSummary, compare_runs};
 pub use scores::{Comparison, ScoreComparison, ScoreRow, compare_scores, read_scores, write_scores};
-pub use scoring::score_samples;
+pub use scoring::{find_largest_faces, score_samples};
 pub use suite::{
     AnswerShares, Coverage, CropOutcome, CropScore, Expected, FoundFace, FoundFaces, Instruments, Role,
     ScanOutcome, Scanning, Scoring, SetComparison, SetReport, SetScores, Share, Suite, SuiteComparison,

@@ -1,5 +1,7 @@
 use deeptell::Model;
-use deeptell_data::Sample;
+use deeptell_data::{Sample, read_picture};
+use deeptell_face::{Face, FaceDetector, Selection};
+use rayon::prelude::*;
 
 use crate::suite::{CropOutcome, CropScore, FoundFaces, Framing, Scoring, score_listed};
 use crate::{Distortion, EvalError, Watch};
@@ -25,4 +27,42 @@ pub fn score_samples(
         }
     }
     Ok(scored)
+}
+
+/// Pictures that are searched between two questions whether to stop.
+const BATCH: usize = 64;
+
+/// Sets the box and landmarks of each sample, a picture of one face, to those of its largest face of at least
+/// `min_probability`, and returns how many have none.
+///
+/// # Errors
+/// [`EvalError::Stopped`], [`EvalError::Data`] when a picture cannot be read, and [`EvalError::Faces`] when the face
+/// detector fails.
+pub fn find_largest_faces(
+    samples: &mut [Sample],
+    faces: &dyn FaceDetector,
+    min_probability: f32,
+    watch: &mut dyn Watch,
+) -> Result<usize, EvalError> {
+    watch.begin("finding faces", samples.len(), "pictures");
+    let mut missing = 0;
+    for batch in samples.chunks_mut(BATCH) {
+        if watch.wants_stop() {
+            return Err(EvalError::Stopped);
+        }
+        let find = |sample: &Sample| -> Result<Option<Face>, EvalError> {
+            let image = read_picture(&sample.path)?;
+            faces.find_in_crop(&image, min_probability, Selection::Largest).map_err(EvalError::Faces)
+        };
+        let found: Vec<Option<Face>> =
+            batch.par_iter().map(find).collect::<Result<_, _>>()?;
+        for (sample, face) in batch.iter_mut().zip(found) {
+            missing += usize::from(face.is_none());
+            sample.bbox = face.map(|face| face.bbox);
+            sample.landmarks = face.map(|face| face.landmarks);
+        }
+        watch.advance(batch.len());
+    }
+    watch.end();
+    Ok(missing)
 }

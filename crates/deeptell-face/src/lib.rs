@@ -4,7 +4,7 @@
 //! [`link_faces`] matches the faces of one frame with those of the next. [`FaceCrop`] cuts a face out
 //! of its frame; training and inference both use [`FaceCrop::cut`], so that a classifier sees the
 //! framing that it was trained on. [`read_picture`] reads still pictures, upright. The crate also has
-//! the geometry for this: boxes, landmarks, similarity transforms, non-maximum suppression.
+//! the geometry for this: boxes, landmarks, similarity transforms, non-maximum suppression. [`draw_faces`] shows what was found.
 //!
 //! Coordinates are in pixels, x to the right and y down; the pixel in column `i` and row
 //! `j` covers `[i, i + 1) x [j, j + 1)`, so its centre is at `(i + 0.5, j + 0.5)`.
@@ -22,6 +22,7 @@
 mod blur;
 mod crop;
 mod detector;
+mod draw;
 mod face;
 mod landmarks;
 mod link;
@@ -36,6 +37,7 @@ mod warp;
 pub use blur::blur_effect;
 pub use crop::{CropError, FaceCrop};
 pub use detector::{FaceDetector, FaceDetectorId, FaceError};
+pub use draw::draw_faces;
 pub use face::{Face, Selection};
 pub use image::RgbImage;
 pub use landmarks::Landmarks;

@@ -2,7 +2,7 @@
 //!
 //! A [`Trainer`] fits a [`Network`] to the training samples of a manifest and selects the best epoch by AUC
 //! on the validation samples. A run that was killed can be resumed from its folder and ends with the
-//! same weights. [`predict`] scores samples with any network.
+//! same weights. [`predict`] scores samples with any network. [`Conformance`] compares what devices compute.
 //!
 //! ```no_run
 //! use burn::tensor::Device;
@@ -25,6 +25,8 @@ mod average;
 mod batch;
 mod checkpoint;
 mod config;
+mod conformance;
+mod contact_sheet;
 mod error;
 mod events;
 mod history;
@@ -44,6 +46,10 @@ mod train;
 pub use batch::load_crop;
 pub use checkpoint::has_checkpoint;
 pub use config::{SampleOrder, TrainConfig};
+pub use conformance::{
+    Conformance, ConformanceCheck, ConformanceError, ConformanceStep, MakeFaceDetector, Speed,
+};
+pub use contact_sheet::contact_sheet;
 pub use error::TrainError;
 pub use events::{Event, Run};
 pub use history::{EpochRecord, read_history};

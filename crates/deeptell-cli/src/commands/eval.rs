@@ -1,21 +1,19 @@
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::ValueEnum as _;
 use deeptell::Precision;
-use deeptell_data::{Layout, Sample, read_layout, read_picture};
+use deeptell_data::{Layout, Sample, read_layout};
 use deeptell_eval::{
-    Distortion, Evaluation, NO_TEST, Subject, evaluate, page, probabilities, score_samples, write_scores,
+    Distortion, Evaluation, NO_TEST, Subject, evaluate, find_largest_faces, page, probabilities,
+    score_samples, write_scores,
 };
-use deeptell_face::{FaceDetector, Selection};
 use deeptell_metrics::EvaluationConfig;
-use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::dataset::{Dataset, DatasetArgs};
 use crate::face_detector::face_detector;
 use crate::model_args::ModelArgs;
-use crate::progress::{Progress, Tasks, unless_stopped};
+use crate::progress::{Tasks, unless_stopped};
 use crate::which_split::WhichSplit;
 use crate::{Outcome, output};
 
@@ -127,7 +125,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     };
     let faces_not_found = if args.detect {
         let faces = face_detector(SMALLEST_FACE, &device)?;
-        Some(detect(&mut samples, &faces)?)
+        let found = find_largest_faces(&mut samples, &faces, LEAST_PROBABILITY, &mut Tasks::default());
+        let Some(missing) = unless_stopped(found)? else { return Ok(Outcome::Interrupted) };
+        Some(missing)
     } else {
         None
     };
@@ -171,21 +171,4 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     output::write_figures(&document, &args.json)?;
     Ok(outcome)
-}
-
-/// Sets the box and landmarks of each sample to those of its largest face, and returns how many have none.
-fn detect(samples: &mut [Sample], faces: &dyn FaceDetector) -> anyhow::Result<usize> {
-    let progress = Progress::new("finding faces", samples.len(), "pictures");
-    let missing = AtomicUsize::new(0);
-    samples.par_iter_mut().try_for_each(|sample| {
-        let image = read_picture(&sample.path)?;
-        let face = faces.find_in_crop(&image, LEAST_PROBABILITY, Selection::Largest)?;
-        missing.fetch_add(usize::from(face.is_none()), Ordering::Relaxed);
-        sample.bbox = face.as_ref().map(|face| face.bbox);
-        sample.landmarks = face.map(|face| face.landmarks);
-        progress.add(1, "");
-        anyhow::Ok(())
-    })?;
-    progress.finish();
-    Ok(missing.into_inner())
 }

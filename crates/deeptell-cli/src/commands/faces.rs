@@ -2,11 +2,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use deeptell::{FaceLinker, Sighting};
-use deeptell_face::{Face, FaceDetector, Point, Rect, RgbImage};
+use deeptell_face::{Face, FaceDetector, Point, Rect, RgbImage, draw_faces};
 use deeptell_mtcnn::{FaceSize, Mtcnn, MtcnnConfig, Tracker, TrackerConfig};
 use deeptell_video::{Media, Sampling, VideoReader};
-use image::Rgb;
-use imageproc::drawing::{draw_filled_circle_mut, draw_hollow_rect_mut};
 use serde::Serialize;
 
 use crate::device::DeviceName;
@@ -262,24 +260,7 @@ fn name_of(file: &Path) -> String {
 
 /// Draws boxes and landmarks and writes a PNG.
 fn write_drawing(mut image: RgbImage, faces: &[Face], target: &Path) -> anyhow::Result<()> {
-    const BOX: Rgb<u8> = Rgb([255, 200, 0]);
-    const LANDMARK: Rgb<u8> = Rgb([0, 255, 120]);
-    let thickness = (image.width().max(image.height()) / 500).max(1) as i32;
-    for face in faces {
-        for inset in 0..thickness {
-            let at = |value: f32| value.round() as i32;
-            let Rect { x1, y1, x2, y2 } = face.bbox;
-            let (x, y) = (at(x1) + inset, at(y1) + inset);
-            let (width, height) = (at(x2) - inset - x, at(y2) - inset - y);
-            if width > 0 && height > 0 {
-                let edge = imageproc::rect::Rect::at(x, y).of_size(width as u32, height as u32);
-                draw_hollow_rect_mut(&mut image, edge, BOX);
-            }
-        }
-        for point in face.landmarks.points() {
-            draw_filled_circle_mut(&mut image, (point.x as i32, point.y as i32), thickness + 1, LANDMARK);
-        }
-    }
+    draw_faces(&mut image, faces);
     let mut bytes = std::io::Cursor::new(Vec::new());
     image.write_to(&mut bytes, image::ImageFormat::Png).context("cannot encode the drawing")?;
     output::write_file(target, bytes.get_ref())
@@ -342,21 +323,5 @@ mod tests {
         assert_eq!(faces, serde_json::json!({"file": "a.jpg", "faces": [expected]}));
         let error = serde_json::json!(entry(Content::Error("broken".to_owned())));
         assert_eq!(error, serde_json::json!({"file": "a.jpg", "error": "broken"}));
-    }
-
-    #[test]
-    fn faces_beyond_the_edge_can_be_drawn() {
-        let folder = tempfile::tempdir().unwrap();
-        let face = |x1, y1, x2, y2| Face {
-            bbox: Rect::new(x1, y1, x2, y2),
-            probability: 1.0,
-            landmarks: Landmarks::from_points([Point::new(x1, y2); 5]),
-        };
-        let faces = [face(-30.0, -20.0, 25.0, 90.0), face(500.0, 0.0, 560.0, 70.0), face(9.0, 9.0, 9.0, 9.0)];
-        let target = folder.path().join("new/drawn.png");
-        write_drawing(RgbImage::new(64, 48), &faces, &target).unwrap();
-        let drawn = image::open(target).unwrap().into_rgb8();
-        assert_eq!(drawn.dimensions(), (64, 48));
-        assert_eq!(drawn.get_pixel(24, 10), &Rgb([255, 200, 0]));
     }
 }

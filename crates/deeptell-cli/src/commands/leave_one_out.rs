@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -6,15 +5,14 @@ use burn::tensor::Device;
 use deeptell::{Model, View};
 use deeptell_data::{Sample, Split, audit};
 use deeptell_eval::{
-    CropScore, Fold, FoldFigures, LeaveOut, Skipped, fold_figures, leave_one_out, score_samples, uncalibrated,
+    CropScore, Fold, LeaveOneOutReport, LeaveOut, fold_figures, leave_one_out, score_samples, uncalibrated,
 };
 use deeptell_files::{FolderLock, remove_leftovers};
 use deeptell_train::{Start, TrainConfig, Trainer, has_checkpoint};
-use serde::Serialize;
 
 use crate::dataset::{Dataset, DatasetArgs};
 use crate::device::DeviceName;
-use crate::output::{note, say};
+use crate::output::note;
 use crate::progress::{Tasks, unless_stopped};
 use crate::provenance::Provenance;
 use crate::training::{best_epoch, readable, starting_weights, train_with_progress};
@@ -73,19 +71,6 @@ enum By {
     Method,
 }
 
-/// `leave-one-out.json`.
-#[derive(Serialize)]
-struct Document<'a> {
-    by: LeaveOut,
-    seed: u64,
-    epochs: usize,
-    /// One entry per data set or method.
-    left_out: &'a [FoldFigures],
-    /// Mean AUC-ROC over the entries, of the training on everything and of those without.
-    mean_auc: [f64; 2],
-    skipped: &'a [Skipped],
-}
-
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.device.open()?;
     let config = config(args)?;
@@ -96,7 +81,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         By::Method => LeaveOut::Method,
     };
     let mut found = leave_one_out(&samples, what);
-    select(&mut found.folds, &mut found.skipped, &args.only)?;
+    if !args.only.is_empty() {
+        found.select(&args.only)?;
+    }
     for skipped in &found.skipped {
         note!("{} is not left out: {}", skipped.name, skipped.reason);
     }
@@ -111,7 +98,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             }
         );
     }
-    let folders = folders(&found.folds);
+    let folders = found.folders();
     let _lock = FolderLock::acquire(&args.out)?;
     remove_leftovers(&args.out)?;
     output::write_json(&Provenance::now(), &args.out.join("provenance.json"))?;
@@ -135,19 +122,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         let Some(scores_without) = self::scores(&without, fold)? else { return Ok(Outcome::Interrupted) };
         figures.push(fold_figures(&fold.name, &scores, &scores_without)?);
     }
-    let mean = |which: usize| figures.iter().map(|row| row.auc[which]).sum::<f64>() / figures.len() as f64;
-    let document = Document {
-        by: what,
-        seed: config.seed,
-        epochs: config.epochs,
-        left_out: &figures,
-        mean_auc: [mean(0), mean(1)],
-        skipped: &found.skipped,
-    };
-    output::write_json(&document, &args.out.join("leave-one-out.json"))?;
-    for line in table(&document) {
-        say!("{line}");
-    }
+    let report = LeaveOneOutReport::new(what, &config, figures, found.skipped);
+    output::write_json(&report, &args.out.join("leave-one-out.json"))?;
+    output::lines(&report)?;
     Ok(outcome)
 }
 
@@ -160,44 +137,6 @@ fn config(args: &Args) -> anyhow::Result<TrainConfig> {
     config.seed = args.seed.unwrap_or(config.seed);
     config.validate()?;
     Ok(config)
-}
-
-/// Keeps the folds named in `only`; all if it is empty.
-fn select(folds: &mut Vec<Fold>, skipped: &mut Vec<Skipped>, only: &[String]) -> anyhow::Result<()> {
-    if only.is_empty() {
-        return Ok(());
-    }
-    for name in only {
-        if !folds.iter().any(|fold| fold.name == *name) && !skipped.iter().any(|other| other.name == *name) {
-            let known: Vec<&str> = folds.iter().map(|fold| fold.name.as_str()).collect();
-            anyhow::bail!("there is no `{name}` to leave out; there are {}", known.join(", "));
-        }
-    }
-    folds.retain(|fold| only.contains(&fold.name));
-    skipped.retain(|other| only.contains(&other.name));
-    Ok(())
-}
-
-/// One folder name per fold, safe on every file system.
-fn folders(folds: &[Fold]) -> Vec<String> {
-    let mut taken = BTreeSet::new();
-    let mut folders = Vec::with_capacity(folds.len());
-    for fold in folds {
-        let safe: String = fold
-            .name
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' })
-            .take(80)
-            .collect();
-        let mut folder = format!("without-{safe}");
-        let mut number = 2;
-        while !taken.insert(folder.to_ascii_lowercase()) {
-            folder = format!("without-{safe}-{number}");
-            number += 1;
-        }
-        folders.push(folder);
-    }
-    folders
 }
 
 /// The best epoch of a training in `folder`, which is continued with `--resume`; `None` if it was interrupted.
@@ -227,43 +166,4 @@ fn trained(
 fn scores(model: &Model, fold: &Fold) -> anyhow::Result<Option<Vec<CropScore>>> {
     let held_out = readable(fold.held_out.iter().collect());
     Ok(unless_stopped(score_samples(model, &held_out, None, &mut Tasks::default()))?)
-}
-
-fn table(document: &Document<'_>) -> Vec<String> {
-    let width = document.left_out.iter().map(|row| row.left_out.len()).max().unwrap_or(0).max(8);
-    let mut lines = vec![format!(
-        "{:width$}  real+fake  AUC everything  AUC without  difference [95% interval]",
-        "left out"
-    )];
-    lines.extend(document.left_out.iter().map(|row| {
-        let counts = format!("{}+{}", row.n_real, row.n_fake);
-        let interval = row.ci95.map_or_else(String::new, |[low, high]| format!(" [{low:+.3}, {high:+.3}]"));
-        format!(
-            "{:width$}  {counts:>9}  {:14.3}  {:11.3}  {:+10.3}{interval}",
-            row.left_out, row.auc[0], row.auc[1], row.difference
-        )
-    }));
-    let [everything, without] = document.mean_auc;
-    lines.push(format!(
-        "{:width$}  {:9}  {everything:14.3}  {without:11.3}  {:+10.3}",
-        "mean",
-        "",
-        without - everything
-    ));
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn folders_are_safe_and_distinct() {
-        let fold = |name: &str| Fold { name: name.to_owned(), training: Vec::new(), held_out: Vec::new() };
-        let folds = ["../etc", "-- etc", "Face2Face", "face2face"].map(fold);
-        assert_eq!(
-            folders(&folds),
-            ["without----etc", "without----etc-2", "without-Face2Face", "without-face2face-2"]
-        );
-    }
 }

@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -6,8 +5,8 @@ use burn::tensor::Device;
 use deeptell::{Levels, ModelFile, ModelInfo, Precision};
 use deeptell_data::{Sample, Split, audit, sha256_of_file};
 use deeptell_eval::{
-    CHOSEN_HERE, Calibrated, EvalError, Evaluation, Subject, Training, calibrate, evaluate, page,
-    probabilities, score_samples, uncalibrated, write_scores,
+    CHOSEN_HERE, Calibrated, EvalError, Evaluation, SplitCounts, Subject, Training, calibrate, evaluate,
+    page, probabilities, score_samples, uncalibrated, write_scores,
 };
 use deeptell_files::{FolderLock, remove_leftovers};
 use deeptell_metrics::EvaluationConfig;
@@ -106,7 +105,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         checked: ["path", "source", "video", "identity"],
         samples: audited.samples,
         unassigned: audited.unassigned,
-        splits: Split::ALL.map(|split| SplitCount::of(split, &samples)),
+        splits: Split::ALL.map(|split| SplitCounts::of(split, &samples)),
     };
     audited.into_result()?;
     let _lock = FolderLock::acquire(&args.out)?;
@@ -181,24 +180,7 @@ struct Audit {
     samples: usize,
     /// Samples without a split, which are not used.
     unassigned: usize,
-    splits: [SplitCount; 3],
-}
-
-#[derive(Serialize)]
-struct SplitCount {
-    split: Split,
-    real: usize,
-    fake: usize,
-    sources: usize,
-}
-
-impl SplitCount {
-    fn of(split: Split, samples: &[Sample]) -> Self {
-        let within = || samples.iter().filter(|sample| sample.split == Some(split));
-        let fake = within().filter(|sample| sample.label.is_fake()).count();
-        let sources = within().map(|sample| sample.source.as_str()).collect::<BTreeSet<_>>().len();
-        Self { split, real: within().count() - fake, fake, sources }
-    }
+    splits: [SplitCounts; 3],
 }
 
 /// `metrics.json`: the figures of the best epoch on the split it was chosen on.

@@ -2,7 +2,6 @@
 
 mod advice;
 mod inputs;
-mod journal;
 mod pages;
 mod table;
 
@@ -12,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::ValueEnum;
-use deeptell::{Detector, Report, ScanOptions, Verdict};
+use deeptell::{Detector, EarlierReports, Journal, JournalError, Report, ScanOptions, Verdict};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -21,7 +20,6 @@ use crate::output::{alert, detail, note, say};
 use crate::progress::Progress;
 use crate::{Outcome, interrupt, output};
 use inputs::{Input, Inputs};
-use journal::{Earlier, Journal};
 use pages::Pages;
 
 /// Judge videos and pictures: likely real, likely fake, inconclusive, or no face found.
@@ -122,15 +120,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let journal = match &args.jsonl {
         Some(path) if args.resume => {
             let paths = items.iter().map(|input| input.path.as_path());
-            let mut earlier = Earlier::read(path, paths, detector.model().info(), &options)?;
+            let goes_on = || !interrupt::requested();
+            let info = detector.model().info();
+            let earlier = EarlierReports::read(path, paths, info, &options, goes_on).map_err(which_file)?;
             if interrupt::requested() {
                 return Ok(Outcome::Interrupted);
             }
-            note!("{} of {} files are already done", earlier.done.len(), items.len());
-            let journal = Journal::resume(&earlier)?;
-            known = std::mem::take(&mut earlier.done);
-            Some(journal)
+            note!("{} of {} files are already done", earlier.done().len(), items.len());
+            known.clone_from(earlier.done());
+            Some(earlier.resume()?)
         }
+        Some(path) if path == Path::new("-") => Some(Journal::new(output::standard_output())),
         Some(path) => Some(Journal::create(path)?),
         None => None,
     };
@@ -194,6 +194,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let alarming = |report: &Report| args.fail_on.is_some_and(|limit| limit.is_met_by(report.verdict));
     let failed = results.iter().any(|result| result.as_ref().map_or(true, alarming));
     Ok(if failed { Outcome::SomeFailed } else { Outcome::Done })
+}
+
+/// The error, with the option to correct if the file is not a journal.
+fn which_file(error: JournalError) -> anyhow::Error {
+    match error {
+        JournalError::OtherFile { source: Some(ref source), .. } => {
+            anyhow::anyhow!("{error}: is this the right --jsonl file? ({source})")
+        }
+        JournalError::OtherFile { .. } => anyhow::anyhow!("{error}: is this the right --jsonl file?"),
+        error => error.into(),
+    }
 }
 
 /// Whether a document is written to standard output, so that nothing else may be.
@@ -302,7 +313,7 @@ impl Work<'_> {
     /// Records an input that could not be scanned.
     fn failed(&self, path: &Path, error: String) -> anyhow::Result<Result<Report, String>> {
         if let Some(journal) = self.journal {
-            journal.failure(&Failure { path, error: &error })?;
+            journal.failure(path, &error)?;
         }
         Ok(Err(error))
     }

@@ -1,75 +1,84 @@
-//! Comparison of run folders.
+//! Comparison of training runs.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use deeptell_eval::{Comparison, compare_scores};
 use deeptell_metrics::AucComparison;
 use deeptell_train::{EpochRecord, read_history};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::output::say;
-use crate::{Outcome, output};
+use crate::{Comparison, EvalError, compare_scores};
+
+type BoxedError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What is wrong with a folder that is not one of a run.
+const NO_EPOCH: &str = "is not a run folder with a finished epoch";
 
 /// Figures of `metrics.json`, by their names there and in the table.
 const FIGURES: [(&str, &str); 5] =
     [("auc", "AUC"), ("ap", "AP"), ("eer", "EER"), ("tpr_at_fpr_1pct", "TPR at 1% FPR"), ("ece", "ECE")];
 
-/// What a run folder contains.
+/// What the folder of a training run contains.
 #[derive(Debug, Serialize)]
-struct RunSummary {
-    run: PathBuf,
+#[non_exhaustive]
+pub struct RunSummary {
+    /// The folder.
+    pub run: PathBuf,
     /// Whether it finished and wrote a detector.
-    finished: bool,
+    pub finished: bool,
     /// Git revision of the program.
-    revision: Option<String>,
+    pub revision: Option<String>,
     /// Result of the audit of the splits.
-    audit: Option<String>,
-    epochs: usize,
-    best_epoch: usize,
-    /// AUC of the best epoch during training, before calibration; without an interval.
-    best_validation_auc: f64,
-    minutes: f64,
+    pub audit: Option<String>,
+    /// Finished epochs.
+    pub epochs: usize,
+    /// The best of them, counted from 1.
+    pub best_epoch: usize,
+    /// AUC-ROC of the best epoch during training, before calibration; without an interval.
+    pub best_validation_auc: f64,
+    /// Wall time of all epochs.
+    pub minutes: f64,
     /// Figures of the finished detector on the validation split, by name.
-    validation: BTreeMap<&'static str, Figure>,
+    pub validation: BTreeMap<&'static str, RunFigure>,
     /// Against the first run, where both scored the same validation crops.
-    against_first: Option<AucComparison>,
+    pub against_first: Option<AucComparison>,
     /// Every setting, nested names joined by dots.
     #[serde(skip)]
     settings: BTreeMap<String, String>,
 }
 
-#[derive(Debug, Clone, Copy, Serialize)]
-struct Figure {
-    value: f64,
-    ci95: Option<[f64; 2]>,
+/// A figure of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RunFigure {
+    /// Its value.
+    pub value: f64,
+    /// Its 95% interval, by source.
+    pub ci95: Option<[f64; 2]>,
 }
 
-#[derive(Serialize)]
-struct Table {
-    runs: Vec<RunSummary>,
+/// Training runs side by side. `Display` gives a table with one column per run.
+#[derive(Debug, Serialize)]
+#[non_exhaustive]
+pub struct RunComparison {
+    /// The runs, in the given order.
+    pub runs: Vec<RunSummary>,
     /// Settings that are not the same in all runs: name, then one value per run.
-    settings_that_differ: BTreeMap<String, Vec<String>>,
+    pub settings_that_differ: BTreeMap<String, Vec<String>>,
 }
 
-pub(super) fn run(folders: &[PathBuf], json: Option<&Path>) -> anyhow::Result<Outcome> {
-    let table = Table::read(folders)?;
-    match json {
-        Some(path) => output::write_figures(&table, path)?,
-        None => {
-            for row in table.to_text().lines() {
-                say!("{row}");
-            }
-        }
-    }
-    Ok(Outcome::Done)
+/// Compares the runs in these folders; the first is the one that others are tested against.
+///
+/// # Errors
+/// [`EvalError::Run`] for a folder without a finished epoch or with a file that cannot be read.
+pub fn compare_runs(folders: &[PathBuf]) -> Result<RunComparison, EvalError> {
+    RunComparison::read(folders)
 }
 
-impl Table {
-    fn read(folders: &[PathBuf]) -> anyhow::Result<Self> {
+impl RunComparison {
+    fn read(folders: &[PathBuf]) -> Result<Self, EvalError> {
         let mut runs =
             folders.iter().map(|folder| RunSummary::read(folder)).collect::<Result<Vec<_>, _>>()?;
         let scores: Vec<PathBuf> = folders.iter().map(|folder| folder.join("validation.csv")).collect();
@@ -84,8 +93,7 @@ impl Table {
                     }
                 });
         }
-        let names: std::collections::BTreeSet<&String> =
-            runs.iter().flat_map(|run| run.settings.keys()).collect();
+        let names: BTreeSet<&String> = runs.iter().flat_map(|run| run.settings.keys()).collect();
         let settings_that_differ = names
             .into_iter()
             .map(|name| {
@@ -99,7 +107,6 @@ impl Table {
         Ok(Self { runs, settings_that_differ })
     }
 
-    /// One column per run.
     fn to_text(&self) -> String {
         let mut rows: Vec<Vec<String>> = Vec::new();
         let mut row = |name: &str, value: &dyn Fn(&RunSummary) -> String| {
@@ -147,10 +154,21 @@ impl Table {
     }
 }
 
+impl fmt::Display for RunComparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_text())
+    }
+}
+
 impl RunSummary {
-    fn read(folder: &Path) -> anyhow::Result<Self> {
+    fn read(folder: &Path) -> Result<Self, EvalError> {
+        let fault = |path: &Path, what: &'static str, source: BoxedError| EvalError::Run {
+            path: path.to_owned(),
+            what,
+            source,
+        };
         let history = read_history(&folder.join("history.jsonl"))
-            .with_context(|| format!("{} is not a run folder with a finished epoch", folder.display()))?;
+            .map_err(|error| fault(folder, NO_EPOCH, error.into()))?;
         // The first of the best, as training chooses.
         let better = |best: Option<&'_ EpochRecord>, record: &EpochRecord| {
             best.is_none_or(|best| record.validation_auc > best.validation_auc)
@@ -161,12 +179,12 @@ impl RunSummary {
                 best = Some(record);
             }
         }
-        let best = best.with_context(|| format!("{} has no finished epoch", folder.display()))?;
-        let config = folder.join("config.toml");
+        let best = best.ok_or_else(|| fault(folder, NO_EPOCH, "its history is empty".into()))?;
+        let path = folder.join("config.toml");
         let text =
-            std::fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
+            std::fs::read_to_string(&path).map_err(|error| fault(&path, "cannot be read", error.into()))?;
         let config: toml::Value =
-            toml::from_str(&text).with_context(|| format!("{} is not valid TOML", config.display()))?;
+            toml::from_str(&text).map_err(|error| fault(&path, "is not valid TOML", error.into()))?;
         let mut settings = BTreeMap::new();
         flatten("", &config, &mut settings);
         let metrics = document(&folder.join("metrics.json"))?.unwrap_or_default();
@@ -184,7 +202,7 @@ impl RunSummary {
             minutes: history.iter().map(|record| record.seconds).sum::<f64>() / 60.0,
             validation: FIGURES
                 .into_iter()
-                .filter_map(|(key, _)| Some((key, Figure::of(&metrics["validation"], key)?)))
+                .filter_map(|(key, _)| Some((key, RunFigure::of(&metrics["validation"], key)?)))
                 .collect(),
             against_first: None,
             settings,
@@ -192,7 +210,7 @@ impl RunSummary {
     }
 }
 
-impl Figure {
+impl RunFigure {
     fn of(figures: &Value, key: &str) -> Option<Self> {
         let end = |index: usize| figures[format!("{key}_ci95")][index].as_f64();
         Some(Self { value: figures[key].as_f64()?, ci95: end(0).zip(end(1)).map(|(low, high)| [low, high]) })
@@ -205,12 +223,14 @@ impl Figure {
 }
 
 /// A JSON file, where it exists.
-fn document(path: &Path) -> anyhow::Result<Option<Value>> {
+fn document(path: &Path) -> Result<Option<Value>, EvalError> {
     if !path.is_file() {
         return Ok(None);
     }
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("{} is not valid JSON", path.display()))?))
+    let fault = |what, source: BoxedError| EvalError::Run { path: path.to_owned(), what, source };
+    let bytes = std::fs::read(path).map_err(|error| fault("cannot be read", error.into()))?;
+    let document = serde_json::from_slice(&bytes);
+    Ok(Some(document.map_err(|error| fault("is not valid JSON", error.into()))?))
 }
 
 /// Settings by their full names.
@@ -240,7 +260,8 @@ mod tests {
     /// A run folder with the files of `train` that `compare` reads.
     fn folder(at: &Path, config: &TrainConfig, aucs: &[f64], scores: Option<[f64; 4]>) -> PathBuf {
         let write = |name: &str, text: &str| {
-            output::write_file(&at.join(name), text.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+            std::fs::create_dir_all(at).unwrap();
+            std::fs::write(at.join(name), text).unwrap();
         };
         write("config.toml", &config.to_toml().unwrap_or_default());
         let lines: Vec<String> = aucs
@@ -277,7 +298,7 @@ mod tests {
             folder(&root.path().join("b"), &other, &[0.7], Some([0.1, 0.2, 0.5, 0.9])),
             folder(&root.path().join("c"), &config, &[0.65], None),
         ];
-        let table = Table::read(&folders).unwrap();
+        let table = compare_runs(&folders).unwrap();
         assert_eq!(table.settings_that_differ.keys().collect::<Vec<_>>(), ["pos_weight", "seed"]);
         assert_eq!(table.settings_that_differ["pos_weight"], ["(absent)", "0.5", "(absent)"]);
         assert_eq!(
@@ -293,16 +314,17 @@ mod tests {
         {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
-        let json = root.path().join("table.json");
-        run(&folders, Some(&json)).unwrap();
-        let written: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+        let written = serde_json::to_value(&table).unwrap();
         assert_eq!(written["runs"][0]["validation"]["auc"]["ci95"][1], 0.92);
     }
 
     #[test]
     fn a_folder_without_a_run_is_an_error_with_its_path() {
         let root = tempfile::tempdir().unwrap();
-        let error = Table::read(&[root.path().to_owned()]).err().unwrap();
-        assert!(format!("{error:#}").contains("is not a run folder"), "{error:#}");
+        let error = compare_runs(&[root.path().to_owned()]).unwrap_err().to_string();
+        assert!(
+            error.contains("is not a run folder") && error.contains(&*root.path().to_string_lossy()),
+            "{error}"
+        );
     }
 }

@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
+use std::fmt;
 
 use deeptell_data::{Label, PictureFacts, Sample};
-use deeptell_eval::face_width;
 use serde::Serialize;
 
-use crate::output::say;
+use crate::face_width;
 
-/// Number of values per property that are printed; the JSON document has all.
+/// Number of values per property in the text; the JSON document has all.
 const SHOWN: usize = 6;
 
 /// What the samples of each class consist of. Where the classes differ, a network may learn that difference.
@@ -68,17 +68,19 @@ impl Distributions {
             .collect();
         Self { counts, quantiles }
     }
+}
 
-    pub(super) fn print(&self) -> anyhow::Result<()> {
+impl fmt::Display for Distributions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (property, values) in &self.counts {
-            say!("{property:<28}{:>10}{:>10}", "real", "fake");
+            writeln!(f, "{property:<28}{:>10}{:>10}", "real", "fake")?;
             let mut values: Vec<_> = values.iter().collect();
             values.sort_by_key(|(_, count)| std::cmp::Reverse(count.real + count.fake));
             for (value, Count { real, fake }) in values.iter().take(SHOWN) {
-                say!("  {value:<26}{real:>10}{fake:>10}");
+                writeln!(f, "  {value:<26}{real:>10}{fake:>10}")?;
             }
             if values.len() > SHOWN {
-                say!("  and {} more", values.len() - SHOWN);
+                writeln!(f, "  and {} more", values.len() - SHOWN)?;
             }
         }
         for (quantity, Quantiles { real, fake }) in &self.quantiles {
@@ -88,7 +90,7 @@ impl Distributions {
                     |[low, middle, high]| format!("{middle:.0} ({low:.0} to {high:.0})"),
                 )
             };
-            say!("{quantity:<20}real {:<22}fake {}", text(real), text(fake));
+            writeln!(f, "{quantity:<20}real {:<22}fake {}", text(real), text(fake))?;
         }
         Ok(())
     }

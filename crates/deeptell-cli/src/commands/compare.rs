@@ -1,11 +1,10 @@
-mod runs;
-
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use deeptell_eval::{SuiteScores, compare_scores, compare_suites};
+use deeptell_eval::{SuiteScores, compare_runs, compare_scores, compare_suites};
+use serde::Serialize;
 
-use crate::output::say;
 use crate::{Outcome, output};
 
 /// Compare training runs, or two models by their scores on the same samples.
@@ -41,25 +40,25 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
                 file.display()
             );
         }
-        return runs::run(&args.inputs, args.json.as_deref());
+        return show(&compare_runs(&args.inputs)?, args.json.as_deref());
     }
     let [first, second] = &args.inputs[..] else {
         anyhow::bail!("pass run folders, or exactly two score tables");
     };
     if let [Some(first), Some(second)] = [suite_scores(first)?, suite_scores(second)?] {
-        let compared = compare_suites(&first, &second)?;
-        match args.json.as_deref() {
-            Some(path) => output::write_figures(&compared, path)?,
-            None => {
-                for row in compared.to_string().lines() {
-                    say!("{row}");
-                }
-            }
-        }
-        return Ok(Outcome::Done);
+        return show(&compare_suites(&first, &second)?, args.json.as_deref());
     }
     let document = compare_scores(first, second)?;
     output::write_json(&document, args.json.as_deref().unwrap_or("-".as_ref()))?;
+    Ok(Outcome::Done)
+}
+
+/// Writes the result as JSON, or prints its table.
+fn show(result: &(impl Serialize + Display), json: Option<&Path>) -> anyhow::Result<Outcome> {
+    match json {
+        Some(path) => output::write_figures(result, path)?,
+        None => output::lines(result)?,
+    }
     Ok(Outcome::Done)
 }
 
