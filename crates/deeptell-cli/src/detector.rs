@@ -1,10 +1,13 @@
 //! The detector options of the commands that scan files.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use deeptell::{Detector, ModelFile, ScanOptions};
+use burn::tensor::Device;
+use deeptell::{Detector, Model, ModelFile, ScanOptions};
 
 use crate::device::{DeviceName, PrecisionName};
+use crate::face_detector::face_detector;
 use crate::isolation::decoding;
 use crate::output::detail;
 
@@ -13,6 +16,13 @@ pub(crate) fn model_file(path: Option<&Path>) -> anyhow::Result<ModelFile> {
     let file = path.map_or_else(ModelFile::shipped, ModelFile::read)?;
     detail!("model: {}, SHA-256 {}", file.card().name, file.sha256());
     Ok(file)
+}
+
+/// The detector with this model, for every command that scans files. It decodes them in this process if they are
+/// `trusted`; otherwise, where the system supports it, in a sandboxed one.
+pub(crate) fn detector(model: Model, device: &Device, trusted: bool) -> anyhow::Result<Detector> {
+    let faces = face_detector(ScanOptions::default().min_face, device)?;
+    Ok(Detector::from_parts(model, Arc::new(faces)).with_decoding(decoding(trusted)))
 }
 
 /// The model, its device, and how closely it examines a file.
@@ -37,13 +47,12 @@ pub(crate) struct DetectorArgs {
 }
 
 impl DetectorArgs {
-    /// The detector. It decodes files in this process if they are `trusted`; otherwise, where the
-    /// system supports it, in a sandboxed one.
+    /// The [`detector`] that these options describe.
     pub(crate) fn open(&self, trusted: bool) -> anyhow::Result<Detector> {
         let device = self.device.open()?;
         let model = model_file(self.model.as_deref())?.load(&device)?;
         let model = model.with_precision(self.precision.on(self.device))?;
-        Ok(Detector::new(model, &device)?.with_decoding(decoding(trusted)))
+        detector(model, &device, trusted)
     }
 
     /// The options of each scan.

@@ -1,4 +1,4 @@
-//! The face detector of the commands that work on data sets. The commands `faces` and `devices` use MTCNN itself.
+//! The face detector of every command except `faces` and `devices`, which are about MTCNN.
 
 use burn::tensor::Device;
 use deeptell_face::FaceDetector;

@@ -70,7 +70,15 @@ impl Detector {
         let faces = MtcnnConfig { min_face: min_face.into(), ..MtcnnConfig::default() }
             .init(device)
             .map_err(FaceError::from)?;
-        Ok(Self { model, faces: Arc::new(faces), decoding: Decoding::default() })
+        Ok(Self::from_parts(model, Arc::new(faces)))
+    }
+
+    /// A detector with a model and a face detector that exist already, and with the default [`Decoding`].
+    ///
+    /// A model is calibrated for the boxes of the face detector that it was trained with; with another one its thresholds
+    /// do not hold.
+    pub fn from_parts(model: Model, face_detector: Arc<dyn FaceDetector>) -> Self {
+        Self { model, faces: face_detector, decoding: Decoding::default() }
     }
 
     /// The same detector with another face detector.

@@ -7,11 +7,9 @@ use deeptell_eval::{
 };
 use deeptell_metrics::EvaluationConfig;
 
-use crate::detector::model_file;
+use crate::detector::{detector, model_file};
 use crate::found_faces::with_found_faces;
-use crate::isolation::decoding;
 use crate::model_args::ModelArgs;
-use crate::output::say;
 use crate::progress::Tasks;
 use crate::{Outcome, output};
 
@@ -95,9 +93,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         output::write_figures(&report, path)?;
     }
     if args.json.as_deref() != Some(Path::new("-")) {
-        for row in report.to_string().lines() {
-            say!("{row}");
-        }
+        output::lines(&report)?;
     }
     Ok(if report.complete { Outcome::Done } else { Outcome::Incomplete })
 }
@@ -113,9 +109,9 @@ fn judge_by(scores: &mut SuiteScores, model: &Path) -> anyhow::Result<()> {
 fn score(args: &Args) -> anyhow::Result<Option<SuiteScores>> {
     let suite = Suite::read(&args.suite)?;
     let (model, device) = args.model.load()?;
-    let scanner = Scanner(Detector::new(model.clone(), &device)?.with_decoding(decoding(false)));
-    with_found_faces(&args.suite, args.faces.as_deref(), &device, |detector, faces| {
-        let instruments = Instruments { model: &model, faces: detector, scanner: &scanner };
+    let scanner = Scanner(detector(model.clone(), &device, false)?);
+    with_found_faces(&args.suite, args.faces.as_deref(), &device, |finder, faces| {
+        let instruments = Instruments { model: &model, faces: finder, scanner: &scanner };
         score_suite(&suite, instruments, Scoring::default(), faces, &mut Tasks::default())
     })
 }
