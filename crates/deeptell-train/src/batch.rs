@@ -7,7 +7,6 @@ use std::thread::Scope;
 use deeptell_augment::{Blend, FacePart};
 use deeptell_data::{DataError, Sample};
 use deeptell_face::{FaceCrop, Landmarks, Rect, RgbImage, Similarity};
-use deeptell_video::{VideoCodec, recompress};
 use image::GrayImage;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
@@ -240,7 +239,7 @@ impl<'a> Loader<'a> {
             .then(|| codec.random_range(config.codec_crf[0]..=config.codec_crf[1]));
         for picture in &mut pictures {
             picture.image = changes.apply_with(&picture.image, |image| match crf {
-                Some(crf) => recompress(&image, VideoCodec::H264, crf),
+                Some(crf) => compressed(&image, crf),
                 None => Ok(image),
             })?;
             picture.mask = picture.mask.as_ref().map(|mask| changes.apply_to_mask(mask));
@@ -257,6 +256,18 @@ fn at_full_range(mut mask: GrayImage) -> GrayImage {
         *value = (u32::from(*value) * 255 / highest) as u8;
     }
     mask
+}
+
+/// The picture after compression with this constant rate factor of H.264.
+#[cfg(feature = "codec")]
+fn compressed(image: &RgbImage, crf: u8) -> Result<RgbImage, TrainError> {
+    Ok(deeptell_video::recompress(image, deeptell_video::VideoCodec::H264, crf)?)
+}
+
+/// Never called: without FFmpeg, [`TrainConfig::validate`] refuses `codec_probability`.
+#[cfg(not(feature = "codec"))]
+fn compressed(_: &RgbImage, _: u8) -> Result<RgbImage, TrainError> {
+    Err(crate::config::without_codec())
 }
 
 #[cfg(test)]
@@ -282,6 +293,7 @@ mod tests {
         assert!(matches!(missing, Err(TrainError::Picture { .. })));
     }
 
+    #[cfg(feature = "codec")]
     #[test]
     fn codec_comes_last_and_is_shared_within_unit() {
         let folder = tempfile::tempdir().unwrap();
@@ -301,7 +313,7 @@ mod tests {
             let loader = Loader { samples: &[&real], crop: &crop, training: Some((config, 1)) };
             loader.load(Unit::Single(0), 0).unwrap().remove(0).image
         };
-        assert_eq!(load(&config), recompress(&picture, VideoCodec::H264, 40).unwrap());
+        assert_eq!(load(&config), compressed(&picture, 40).unwrap());
         assert_eq!(load(&TrainConfig { codec_probability: 0.0, ..config }), picture);
     }
 

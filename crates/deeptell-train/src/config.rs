@@ -114,7 +114,8 @@ pub struct TrainConfig {
     /// Problem: Face-Cutout", section 3); 0 to 1. Pictures without landmarks stay as they are.
     pub cutout_probability: f64,
     /// How often the pictures of a unit end as a keyframe of H.264 and are decoded again, after all
-    /// of the augmentation; 0 to 1. It takes an FFmpeg with libx264.
+    /// of the augmentation; 0 to 1. It needs the feature `codec`, which is on by default, and an
+    /// FFmpeg with libx264.
     pub codec_probability: f64,
     /// Lowest and highest constant rate factor of that compression, 0 to 51; lower is better.
     pub codec_crf: [u8; 2],
@@ -270,9 +271,20 @@ impl TrainConfig {
         if let Some((setting, _, expected)) = checks.into_iter().find(|(_, holds, _)| !holds) {
             return Err(TrainError::Setting { setting, expected: format!("must be {expected}") });
         }
+        #[cfg(not(feature = "codec"))]
+        if self.codec_probability > 0.0 {
+            return Err(without_codec());
+        }
         self.augmentation.validate()?;
         Ok(self.blend.validate()?)
     }
+}
+
+/// The error of a setting that needs the feature `codec`.
+#[cfg(not(feature = "codec"))]
+pub(crate) fn without_codec() -> TrainError {
+    let expected = "must be 0 in a build without FFmpeg: enable the feature `codec` of deeptell-train".to_owned();
+    TrainError::Setting { setting: "codec_probability", expected }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use deeptell_data::DataError;
 use deeptell_face::CropError;
 use deeptell_metrics::MetricsError;
 use deeptell_network::{PrecisionError, PreprocessError, WeightsError};
+#[cfg(feature = "codec")]
 use deeptell_video::VideoError;
 use thiserror::Error;
 
@@ -64,6 +65,7 @@ pub enum TrainError {
         reason: String,
     },
     /// A picture could not be compressed as video.
+    #[cfg(feature = "codec")]
     #[error("the video codec of `codec_probability` failed")]
     Codec {
         /// Why.
