@@ -139,8 +139,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cpu_can_be_opened() {
-        assert!(DeviceName::Cpu.open().is_ok());
+    fn the_cpu_computes() {
+        let device = DeviceName::Cpu.open().unwrap();
+        let sum = burn::tensor::Tensor::<1>::ones([4], &device).sum().into_scalar::<f32>();
+        assert_eq!(sum, 4.0);
     }
 
     #[cfg(not(feature = "cuda"))]
