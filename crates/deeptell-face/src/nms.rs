@@ -33,7 +33,7 @@ pub fn non_maximum_suppression(
     threshold: f32,
     overlap: Overlap,
 ) -> Vec<usize> {
-    assert_eq!(boxes.len(), scores.len(), "one score a box");
+    assert_eq!(boxes.len(), scores.len(), "one score per box");
     let rank = |i: usize| if scores[i].is_nan() { f32::NEG_INFINITY } else { scores[i] };
     let mut order: Vec<usize> = (0..boxes.len()).collect();
     order.sort_by(|&i, &j| rank(j).total_cmp(&rank(i)));

@@ -31,15 +31,14 @@
 //!
 //! # Threads
 //!
-//! Work is spread over the current rayon pool. A network is a long row of short operations,
-//! and each one that starts on a thread outside the pool pays for waking it: run the whole
-//! forward (and backward) pass inside `rayon::scope` or `ThreadPool::install`.
-//! Results have the same bits whatever the number of threads.
+//! Work is spread over the current rayon pool. A network is a long sequence of short operations, and each one that starts
+//! on a thread outside the pool has to wake it. Run the whole forward (and backward) pass inside `rayon::scope` or
+//! `ThreadPool::install`. Results have the same bits with any number of threads.
 //!
 //! # Instruction sets
 //!
-//! One source for all: the loops are compiled for AVX-512, AVX2 with FMA, NEON and plain
-//! scalar code, and the best one that the machine has is chosen when the program runs.
+//! The loops are compiled for AVX-512, AVX2 with FMA, NEON and scalar code from one source, and the best variant that the
+//! machine supports is chosen at run time.
 
 #![expect(
     clippy::inline_always,
@@ -75,15 +74,14 @@ use burn::tensor::activation::{hard_swish, relu};
 use burn::tensor::{DType, Device, Tensor};
 use extension::{InferenceKernels, TrainingKernels};
 
-/// How the window of a convolution moves.
+/// Stride, padding and groups of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConvGeometry {
-    /// Cells by which the window moves, on both axes.
+    /// Stride on both axes.
     pub stride: usize,
-    /// Zeros added to each of the four sides.
+    /// Zero padding on each of the four sides.
     pub padding: usize,
-    /// Groups of channels that do not see each other; the number of channels for a
-    /// depthwise convolution.
+    /// Number of groups of channels that are convolved independently; for a depthwise convolution, the number of channels.
     pub groups: usize,
 }
 
@@ -156,7 +154,7 @@ fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
     tensor.clone().into_data().try_into_vec().expect("a tensor of f32 on the CPU")
 }
 
-/// Panics unless `tensor` has one value a channel.
+/// Panics unless `tensor` has one value per channel.
 fn check_channels(operation: &str, name: &str, tensor: &Tensor<1>, channels: usize) {
     check_tensor(operation, name, tensor);
     assert!(
@@ -168,8 +166,8 @@ fn check_channels(operation: &str, name: &str, tensor: &Tensor<1>, channels: usi
 
 /// Two-dimensional convolution without bias, differentiable in both operands.
 ///
-/// Made for 1x1, depthwise and small dense kernels; any size and grouping is correct, but
-/// large dense kernels are better served by Burn's own convolution.
+/// Optimised for 1x1, depthwise and small dense kernels. Any size and grouping is correct, but Burn's own convolution is
+/// faster for large dense kernels.
 ///
 /// # Shapes
 ///
@@ -236,7 +234,7 @@ pub fn conv2d_bias_activation(
 ///
 /// `output = activation((x - mean) / sqrt(variance + epsilon) * gamma + beta)`
 /// (Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>, algorithm 1).
-/// Keeping running statistics is left to the caller.
+/// The caller keeps the running statistics.
 ///
 /// # Shapes
 ///

@@ -114,7 +114,7 @@ impl Maps {
     }
 }
 
-/// What the backward pass needs of the forward pass, one value a channel.
+/// What the backward pass needs of the forward pass, one value per channel.
 pub(crate) struct Parameters<'a> {
     pub(crate) gamma: &'a [f32],
     pub(crate) beta: &'a [f32],

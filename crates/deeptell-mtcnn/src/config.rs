@@ -11,26 +11,25 @@ use crate::{FaceSize, Mtcnn, MtcnnError};
 pub struct MtcnnConfig {
     /// The smallest face to find. The time per frame falls with the square of its side.
     pub min_face: FaceSize,
-    /// Images whose longer side is over this many pixels are shrunk to it before anything else;
-    /// at least 64, or `None` to look at every image as it is. Boxes and landmarks are in pixels
-    /// of the image as given all the same, and so is [`min_face`](Self::min_face), which ends at
-    /// 12 pixels of the shrunk image.
+    /// Images whose longer side exceeds this many pixels are shrunk to it first; at least 64, or `None` to search every
+    /// image at full size. Boxes, landmarks and [`min_face`](Self::min_face) are always in pixels of the original; faces
+    /// below 12 pixels of the shrunk image are not found.
     pub max_side: Option<u32>,
     /// Probabilities, in `0..=1`, a box must reach in P-Net and exceed in R-Net and O-Net.
     pub thresholds: [f32; 3],
     /// Size of a pyramid level relative to the one before; above 0 and at most 0.95.
     pub scale_factor: f64,
-    /// Search an image without a face again, turned by 90, -90 and 180 degrees; of these the way
-    /// with the most probable face counts. An image without any face then takes four times as long.
+    /// Search an image without a face again, rotated by 90, -90 and 180 degrees, and use the rotation with the most
+    /// probable face. An image without any face then takes four times as long.
     pub retry_turned: bool,
-    /// Overlaps from which on two boxes are taken for one.
+    /// Overlaps above which two boxes are merged into one.
     pub overlaps: Overlaps,
-    /// Bounds on the work an image may cause.
+    /// Limits on the work per image.
     pub limits: CandidateLimits,
 }
 
-/// Where non-maximum suppression draws the line: of two boxes that overlap by more than this, the
-/// less probable one goes. Each is above 0 and at most 1.
+/// Thresholds of non-maximum suppression: of two boxes that overlap by more than this, the less probable one is dropped.
+/// Each is above 0 and at most 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Overlaps {
@@ -53,9 +52,8 @@ impl Default for Overlaps {
 
 /// How many boxes may enter each step for one image; the most probable ones are kept.
 ///
-/// Photographs stay far below the defaults (a 720p frame of six faces sends 250 boxes to R-Net);
-/// they are there for pictures made of texture that looks like faces, where time would grow
-/// with the square of the candidates.
+/// Photographs stay far below the defaults (a 720p frame of six faces sends 250 boxes to R-Net). The limits are for
+/// pictures full of face-like texture, where time would grow with the square of the number of candidates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CandidateLimits {
@@ -91,7 +89,7 @@ impl MtcnnConfig {
     /// The smallest [`max_side`](Self::max_side).
     const MIN_MAX_SIDE: u32 = 64;
 
-    /// For faces from a tenth of the frame on, several times as fast as the default on large frames.
+    /// For faces of at least a tenth of the frame; several times as fast as the default on large frames.
     ///
     /// Frames are shrunk to 640 pixels, and O-Net sees fewer boxes of each face, so that boxes and
     /// landmarks differ from the default's by some hundredths of the face.

@@ -124,8 +124,8 @@ impl Mtcnn {
         self.conclude(images, &refined)
     }
 
-    /// Looks again at those of `images` where nothing was `found`, turned each way. Of the ways
-    /// with faces that with the most probable one counts.
+    /// Searches those of `images` where nothing was `found` again, rotated each way, and keeps the rotation with the most
+    /// probable face.
     fn search_turned(
         &self,
         images: &[&RgbImage],
@@ -159,7 +159,7 @@ impl Mtcnn {
         Ok(outputs.into_iter().map(|outputs| self.refined(outputs)).collect())
     }
 
-    /// What R-Net's outputs leave of one image's candidates.
+    /// The candidates of one image that remain after R-Net.
     pub(crate) fn refined(&self, outputs: Vec<CropOutput<5>>) -> Vec<Candidate> {
         let likely: Vec<_> =
             outputs.into_iter().filter(|output| output.values[0] > self.config.thresholds[1]).collect();
@@ -200,8 +200,8 @@ impl Mtcnn {
         faces
     }
 
-    /// O-Net alone, without a threshold or a suppression: what it sees in each of `candidates`,
-    /// in their order; `None` for one without a pixel inside the image.
+    /// O-Net alone, without threshold and suppression: its face for each of `candidates`, in their order; `None` for one
+    /// without a pixel inside the image.
     pub(crate) fn inspect(
         &self,
         image: &RgbImage,

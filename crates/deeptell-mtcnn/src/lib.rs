@@ -4,8 +4,8 @@
 //! landmarks; it is a [`FaceDetector`](deeptell_face::FaceDetector). It is the cascade of Zhang,
 //! Zhang, Li and Qiao, "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks" (2016, <https://arxiv.org/abs/1604.02878>):
 //! P-Net proposes boxes at every size, R-Net refines them, O-Net decides and places the
-//! landmarks. Weights and numbers are those of facenet-pytorch 2.6.0, which the results follow
-//! to a fraction of a pixel.
+//! landmarks. Weights and thresholds are those of facenet-pytorch 2.6.0, and results agree with it to a fraction of a
+//! pixel.
 //!
 //! ```
 //! use burn::tensor::Device;
@@ -25,24 +25,23 @@
 //! [`Mtcnn::detect_batch`] takes frames of any sizes at once, and a [`Tracker`] follows faces
 //! through a video at a quarter of the cost. [`Mtcnn::detect_largest`] stops at the largest face, which takes half as
 //! long where it is large. [`MtcnnConfig`] sets the smallest face, in pixels or
-//! as a part of the frame, shrinks large frames first, and looks for turned faces.
+//! as a fraction of the frame, shrinks large frames first, and searches for rotated faces.
 //! The three stages can be run one at a time through [`stages`].
 //!
 //! # Speed
-//! On the CPU the networks run in the fused kernels of `deeptell-kernels`: rows of a pyramid level
-//! are averaged, normalised and sent through all layers of P-Net while they are in the cache, and
-//! neither a level nor a feature map ever exists as a whole. Tiles of all levels of all frames
+//! On the CPU the networks run in the fused kernels of `deeptell-kernels`: rows of a pyramid level are averaged,
+//! normalised and passed through all layers of P-Net while they are in the cache. Neither a level nor a feature map is
+//! ever stored as a whole. Tiles of all levels of all frames
 //! share the rayon pool, and so do the crops of R-Net and O-Net. On any other device the whole
 //! pyramid is one picture, and each stage is read back once.
 //!
 //! # Differences from facenet-pytorch
 //! - Frames of a batch may differ in size and may be without a face.
 //! - An image smaller than the smallest face has no face, instead of raising an error.
-//! - A box without a pixel inside its image leaves the cascade alone, not crops and boxes out of
-//!   step.
+//! - A box without a pixel inside its image is dropped, instead of shifting the crops against the boxes.
 //! - Memory and time are bounded: P-Net works in tiles, R-Net and O-Net in batches, and
-//!   [`CandidateLimits`] caps what a picture of nothing but face-like texture can ask for.
-//! - Turned faces are searched for on demand ([`MtcnnConfig::retry_turned`]).
+//!   [`CandidateLimits`] bounds the work for a picture full of face-like texture.
+//! - Rotated faces are searched for on request ([`MtcnnConfig::retry_turned`]).
 
 mod cascade;
 mod config;

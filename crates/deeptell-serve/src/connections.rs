@@ -1,4 +1,4 @@
-//! Open connections: how many there are, and which of them give way to others.
+//! Limits the number of open connections, and closes some for new ones.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;

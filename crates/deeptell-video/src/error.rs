@@ -12,12 +12,12 @@ use thiserror::Error;
 
 use crate::Limits;
 
-/// What to do where only the limits for files from strangers stand in the way.
+/// What to do if a file exceeds only the limits for untrusted files.
 const IF_TRUSTED: &str = "if you know where the file comes from, use --trusted";
 
 /// Why a video could not be opened, sampled or written.
 ///
-/// FFmpeg's own words, where they help, travel as text: no FFmpeg type is part of this interface.
+/// Messages of FFmpeg are included as text where they help; no FFmpeg type is part of this interface.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum VideoError {
@@ -35,7 +35,7 @@ pub enum VideoError {
         /// The path.
         path: PathBuf,
     },
-    /// The content is no container or codec that the [`Limits`] allow.
+    /// The container or the codec is not among those that the [`Limits`] allow.
     #[error("{path}: {reason}")]
     Unsupported {
         /// The file.
@@ -94,7 +94,7 @@ pub enum VideoError {
         /// The time that was allowed.
         deadline: Duration,
     },
-    /// The container's structure is damaged beyond use.
+    /// The structure of the container is too damaged to be read.
     #[error("{path} is damaged ({detail}); download the file again")]
     Corrupt {
         /// The file.
@@ -207,7 +207,7 @@ fn available(streams: &[u32]) -> String {
     }
 }
 
-/// Why a file is no video that can be read; its text says what to do.
+/// Why a file is not a readable video; the text says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -279,7 +279,7 @@ impl fmt::Display for StreamLabel {
     }
 }
 
-/// Something amiss in a file that still gave good frames.
+/// A problem in a file that still gave good frames.
 ///
 /// In JSON an object of its fields and, as `code`, its name in `snake_case`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -311,8 +311,8 @@ pub enum Warning {
         /// The others.
         others: Vec<StreamLabel>,
     },
-    /// The clock of the stream falls back or leaps ahead, as in files that were joined. The parts were
-    /// taken to follow each other without a gap.
+    /// The clock of the stream jumps back or ahead, as in files that were joined. The parts are treated as if they
+    /// followed each other without a gap.
     ClockJumps {
         /// How often.
         count: u64,

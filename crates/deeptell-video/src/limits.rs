@@ -1,11 +1,11 @@
-//! What a file may be and cost.
+//! Limits on the content of a file and on the cost of reading it.
 
 use std::time::Duration;
 
 use deeptell_face::PictureLimits;
 use serde::{Deserialize, Serialize};
 
-/// Bounds on what a file may contain and on what reading it may cost.
+/// Limits on the content of a file and on the cost of reading it.
 ///
 /// Files are always opened by this crate itself and handed to FFmpeg as plain bytes, with every
 /// protocol disabled: no setting lets a video name another file or a network address.
@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 pub struct Limits {
     /// Largest picture in pixels (width times height). Holds before the first picture is decoded.
     pub max_pixels: u64,
-    /// Time one reader may spend inside its own calls; the caller's work between two frames is free.
+    /// Time that a reader may spend in its own calls; the caller's work between two frames does not count.
     pub deadline: Duration,
-    /// Memory that decoding may take in a process of its own ([`DecoderProcess`](crate::DecoderProcess)),
-    /// program and the frame on its way included. Enforced on Linux; a library cannot bound the process it lives in.
+    /// Memory of a separate decoding process ([`DecoderProcess`](crate::DecoderProcess)), including the program and the
+    /// frame in transit. Enforced on Linux, and not when decoding in the caller's process.
     pub memory_bytes: u64,
     /// Streams a container may declare.
     pub max_streams: u32,
@@ -27,8 +27,8 @@ pub struct Limits {
     pub probe_bytes: u32,
     /// Playing time examined to find out what the streams are.
     pub probe_duration: Duration,
-    /// Refuses streams that turn up only after the header: FFmpeg would probe them without the
-    /// pixel limit. Costs FLV and MPEG program streams.
+    /// Refuses streams that appear only after the header, because FFmpeg would probe them without the pixel limit. This
+    /// excludes FLV and MPEG program streams.
     pub fixed_streams: bool,
     /// FFmpeg names of the containers that may be opened.
     pub containers: Vec<String>,
@@ -38,13 +38,13 @@ pub struct Limits {
     pub pictures: PictureLimits,
 }
 
-/// Containers and decoders for files from anyone: what phones, browsers and data sets use.
+/// Containers and decoders for untrusted files: those that phones, browsers and data sets use.
 const COMMON_CONTAINERS: &[&str] =
     &["mov", "mp4", "matroska", "webm", "avi", "mpegts", "gif", "apng", "h264", "hevc"];
 const COMMON_CODECS: &[&str] =
     &["h264", "hevc", "vp8", "vp9", "libdav1d", "av1", "libaom-av1", "mpeg4", "mjpeg", "gif", "apng"];
 
-/// What a trusted file may use besides.
+/// Further ones for trusted files.
 const FURTHER_CONTAINERS: &[&str] =
     &["flv", "mpeg", "mpegvideo", "ogg", "asf", "m4v", "ivf", "obu", "mjpeg", "3gp"];
 const FURTHER_CODECS: &[&str] = &[
@@ -73,7 +73,7 @@ const FURTHER_CODECS: &[&str] = &[
 ];
 
 impl Limits {
-    /// Narrow bounds for files from strangers: 4K pictures, 20 seconds, the ten common codecs.
+    /// Narrow limits for untrusted files: 4K pictures, 20 seconds, the ten common codecs.
     #[must_use]
     pub fn untrusted() -> Self {
         Self {
@@ -92,7 +92,7 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// Bounds for one's own files: 8K pictures, ten minutes, every usual container and codec.
+    /// Limits for trusted files: 8K pictures, ten minutes, every common container and codec.
     fn default() -> Self {
         let untrusted = Self::untrusted();
         Self {

@@ -1,4 +1,4 @@
-//! A program that starts itself once more as its decoder.
+//! A program that starts a copy of itself as its decoder.
 
 use std::ffi::OsStr;
 use std::io;
@@ -21,12 +21,12 @@ static IS_PREPARED: AtomicBool = AtomicBool::new(false);
 #[cfg(unix)]
 pub(crate) static NAMED: OnceLock<DecoderProcess> = OnceLock::new();
 
-/// Lets this program decode files in processes of its own
+/// Lets this program decode files in separate processes
 /// ([`DecoderProcess::this_program`](crate::DecoderProcess::this_program)): call it first thing in `main`, before any
 /// thread exists and any file is open.
 ///
-/// For each of them the program is started once more with a word as its first argument. Where this is such a process,
-/// the call decodes, and then ends the process; otherwise it returns at once.
+/// Such a process is a copy of this program with a special first argument. In it, this call decodes and then ends the
+/// process; otherwise it returns immediately.
 ///
 /// ```no_run
 /// use deeptell_video::{DecoderProcess, Limits, Sampling, VideoReader};
@@ -58,7 +58,7 @@ pub(crate) fn is_prepared() -> bool {
     IS_PREPARED.load(Ordering::Relaxed)
 }
 
-/// Why this program cannot decode in a process of its own.
+/// Why this program cannot decode in a separate process.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum IsolationError {
@@ -73,7 +73,7 @@ pub enum IsolationError {
         "cannot tell which program this is, to start it as a decoder; name one with `DecoderProcess::new`"
     )]
     UnknownProgram(#[source] io::Error),
-    /// There are such processes on Unix systems alone.
+    /// Separate processes are supported on Unix systems only.
     #[error(
         "this system has no sandboxed processes; to decode in this process, which is for trusted files only, say so when \
          the detector or reader is made"

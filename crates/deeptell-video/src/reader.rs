@@ -1,4 +1,4 @@
-//! Opening a video and knowing what is in it.
+//! Opening a video and reading its properties.
 
 use std::fs::File;
 use std::iter::FusedIterator;
@@ -15,7 +15,7 @@ use crate::local::Job;
 use crate::local_source::{LocalSource, LocalSourceFrames};
 use crate::{Limits, Sampling, Unsupported, VideoError, Warning};
 
-/// What a file says and shows about its video stream.
+/// Properties of a video stream, from the header and from the file itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct VideoInfo {
@@ -106,18 +106,17 @@ impl VideoOptions {
         self
     }
 
-    /// Decodes every frame in order and plans nothing: the same frames, at several times the cost.
+    /// Decodes every frame in order, without planning: the same frames at several times the cost.
     ///
-    /// The yardstick of the plan, and a way out for files whose keyframes are not what they claim.
+    /// For comparison, and for files whose keyframes are marked incorrectly.
     pub fn every_frame(mut self) -> Self {
         self.job.tuning.in_order = true;
         self
     }
 
-    /// Decodes in a process of its own, which can do nothing else: see [`DecoderProcess`].
+    /// Decodes in a separate, sandboxed process: see [`DecoderProcess`].
     ///
-    /// The frames are the same; a crash or a takeover of FFmpeg ends there, as a
-    /// [`VideoError::DecoderDied`].
+    /// The frames are the same. A crash of FFmpeg is a [`VideoError::DecoderDied`].
     #[cfg(unix)]
     pub fn isolated_by(mut self, decoder: &DecoderProcess) -> Self {
         self.decoder = Some(decoder.clone());
@@ -171,7 +170,7 @@ pub(crate) fn open_file(path: &Path) -> Result<File, VideoError> {
     open_without_blocking(path).map_err(io)
 }
 
-/// A refusal that says what the file is in place of a video, where its first bytes tell.
+/// An error that says what the file is instead of a video, as far as its first bytes show it.
 fn named_by_kind(error: VideoError, file: &File, path: &Path) -> VideoError {
     let is_refused = matches!(
         error,
@@ -236,7 +235,7 @@ impl VideoReader {
     /// - [`VideoError::Unsupported`], [`VideoError::NoVideo`] or [`VideoError::TooLarge`] when it
     ///   holds something else than a video within the limits;
     /// - [`VideoError::Corrupt`] or [`VideoError::Truncated`] when too little of it is left;
-    /// - [`VideoError::Timeout`] when looking at it takes too long.
+    /// - [`VideoError::Timeout`] when examining it takes too long.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, VideoError> {
         Self::options().open(path)
     }
@@ -264,7 +263,7 @@ impl VideoReader {
     }
 
     /// Frames at the moments that `sampling` names, in ascending order, decoded as the iterator
-    /// advances. Sampling again starts anew.
+    /// advances. Each call starts at the beginning of the video.
     ///
     /// Reads ahead in the file, not in the pictures: only frames that a wanted one refers to are
     /// decoded. Where the stream's timing forbids such planning (no presentation times, times out
@@ -281,7 +280,7 @@ impl VideoReader {
         }
     }
 
-    /// What was amiss so far: at opening, and in the frames sampled since.
+    /// The warnings so far, from opening and from the frames sampled since.
     pub fn warnings(&self) -> &[Warning] {
         match &self.source {
             Source::Here(reader) => reader.warnings(),

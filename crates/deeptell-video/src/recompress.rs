@@ -9,7 +9,7 @@ use crate::pixels::{FromRgb, ToRgb};
 use crate::writer::{Opened, check_picture, open_encoder, set_quality};
 use crate::{VideoCodec, VideoError, WriterOptions};
 
-/// Compresses a picture as the only frame of a video and decodes it again: what is left of it.
+/// Compresses a picture as the only frame of a video and decodes it again.
 ///
 /// `quality` is that of [`WriterOptions::quality`]: for H.264 the constant rate factor, 0 to 51,
 /// lower is better. A keyframe loses less than the frames between keyframes at the same setting.

@@ -1,4 +1,4 @@
-//! Which moments of a video to look at.
+//! Which moments of a video to sample.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -63,8 +63,8 @@ pub struct WriterOptions {
     pub keyframe_interval: u32,
     /// Lets frames refer to later ones: smaller files, and decoding order differs from display order.
     pub b_frames: bool,
-    /// Keeps frames from referring across keyframes, so that each keyframe is a clean start. Without
-    /// it files get a little smaller, as broadcasts do.
+    /// Frames do not refer to frames before the last keyframe, so that decoding can start at each keyframe. Without it
+    /// (open GOPs, as in broadcasts), files are slightly smaller.
     pub closed_gop: bool,
 }
 

@@ -14,7 +14,7 @@ use crate::report::SCHEMA_VERSION;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The input cannot be scanned: give another file, or mend this one.
+    /// The input cannot be scanned: pass another file, or fix this one.
     #[error("cannot scan {}", subject(name, source))]
     Input {
         /// The path or the name of the input.

@@ -1,4 +1,4 @@
-//! Pictures of what was judged and where the evidence lies, for people.
+//! Pictures of the judged faces, and heat maps.
 
 use deeptell_face::{RgbImage, size_within};
 use image::codecs::jpeg::JpegEncoder;

@@ -1,14 +1,13 @@
 //! Deepfake detection in Rust: video or picture in, [`Report`] out.
 //!
-//! A [`Detector`] samples frames, finds faces (MTCNN), cuts them as the classifier was trained
-//! to see them, scores them (MobileNetV3-Small) and judges: likely real, likely fake,
-//! inconclusive, or no face found.
+//! A [`Detector`] samples frames, finds faces (MTCNN), crops them as in training, scores them (MobileNetV3-Small) and
+//! judges: likely real, likely fake, inconclusive, or no face found.
 //!
 //! ```no_run
 //! use deeptell::{Detector, Device, ScanOptions, html};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     // Files are decoded in a process of its own: this program, started once more.
+//!     // Files are decoded in a separate process, a copy of this program.
 //!     deeptell::run_if_decoder();
 //!     let detector = Detector::shipped(&Device::flex())?;
 //!     let scan = detector.scan("interview.mp4", &ScanOptions::default().evidence(true))?;
@@ -24,10 +23,10 @@
 //! A report is plain data: `serde_json::to_string(&report)` gives the document that
 //! [`SCHEMA_VERSION`] numbers. Nothing here prints, reads the environment or uses the network.
 //!
-//! Everything that a public signature names is re-exported, [`Device`] included: a program needs this crate alone.
+//! Everything that a public signature names is re-exported, including [`Device`], so a program needs only this crate.
 //!
-//! A verdict is a reason to look closer, never proof: the scores are probabilities on material
-//! like that which the model was validated on, and [`ModelCard::limits`] says what it misses.
+//! A verdict is a reason to look closer, never proof. Scores are probabilities for material like that of the validation;
+//! [`ModelCard::limits`] says what the model misses.
 
 mod background;
 mod card;

@@ -13,7 +13,7 @@ use crate::familiarity::Familiarity;
 use crate::hash::sha256;
 use crate::{Error, Manifest, Model, ModelCard, ModelError, ModelInfo};
 
-/// A model file in memory: the weights of a network and all that belongs to them. It can be
+/// A model file in memory: the weights of a network and its card. It can be
 /// changed, written, exported, and [loaded](Self::load) onto a device to run.
 ///
 /// On disk it is one safetensors file: the tensors under the names of the network's original (16 or
@@ -36,7 +36,7 @@ impl ModelFile {
     /// The detector that ships with deeptell, from memory.
     ///
     /// # Errors
-    /// [`Error::Model`] if the program was built from damaged sources.
+    /// [`Error::Model`] if the embedded file is damaged.
     pub fn shipped() -> Result<Self, Error> {
         let shipped = deeptell_models::DEEPTELL_MNV3S;
         Self::from_bytes(shipped.bytes, shipped.file)
@@ -68,7 +68,7 @@ impl ModelFile {
         Self::from_bytes(&bytes, &name)
     }
 
-    /// A model file that is in memory already; `name` only serves errors.
+    /// A model file in memory; `name` is used in errors only.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -223,8 +223,8 @@ impl ModelFile {
     /// The bytes of an ONNX file for other runtimes.
     ///
     /// Its input `images` is `[batch, 3, size, size]`, its outputs `logits` and `probabilities`
-    /// are `[batch, 1]`. The notes in the file (`metadata_props`) say how a face becomes an image
-    /// and hold the whole card; averaging over the card's views is left to the caller.
+    /// are `[batch, 1]`. Its metadata (`metadata_props`) describes how a face becomes an image
+    /// and contains the whole card; averaging over the card's views is left to the caller.
     ///
     /// # Errors
     /// [`Error::Model`] when the weights do not fit the network.

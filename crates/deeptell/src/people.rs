@@ -1,10 +1,10 @@
-//! Which tracks are one person: what goes on after a cut, or after somebody moved.
+//! Which tracks show one person, across cuts and movements.
 
 use std::collections::BTreeMap;
 
 use crate::look::{self, Look, VALUES};
 
-/// Looks of one person agree at least as well as this ([`Look::correlation`]).
+/// Smallest correlation of the appearance of one person ([`Look::correlation`]).
 const MIN_CORRELATION: f32 = 0.88;
 /// Looks of one person differ by at most this many levels of 255: two people side by side share a
 /// background, and differ in clothes and hair.
@@ -44,7 +44,7 @@ impl Appearance {
         self.features.iter_mut().zip(features).for_each(|(sum, feature)| *sum += feature);
     }
 
-    /// How surely the two are one person, higher is better; `None` when they look different.
+    /// How likely the two are one person, higher is better; `None` when they look different.
     ///
     /// Never `Some` for tracks that are seen in one frame.
     pub fn likeness(&self, other: &Self) -> Option<f32> {

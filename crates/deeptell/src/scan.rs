@@ -6,7 +6,7 @@ use crate::{Evidence, Report};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Scan {
-    /// The verdict and all that it rests on, as plain data.
+    /// The verdict and its basis, as plain data.
     pub report: Report,
     /// Pictures for people; `None` unless [`ScanOptions::evidence`](crate::ScanOptions::evidence) is set.
     pub evidence: Option<Evidence>,

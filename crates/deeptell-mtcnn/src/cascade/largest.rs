@@ -11,8 +11,8 @@ use crate::network::PNet;
 use crate::{Mtcnn, MtcnnError};
 
 /// Stop once the side of a face is at least this many times that of the next level's windows. The cascade enlarges boxes
-/// by less: in 1499 frames of 24 clips no finer level had a larger face, nor changed the box of this one (
-/// `cargo run --release --workspace --example tracking`).
+/// by less: in 1499 frames of 24 clips, no finer level had a larger face or changed the box of this one
+/// (`cargo run --release --workspace --example tracking`).
 const OUT_OF_REACH: f32 = 2.0;
 
 /// Which faces of an image to find.
@@ -59,9 +59,8 @@ impl Mtcnn {
     /// The largest face in `image`, the first that [`detect`](Self::detect) finds, without a search for smaller ones:
     /// the larger it is, the sooner it is found.
     ///
-    /// The pyramid is searched from its coarsest level on. As soon as there is a face with twice the side of P-Net's
-    /// windows in the next level, the finer levels are left out: boxes are corrected by less than that. It is a bound
-    /// that was measured, not one that the networks must keep.
+    /// Searches the pyramid from its coarsest level and stops at a face with twice the side of P-Net's windows in the next
+    /// level, because boxes are corrected by less than that. This bound was measured; the networks do not guarantee it.
     ///
     /// # Errors
     /// [`MtcnnError::Device`] when the device fails.

@@ -59,7 +59,7 @@ impl ONet {
 
     /// # Shapes
     /// - input: `[batch, 3, 48, 48]`, in `-1..=1`
-    /// - output: one row a crop, see [`ONetOutput`]
+    /// - output: one row per crop, see [`ONetOutput`]
     pub fn forward(&self, crops: Tensor<4>) -> ONetOutput {
         let features = self.activation.forward(self.dense.forward(self.trunk.features(crops)));
         ONetOutput {

@@ -51,7 +51,7 @@ impl RNet {
 
     /// # Shapes
     /// - input: `[batch, 3, 24, 24]`, in `-1..=1`
-    /// - output: one row a crop, see [`RNetOutput`]
+    /// - output: one row per crop, see [`RNetOutput`]
     pub fn forward(&self, crops: Tensor<4>) -> RNetOutput {
         let features = self.activation.forward(self.dense.forward(self.trunk.features(crops)));
         RNetOutput {

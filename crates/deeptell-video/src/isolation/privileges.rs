@@ -1,20 +1,19 @@
-//! What the server of decoders gives up once, before it forks the first worker.
+//! Privileges that the server of decoders drops once, before it forks the first worker.
 //!
-//! The filter of system calls in `sandbox` is the wall that must hold; these stand behind it, as far as the
-//! kernel has them. Each is for life and passes on to the workers.
+//! The main protection is the filter of system calls in `sandbox`. These are a second layer, as far as the kernel supports
+//! them. They cannot be undone, and workers inherit them.
 
 use serde::{Deserialize, Serialize};
 
-/// What keeps a decoding process in, besides its filter of system calls.
+/// The restrictions of a decoding process besides its filter of system calls.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Confinement {
-    /// It has no capability left, and can get none.
+    /// It has no capabilities and cannot gain any.
     pub has_no_capabilities: bool,
-    /// It lives in a user namespace and a network namespace of its own: no device of the network is there.
+    /// It is in separate user and network namespaces, without any network device.
     pub has_own_namespaces: bool,
-    /// Version of Landlock's interface that keeps it from every path and port; `None` where the kernel has no
-    /// Landlock.
+    /// Version of the Landlock interface that denies it every path and port; `None` if the kernel has no Landlock.
     pub landlock: Option<u32>,
     /// Names of its environment variables.
     pub variables: Vec<String>,

@@ -1,4 +1,4 @@
-//! Whether the walls hold: a decoding process tries what it must not be able to do.
+//! Tests the restrictions: a decoding process tries what it must not be able to do.
 
 use std::fmt;
 use std::io;
@@ -130,13 +130,12 @@ pub enum CallOutcome {
     Refused(i32),
     /// The process was killed for it.
     Killed,
-    /// The call succeeded: the wall has a hole.
+    /// The call succeeded: the sandbox is not effective.
     Allowed,
 }
 
 impl DecoderProcess {
-    /// Has a decoding process, locked in as for a file of a stranger, try a call that it must not be able to
-    /// make.
+    /// Makes a decoding process, restricted as for an untrusted file, try a call that it must not be able to make.
     ///
     /// ```no_run
     /// use deeptell_video::{CallOutcome, DecoderProcess, ForbiddenCall};
@@ -161,7 +160,7 @@ impl DecoderProcess {
         }
     }
 
-    /// What keeps decoding processes in, besides their filter of system calls.
+    /// The restrictions of decoding processes besides their filter of system calls.
     ///
     /// # Errors
     /// When no process can be started, or when it does not answer.

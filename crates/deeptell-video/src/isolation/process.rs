@@ -19,12 +19,11 @@ use super::server::{self, Answer, HELLO, REAP, START};
 use crate::VideoError;
 use crate::program::{self, IsolationError};
 
-/// Has glibc take memory in large pieces and keep it: each process begins with none, and would else
-/// ask the kernel for it page by page, at the cost of decoding a picture or two. Other C libraries pay
-/// no heed.
+/// Makes glibc take memory in large pieces and keep it. Each process begins without any, and asking the kernel for it
+/// page by page would cost as much as decoding a picture or two. Ignored by other C libraries.
 const MEMORY_TUNING: &str = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=67108864:\
                              glibc.malloc.trim_threshold=134217728:glibc.malloc.top_pad=16777216";
-/// The caller's variables that the program gets: where libraries lie, and the time zone.
+/// Environment variables that the program inherits: library paths and the time zone.
 const KEPT_VARIABLES: [&str; 3] = ["LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ"];
 /// How long the server, which never touches a video, may take for an answer.
 const SERVER_PATIENCE: Duration = Duration::from_secs(10);
@@ -33,25 +32,23 @@ const END_PATIENCE: Duration = Duration::from_millis(500);
 /// How much longer than the deadline a decoding process may stay silent.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A program that decodes for us, each file in a process of its own.
+/// A program that decodes each file in a separate, sandboxed process.
 ///
-/// FFmpeg is a large C program that parses what strangers send. Behind this wall a crash costs one
-/// file and a takeover finds nothing to take: the process starts with the open file and a channel
-/// to its parent, without the environment and the other open files of its caller, and gives up everything
-/// else before it reads the first byte. On Linux it may no longer open files, look them up by name, open
-/// connections or start programs (seccomp; behind that Landlock and namespaces of its own, where the kernel
-/// has them), has no capabilities, its memory ends at
-/// [`Limits::memory_bytes`](crate::Limits::memory_bytes) and its time at the deadline. On other
-/// Unix systems the process and its time limit are there, without seccomp and the memory limit;
-/// elsewhere there is no such process. [`attempt`](Self::attempt) tries whether the walls hold.
+/// FFmpeg is a large C library that parses untrusted input. In a separate process, a crash affects one file, and an
+/// exploit gains little: the process has the open file and a channel to its parent, but neither the environment nor the
+/// other open files of its caller, and it drops all privileges before it reads the first byte. On Linux it cannot open
+/// files, look them up by name, open connections or start programs (seccomp, and where the kernel supports them also
+/// Landlock and separate namespaces). It has no capabilities, its memory is limited by
+/// [`Limits::memory_bytes`](crate::Limits::memory_bytes) and its time by the deadline. On other Unix systems there is the
+/// separate process with its time limit, but no seccomp and no memory limit; on other systems there is no such process.
+/// [`attempt`](Self::attempt) tests whether the restrictions hold.
 ///
-/// The program is started on first use and once for all clones: it forks for each file, so that
-/// loading FFmpeg is paid for once. After a process came to a bad end, the program is started anew for the next
-/// file: a process made by it would have its memory at the same addresses, and guesses could be continued.
-/// Files can be read from several threads at once. It ends with
-/// the last clone, and its processes end with it.
+/// The program is started on first use, once for all clones, and forks for each file, so that FFmpeg is loaded only once.
+/// After a process exits abnormally, the program is started again for the next file: another fork would have the same
+/// memory layout, which an attacker could go on guessing. Several threads can read files at the same time. The program and
+/// its processes end with the last clone.
 ///
-/// Usually the program is your own, started once more ([`this_program`](Self::this_program)); its `main` begins with
+/// Usually the program is a copy of your own ([`this_program`](Self::this_program)), whose `main` begins with
 /// [`run_if_decoder`](crate::run_if_decoder). Another one must call [`serve_decoding`](crate::serve_decoding) before
 /// anything else.
 #[derive(Debug, Clone)]
@@ -320,7 +317,7 @@ impl Worker {
             Ending::Signalled(libc::SIGXCPU) => return timeout,
             _ if error.kind() == io::ErrorKind::InvalidData => {
                 self.decoder.replace(&self.server);
-                "sent nonsense".to_owned()
+                "sent an invalid message".to_owned()
             }
             Ending::Signalled(signal) => match signal {
                 libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE => {
@@ -339,7 +336,7 @@ impl Worker {
         VideoError::DecoderDied { path, reason }
     }
 
-    /// Looks for another server where this process came to a bad end that we did not bring about.
+    /// Replaces the server if this process ended abnormally and not because of us.
     fn after(&self, ending: &Ending) {
         let is_bad = match ending {
             Ending::Exited(code) => *code != 0,
