@@ -137,11 +137,8 @@ fn reports() -> Result<Seeds> {
     let image = RgbImage::from_fn(320, 240, |x, y| image::Rgb([(x ^ y) as u8, (x * 3) as u8, (y * 5) as u8]));
     let none = detector.scan(Input::picture("none.png", &image), &ScanOptions::default())?.report;
     let detector = detector.with_face_detector(Arc::new(Middle));
-    let frames = (0..3_u8).map(|number| InputFrame {
-        image: image.clone(),
-        pts_seconds: f64::from(number) * 0.5,
-        index: Some(number.into()),
-    });
+    let frames = (0..3_u8)
+        .map(|number| InputFrame::new(image.clone(), f64::from(number) * 0.5).with_index(number.into()));
     let people = detector.scan(Input::frames("faces.mp4", frames), &ScanOptions::default())?.report;
     let line = |report| serde_json::to_vec(report).map(|text| [&text[..], b"\n"].concat());
     let failure = b"{\"path\":\"broken.mp4\",\"error\":\"broken\"}\n".to_vec();

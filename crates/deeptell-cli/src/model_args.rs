@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use deeptell::{Model, ModelCard};
+use deeptell::Model;
 
 use crate::detector::model_file;
 use crate::device::{DeviceName, PrecisionName};
@@ -39,7 +39,8 @@ impl ModelArgs {
         let device = self.device.open()?;
         let mut file = model_file(self.path())?;
         if let Some(views) = self.views {
-            let card = ModelCard { views: views.list(), ..file.card().clone() };
+            let mut card = file.card().clone();
+            card.views = views.list();
             file = file.with_card(card)?;
         }
         let model = file.load(&device)?.with_precision(self.precision.on(self.device))?;

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use deeptell::{
-    Calibration, Criteria, CropLevel, FaceDetectorId, Levels, Measure, Model, ModelCard, Normalization,
-    PersonScoring, Thresholds, View,
+    Calibration, Criteria, CropLevel, Levels, Measure, Model, ModelCard, PersonScoring, Thresholds, View,
 };
 use deeptell_data::Sample;
 use deeptell_face::FaceDetector;
@@ -31,39 +30,25 @@ const UNNAMED: &str = "validation";
 pub fn uncalibrated(name: &str, trained_on: &str, config: &TrainConfig, views: Vec<View>) -> ModelCard {
     // No probability is under the one or over the other: nothing is judged.
     let thresholds = Thresholds { low: 0.0, high: 1.0 };
-    ModelCard {
-        format_version: ModelCard::FORMAT_VERSION,
-        name: name.to_owned(),
-        summary: format!("{} on single face crops: real, or manipulated.", config.architecture.title()),
-        architecture: config.architecture,
-        normalization: Normalization::default(),
-        face_detector: FaceDetectorId::new("mtcnn"),
-        crop: config.crop,
-        views,
-        levels: Levels {
-            crop: CropLevel { calibration: Calibration::default(), thresholds },
-            person: Criteria {
-                scoring: PersonScoring::default(),
-                thresholds,
-                min_frames: MIN_FRAMES,
-                min_crop_width: MIN_CROP_WIDTH,
-                max_blur: 1.0,
-            },
-        },
-        out_of_distribution: None,
-        trained_on: trained_on.to_owned(),
-        seed: Some(config.seed),
-        measures: Vec::new(),
-        limits: [
-            "It judges faces; a generated voice, background or caption passes unseen.",
-            "It knows the manipulations of its training data; others may look real to it.",
-            "Strong compression, blur and small faces hide the traces it looks for.",
-            "Figures on the validation split flatter it: the epoch, the calibration and the thresholds were \
+    let mut person = Criteria::new(PersonScoring::default(), thresholds);
+    (person.min_frames, person.min_crop_width) = (MIN_FRAMES, MIN_CROP_WIDTH);
+    let levels = Levels::new(CropLevel::new(Calibration::default(), thresholds), person);
+    let mut card = ModelCard::new(name, config.architecture, levels);
+    card.summary = format!("{} on single face crops: real, or manipulated.", config.architecture.title());
+    card.crop = config.crop;
+    card.views = views;
+    trained_on.clone_into(&mut card.trained_on);
+    card.seed = Some(config.seed);
+    card.limits = [
+        "It judges faces; a generated voice, background or caption passes unseen.",
+        "It knows the manipulations of its training data; others may look real to it.",
+        "Strong compression, blur and small faces hide the traces it looks for.",
+        "Figures on the validation split flatter it: the epoch, the calibration and the thresholds were \
              chosen there.",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
-    }
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    card
 }
 
 /// What calibration on validation crops gave.
@@ -201,10 +186,7 @@ fn calibrated(
     let config = EvaluationConfig { scale: ScoreScale::Probability, ..EvaluationConfig::default() };
     let figures = evaluate(&probabilities, &labels, &sources, &config)?;
 
-    let measure = |name: &str, value, ends: Option<[f64; 2]>| {
-        let [low, high] = ends.map_or([None, None], |ends| ends.map(Some));
-        Measure { name: name.to_owned(), value, low, high }
-    };
+    let measure = |name: &str, value, ends: Option<[f64; 2]>| Measure::new(name, value).with_interval(ends);
     let mut measures = vec![
         measure("AUC-ROC, single crops, validation split", figures.auc, figures.auc_ci95),
         measure("average precision, validation split", figures.ap, None),
@@ -215,7 +197,9 @@ fn calibrated(
         measures.push(measure(&format!("AUC-ROC, validation split, {distortion}"), auc, None));
     }
     measures.extend(fitted.measures());
-    let card = ModelCard { levels: fitted.levels.clone(), measures, ..card.clone() };
+    let mut card = card.clone();
+    card.levels.clone_from(&fitted.levels);
+    card.measures = measures;
     Ok(Calibrated { card, figures, crops, fitted })
 }
 

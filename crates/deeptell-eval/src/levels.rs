@@ -144,25 +144,13 @@ pub fn fit_levels(domains: &[Domain<'_>], distorted: &[Vec<Domain<'_>>]) -> Resu
 
     let by_blur = risk_curve(&people, &|unit| Some(unit.blur), &score_person, person_thresholds);
     let by_width = risk_curve(&people, &|unit| unit.width, &score_person, person_thresholds);
-    let levels = Levels {
-        crop: CropLevel { calibration, thresholds: crop_thresholds },
-        person: Criteria {
-            scoring: PersonScoring::Logistic(scoring),
-            thresholds: person_thresholds,
-            min_frames: MIN_FRAMES,
-            min_crop_width: by_width
-                .iter()
-                .take_while(|bin| bin.is_excessive())
-                .last()
-                .map_or(0.0, |bin| bin.to) as f32,
-            max_blur: by_blur
-                .iter()
-                .rev()
-                .take_while(|bin| bin.is_excessive())
-                .last()
-                .map_or(1.0, |bin| bin.from) as f32,
-        },
-    };
+    let mut person = Criteria::new(PersonScoring::Logistic(scoring), person_thresholds);
+    person.min_frames = MIN_FRAMES;
+    person.min_crop_width =
+        by_width.iter().take_while(|bin| bin.is_excessive()).last().map_or(0.0, |bin| bin.to) as f32;
+    person.max_blur =
+        by_blur.iter().rev().take_while(|bin| bin.is_excessive()).last().map_or(1.0, |bin| bin.from) as f32;
+    let levels = Levels::new(CropLevel::new(calibration, crop_thresholds), person);
     Ok(FittedLevels {
         crops: figures(domains, &crops, &score_crop, crop_thresholds)?,
         people: figures(domains, &people, &score_person, person_thresholds)?,
@@ -178,8 +166,7 @@ impl FittedLevels {
     pub fn measures(&self) -> Vec<Measure> {
         let mut measures = Vec::new();
         let mut add = |name: String, value: f64, ends: Option<[f64; 2]>| {
-            let [low, high] = ends.map_or([None, None], |ends| ends.map(Some));
-            measures.push(Measure { name, value, low, high });
+            measures.push(Measure::new(name, value).with_interval(ends));
         };
         for (level, rows) in [("single crops", &self.crops), ("people", &self.people)] {
             for row in rows {
@@ -312,11 +299,9 @@ fn left_out_loss(units: &[Unit], extra: &[Feature], domains: usize) -> Result<Op
 }
 
 fn person_calibration(model: &LogisticModel, features: &[Feature]) -> PersonCalibration {
-    let mut calibration = PersonCalibration {
-        intercept: model.intercept,
-        mean_logit: model.coefficients[0],
-        ..PersonCalibration::default()
-    };
+    let mut calibration = PersonCalibration::default();
+    calibration.intercept = model.intercept;
+    calibration.mean_logit = model.coefficients[0];
     for (feature, &coefficient) in features.iter().zip(&model.coefficients[1..]) {
         match feature {
             Feature::Frames => calibration.log_frames = coefficient,
@@ -579,7 +564,7 @@ mod tests {
         // Without the hard domain, whose scores are one higher, less is asked of the network's logit.
         let alone = fit_levels(&domains[..1], &[]).unwrap();
         let least_logit = |fitted: &FittedLevels| {
-            let CropLevel { calibration, thresholds } = fitted.levels.crop;
+            let CropLevel { calibration, thresholds, .. } = fitted.levels.crop;
             ((thresholds.high / (1.0 - thresholds.high)).ln() - calibration.intercept) / calibration.slope
         };
         assert!(
@@ -645,7 +630,7 @@ mod tests {
             [Domain { name: "videos", crops: &videos }, Domain { name: "pictures", crops: &pictures }];
         let (both, alone) = (fit_levels(&domains, &[]).unwrap(), fit_levels(&domains[..1], &[]).unwrap());
         assert_eq!(both.levels.person, alone.levels.person);
-        let least_logit = |CropLevel { calibration, thresholds }: CropLevel| {
+        let least_logit = |CropLevel { calibration, thresholds, .. }: CropLevel| {
             ((thresholds.high / (1.0 - thresholds.high)).ln() - calibration.intercept) / calibration.slope
         };
         assert!(least_logit(both.levels.crop) > least_logit(alone.levels.crop));

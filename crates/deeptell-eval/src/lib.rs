@@ -22,16 +22,8 @@
 //! let crops: Vec<CropScore> =
 //!     samples.iter().zip(logits).map(|(sample, logit)| CropScore::scored(sample, logit, 0.4)).collect();
 //! let thresholds = Thresholds { low: 0.3, high: 0.75 };
-//! let levels = Levels {
-//!     crop: CropLevel { calibration: Calibration::default(), thresholds },
-//!     person: Criteria {
-//!         scoring: PersonScoring::Aggregate(Aggregation::Mean),
-//!         thresholds,
-//!         min_frames: 1,
-//!         min_crop_width: 0.0,
-//!         max_blur: 1.0,
-//!     },
-//! };
+//! let person = Criteria::new(PersonScoring::Aggregate(Aggregation::Mean), thresholds);
+//! let levels = Levels::new(CropLevel::new(Calibration::default(), thresholds), person);
 //! let found = evaluate(&samples, &crops, &levels, &EvaluationConfig::default())?;
 //! assert_eq!(found.crops.figures.auc, 15.0 / 16.0);
 //! # Ok::<(), deeptell_eval::EvalError>(())

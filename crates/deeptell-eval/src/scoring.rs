@@ -54,8 +54,7 @@ pub fn find_largest_faces(
             let image = read_picture(&sample.path)?;
             faces.find_in_crop(&image, min_probability, Selection::Largest).map_err(EvalError::Faces)
         };
-        let found: Vec<Option<Face>> =
-            batch.par_iter().map(find).collect::<Result<_, _>>()?;
+        let found: Vec<Option<Face>> = batch.par_iter().map(find).collect::<Result<_, _>>()?;
         for (sample, face) in batch.iter_mut().zip(found) {
             missing += usize::from(face.is_none());
             sample.bbox = face.map(|face| face.bbox);

@@ -122,6 +122,7 @@ pub trait FaceDetector: fmt::Debug + Send + Sync {
 ///
 /// Two detectors with the same id return the same boxes for the same image.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct FaceDetectorId {
     /// Name of the method and its weights, for example `mtcnn`.
     pub name: String,

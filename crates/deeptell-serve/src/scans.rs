@@ -158,7 +158,7 @@ impl State {
 }
 
 impl From<Progress> for State {
-    fn from(Progress { frames_done, frames_total, faces }: Progress) -> Self {
+    fn from(Progress { frames_done, frames_total, faces, .. }: Progress) -> Self {
         Self::Running { frames_done, frames_total, faces }
     }
 }

@@ -1,4 +1,4 @@
-//! Which FFmpeg this program runs with, and what is known to be wrong with it.
+//! The FFmpeg that this program runs with, and its known vulnerabilities.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -13,11 +13,11 @@ const MAGICYUV_FIXED: [(u32, u32, u32); 4] = [(5, 1, 10), (6, 1, 6), (7, 1, 5), 
 /// The version of one of FFmpeg's libraries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LibraryVersion {
-    /// Grows when programs must be built anew.
+    /// Increased when programs must be rebuilt.
     pub major: u32,
-    /// Grows with additions.
+    /// Increased with additions.
     pub minor: u32,
-    /// Grows with repairs.
+    /// Increased with fixes.
     pub micro: u32,
 }
 
@@ -34,11 +34,12 @@ impl fmt::Display for LibraryVersion {
     }
 }
 
-/// Whether a fault known of FFmpeg is in the one that this program runs with.
+/// Whether the FFmpeg in use has a known vulnerability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Exposure {
-    /// The release has the fault. A distribution may have repaired it without a new number.
+    /// The release is affected. A distribution may have backported the fix without changing the version.
     Affected,
     /// The release has the fix.
     Fixed,

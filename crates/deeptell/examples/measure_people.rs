@@ -84,7 +84,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 && let (Some(last), Some(first)) = (earlier.faces.last(), clip.faces.first())
             {
                 // As if it were at the same place.
-                let there = Sighting { face: last.sighting.face, ..first.sighting };
+                let mut there = first.sighting;
+                there.face = last.sighting.face;
                 let mut linker = FaceLinker::new();
                 linker.link(&last.frame, &[last.sighting]);
                 unseen_cuts.count(linker.link(&first.frame, &[there]) == [0]);

@@ -13,6 +13,7 @@ use crate::{Aggregation, Criteria, ModelError, View};
 /// This is format 2. Cards of format 1, which had one calibration and one pair of thresholds for
 /// everything, are read as if both [levels](Levels) had been given them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct ModelCard {
     /// Version of the card's form: [`ModelCard::FORMAT_VERSION`] in every card that was read, as
     /// older ones are brought up to date.
@@ -51,6 +52,7 @@ pub struct ModelCard {
 
 /// Calibration and thresholds at each level at which something is judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Levels {
     /// One face in one frame.
     pub crop: CropLevel,
@@ -58,13 +60,28 @@ pub struct Levels {
     pub person: Criteria,
 }
 
+impl Levels {
+    /// Both levels.
+    pub const fn new(crop: CropLevel, person: Criteria) -> Self {
+        Self { crop, person }
+    }
+}
+
 /// How one crop is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct CropLevel {
     /// From the network's logit to a probability.
     pub calibration: Calibration,
     /// Where the probability of one crop says real or fake.
     pub thresholds: Thresholds,
+}
+
+impl CropLevel {
+    /// Both parts.
+    pub const fn new(calibration: Calibration, thresholds: Thresholds) -> Self {
+        Self { calibration, thresholds }
+    }
 }
 
 /// Where a probability says real, where it says fake; between them it says neither.
@@ -129,6 +146,7 @@ impl Default for PersonScoring {
 /// default, leaves its feature out.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct PersonCalibration {
     /// Added to the sum.
     pub intercept: f64,
@@ -172,6 +190,7 @@ impl PersonCalibration {
 
 /// What a [`PersonCalibration`] knows about a person.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct PersonFeatures {
     /// Mean over the frames of the network's logit, each already averaged over the card's views.
     pub mean_logit: f64,
@@ -214,6 +233,7 @@ impl PersonFeatures {
 /// 32-bit floats: `m` under [`MEAN`](Self::MEAN), the diagonal `p` under
 /// [`PRECISION`](Self::PRECISION), and, where `rank` is not 0, `F` under [`FACTOR`](Self::FACTOR).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct OutOfDistribution {
     /// Crops farther from the training data than this are out of distribution; positive.
     pub limit: f64,
@@ -224,6 +244,11 @@ pub struct OutOfDistribution {
 }
 
 impl OutOfDistribution {
+    /// A limit, without a low-rank part.
+    pub const fn new(limit: f64) -> Self {
+        Self { limit, rank: 0 }
+    }
+
     /// Tensor of the mean embedding: `[channels]`.
     pub const MEAN: &str = "ood.mean";
     /// Tensor of the diagonal of the inverse covariance, no entry negative: `[channels]`.
@@ -236,6 +261,7 @@ impl OutOfDistribution {
 
 /// One measured figure of a model card.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Measure {
     /// What was measured and on what, for example `AUC-ROC, DFDC faces, validation sources`.
     pub name: String,
@@ -245,6 +271,20 @@ pub struct Measure {
     pub low: Option<f64>,
     /// Upper end of its 95% interval.
     pub high: Option<f64>,
+}
+
+impl Measure {
+    /// A figure without an interval.
+    pub fn new(name: impl Into<String>, value: f64) -> Self {
+        Self { name: name.into(), value, low: None, high: None }
+    }
+
+    /// The same figure with the ends of its 95% interval, where there is one.
+    #[must_use]
+    pub fn with_interval(self, ends: Option<[f64; 2]>) -> Self {
+        let [low, high] = ends.map_or([None, None], |ends| ends.map(Some));
+        Self { low, high, ..self }
+    }
 }
 
 fn sigmoid(logit: f64) -> f64 {
@@ -266,6 +306,27 @@ impl ModelCard {
     const MAX_LIST: usize = 1024;
     /// Largest number of a card that has no closer bound: beyond, arithmetic loses its sense.
     const MAX_NUMBER: f64 = 1e6;
+
+    /// The card of a model of this architecture that scores whole crops of MTCNN's faces, framed as by
+    /// [`FaceCrop::default`]. Its texts and lists are empty.
+    pub fn new(name: impl Into<String>, architecture: Architecture, levels: Levels) -> Self {
+        Self {
+            format_version: Self::FORMAT_VERSION,
+            name: name.into(),
+            summary: String::new(),
+            architecture,
+            normalization: Normalization::default(),
+            face_detector: FaceDetectorId::new("mtcnn"),
+            crop: FaceCrop::default(),
+            views: vec![View::WHOLE],
+            levels,
+            out_of_distribution: None,
+            trained_on: String::new(),
+            seed: None,
+            measures: Vec::new(),
+            limits: Vec::new(),
+        }
+    }
 
     /// Reads the JSON of a card, of any format known, and checks every bound.
     ///
@@ -319,7 +380,7 @@ impl ModelCard {
         let Criteria { scoring, thresholds, min_frames, min_crop_width, max_blur } = self.levels.person;
         let Calibration { slope, intercept } = self.levels.crop.calibration;
         let Normalization { mean, deviation } = self.normalization;
-        let FaceDetectorId { name: detector, settings } = &self.face_detector;
+        let FaceDetectorId { name: detector, settings, .. } = &self.face_detector;
         let logistic = match scoring {
             PersonScoring::Aggregate(_) => None,
             PersonScoring::Logistic(calibration) => Some(calibration),

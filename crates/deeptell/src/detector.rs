@@ -1,4 +1,4 @@
-//! The whole job: sample, detect, crop, classify, judge.
+//! The whole pipeline: sample, detect, crop, classify, judge.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -18,13 +18,21 @@ const MIN_REDETECTION_RATE: f32 = 0.375;
 
 /// How far a scan has come, for a progress bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
-    /// Frames looked at so far.
+    /// Frames processed so far.
     pub frames_done: usize,
-    /// Frames to look at, where it is known; there may turn out to be fewer.
+    /// Frames to process, where that is known; there may turn out to be fewer.
     pub frames_total: Option<usize>,
     /// Faces found so far.
     pub faces: usize,
+}
+
+impl Progress {
+    /// A scan that has processed so many frames and found so many faces.
+    pub const fn new(frames_done: usize, frames_total: Option<usize>, faces: usize) -> Self {
+        Self { frames_done, frames_total, faces }
+    }
 }
 
 type OnProgress<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
@@ -52,7 +60,7 @@ impl Detector {
         Self::new(Model::load(model_path, device)?, device)
     }
 
-    /// The detector that ships with deeptell; needs no file.
+    /// The detector with the shipped model; needs no file.
     ///
     /// # Errors
     /// As [`Model::shipped`].
@@ -60,8 +68,8 @@ impl Detector {
         Self::new(Model::shipped(device)?, device)
     }
 
-    /// A detector with a model that is loaded already, with MTCNN as its face detector on `device`, and with the
-    /// default [`Decoding`]: files are decoded in a process of their own.
+    /// A detector with a loaded model, MTCNN on `device` as its face detector, and the default [`Decoding`]: files are
+    /// decoded in a separate process.
     ///
     /// # Errors
     /// [`Error::FaceDetector`] when the face detector cannot be made on `device`.
@@ -116,8 +124,8 @@ impl Detector {
     ///
     /// # Errors
     /// - [`Error::Option`] for an option out of range;
-    /// - [`Error::Isolation`] when a file is to be decoded in a process of its own and this program is not prepared
-    ///   for that ([`run_if_decoder`](crate::run_if_decoder));
+    /// - [`Error::Isolation`] when a file is to be decoded in a separate process and this program is not prepared for
+    ///   that ([`run_if_decoder`](crate::run_if_decoder));
     /// - [`Error::Input`] when the file cannot be read or decoded, when there is no frame, or one without pixels or
     ///   with a time that is not a number;
     /// - [`Error::Device`], [`Error::Model`] and [`Error::FaceDetector`] when a network fails.
@@ -269,7 +277,7 @@ impl Detector {
         on_progress: OnProgress<'_>,
     ) -> Result<Scan, Error> {
         scanning.report_progress(Some(1), on_progress)?;
-        scanning.look(&facts.name, &InputFrame { image, pts_seconds: 0.0, index: None })?;
+        scanning.look(&facts.name, &InputFrame::new(image, 0.0))?;
         scanning.report_progress(Some(1), on_progress)?;
         scanning.finish(facts, warnings)
     }

@@ -11,18 +11,18 @@ const STRONGEST_COVER: f32 = 0.78;
 /// From the weakest to the strongest evidence.
 const COLORS: [[f32; 3]; 2] = [[255.0, 196.0, 0.0], [214.0, 18.0, 42.0]];
 
-/// How strongly each part of a crop speaks for manipulation: a Grad-CAM map
+/// How strongly each part of a crop indicates manipulation: a Grad-CAM map
 /// ([`Network::class_activation`](crate::Network::class_activation)).
 ///
-/// It tells where the network looked, not what is wrong there, and it is coarse: a cell covers 32
-/// pixels of the crop.
+/// It shows where the evidence lies, not what it is, and it is coarse: a cell covers 32 pixels of the crop.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct HeatMap {
     /// Cells from left to right: 7 for a crop of 224 pixels.
     pub width: u32,
     /// Cells from top to bottom.
     pub height: u32,
-    /// Row by row, 0 where nothing speaks for manipulation; comparable between crops of one model.
+    /// Row by row, 0 where nothing indicates manipulation; comparable between crops of one model.
     pub values: Vec<f32>,
 }
 

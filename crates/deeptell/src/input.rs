@@ -97,8 +97,9 @@ impl fmt::Debug for Input<'_> {
     }
 }
 
-/// A frame to look at, from a video or from anywhere else.
+/// A frame to scan, from a video or from elsewhere.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct InputFrame {
     /// The pixels.
     pub image: RgbImage,
@@ -106,6 +107,19 @@ pub struct InputFrame {
     pub pts_seconds: f64,
     /// Its number within the whole video, from 0, where it is known.
     pub index: Option<u64>,
+}
+
+impl InputFrame {
+    /// A frame that is shown `pts_seconds` seconds from the start, with an unknown number.
+    pub fn new(image: RgbImage, pts_seconds: f64) -> Self {
+        Self { image, pts_seconds, index: None }
+    }
+
+    /// The same frame with its number within the video, from 0.
+    #[must_use]
+    pub fn with_index(self, index: u64) -> Self {
+        Self { index: Some(index), ..self }
+    }
 }
 
 impl From<Frame> for InputFrame {

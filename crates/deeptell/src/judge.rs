@@ -15,6 +15,7 @@ use crate::{
 /// Chosen on validation data together with the weights, and kept in the model file
 /// ([`Levels::person`](crate::Levels::person)).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Criteria {
     /// How a person's frames become one score.
     pub scoring: PersonScoring,
@@ -30,6 +31,13 @@ pub struct Criteria {
     pub max_blur: f32,
 }
 
+impl Criteria {
+    /// Criteria by which every person is judged, however few and small their crops are.
+    pub const fn new(scoring: PersonScoring, thresholds: Thresholds) -> Self {
+        Self { scoring, thresholds, min_frames: 1, min_crop_width: 0.0, max_blur: 1.0 }
+    }
+}
+
 /// How the probabilities of a person's frames become one score; in JSON in `snake_case`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -38,7 +46,7 @@ pub enum Aggregation {
     /// The plain mean.
     #[default]
     Mean,
-    /// The frames that are sure decide: if more than 40% of them score over 0.8, the mean of
+    /// Confident frames decide: if more than 40% of them score over 0.8, the mean of
     /// those; else if more than 90% score under 0.2, the mean of those; else the plain mean.
     Confident,
 }
@@ -100,8 +108,7 @@ impl Criteria {
     /// the judgeable people look real, and one who is too small or too blurred, yet was seen often
     /// enough, scores as fake ones do. Without any face it is [`Verdict::NoFace`].
     ///
-    /// `observations` must be in order of frames; `sampled_frames` counts all frames that were looked
-    /// at, also those without a face. They must be all that the input has: [`judge_sample`](Self::judge_sample)
+    /// `observations` must be in order of frames; `sampled_frames` counts all sampled frames, also those without a face. They must be all that the input has: [`judge_sample`](Self::judge_sample)
     /// is for a part of them.
     pub fn judge(&self, observations: &[Observation], sampled_frames: usize) -> Judgement {
         self.judge_sample(observations, sampled_frames, Some(sampled_frames as u64))

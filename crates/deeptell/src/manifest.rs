@@ -16,6 +16,7 @@ use crate::ModelError;
 /// card = "deeptell-mnv3s.md"
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Manifest {
     /// One entry a file.
     #[serde(default, rename = "model")]
@@ -24,6 +25,7 @@ pub struct Manifest {
 
 /// One file of a [`Manifest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ManifestEntry {
     /// File name, without a folder.
     pub file: String,

@@ -38,7 +38,7 @@ impl Model {
         ModelFile::read(path)?.load(device)
     }
 
-    /// The detector that ships with deeptell.
+    /// The model that is shipped with deeptell.
     ///
     /// # Errors
     /// As [`ModelFile::shipped`].
@@ -46,8 +46,7 @@ impl Model {
         ModelFile::shipped()?.load(device)
     }
 
-    /// The same model, its network computing in another number format; probabilities then differ a
-    /// little.
+    /// The same model, computing in another number format; probabilities differ slightly.
     ///
     /// # Errors
     /// [`Error::Precision`] when the model's device cannot.
@@ -69,7 +68,7 @@ impl Model {
     }
 
     /// The logit for every crop, in their order: higher is more fake. It is the mean over the card's
-    /// [`views`](ModelCard::views); all crops go through the network as one batch a view.
+    /// [`views`](ModelCard::views); all crops go through the network as one batch per view.
     ///
     /// Crops must be cut as the card's [`FaceCrop`](deeptell_face::FaceCrop) says.
     ///
@@ -165,8 +164,9 @@ impl Model {
     }
 }
 
-/// What the network makes of one crop: its means over the card's [`views`](ModelCard::views).
+/// The network's outputs for one crop, each the mean over the card's [`views`](ModelCard::views).
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Reading {
     /// Higher is more fake.
     pub logit: f64,

@@ -1,4 +1,4 @@
-//! What a scan found, as plain data: the JSON document that other programs read.
+//! The result of a scan as plain data, and its JSON form.
 
 use std::fmt;
 
@@ -13,8 +13,8 @@ use crate::sentence::{self, Said};
 use crate::warning::Warning;
 use crate::{ModelCard, ReportError, ScanOptions};
 
-/// Version of the report's JSON form. It grows when a field changes its meaning or goes away; new fields, and new
-/// kinds of reasons and warnings, leave it as it is.
+/// Version of the report's JSON form. It increases when a field changes its meaning or is removed, but not for new fields
+/// or new kinds of reasons and warnings.
 pub const SCHEMA_VERSION: u32 = 2;
 
 /// The JSON Schema (draft 2020-12) of a [`Report`]'s JSON form, as text.
@@ -22,7 +22,7 @@ pub const SCHEMA_VERSION: u32 = 2;
 /// It is made from the types and ships as `schema/report.json` beside this crate's sources.
 pub const REPORT_SCHEMA: &str = include_str!("../schema/report.json");
 
-/// Everything that one scan found out about one input.
+/// The result of one scan of one input.
 ///
 /// The same input, model and options give the same report, byte for byte: nothing in it
 /// depends on the clock or the machine. Scores and times are rounded to a millionth, so that
@@ -47,15 +47,15 @@ pub struct Report {
     pub reasons: Vec<Reason>,
     /// The file, or what is known of the frames.
     pub input: InputFacts,
-    /// The frames that were looked at, in order of time.
+    /// The sampled frames, in order of time.
     pub frames: Vec<FrameFacts>,
-    /// The people seen, as far as places and looks can tell them apart
+    /// The people seen, as far as position and appearance distinguish them
     /// ([`FaceLinker`](crate::FaceLinker), [`merge`](crate::merge)), in order of first appearance.
     /// Faces that are not [confirmed](Person::is_confirmed) come last.
     pub people: Vec<Person>,
     /// Every face that was judged, in order of time.
     pub observations: Vec<Observation>,
-    /// What went less than perfectly: damaged data, faces left out.
+    /// Non-fatal problems: damaged data, faces that were skipped.
     #[serde(serialize_with = "sentence::serialize")]
     #[schemars(with = "Vec<Said<Warning>>")]
     pub warnings: Vec<Warning>,
@@ -101,7 +101,7 @@ impl Report {
     }
 }
 
-/// A report of another version lacks fields, or means something else by them.
+/// A report of another version lacks fields, or uses them differently.
 fn known_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let found = u64::deserialize(deserializer)?;
     if found == u64::from(SCHEMA_VERSION) {
@@ -113,14 +113,14 @@ fn known_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::E
 
 /// The answer in one word.
 ///
-/// In JSON: `likely_real`, `inconclusive`, `likely_fake`, `no_face`. There will be no others: a program that acts on a
-/// verdict should be made to think of each.
+/// In JSON: `likely_real`, `inconclusive`, `likely_fake`, `no_face`. There will be no others, so that a program that acts
+/// on verdicts can handle each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The score is at or under the model's lower threshold.
     LikelyReal,
-    /// Between the thresholds, or the faces are too few or too small to say.
+    /// The score is between the thresholds, or faces are too few or too small to be judged.
     Inconclusive,
     /// The score is at or over the model's upper threshold.
     LikelyFake,
@@ -196,7 +196,7 @@ pub enum InputKind {
     Frames,
 }
 
-/// One frame that was looked at.
+/// A sampled frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct FrameFacts {
@@ -224,7 +224,7 @@ pub struct Observation {
     pub person: usize,
     /// The face's box, in pixels of the frame.
     pub bbox: Rect,
-    /// How sure the face detector is that this is a face, in `0..=1`.
+    /// Probability of a face, by the face detector, in `0..=1`.
     pub detection_probability: f32,
     /// Eyes, nose and mouth corners, in pixels of the frame.
     pub landmarks: Landmarks,
@@ -233,7 +233,7 @@ pub struct Observation {
     /// How blurred the cut-out is, from 0, sharp, to 1 ([`deeptell_face::blur_effect`]); a face that
     /// had to be enlarged is blurred too.
     pub blur: f32,
-    /// What the network says: higher is more fake, without bounds.
+    /// Logit of the network, unbounded; higher means more likely fake.
     pub logit: f64,
     /// Calibrated probability that this face is manipulated, in `0..=1`.
     pub fake_probability: f64,
@@ -250,8 +250,8 @@ pub struct Person {
     /// Probability in `0..=1` that this person's face is manipulated, made from all frames as
     /// [`Criteria::scoring`](crate::Criteria::scoring) says.
     pub score: f64,
-    /// Whether this is a person beyond doubt. Lettering, a hand or a print that the face detector took for a face for
-    /// a moment is not: it is listed behind the people and never judged.
+    /// Whether the face is confirmed. Lettering, a hand or a print that the face detector took for a face is not: it is
+    /// listed after the people and never judged.
     pub is_confirmed: bool,
     /// Whether it was seen often and large enough to be judged.
     pub judgeable: bool,
@@ -289,6 +289,7 @@ impl Person {
 
 /// From one sampled frame to another, both of them included.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct TimeRange {
     /// Time of the first frame, in seconds.
     pub first_pts_seconds: f64,
@@ -296,8 +297,9 @@ pub struct TimeRange {
     pub last_pts_seconds: f64,
 }
 
-/// Which detector gave the scores.
+/// The model that gave the scores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct ModelInfo {
     /// SHA-256 of the model file in lower-case hexadecimal.
     pub sha256: String,
@@ -307,6 +309,13 @@ pub struct ModelInfo {
     #[serde(default, skip_serializing_if = "Precision::is_full")]
     #[schemars(with = "String")]
     pub precision: Precision,
+}
+
+impl ModelInfo {
+    /// A model that computes in `f32`, with the SHA-256 of its file in lower-case hexadecimal.
+    pub fn new(sha256: impl Into<String>, card: ModelCard) -> Self {
+        Self { sha256: sha256.into(), card, precision: Precision::F32 }
+    }
 }
 
 /// A number as the report keeps it: rounded to a millionth, which survives JSON exactly.

@@ -26,6 +26,7 @@ const MAX_MISSED: usize = 8;
 
 /// A face of a sampled frame, as [`FaceLinker`] compares it.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Sighting {
     /// Where it is, in pixels of the frame.
     pub face: Face,

@@ -1,25 +1,37 @@
-//! Several looks at one crop.
+//! Views of a crop, for test-time augmentation.
 
 use deeptell_face::RgbImage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One way of looking at a face crop. A model that averages over several views is steadier: what
-/// a network sees only in one framing, or only from one side, is seldom a trace of manipulation.
+/// A variant of a face crop. The average over several views varies less: evidence that appears in one framing or one
+/// orientation only is seldom a trace of manipulation.
 ///
 /// Averaging over mirrored and shifted framings is the usual test-time augmentation (Krizhevsky
 /// et al. 2012, section 4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct View {
     /// Magnification about the centre, in `1..=4`: 1 shows the whole crop, 2 its inner half.
     pub zoom: f32,
-    /// Left and right changed over.
+    /// Flipped horizontally.
     pub mirrored: bool,
 }
 
 impl View {
     /// The crop as it is.
     pub const WHOLE: Self = Self { zoom: 1.0, mirrored: false };
+
+    /// The crop magnified about its centre; `zoom` in `1..=4`.
+    pub const fn zoomed(zoom: f32) -> Self {
+        Self { zoom, ..Self::WHOLE }
+    }
+
+    /// The same view mirrored.
+    #[must_use]
+    pub const fn mirrored(self) -> Self {
+        Self { mirrored: !self.mirrored, ..self }
+    }
 
     /// The crop as it is, closer, and closer still, each also mirrored: six times the work of one view.
     pub fn six() -> Vec<Self> {

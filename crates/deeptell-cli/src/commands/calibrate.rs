@@ -1,9 +1,8 @@
 use std::path::PathBuf;
 
-use deeptell::{ModelCard, StoredPrecision};
+use deeptell::StoredPrecision;
 use deeptell_data::{Sample, Split};
 use deeptell_eval::{Calibrated, FittedLevels, Suite, calibrate, calibrate_on_suite};
-use deeptell_face::FaceCrop;
 use deeptell_metrics::BinaryReport;
 use serde::Serialize;
 
@@ -106,14 +105,18 @@ fn validation(data: &[PathBuf], dataset: DatasetArgs) -> anyhow::Result<Dataset>
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.device.open()?;
     let file = model_file(args.model.as_deref())?;
-    let known = file.card().clone();
-    let file = file.with_card(ModelCard {
-        name: args.name.clone().unwrap_or(known.name),
-        trained_on: args.trained_on.clone().unwrap_or(known.trained_on),
-        views: args.views.map_or(known.views, Views::list),
-        crop: FaceCrop { scale: args.scale.unwrap_or(known.crop.scale), ..known.crop },
-        ..known
-    })?;
+    let mut card = file.card().clone();
+    if let Some(name) = &args.name {
+        card.name.clone_from(name);
+    }
+    if let Some(trained_on) = &args.trained_on {
+        card.trained_on.clone_from(trained_on);
+    }
+    if let Some(views) = args.views {
+        card.views = views.list();
+    }
+    card.crop.scale = args.scale.unwrap_or(card.crop.scale);
+    let file = file.with_card(card)?;
     let model = file.load(&device)?;
     let (mut outcome, mut missing) = (Outcome::Done, 0);
     let calibrated = match &args.data[..] {

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use burn::tensor::Device;
-use deeptell::{Levels, ModelFile, ModelInfo, Precision};
+use deeptell::{Levels, ModelFile, ModelInfo};
 use deeptell_data::{Sample, Split, audit, sha256_of_file};
 use deeptell_eval::{
     CHOSEN_HERE, Calibrated, EvalError, Evaluation, SplitCounts, Subject, Training, calibrate, evaluate,
@@ -252,7 +252,7 @@ fn finish(
     let scores = write_scores(&validation, &probabilities(&crops, &card.levels)?)?;
     output::write_file(&args.out.join("validation.csv"), &scores)?;
     let subject = Subject {
-        model: &ModelInfo { sha256, precision: Precision::F32, card },
+        model: &ModelInfo::new(sha256, card),
         data: args.data.display().to_string(),
         split: Some("validation"),
         caution: Some(if is_calibrated { CHOSEN_HERE } else { NOT_CALIBRATED }),

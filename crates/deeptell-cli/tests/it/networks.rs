@@ -3,7 +3,7 @@
 use std::fs;
 
 use burn::tensor::Device;
-use deeptell::{Architecture, ModelCard, ModelFile, StoredPrecision};
+use deeptell::{Architecture, ModelFile, StoredPrecision};
 use deeptell_network::{NetworkConfig, Weights};
 use serde_json::Value;
 
@@ -29,12 +29,10 @@ fn mobilenet_v3_large_trains_exports_and_scans() {
 
     let mut network = NetworkConfig::new(Architecture::MobileNetV3Large, 1).init(&Device::flex());
     network.load(&Weights::read(&trained).unwrap()).unwrap();
-    let card = ModelCard {
-        name: "large".to_owned(),
-        architecture: Architecture::MobileNetV3Large,
-        out_of_distribution: None,
-        ..ModelFile::shipped().unwrap().card().clone()
-    };
+    let mut card = ModelFile::shipped().unwrap().card().clone();
+    card.name = "large".into();
+    card.architecture = Architecture::MobileNetV3Large;
+    card.out_of_distribution = None;
     let model = at("large.safetensors");
     let digest = ModelFile::new(&network, card).unwrap().write(&model, StoredPrecision::Full).unwrap();
 

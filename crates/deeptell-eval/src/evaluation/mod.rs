@@ -171,19 +171,11 @@ pub(crate) mod tests {
 
     use super::*;
 
-    pub(crate) const LEVELS: Levels = Levels {
-        crop: CropLevel {
-            calibration: Calibration { slope: 1.0, intercept: 0.0 },
-            thresholds: Thresholds { low: 0.3, high: 0.7 },
-        },
-        person: Criteria {
-            scoring: PersonScoring::Aggregate(Aggregation::Mean),
-            thresholds: Thresholds { low: 0.3, high: 0.7 },
-            min_frames: 1,
-            min_crop_width: 0.0,
-            max_blur: 1.0,
-        },
-    };
+    const THRESHOLDS: Thresholds = Thresholds { low: 0.3, high: 0.7 };
+    pub(crate) const LEVELS: Levels = Levels::new(
+        CropLevel::new(Calibration { slope: 1.0, intercept: 0.0 }, THRESHOLDS),
+        Criteria::new(PersonScoring::Aggregate(Aggregation::Mean), THRESHOLDS),
+    );
 
     pub(crate) fn quick() -> EvaluationConfig {
         EvaluationConfig { resamples: 50, ..EvaluationConfig::default() }

@@ -622,35 +622,19 @@ fn limits(subject: &Subject<'_>, found: &Evaluation) -> Markup {
 pub(crate) mod tests {
     use std::path::Path;
 
-    use deeptell::{Architecture, FaceDetectorId, Measure, ModelCard, Normalization, View};
+    use deeptell::{Architecture, ModelCard};
     use deeptell_data::{Label, Sample};
-    use deeptell_face::FaceCrop;
 
     use super::*;
     use crate::evaluation::evaluate;
     use crate::evaluation::tests::{LEVELS, quick, scored};
 
     pub(crate) fn model(name: &str) -> ModelInfo {
-        ModelInfo {
-            sha256: "ab".repeat(32),
-            precision: deeptell::Precision::F32,
-            card: ModelCard {
-                format_version: ModelCard::FORMAT_VERSION,
-                name: name.to_owned(),
-                summary: "A test.".to_owned(),
-                architecture: Architecture::MobileNetV3Small,
-                normalization: Normalization::default(),
-                face_detector: FaceDetectorId::new("mtcnn"),
-                crop: FaceCrop::default(),
-                views: vec![View::WHOLE],
-                levels: LEVELS,
-                out_of_distribution: None,
-                trained_on: "<b>".to_owned(),
-                seed: Some(41),
-                measures: Vec::<Measure>::new(),
-                limits: vec!["It & its limits.".to_owned()],
-            },
-        }
+        let mut card = ModelCard::new(name, Architecture::MobileNetV3Small, LEVELS);
+        card.trained_on = "<b>".into();
+        card.seed = Some(41);
+        card.limits = vec!["It & its limits.".to_owned()];
+        ModelInfo::new("ab".repeat(32), card)
     }
 
     fn measured_on(method: &str) -> Evaluation {

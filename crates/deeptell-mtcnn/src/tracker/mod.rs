@@ -19,16 +19,15 @@ const STEP_WEIGHT: f32 = 0.5;
 /// Steps for which a missed face is assumed to keep moving.
 const MAX_STEPS: usize = 5;
 
-/// Follows faces through the frames of a video, at a fraction of what searching each frame costs.
+/// Follows faces through the frames of a video, at a fraction of the cost of searching each frame.
 ///
 /// It takes every frame of a video, or every second one: faces must move by a fraction of their
 /// size from one to the next.
 ///
 /// The whole cascade searches key frames only: the first, every
-/// [`key_interval`](TrackerConfig::key_interval)-th, the first of another scene, and at once any
-/// frame in which a face is lost. Between them O-Net alone looks where each face will have moved to
-/// since the frame before, which corrects the box and finds the landmarks again. Each face has the number of its
-/// track, which it keeps when it is missed for a while and comes back.
+/// [`key_interval`](TrackerConfig::key_interval)-th, the first of another scene, and any frame in which a face is lost.
+/// Between them, O-Net alone runs at the predicted position of each face, corrects its box and finds its landmarks. Each
+/// face has the number of its track, which it keeps if it is missed for a while and comes back.
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -55,6 +54,7 @@ pub struct Tracker {
 
 /// What a [`Tracker`] found in one frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TrackedFrame {
     /// The faces, the largest first.
     pub faces: Vec<TrackedFace>,
@@ -64,6 +64,7 @@ pub struct TrackedFrame {
 
 /// A face of a [`TrackedFrame`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TrackedFace {
     /// Number of the face's track, from 0 in order of first appearance.
     pub track: u64,
@@ -76,6 +77,7 @@ pub struct TrackedFace {
 /// How the faces of a frame were found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum FoundBy {
     /// The whole frame was searched.
     Cascade(KeyFrame),

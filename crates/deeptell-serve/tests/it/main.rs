@@ -45,7 +45,7 @@ impl Analyse for Obedient {
             b"read" => failed(InputError::Read(std::io::Error::other("the disk is on fire"))),
             b"panic" => panic!("as told"),
             b"wait" => loop {
-                if on_progress(Progress { frames_done: 1, frames_total: Some(12), faces: 2 }).is_break() {
+                if on_progress(Progress::new(1, Some(12), 2)).is_break() {
                     return Err(Error::Cancelled);
                 }
                 sleep(Duration::from_millis(5));

@@ -16,10 +16,10 @@ use std::sync::LazyLock;
 
 use burn::tensor::Device;
 use deeptell::{
-    Architecture, Calibration, Criteria, CropLevel, Decoding, Detector, FaceDetectorId, Levels, Limits,
-    ModelCard, ModelFile, Normalization, PersonScoring, ScanOptions, StoredPrecision, Thresholds, View,
+    Architecture, Calibration, Criteria, CropLevel, Decoding, Detector, Levels, Limits, ModelCard, ModelFile,
+    PersonScoring, ScanOptions, StoredPrecision, Thresholds,
 };
-use deeptell_face::{FaceCrop, Point, RgbImage, Similarity, warp};
+use deeptell_face::{Point, RgbImage, Similarity, warp};
 use deeptell_network::NetworkConfig;
 use deeptell_video::{VideoCodec, VideoWriter, WriterOptions};
 use tempfile::TempDir;
@@ -35,31 +35,15 @@ fn portrait() -> RgbImage {
 
 fn card(calibration: Calibration) -> ModelCard {
     let thresholds = Thresholds { low: 0.25, high: 0.75 };
-    ModelCard {
-        format_version: ModelCard::FORMAT_VERSION,
-        name: "random".to_owned(),
-        summary: "Knows nothing.".to_owned(),
-        architecture: Architecture::MobileNetV3Small,
-        normalization: Normalization::default(),
-        face_detector: FaceDetectorId::new("mtcnn"),
-        crop: FaceCrop { size: 224, scale: 1.2, align: false },
-        views: vec![View::WHOLE],
-        levels: Levels {
-            crop: CropLevel { calibration, thresholds },
-            person: Criteria {
-                scoring: PersonScoring::default(),
-                thresholds,
-                min_frames: 3,
-                min_crop_width: 40.0,
-                max_blur: 1.0,
-            },
-        },
-        out_of_distribution: None,
-        trained_on: "Nothing.".to_owned(),
-        seed: None,
-        measures: Vec::new(),
-        limits: vec!["Its weights are random.".to_owned()],
-    }
+    let mut person = Criteria::new(PersonScoring::default(), thresholds);
+    (person.min_frames, person.min_crop_width) = (3, 40.0);
+    let levels = Levels::new(CropLevel::new(calibration, thresholds), person);
+    let mut card = ModelCard::new("random", Architecture::MobileNetV3Small, levels);
+    card.summary = "Knows nothing.".into();
+    card.crop.scale = 1.2;
+    card.trained_on = "Nothing.".into();
+    card.limits = vec!["Its weights are random.".to_owned()];
+    card
 }
 
 /// Writes a model file of random weights into `folder`.

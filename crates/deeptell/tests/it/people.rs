@@ -177,7 +177,7 @@ fn scan_with_print(person: Option<&RgbImage>, probability: f32) -> Report {
     let faces = MtcnnConfig { min_face: 60.0.into(), ..MtcnnConfig::default() }.init(&device).unwrap();
     let faces = SeesAPrint { faces, frame: frame.dimensions(), probability };
     let detector = Detector::shipped(&device).unwrap().with_face_detector(Arc::new(faces));
-    let frames = (0..4).map(|i| InputFrame { image: frame.clone(), pts_seconds: f64::from(i), index: None });
+    let frames = (0..4).map(|i| InputFrame::new(frame.clone(), f64::from(i)));
     detector.scan(Input::frames("print", frames), &options()).unwrap().report
 }
 

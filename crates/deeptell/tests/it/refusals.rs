@@ -42,7 +42,7 @@ fn inputs_that_cannot_be_scanned() {
 #[test]
 fn frames_that_are_none() {
     assert!(matches!(refused(DETECTOR.scan(Input::frames("none", []), &options())), InputError::NoFrames));
-    let frame = |width, pts_seconds| InputFrame { image: RgbImage::new(width, 8), pts_seconds, index: None };
+    let frame = |width, pts_seconds| InputFrame::new(RgbImage::new(width, 8), pts_seconds);
     let empty = DETECTOR.scan(Input::frames("empty", [frame(8, 0.0), frame(0, 1.0)]), &options());
     assert!(matches!(refused(empty), InputError::Frame { frame: 1, width: 0, .. }));
     let timeless = DETECTOR.scan(Input::frames("timeless", [frame(8, f64::NAN)]), &options());

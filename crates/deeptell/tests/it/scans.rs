@@ -106,7 +106,7 @@ fn the_verdict_follows_the_calibrated_score() {
 fn pictures_from_a_file_from_memory_and_as_a_frame_agree() {
     let from_file = DETECTOR.scan(&portrait_path(), &options()).unwrap().report;
     let from_memory = DETECTOR.scan(Input::picture("portrait", &portrait()), &options()).unwrap().report;
-    let frame = InputFrame { image: portrait(), pts_seconds: 0.0, index: None };
+    let frame = InputFrame::new(portrait(), 0.0);
     let as_frame = DETECTOR.scan(Input::frames("portrait", [frame]), &options()).unwrap().report;
     assert_eq!(from_file.observations.len(), 1);
     assert_eq!(from_file.observations, from_memory.observations);
