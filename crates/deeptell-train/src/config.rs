@@ -283,7 +283,8 @@ impl TrainConfig {
 /// The error of a setting that needs the feature `codec`.
 #[cfg(not(feature = "codec"))]
 pub(crate) fn without_codec() -> TrainError {
-    let expected = "must be 0 in a build without FFmpeg: enable the feature `codec` of deeptell-train".to_owned();
+    let expected =
+        "must be 0 in a build without FFmpeg: enable the feature `codec` of deeptell-train".to_owned();
     TrainError::Setting { setting: "codec_probability", expected }
 }
 
