@@ -133,7 +133,7 @@ impl Detector {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Scanned<'py>> {
         let frame = |(pixels, pts_seconds): &(Bound<'_, PyAny>, f64)| -> PyResult<InputFrame> {
-            Ok(InputFrame { image: pixels::picture(pixels)?, pts_seconds: *pts_seconds, index: None })
+            Ok(InputFrame::new(pixels::picture(pixels)?, *pts_seconds))
         };
         let frames = frames.iter().map(frame).collect::<PyResult<Vec<_>>>()?;
         self.report(py, options, progress.as_ref(), |detector, options, on_progress| {
