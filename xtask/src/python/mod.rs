@@ -133,8 +133,7 @@ fn test(interpreter: &Interpreter, requirements: &str, wheel: &Path, program: &P
     run_step(&step, Command::new(&python).args(pip).arg(wheel).arg("--requirement").arg(pins))?;
     let python = fs::canonicalize(folder.join("bin"))?.join("python");
     let mut pytest = Command::new(python);
-    // Not in the folder of the package: the installed one is to be tested.
-    pytest.args(["-m", "pytest", "-p", "no:cacheprovider", "--import-mode=importlib", "-q"]);
+    pytest.args(["-m", "pytest", "-p", "no:cacheprovider", "-q"]);
     pytest.arg(format!("{FOLDER}/tests")).env("DEEPTELL_PROGRAM", program);
     run_step(&step, &mut pytest).map(drop)
 }
