@@ -18,7 +18,7 @@ class _FrameFacts(TypedDict):
 
 
 class FrameFacts(_FrameFacts, total=False):
-    """One frame that was looked at."""
+    """A sampled frame."""
 
     index: Optional[int]
     """Number of the frame within the whole video, from 0, where it is known."""
@@ -244,15 +244,15 @@ class OutOfDistribution(_OutOfDistribution, total=False):
 
 
 class View(TypedDict):
-    """One way of looking at a face crop. A model that averages over several views is steadier: what a network
-    sees only in one framing, or only from one side, is seldom a trace of manipulation.
+    """A variant of a face crop. The average over several views varies less: evidence that appears in one
+    framing or one orientation only is seldom a trace of manipulation.
 
     Averaging over mirrored and shifted framings is the usual test-time augmentation (Krizhevsky et al.
     2012, section 4.1).
     """
 
     mirrored: bool
-    """Left and right changed over."""
+    """Flipped horizontally."""
     zoom: float
     """Magnification about the centre, in `1..=4`: 1 shows the whole crop, 2 its inner half."""
 
@@ -312,7 +312,7 @@ class _ModelInfo(TypedDict):
 
 
 class ModelInfo(_ModelInfo, total=False):
-    """Which detector gave the scores."""
+    """The model that gave the scores."""
 
     precision: str
     """The number format that it computed in: `f32`, `bf16` or `f16`; absent for `f32`."""
@@ -374,7 +374,7 @@ class Observation(TypedDict):
     crop_width: float
     """Side of the square that was cut out, in pixels of the frame: how much detail there was."""
     detection_probability: float
-    """How sure the face detector is that this is a face, in `0..=1`."""
+    """Probability of a face, by the face detector, in `0..=1`."""
     fake_probability: float
     """Calibrated probability that this face is manipulated, in `0..=1`."""
     frame: int
@@ -382,7 +382,7 @@ class Observation(TypedDict):
     landmarks: Landmarks
     """Eyes, nose and mouth corners, in pixels of the frame."""
     logit: float
-    """What the network says: higher is more fake, without bounds."""
+    """Logit of the network, unbounded; higher means more likely fake."""
     person: int
     """`Person::id` of the person it belongs to."""
     pts_seconds: float
@@ -589,8 +589,8 @@ Reason = Union[
 Verdict = Literal["likely_real", "inconclusive", "likely_fake", "no_face"]
 """The answer in one word.
 
-In JSON: `likely_real`, `inconclusive`, `likely_fake`, `no_face`. There will be no others: a program that
-acts on a verdict should be made to think of each.
+In JSON: `likely_real`, `inconclusive`, `likely_fake`, `no_face`. There will be no others, so that a
+program that acts on verdicts can handle each.
 """
 
 
@@ -604,8 +604,8 @@ class Person(TypedDict):
     id: int
     """Number of the person, from 0, in order of first appearance."""
     is_confirmed: bool
-    """Whether this is a person beyond doubt. Lettering, a hand or a print that the face detector took for a
-    face for a moment is not: it is listed behind the people and never judged.
+    """Whether the face is confirmed. Lettering, a hand or a print that the face detector took for a face is
+    not: it is listed after the people and never judged.
     """
     judgeable: bool
     """Whether it was seen often and large enough to be judged."""
@@ -726,8 +726,8 @@ class OtherStreamsWarning(TypedDict):
 
 
 class ClockJumpsWarning(TypedDict):
-    """The clock of the stream falls back or leaps ahead, as in files that were joined. The parts were taken
-    to follow each other without a gap.
+    """The clock of the stream jumps back or ahead, as in files that were joined. The parts are treated as if
+    they followed each other without a gap.
     """
 
     text: str
@@ -790,7 +790,7 @@ class _ReportDocument(TypedDict):
     deeptell_version: str
     """Version of this crate that made the report."""
     frames: List[FrameFacts]
-    """The frames that were looked at, in order of time."""
+    """The sampled frames, in order of time."""
     input: InputFacts
     """The file, or what is known of the frames."""
     model: ModelInfo
@@ -800,8 +800,8 @@ class _ReportDocument(TypedDict):
     options: ScanOptions
     """The options of the scan."""
     people: List[Person]
-    """The people seen, as far as places and looks can tell them apart (`FaceLinker`, `merge`), in order of
-    first appearance. Faces that are not confirmed come last.
+    """The people seen, as far as position and appearance distinguish them (`FaceLinker`, `merge`), in order
+    of first appearance. Faces that are not confirmed come last.
     """
     reasons: List[Reason]
     """Why the verdict is what it is, most important first."""
@@ -810,11 +810,11 @@ class _ReportDocument(TypedDict):
     verdict: Verdict
     """The answer in one word."""
     warnings: List[Warning]
-    """What went less than perfectly: damaged data, faces left out."""
+    """Non-fatal problems: damaged data, faces that were skipped."""
 
 
 class ReportDocument(_ReportDocument, total=False):
-    """Everything that one scan found out about one input.
+    """The result of one scan of one input.
 
     The same input, model and options give the same report, byte for byte: nothing in it depends on the
     clock or the machine. Scores and times are rounded to a millionth, so that JSON keeps them exactly.
