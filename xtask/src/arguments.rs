@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::peers::{COMPARISONS, Request};
-use crate::{hostile, python};
+use crate::{ffmpeg, hostile, python};
 
 /// What `cargo xtask --help` prints.
 pub(crate) const HELP: &str = "\
@@ -46,6 +46,12 @@ Tasks:
            --release  as it ships; by default, as `cargo build` builds
            --python   test with these interpreters
            types      Write the Python types of reports again, from their JSON Schema
+  ffmpeg   Build a static FFmpeg of only what files from anyone may use, for
+           builds with --features static
+             cargo xtask ffmpeg [--sources DIR] [--compare]
+           --sources  take the archives from DIR instead of fetching them
+           --compare  build deeptell with it and with the system's FFmpeg, and
+                      compare every frame of every clip, and the reports
   exports  Run the exported detector in ONNX Runtime, OpenCV, tract and rten and
            compare with the scores of deeptell
   devices  Type-check the builds for GPUs, without one
@@ -88,6 +94,7 @@ pub(crate) enum Task {
         seconds: u64,
     },
     Hostile(hostile::Request),
+    Ffmpeg(ffmpeg::Request),
     Peers(Request),
     Python(python::Request),
     Exports,
@@ -116,6 +123,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Task, String> {
         "cuda" => Task::Cuda,
         "fuzz" => return parse_fuzz(rest),
         "hostile" => return parse_hostile(rest).map(Task::Hostile),
+        "ffmpeg" => return parse_ffmpeg(rest).map(Task::Ffmpeg),
         "exports" => Task::Exports,
         "sample" => Task::Sample,
         "python" => return parse_python(rest).map(Task::Python),
@@ -186,6 +194,19 @@ fn parse_python(words: &[String]) -> Result<python::Request, String> {
     Ok(python::Request::Wheel { release, interpreters })
 }
 
+fn parse_ffmpeg(words: &[String]) -> Result<ffmpeg::Request, String> {
+    let mut words = words.iter();
+    let mut request = ffmpeg::Request::default();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--sources" => request.sources = Some(words.next().ok_or("`--sources` needs a folder")?.into()),
+            "--compare" => request.compare = true,
+            other => return Err(format!("`ffmpeg` has no option `{other}`")),
+        }
+    }
+    Ok(request)
+}
+
 fn parse_peers(words: &[String]) -> Result<Request, String> {
     let mut words = words.iter();
     let known = || COMPARISONS.iter().map(|comparison| comparison.name).collect::<Vec<_>>().join(", ");
@@ -252,6 +273,16 @@ mod tests {
     }
 
     #[test]
+    fn ffmpeg_takes_a_folder_of_sources() {
+        assert_eq!(parse_line("ffmpeg"), Ok(Task::Ffmpeg(ffmpeg::Request::default())));
+        let request = ffmpeg::Request { sources: Some("archives".into()), compare: true };
+        assert_eq!(parse_line("ffmpeg --compare --sources archives"), Ok(Task::Ffmpeg(request)));
+        for line in ["ffmpeg --sources", "ffmpeg archives", "ffmpeg --shared"] {
+            assert!(parse_line(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
     fn help_is_given_when_asked_for_anywhere_or_when_nothing_is_asked() {
         for line in ["", "help", "--help", "-h", "demo --help", "peers scan -h"] {
             assert_eq!(parse_line(line), Ok(Task::Help), "{line}");
@@ -262,7 +293,7 @@ mod tests {
     fn every_task_but_help_is_in_the_help_text() {
         for task in [
             "setup", "demo", "test", "check", "api", "sanitize", "fuzz", "hostile", "peers", "devices",
-            "wgpu", "cuda", "sample", "exports", "python",
+            "wgpu", "cuda", "sample", "exports", "python", "ffmpeg",
         ] {
             assert!(HELP.contains(&format!("\n  {task} ")), "{task}");
         }

@@ -16,6 +16,7 @@ mod cuda;
 mod demo;
 mod devices;
 mod exports;
+mod ffmpeg;
 mod figures;
 mod freshness;
 mod hostile;
@@ -85,6 +86,7 @@ fn perform(task: &Task) -> anyhow::Result<()> {
         Task::Hostile(request) => hostile::run(&workspace, request),
         Task::Peers(request) => peers::run(&workspace, request),
         Task::Python(request) => python::run(&workspace, request),
+        Task::Ffmpeg(request) => ffmpeg::run(&workspace, request),
         Task::Exports => exports::run(&workspace),
         Task::Sample => sample::run(&workspace),
     }

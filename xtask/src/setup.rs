@@ -23,12 +23,14 @@ enum Need {
     Libclang,
     Browser,
     Llvm,
+    FfmpegTools,
 }
 
 impl Need {
     const BUILD: [Self; 4] = [Self::Compiler, Self::PkgConfig, Self::FfmpegLibraries, Self::Libclang];
     const TESTS: [Self; 1] = [Self::Browser];
     const CUDA: [Self; 1] = [Self::Llvm];
+    const FFMPEG: [Self; 4] = [Self::Compiler, Self::PkgConfig, Self::Libclang, Self::FfmpegTools];
 
     fn name(self) -> &'static str {
         match self {
@@ -38,6 +40,7 @@ impl Need {
             Self::Libclang => "libclang",
             Self::Browser => "Chromium",
             Self::Llvm => "LLVM 22",
+            Self::FfmpegTools => "the tools that build FFmpeg",
         }
     }
 
@@ -52,6 +55,7 @@ impl Need {
             // Letters to draw come with it only as a recommendation.
             Self::Browser => &["chromium", "fonts-dejavu-core"],
             Self::Llvm => &["libllvm22", "llvm-22-dev"],
+            Self::FfmpegTools => &["make", "meson", "nasm", "ninja-build", "tar", "xz-utils"],
         }
     }
 
@@ -72,19 +76,37 @@ impl Need {
             Self::Libclang => libclang_folders().iter().any(|folder| holds_libclang(folder)),
             Self::Browser => browser().is_some(),
             Self::Llvm => Path::new("/usr/lib/llvm-22/bin/llvm-config").is_file(),
+            Self::FfmpegTools => {
+                // The assembler of x86; others have theirs in the compiler.
+                let assembler = cfg!(target_arch = "x86_64").then_some("nasm");
+                let tools = ["make", "meson", "ninja", "tar", "xz"].into_iter().chain(assembler);
+                tools.into_iter().all(is_installed)
+            }
         }
     }
 }
 
-/// What to type where we do not install by ourselves: system, command for the build, command for the browser.
-const BY_HAND: [(&str, &str, &str); 3] = [
+/// What to type where we do not install by ourselves: system, and the commands for the build, the browser and the
+/// tools that build FFmpeg.
+const BY_HAND: [(&str, &str, &str, &str); 3] = [
     (
         "Fedora",
         "sudo dnf install gcc pkgconf-pkg-config clang-devel ffmpeg-free-devel",
         "sudo dnf install chromium",
+        "sudo dnf install make meson nasm ninja-build tar xz",
     ),
-    ("Arch", "sudo pacman -S --needed gcc pkgconf clang ffmpeg", "sudo pacman -S --needed chromium"),
-    ("macOS with Homebrew", "brew install pkgconf llvm ffmpeg", "brew install --cask chromium"),
+    (
+        "Arch",
+        "sudo pacman -S --needed gcc pkgconf clang ffmpeg",
+        "sudo pacman -S --needed chromium",
+        "sudo pacman -S --needed make meson nasm ninja tar xz",
+    ),
+    (
+        "macOS with Homebrew",
+        "brew install pkgconf llvm ffmpeg",
+        "brew install --cask chromium",
+        "brew install make meson nasm ninja xz",
+    ),
 ];
 
 /// Makes sure that the build has what it needs; silent and quick when it has.
@@ -109,6 +131,15 @@ pub(crate) fn ensure_for_tests() -> Result<()> {
 /// As [`ensure`].
 pub(crate) fn ensure_llvm() -> Result<()> {
     ensure_all(&Need::CUDA)
+}
+
+/// Makes sure that what the static FFmpeg and a program that links it are built with is there. The FFmpeg of the
+/// system is not needed.
+///
+/// # Errors
+/// As [`ensure`].
+pub(crate) fn ensure_for_ffmpeg() -> Result<()> {
+    ensure_all(&Need::FFMPEG)
 }
 
 /// Whether packages are installed with apt here.
@@ -155,10 +186,11 @@ fn missing(needs: &[Need], debian: bool) -> Vec<Need> {
 fn advice(names: &str, missing: &[Need]) -> String {
     let width = BY_HAND.iter().map(|(system, ..)| system.len()).max().unwrap_or(0);
     let lacks = |needs: &[Need]| missing.iter().any(|need| needs.contains(need));
-    let commands = BY_HAND.map(|(system, build, browser)| {
+    let commands = BY_HAND.map(|(system, build, browser, tools)| {
         let build = lacks(&Need::BUILD).then_some(build);
         let browser = lacks(&Need::TESTS).then_some(browser);
-        let commands: Vec<&str> = build.into_iter().chain(browser).collect();
+        let tools = lacks(&[Need::FfmpegTools]).then_some(tools);
+        let commands: Vec<&str> = build.into_iter().chain(browser).chain(tools).collect();
         format!("  {system:width$}  {}", commands.join(" && "))
     });
     format!(
@@ -313,7 +345,9 @@ mod tests {
         for word in ["libclang", "dnf install gcc", "pacman -S", "brew install"] {
             assert!(build.contains(word), "{word}");
         }
-        assert!(!build.contains("chromium"), "{build}");
+        assert!(!build.contains("chromium") && !build.contains("meson"), "{build}");
+        let tools = advice("tools", &[Need::FfmpegTools]);
+        assert!(tools.contains("dnf install make meson") && !tools.contains("gcc"), "{tools}");
         let browser = advice("Chromium", &[Need::Browser]);
         assert!(browser.contains("dnf install chromium") && !browser.contains("gcc"), "{browser}");
     }
@@ -333,7 +367,7 @@ mod tests {
 
     #[test]
     fn every_need_brings_packages() {
-        for need in Need::BUILD.into_iter().chain(Need::TESTS).chain(Need::CUDA) {
+        for need in Need::BUILD.into_iter().chain(Need::TESTS).chain(Need::CUDA).chain(Need::FFMPEG) {
             assert!(!need.debian_packages().is_empty(), "{}", need.name());
         }
     }

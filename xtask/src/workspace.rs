@@ -57,12 +57,19 @@ impl Workspace {
             }
         };
         crate::process::run_step("build", &mut build)?;
-        let metadata = output_of(cargo().args(["metadata", "--format-version=1", "--no-deps"]))?;
-        let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata wrote no JSON")?;
-        let target =
-            metadata["target_directory"].as_str().context("cargo metadata names no target folder")?;
-        let built = Path::new(target).join(folder).join(format!("{name}{}", env::consts::EXE_SUFFIX));
+        let built = target_directory()?.join(folder).join(format!("{name}{}", env::consts::EXE_SUFFIX));
         // Shown and passed on as a short path where it lies inside the checkout.
         Ok(built.strip_prefix(&self.root).map_or(built.clone(), |inside| Path::new(".").join(inside)))
     }
+}
+
+/// The folder where cargo puts what it builds.
+///
+/// # Errors
+/// When cargo does not say.
+pub(crate) fn target_directory() -> Result<PathBuf> {
+    let metadata = output_of(cargo().args(["metadata", "--format-version=1", "--no-deps"]))?;
+    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata wrote no JSON")?;
+    let target = metadata["target_directory"].as_str().context("cargo metadata names no target folder")?;
+    Ok(target.into())
 }

@@ -167,7 +167,9 @@ pub enum VideoError {
         detail: String,
     },
     /// The FFmpeg in use was built without this encoder.
-    #[error("this FFmpeg has no {encoder} encoder; choose another codec or install an FFmpeg that has it")]
+    #[error(
+        "this FFmpeg has no {encoder} encoder; choose another codec, or use a build with an FFmpeg that has it"
+    )]
     NoEncoder {
         /// FFmpeg's name of the encoder.
         encoder: &'static str,

@@ -39,6 +39,10 @@
 //! This crate links the FFmpeg of the system (5.1 or later) and is the only one of the family that
 //! does; none of FFmpeg's types is part of its interface. On first use it silences FFmpeg's log for
 //! the whole process, which would otherwise go to standard error.
+//!
+//! With the feature `static` it links the archives that `cargo xtask ffmpeg` builds: the decoders and
+//! containers of [`Limits::untrusted`] and nothing else. Such a build encodes nothing, so that
+//! [`VideoWriter`] and [`recompress`] end in [`VideoError::NoEncoder`].
 
 mod animation;
 mod clock;

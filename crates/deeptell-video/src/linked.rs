@@ -135,4 +135,51 @@ mod tests {
         assert!(ffmpeg.libavutil.major >= 57 && ffmpeg.libswscale.major >= 6, "{ffmpeg:?}");
         assert_eq!(LibraryVersion::from_packed(0x003B_2564).to_string(), "59.37.100");
     }
+
+    #[cfg(feature = "static")]
+    #[expect(unsafe_code, reason = "the wrapper does not list what FFmpeg has")]
+    fn names_of<T>(
+        mut next: impl FnMut(&mut *mut std::ffi::c_void) -> *const T,
+        name: impl Fn(&T) -> *const std::ffi::c_char,
+    ) -> Vec<String> {
+        let mut state = std::ptr::null_mut();
+        // SAFETY: FFmpeg's lists end with a null pointer, and their entries are static, as are the names.
+        let list = std::iter::from_fn(|| unsafe { next(&mut state).as_ref() });
+        list.map(|entry| unsafe { CStr::from_ptr(name(entry)) }.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    #[cfg(feature = "static")]
+    #[expect(unsafe_code, reason = "the wrapper does not list what FFmpeg has")]
+    fn the_static_ffmpeg_has_what_untrusted_files_may_use_and_no_more() {
+        let limits = crate::Limits::untrusted();
+        // SAFETY: the state is FFmpeg's own and begins as null.
+        let codecs = names_of(|state| unsafe { ffi::av_codec_iterate(state) }, |codec| codec.name);
+        // Other decoders of AV1, and the one that MPEG-4's is built on.
+        let absent = ["av1", "libaom-av1"];
+        let expected = limits.codecs.iter().map(String::as_str).filter(|name| !absent.contains(name));
+        let expected: std::collections::BTreeSet<&str> = expected.chain(["h263"]).collect();
+        assert_eq!(codecs.iter().map(String::as_str).collect::<std::collections::BTreeSet<_>>(), expected);
+        // SAFETY: as above.
+        let demuxers = names_of(|state| unsafe { ffi::av_demuxer_iterate(state) }, |demuxer| demuxer.name);
+        for name in &demuxers {
+            let is_allowed = |name: &str| limits.containers.iter().any(|allowed| allowed == name);
+            assert!(name.split(',').any(is_allowed), "{name}");
+        }
+        for container in &limits.containers {
+            let is_there = demuxers.iter().any(|name| name.split(',').any(|part| part == container));
+            assert!(is_there, "{container}");
+        }
+        // SAFETY: as above.
+        let muxers = names_of(|state| unsafe { ffi::av_muxer_iterate(state) }, |muxer| muxer.name);
+        assert_eq!(muxers, [""; 0]);
+        let mut state = std::ptr::null_mut();
+        // SAFETY: as above.
+        let protocol = unsafe { ffi::avio_enum_protocols(&raw mut state, 0) };
+        assert!(protocol.is_null(), "no protocol for reading");
+        // SAFETY: the text is static and NUL-terminated.
+        let licence = unsafe { CStr::from_ptr(ffi::avcodec_license()) };
+        assert_eq!(licence.to_str(), Ok("LGPL version 2.1 or later"));
+        assert_eq!(magicyuv(&linked_ffmpeg().release), Exposure::Fixed);
+    }
 }
