@@ -10,7 +10,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Data", &["extract", "merge", "split", "audit", "preview"]),
     ("Train and evaluate", &["train", "leave-one-out", "calibrate", "eval", "suite", "compare"]),
     ("Models", &["export", "weights"]),
-    ("System", &["devices", "doctor", "completions"]),
+    ("System", &["devices", "doctor", "completions", "man"]),
 ];
 
 /// `command` with its subcommands listed under headings, which clap does not do by itself.

@@ -96,6 +96,7 @@ enum Command {
     Devices(commands::devices::Args),
     Doctor(commands::doctor::Args),
     Completions(commands::completions::Args),
+    Man(commands::man::Args),
 }
 
 /// How a command ended, other than with an error.
@@ -194,6 +195,7 @@ fn perform(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Devices(args) => commands::devices::run(&args),
         Command::Doctor(args) => commands::doctor::run(&args),
         Command::Completions(args) => commands::completions::run(&args, command()),
+        Command::Man(args) => commands::man::run(&args, Cli::command()),
     }
 }
 

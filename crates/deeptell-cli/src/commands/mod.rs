@@ -11,6 +11,7 @@ pub(crate) mod export;
 pub(crate) mod extract;
 pub(crate) mod faces;
 pub(crate) mod leave_one_out;
+pub(crate) mod man;
 pub(crate) mod merge;
 pub(crate) mod preview;
 pub(crate) mod scan;

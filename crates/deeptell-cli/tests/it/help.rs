@@ -83,6 +83,24 @@ fn completions_know_commands_and_options() {
 }
 
 #[test]
+fn every_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("share/man1");
+    succeeds(&["man", path(&pages)]);
+    let page = |name: &str| fs::read_to_string(pages.join(name)).unwrap();
+    assert!(page("deeptell.1").contains("deeptell\\-scan(1)"));
+    assert!(page("deeptell-scan.1").contains("\\-\\-fail\\-on"));
+    let overview = help(&[]);
+    for name in commands(&overview) {
+        assert!(page(&format!("deeptell-{name}.1")).starts_with(".ie"), "{name}");
+    }
+    assert!(!pages.join("deeptell-help.1").exists());
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    assert!(fails(2, &["man", path(&file)]).contains("cannot make the folder"));
+}
+
+#[test]
 fn quiet_and_verbose_change_what_is_said_on_standard_error() {
     let folder = tempfile::tempdir().unwrap();
     let (real, broken) = (clip("real/orl-s01.mp4"), folder.path().join("broken.mp4"));
