@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::package::{CHANNELS, Channel};
 use crate::peers::{COMPARISONS, Request};
 use crate::{ffmpeg, hostile, python};
 
@@ -52,6 +53,9 @@ Tasks:
            --sources  take the archives from DIR instead of fetching them
            --compare  build deeptell with it and with the system's FFmpeg, and
                       compare every frame of every clip, and the reports
+  package  Make what a release consists of in target/dist and try each part
+             cargo xtask package [CHANNEL]...
+           CHANNEL    binary, sbom, container or crates; by default all
   exports  Run the exported detector in ONNX Runtime, OpenCV, tract and rten and
            compare with the scores of deeptell
   devices  Type-check the builds for GPUs, without one
@@ -95,6 +99,7 @@ pub(crate) enum Task {
     },
     Hostile(hostile::Request),
     Ffmpeg(ffmpeg::Request),
+    Package(Vec<Channel>),
     Peers(Request),
     Python(python::Request),
     Exports,
@@ -124,6 +129,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Task, String> {
         "fuzz" => return parse_fuzz(rest),
         "hostile" => return parse_hostile(rest).map(Task::Hostile),
         "ffmpeg" => return parse_ffmpeg(rest).map(Task::Ffmpeg),
+        "package" => return parse_package(rest).map(Task::Package),
         "exports" => Task::Exports,
         "sample" => Task::Sample,
         "python" => return parse_python(rest).map(Task::Python),
@@ -207,6 +213,15 @@ fn parse_ffmpeg(words: &[String]) -> Result<ffmpeg::Request, String> {
     Ok(request)
 }
 
+fn parse_package(words: &[String]) -> Result<Vec<Channel>, String> {
+    let known = || CHANNELS.map(|channel| channel.name).join(", ");
+    let channel = |word: &String| {
+        let found = CHANNELS.into_iter().find(|channel| channel.name == word);
+        found.ok_or_else(|| format!("`package` cannot make `{word}`; it knows: {}", known()))
+    };
+    words.iter().map(channel).collect()
+}
+
 fn parse_peers(words: &[String]) -> Result<Request, String> {
     let mut words = words.iter();
     let known = || COMPARISONS.iter().map(|comparison| comparison.name).collect::<Vec<_>>().join(", ");
@@ -283,6 +298,16 @@ mod tests {
     }
 
     #[test]
+    fn package_takes_channels() {
+        assert_eq!(parse_line("package"), Ok(Task::Package(Vec::new())));
+        assert_eq!(parse_line("package binary sbom"), Ok(Task::Package(CHANNELS[..2].to_vec())));
+        let error = parse_line("package snap").unwrap_err();
+        for channel in CHANNELS {
+            assert!(error.contains(channel.name) && HELP.contains(channel.name), "{}", channel.name);
+        }
+    }
+
+    #[test]
     fn help_is_given_when_asked_for_anywhere_or_when_nothing_is_asked() {
         for line in ["", "help", "--help", "-h", "demo --help", "peers scan -h"] {
             assert_eq!(parse_line(line), Ok(Task::Help), "{line}");
@@ -293,7 +318,7 @@ mod tests {
     fn every_task_but_help_is_in_the_help_text() {
         for task in [
             "setup", "demo", "test", "check", "api", "sanitize", "fuzz", "hostile", "peers", "devices",
-            "wgpu", "cuda", "sample", "exports", "python", "ffmpeg",
+            "wgpu", "cuda", "sample", "exports", "python", "ffmpeg", "package",
         ] {
             assert!(HELP.contains(&format!("\n  {task} ")), "{task}");
         }

@@ -21,6 +21,7 @@ mod figures;
 mod freshness;
 mod hostile;
 mod invariants;
+mod package;
 mod packages;
 mod peers;
 mod process;
@@ -87,6 +88,7 @@ fn perform(task: &Task) -> anyhow::Result<()> {
         Task::Peers(request) => peers::run(&workspace, request),
         Task::Python(request) => python::run(&workspace, request),
         Task::Ffmpeg(request) => ffmpeg::run(&workspace, request),
+        Task::Package(channels) => package::run(&workspace, channels),
         Task::Exports => exports::run(&workspace),
         Task::Sample => sample::run(&workspace),
     }

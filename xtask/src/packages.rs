@@ -57,7 +57,7 @@ fn name(package: &Value) -> Option<&str> {
 }
 
 /// Whether the manifest lets it be published; `publish = false` is an empty list of registries.
-fn is_published(package: &Value) -> bool {
+pub(crate) fn is_published(package: &Value) -> bool {
     package["publish"].as_array().is_none_or(|registries| !registries.is_empty())
 }
 

@@ -180,7 +180,7 @@ fn sanitized(flags: &str) -> Result<Command> {
 }
 
 /// The triple of this machine. Named to cargo, it keeps the flags from build scripts and procedural macros.
-fn host() -> Result<String> {
+pub(crate) fn host() -> Result<String> {
     let version = output_of(rustc().arg("-vV"))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     host.map(str::to_owned).context("`rustc -vV` names no host")
