@@ -391,6 +391,7 @@ mod tests {
             ("deeptell-mobilenet", vec![burn(), ("burn", Some("dev"), vec!["flex"])]),
             ("deeptell-mtcnn", vec![burn()]),
             ("deeptell-network", vec![burn()]),
+            ("deeptell-py", vec![flex()]),
             ("deeptell-train", vec![burn()]),
             ("deeptell-video", vec![("ffmpeg-next", None, vec![])]),
             ("deeptell-weights", vec![burn()]),
