@@ -149,9 +149,9 @@ fn probability_metrics_are_those_of_scikit_learn() {
 fn calibrations_are_those_of_scikit_learn() {
     for Calibration { name, logits, labels, slope, intercept, temperature } in goldens().calibrations {
         let platt = PlattScaling::fit(&logits, &labels).unwrap();
-        assert_close(platt.slope, slope, 1e-4, &name);
-        assert_close(platt.intercept, intercept, 1e-4, &name);
+        assert_close(platt.slope, slope, 1e-8, &name);
+        assert_close(platt.intercept, intercept, 1e-8, &name);
         let scaling = TemperatureScaling::fit(&logits, &labels).unwrap();
-        assert_close(scaling.temperature, temperature, 1e-4, &name);
+        assert_close(scaling.temperature, temperature, 1e-8, &name);
     }
 }
