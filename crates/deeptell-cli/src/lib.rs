@@ -150,7 +150,7 @@ fn refuse(error: &clap::Error, words: &[OsString]) -> u8 {
     if words.is_empty() {
         // Nobody is left to tell when this fails.
         let _ = error.print();
-        return if error.use_stderr() { 2 } else { 0 };
+        return u8::try_from(error.exit_code()).unwrap_or(2);
     }
     // The text quotes the arguments.
     let mut text = error.render().to_string();
