@@ -1,10 +1,11 @@
 //! Pictures from arrays and arrays from pictures.
 
 use deeptell::RgbImage;
+use deeptell_video::PictureLimits;
 use numpy::{
     IntoPyArray, PyArray3, PyArrayDescrMethods, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods, dtype,
 };
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 /// The picture in an array of shape (height, width, 3) of `uint8`: RGB, row by row. It is copied; a view with any strides
@@ -24,11 +25,15 @@ pub(crate) fn picture(given: &Bound<'_, PyAny>) -> PyResult<RgbImage> {
     if height == 0 || width == 0 {
         return Err(PyValueError::new_err(format!("the picture has no pixels: {width} by {height}")));
     }
+    check_size(width, height)?;
     let array = given
         .cast::<PyArray3<u8>>()?
         .try_readonly()
         .map_err(|_| PyValueError::new_err("the array is being written to; copy it first"))?;
-    let mut pixels = Vec::with_capacity(3 * height * width);
+    let mut pixels = Vec::new();
+    pixels.try_reserve_exact(3 * height * width).map_err(|_| {
+        PyMemoryError::new_err(format!("no memory for a picture of {width} by {height} pixels"))
+    })?;
     let view = array.as_array();
     // In the order of rows; the slice of the array itself may be one of columns.
     match view.as_slice() {
@@ -47,6 +52,19 @@ pub(crate) fn picture(given: &Bound<'_, PyAny>) -> PyResult<RgbImage> {
     let image =
         width.ok().zip(height.ok()).and_then(|(width, height)| RgbImage::from_raw(width, height, pixels));
     image.ok_or_else(|| PyValueError::new_err("the picture is too large"))
+}
+
+/// The limits for trusted files hold for arrays, too: views such as `numpy.broadcast_to` can be larger than any memory.
+fn check_size(width: usize, height: usize) -> PyResult<()> {
+    let PictureLimits { max_pixels, max_side, .. } = PictureLimits::default();
+    let pixels = (width as u64).checked_mul(height as u64);
+    if pixels.is_some_and(|pixels| pixels <= max_pixels) && width.max(height) <= max_side as usize {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(format!(
+        "a picture of {width} by {height} pixels exceeds the limit of {max_pixels} pixels and {max_side} on a side; \
+         make it smaller"
+    )))
 }
 
 fn kind(given: &Bound<'_, PyAny>) -> String {

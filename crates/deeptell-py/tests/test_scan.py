@@ -124,6 +124,14 @@ def test_other_arrays_are_refused_in_plain_words(
             refusing(pixels)
 
 
+@pytest.mark.parametrize("shape", [(100_000, 100_000, 3), (1, 40_000, 3)])
+def test_arrays_beyond_the_limit_are_refused_before_they_are_copied(shape: tuple[int, ...]) -> None:
+    pixels = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), shape)
+    for refusing in (deeptell.scan, deeptell.faces):
+        with pytest.raises(ValueError, match=f"{shape[1]} by {shape[0]} pixels exceeds the limit"):
+            refusing(pixels)
+
+
 def test_other_inputs_are_refused_in_plain_words(clip: str) -> None:
     with pytest.raises(TypeError, match="found int"):
         deeptell.scan(5)
