@@ -9,8 +9,10 @@ use anyhow::{Context, Result};
 
 use crate::process::{NotReady, output_of};
 
-/// The oldest version that the wheel is for, and a bound for the names that are tried.
-const VERSIONS: std::ops::Range<u32> = 9..30;
+/// The oldest version 3.x that the wheel is for.
+pub(super) const OLDEST_MINOR: u32 = 9;
+/// With a bound for the names that are tried.
+const VERSIONS: std::ops::Range<u32> = OLDEST_MINOR..30;
 /// What an interpreter is asked.
 const QUESTION: &str = "import sys; print(*sys.version_info[:2], sys.executable)";
 
@@ -22,6 +24,14 @@ pub(super) struct Interpreter {
 }
 
 impl Interpreter {
+    /// What the oldest version is tested with.
+    pub(super) const OLDEST: &str = "oldest";
+
+    /// Which list of packages the tests take: the oldest NumPy has wheels for the oldest version alone.
+    pub(super) fn requirements(&self) -> &'static str {
+        if self.minor == OLDEST_MINOR { Self::OLDEST } else { "newest" }
+    }
+
     pub(super) fn version(&self) -> String {
         format!("3.{}", self.minor)
     }
@@ -42,11 +52,12 @@ impl Interpreter {
     }
 }
 
-/// The oldest interpreter and the newest: of those `given`, or of those on the `PATH` and among the versions of pyenv.
+/// The oldest interpreter and the newest, once if they are the same: of those `given`, or of those on the `PATH` and among
+/// the versions of pyenv.
 ///
 /// # Errors
 /// When there is none, or one that is given is of no use.
-pub(super) fn oldest_and_newest(given: &[PathBuf]) -> Result<[Interpreter; 2]> {
+pub(super) fn oldest_and_newest(given: &[PathBuf]) -> Result<Vec<Interpreter>> {
     let mut found = BTreeMap::new();
     if given.is_empty() {
         for program in candidates() {
@@ -69,7 +80,7 @@ pub(super) fn oldest_and_newest(given: &[PathBuf]) -> Result<[Interpreter; 2]> {
             VERSIONS.start
         ))
     })?;
-    Ok([oldest.clone(), newest.clone()])
+    Ok(if oldest == newest { vec![oldest.clone()] } else { vec![oldest.clone(), newest.clone()] })
 }
 
 /// Programs that may be interpreters.
@@ -97,6 +108,12 @@ mod tests {
         for other in ["2 7 /usr/bin/python", "3 8 /usr/bin/python", "3 11", "", "Python 3.11.2"] {
             assert_eq!(Interpreter::read(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn the_oldest_packages_are_for_the_oldest_version_alone() {
+        let of = |minor: u32| Interpreter::read(&format!("3 {minor} python")).unwrap().requirements();
+        assert_eq!([9, 10, 13].map(of), ["oldest", "newest", "newest"]);
     }
 
     #[test]
