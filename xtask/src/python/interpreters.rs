@@ -27,7 +27,7 @@ impl Interpreter {
     /// What the oldest version is tested with.
     pub(super) const OLDEST: &str = "oldest";
 
-    /// Which list of packages the tests take: the oldest NumPy has wheels for the oldest version alone.
+    /// Which list of packages the tests take: the oldest `NumPy` has wheels for the oldest version alone.
     pub(super) fn requirements(&self) -> &'static str {
         if self.minor == OLDEST_MINOR { Self::OLDEST } else { "newest" }
     }
