@@ -12,7 +12,7 @@ use crate::process::{output_of, run_step, succeeds};
 use crate::workspace::Workspace;
 
 /// The largest image, in bytes, unpacked.
-const MOST_BYTES: u64 = 45_000_000;
+const MOST_BYTES: u64 = 40_000_000;
 
 /// Lints the `Dockerfile`; where docker or podman can build, builds it and tries the program in it.
 ///
