@@ -28,6 +28,11 @@ pub(crate) struct Dataset {
 }
 
 impl DatasetArgs {
+    /// Whether to continue with what there is.
+    pub(crate) fn is_incomplete(self) -> bool {
+        self.incomplete
+    }
+
     /// Reads a manifest, or a folder in a known layout; prints what is missing, left out or unreadable.
     ///
     /// # Errors

@@ -20,6 +20,8 @@ mod networks;
 mod orientation;
 #[path = "it/resume.rs"]
 mod resume;
+#[path = "it/score_tables.rs"]
+mod score_tables;
 #[path = "it/scores.rs"]
 mod scores;
 #[path = "it/shards.rs"]

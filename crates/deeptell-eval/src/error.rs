@@ -112,6 +112,48 @@ pub enum EvalError {
         /// What is wrong, with the crop.
         reason: String,
     },
+    /// A table of another detector's scores could not be read.
+    #[error("cannot read {}: it must be a CSV table with the columns `path` and `probability`, or `path` and `logit`", path.display())]
+    OtherTable {
+        /// The table.
+        path: PathBuf,
+        /// What the reader said.
+        source: csv::Error,
+    },
+    /// A table of another detector's scores disagrees with the data about a label.
+    #[error("{} is {said} in {} and {label} in the data: correct one of them", file.display(), table.display())]
+    OtherLabel {
+        /// The table.
+        table: PathBuf,
+        /// The file.
+        file: PathBuf,
+        /// Its label in the table.
+        said: Label,
+        /// Its label in the data.
+        label: Label,
+    },
+    /// A table of another detector's scores lacks samples.
+    #[error("{} has no score of {count} of {of} samples: {names}; score them, or pass --incomplete to measure the others", table.display())]
+    Unscored {
+        /// The table.
+        table: PathBuf,
+        /// Number of samples without a score.
+        count: usize,
+        /// Number of samples.
+        of: usize,
+        /// The first of them.
+        names: String,
+    },
+    /// A table of another detector's scores has files that the data does not list.
+    #[error("{} has scores of {count} files that the data does not list: {names}; name files as the data does, or pass --incomplete to leave them out", table.display())]
+    UnknownRows {
+        /// The table.
+        table: PathBuf,
+        /// Number of such files.
+        count: usize,
+        /// The first of them.
+        names: String,
+    },
     /// A table of scores could not be written.
     #[error("cannot write the table of scores")]
     WriteScores(#[source] csv::Error),

@@ -39,6 +39,8 @@ mod leave_one_out;
 mod levels;
 mod person;
 mod runs;
+mod score_table;
+mod scorer;
 mod scores;
 mod scoring;
 mod suite;
@@ -58,13 +60,15 @@ pub use leave_one_out::{
 };
 pub use levels::{Domain, DomainFigures, FittedLevels, RiskBin, fit_levels};
 pub use runs::{RunComparison, RunFigure, RunSummary, compare_runs};
+pub use score_table::{ScoreTable, some_of};
+pub use scorer::{Scorer, TableInfo};
 pub use scores::{Comparison, ScoreComparison, ScoreRow, compare_scores, read_scores, write_scores};
 pub use scoring::{find_largest_faces, score_samples};
 pub use suite::{
-    AnswerShares, Coverage, CropOutcome, CropScore, Expected, FoundFace, FoundFaces, Instruments, Role,
-    ScanOutcome, Scanning, Scoring, SetComparison, SetReport, SetScores, Share, Suite, SuiteComparison,
-    SuiteError, SuiteReport, SuiteScores, SuiteSet, SuiteSummary, UnitLevel, WorstRow, compare_suites,
-    report_suite, score_suite, suite_page,
+    AnswerShares, Coverage, CropOutcome, CropScore, Expected, FoundFace, FoundFaces, GeneratorFigures,
+    Instruments, Role, ScanOutcome, Scanning, Scoring, SetComparison, SetReport, SetScores, Share, Suite,
+    SuiteComparison, SuiteError, SuiteReport, SuiteScores, SuiteSet, SuiteSummary, UnitLevel, WorstRow,
+    compare_suites, report_suite, score_suite, suite_page,
 };
 pub use watch::{NoWatch, Watch};
 

@@ -29,16 +29,11 @@ impl Evidence {
     }
 }
 
-/// The score of a person as a scan would give it; `None` when no crop has a logit.
+/// The score of a person as a scan would give it; `None` when no crop has one.
 pub(crate) fn person_score(levels: &Levels, crops: &[&CropScore]) -> Option<f64> {
     match levels.person.scoring {
         PersonScoring::Aggregate(aggregation) => {
-            let calibration = levels.crop.calibration;
-            let probabilities: Vec<f64> = crops
-                .iter()
-                .filter_map(|crop| crop.logit())
-                .map(|logit| calibration.probability(logit))
-                .collect();
+            let probabilities: Vec<f64> = crops.iter().filter_map(|crop| crop.probability(levels)).collect();
             aggregation.combine(&probabilities)
         }
         PersonScoring::Logistic(calibration) => Some(calibration.probability(&Evidence::of(crops)?.features)),

@@ -1,34 +1,41 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use deeptell::{Detector, ScanOptions};
+use deeptell::{Detector, ScanOptions, Thresholds};
 use deeptell_eval::{
-    Instruments, ScanOutcome, Scanning, Scoring, Suite, SuiteScores, report_suite, score_suite, suite_page,
+    Instruments, ScanOutcome, Scanning, ScoreTable, Scorer, Scoring, Suite, SuiteScores, TableInfo,
+    report_suite, score_suite, some_of, suite_page,
 };
 use deeptell_metrics::EvaluationConfig;
 
 use crate::detector::{detector, model_file};
 use crate::found_faces::with_found_faces;
 use crate::model_args::ModelArgs;
+use crate::output::note;
 use crate::progress::Tasks;
+use crate::thresholds::thresholds;
 use crate::{Outcome, output};
 
-/// Measure a model on a suite of data sets and print one table.
+/// Measure a detector on a suite of data sets and print its tables.
 ///
 /// A suite is a TOML file that lists sets of labelled crops. The table has, for each set, the AUC-ROC of
 /// crops, people and videos with intervals by source, the shares of genuine and of manipulated samples
 /// called likely fake and likely real, and the number of samples scored; and below, the means over the
-/// sets and the worst sets. Exits with code 3 if a sample is missing.
+/// sets and the worst sets, the figures by generator, those of generators that the training left out
+/// apart, and the coverage: what was expected, scored and missing, and why. Exits with code 3 if a sample
+/// is missing.
 ///
 /// --scores saves every score. Given instead of a suite, such a file makes the table again without
-/// scoring, and `deeptell compare` tests two of them against each other.
+/// scoring, and `deeptell compare` tests two of them against each other. --scores-from takes the scores
+/// of another detector from a CSV table.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   deeptell suite suite.toml                                   # the shipped model
   deeptell suite suite.toml --model runs/first/detector.safetensors --scores first.jsonl
   deeptell suite first.jsonl --html first.html                # the table again, without scoring
-  deeptell compare first.jsonl second.jsonl                   # two models, on all sets
+  deeptell suite suite.toml --scores-from other.csv --scores other.jsonl   # another detector
+  deeptell compare first.jsonl other.jsonl                    # two detectors, on all sets
 
 A suite:
   name = \"my suite\"
@@ -36,7 +43,8 @@ A suite:
   name = \"swaps\"
   data = \"crops/manifest.jsonl\"        # or a data set folder; relative to the suite
   split = \"test\"                       # default: all samples
-  methods = [\"FaceSwap\"]               # only fakes by these; genuine samples are kept
+  methods = [\"FaceSwap\", \"SimSwap\"]    # only fakes by these; genuine samples are kept
+  left_out = [\"SimSwap\"]               # the training had none of these; shown apart
   expect = { real = 120, fake = 118 }
   [[set]]
   name = \"press photographs\"
@@ -50,6 +58,13 @@ pub(crate) struct Args {
     /// Suite in TOML, or a file written by --scores.
     #[arg(value_name = "SUITE|SCORES")]
     suite: PathBuf,
+    /// Take the scores of another detector from this CSV table, with the columns `path` and `probability` (or
+    /// `logit`); optional are `set`, `label`, and `why`, which says why a row has no number.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "views", "device", "precision", "faces"])]
+    scores_from: Option<PathBuf>,
+    /// Where the scores of --scores-from say real (up to LOW) and fake (from HIGH on) [default: 0.5 divides].
+    #[arg(long, value_name = "LOW:HIGH", value_parser = thresholds, requires = "scores_from")]
+    thresholds: Option<Thresholds>,
     #[command(flatten)]
     model: ModelArgs,
     /// Number of bootstrap resamples for the intervals.
@@ -72,7 +87,12 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let bytes =
         std::fs::read(&args.suite).with_context(|| format!("cannot read {}", args.suite.display()))?;
-    let scores = if SuiteScores::is_saved(&bytes) {
+    let scores = if let Some(table) = &args.scores_from {
+        if SuiteScores::is_saved(&bytes) {
+            anyhow::bail!("{} has scores already: pass a suite with --scores-from", args.suite.display());
+        }
+        from_table(table, args)?
+    } else if SuiteScores::is_saved(&bytes) {
         let mut scores = SuiteScores::from_bytes(&bytes, &args.suite)?;
         if let Some(model) = args.model.path() {
             judge_by(&mut scores, model)?;
@@ -100,10 +120,30 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
 
 /// Applies the calibration and thresholds of another model file with the same weights.
 fn judge_by(scores: &mut SuiteScores, model: &Path) -> anyhow::Result<()> {
+    let Scorer::Model(judge) = &mut scores.model else {
+        anyhow::bail!("these scores are of another detector, so no model can judge them: leave out --model");
+    };
     let file = model_file(Some(model))?;
-    scores.model.card = file.card().clone();
-    file.sha256().clone_into(&mut scores.model.sha256);
+    judge.card = file.card().clone();
+    file.sha256().clone_into(&mut judge.sha256);
     Ok(())
+}
+
+/// The scores that another detector gave.
+fn from_table(table: &Path, args: &Args) -> anyhow::Result<SuiteScores> {
+    let suite = Suite::read(&args.suite)?;
+    let mut read = ScoreTable::read(table, args.thresholds.unwrap_or(TableInfo::HALF))?;
+    let scores = read.suite(&suite)?;
+    let unknown = read.unknown();
+    if !unknown.is_empty() {
+        note!(
+            "{} scores in {} belong to no set of the suite: {}",
+            unknown.len(),
+            table.display(),
+            some_of(&unknown)
+        );
+    }
+    Ok(scores)
 }
 
 fn score(args: &Args) -> anyhow::Result<Option<SuiteScores>> {
@@ -121,8 +161,11 @@ struct Scanner(Detector);
 impl Scanning for Scanner {
     fn scan(&self, path: &Path) -> Result<Option<ScanOutcome>, Box<dyn std::error::Error + Send + Sync>> {
         let report = self.0.scan(path, &ScanOptions::default().sha256(false))?.report;
-        let outcome =
-            |score| ScanOutcome { verdict: report.verdict, score, people: report.confirmed_people().count() };
+        let outcome = |score| ScanOutcome {
+            verdict: report.verdict,
+            score,
+            people: Some(report.confirmed_people().count()),
+        };
         Ok(report.score.map(outcome))
     }
 }

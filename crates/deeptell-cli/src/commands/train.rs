@@ -252,7 +252,7 @@ fn finish(
     let scores = write_scores(&validation, &probabilities(&crops, &card.levels)?)?;
     output::write_file(&args.out.join("validation.csv"), &scores)?;
     let subject = Subject {
-        model: &ModelInfo::new(sha256, card),
+        scorer: &ModelInfo::new(sha256, card).into(),
         data: args.data.display().to_string(),
         split: Some("validation"),
         caution: Some(if is_calibrated { CHOSEN_HERE } else { NOT_CALIBRATED }),

@@ -46,7 +46,8 @@ struct Unit<'a> {
     score: f64,
 }
 
-/// Measures everything. `crops` are the samples with their scores, as [`score_samples`](crate::score_samples) gives them.
+/// Measures everything. `crops` are the samples with their scores, as
+/// [`score_samples`](crate::score_samples) or a [`ScoreTable`](crate::ScoreTable) gives them.
 ///
 /// # Errors
 /// When a class is missing, a crop has no score, or one video or track holds both classes.
@@ -84,11 +85,10 @@ pub fn evaluate(
 /// [`EvalError::MissingCrop`] when one has no score.
 pub fn probabilities(crops: &[CropScore], levels: &Levels) -> Result<Vec<f64>, EvalError> {
     let of = |crop: &CropScore| {
-        let logit = crop.logit().ok_or_else(|| EvalError::MissingCrop {
+        crop.probability(levels).ok_or_else(|| EvalError::MissingCrop {
             path: crop.path.clone(),
             why: "it has no score".to_owned(),
-        })?;
-        Ok(levels.crop.calibration.probability(logit))
+        })
     };
     crops.iter().map(of).collect()
 }

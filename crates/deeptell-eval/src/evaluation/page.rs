@@ -1,12 +1,12 @@
 //! An evaluation as a self-contained HTML page without scripts.
 
-use deeptell::ModelInfo;
 use deeptell::html::{Text, facts, frame};
 use deeptell_metrics::Answers;
 use deeptell_train::EpochRecord;
 use maud::{Markup, html};
 
 use super::{Breakdown, Evaluation, Level, Part, chart};
+use crate::Scorer;
 
 /// [`Subject::caution`] for the validation crops of a run.
 pub const CHOSEN_HERE: [&str; 2] = [
@@ -24,8 +24,8 @@ pub const NO_TEST: [&str; 2] = [
 /// What the page is about.
 #[derive(Debug)]
 pub struct Subject<'a> {
-    /// The model that was measured.
-    pub model: &'a ModelInfo,
+    /// The detector that was measured.
+    pub scorer: &'a Scorer,
     /// Path or name of the data.
     pub data: String,
     /// The split that was measured, where there is one.
@@ -64,12 +64,12 @@ pub fn page(subject: &Subject<'_>, found: &Evaluation) -> String {
             div class="two" { (histogram(crops)) (answers(crops)) }
             (groups(&found.groups))
             @if let Some(training) = &subject.run { (run(training)) }
-            div class="two" { (measured(subject, found)) (detector(subject.model)) }
+            div class="two" { (measured(subject, found)) (detector(subject.scorer)) }
             (limits(subject, found))
         }
         footer { "Made by deeptell " (deeptell::VERSION) "." }
     };
-    let title = format!("{} on {}", subject.model.card.name, subject.data);
+    let title = format!("{} on {}", subject.scorer.name(), subject.data);
     frame("evaluation of a detector", &title, include_str!("style.css"), &body)
 }
 
@@ -142,7 +142,7 @@ fn lead(subject: &Subject<'_>, found: &Evaluation) -> Markup {
     }
     html! {
         section class="card" aria-labelledby="top" {
-            h1 id="top" { (Text(&subject.model.card.name)) }
+            h1 id="top" { (Text(subject.scorer.name())) }
             p class="file" {
                 "on " bdi { (Text(&subject.data)) }
                 @if let Some(split) = subject.split { ", split " (Text(split)) }
@@ -287,8 +287,8 @@ fn roc(level: &Level) -> Markup {
             h2 { "ROC curve" }
             (chart::roc("roc", &level.roc, level.roc_band_ci95.as_ref(), &marks, &description))
             p class="soft" {
-                "Band: 95% at each false positive rate by itself, by resampling sources. Rings: the two thresholds of the \
-                 model."
+                "Band: 95% at each false positive rate by itself, by resampling sources. Rings: the two \
+                 thresholds."
             }
             @if let Some(table) = band { (table) }
         }
@@ -376,7 +376,7 @@ fn answers(level: &Level) -> Markup {
     };
     html! {
         section class="card" {
-            h2 { "At the model's thresholds" }
+            h2 { "At the thresholds" }
             @for (name, counts) in [("Fakes", answers.counts.fake), ("Reals", answers.counts.real)] {
                 div class="answer" {
                     div class="row" { (name) span { (thousands(counts.total())) } }
@@ -550,7 +550,20 @@ fn measured(subject: &Subject<'_>, found: &Evaluation) -> Markup {
     )
 }
 
-fn detector(model: &ModelInfo) -> Markup {
+fn detector(scorer: &Scorer) -> Markup {
+    let model = match scorer {
+        Scorer::Model(model) => model,
+        Scorer::Table(table) => {
+            return facts(
+                "The detector",
+                &[
+                    ("Name", Some(text(&table.name))),
+                    ("Scores", Some(text("read from a table, not made by deeptell"))),
+                    ("SHA-256 of the table", Some(html! { code { (Text(&table.sha256)) } })),
+                ],
+            );
+        }
+    };
     let card = &model.card;
     let seed = card.seed.map_or_else(|| "its file does not say".to_owned(), |seed| seed.to_string());
     facts(
@@ -607,8 +620,15 @@ fn limits(subject: &Subject<'_>, found: &Evaluation) -> Markup {
             "Crops without a face that was found were scored whole: in another framing than the detector was trained on.",
         );
     }
-    for limit in &subject.model.card.limits {
-        item(limit);
+    match subject.scorer {
+        Scorer::Model(model) => {
+            for limit in &model.card.limits {
+                item(limit);
+            }
+        }
+        Scorer::Table(_) => item(
+            "The scores come from a table: which files its detector saw, and how it was trained on them, is not known here.",
+        ),
     }
     html! {
         section class="card" {
@@ -622,7 +642,7 @@ fn limits(subject: &Subject<'_>, found: &Evaluation) -> Markup {
 pub(crate) mod tests {
     use std::path::Path;
 
-    use deeptell::{Architecture, ModelCard};
+    use deeptell::{Architecture, ModelCard, ModelInfo};
     use deeptell_data::{Label, Sample};
 
     use super::*;
@@ -655,9 +675,9 @@ pub(crate) mod tests {
         evaluate(&samples, &scored(&samples, &scores), &LEVELS, &quick()).unwrap()
     }
 
-    fn subject<'a>(model: &'a ModelInfo, history: &'a [EpochRecord]) -> Subject<'a> {
+    fn subject<'a>(scorer: &'a Scorer, history: &'a [EpochRecord]) -> Subject<'a> {
         Subject {
-            model,
+            scorer,
             data: "set/<script>.jsonl".to_owned(),
             split: Some("test"),
             caution: (!history.is_empty()).then_some(CHOSEN_HERE),
@@ -675,7 +695,7 @@ pub(crate) mod tests {
     #[test]
     fn the_page_has_every_figure_and_nothing_from_outside_as_markup() {
         let found = measured_on("<img src=x>");
-        let model = model("a<i>b");
+        let model = Scorer::from(model("a<i>b"));
         let html = page(&subject(&model, &[]), &found);
         for text in [
             format!("<b>{:.3}</b>", found.crops.figures.auc),
@@ -718,7 +738,7 @@ pub(crate) mod tests {
             data_wait_seconds: 4.0,
             skipped_steps: 0,
         };
-        let model = model("m");
+        let model = Scorer::from(model("m"));
         let html = page(&subject(&model, &[record(1), record(2)]), &measured_on("swap"));
         for text in [
             "These figures flatter",

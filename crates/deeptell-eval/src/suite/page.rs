@@ -1,10 +1,10 @@
 //! The table of a suite as a self-contained HTML page without scripts.
 
 use deeptell::html::{Text, frame};
-use maud::html;
+use maud::{Markup, html};
 
 use super::report::{Share, SuiteReport};
-use super::text::{auc_words, counts, coverage_words};
+use super::text::{COVERAGE, GENERATORS, auc_words, counts, coverage_row, coverage_words, generator_rows};
 
 /// The page of a suite.
 pub fn suite_page(report: &SuiteReport) -> String {
@@ -57,8 +57,11 @@ pub fn suite_page(report: &SuiteReport) -> String {
     for worst in &summary.worst {
         item(format!("Worst, {}: {}, {:.3}.", worst.figure, worst.set, worst.value));
     }
-    for set in report.sets.iter().filter(|set| !set.coverage.why.is_empty()) {
-        item(format!("Incomplete: {}: {}.", set.name, set.coverage.why.join("; ")));
+    if let Some(auc) = summary.auc_generators {
+        item(format!("Mean AUC of the generators: {auc:.4}."));
+    }
+    if let Some(auc) = summary.auc_left_out_generators {
+        item(format!("Mean AUC of the generators that the training left out: {auc:.4}."));
     }
     let body = html! {
         main {
@@ -72,16 +75,48 @@ pub fn suite_page(report: &SuiteReport) -> String {
                     }
                 }
                 p class="soft" {
-                    "Shares are of videos where a set has some, else of crops, at the thresholds of the model. Intervals \
+                    "Shares are of videos where a set has some, else of crops, at the thresholds of the detector. Intervals \
                      are 95%, by source."
                 }
                 ul class="notes" { @for item in &items { li { (Text(item)) } } }
             }
+            @for (left_out, title) in
+                [(false, "By generator, against all genuine samples"), (true, "Generators that the training left out")]
+            {
+                @let rows = generator_rows(report, left_out);
+                @if !rows.is_empty() { (table(title, &GENERATORS, &rows)) }
+            }
+            @let coverage: Vec<Vec<String>> = report.sets.iter().map(coverage_row).collect();
+            (table(if report.complete { "Coverage" } else { "Coverage, incomplete" }, &COVERAGE, &coverage))
         }
         footer { "Made by deeptell " (deeptell::VERSION) "." }
     };
     let title = format!("{} on {}", report.model, report.suite);
     frame("a detector on a suite of data sets", &title, include_str!("../evaluation/style.css"), &body)
+}
+
+/// A card with a table.
+fn table(title: &str, headings: &[&str], rows: &[Vec<String>]) -> Markup {
+    html! {
+        section class="card" {
+            h2 { (title) }
+            div class="scroll" tabindex="0" role="region" aria-label=(title) {
+                table {
+                    thead { tr { @for heading in headings { th scope="col" { (heading) } } } }
+                    tbody {
+                        @for row in rows {
+                            tr {
+                                @if let [name, cells @ ..] = row.as_slice() {
+                                    th scope="row" { bdi { (Text(name)) } }
+                                    @for cell in cells { td { (Text(cell)) } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn share(share: Option<Share>) -> String {

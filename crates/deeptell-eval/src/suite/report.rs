@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use deeptell::{ModelCard, Thresholds, Verdict};
+use deeptell::{Levels, Thresholds, Verdict};
 use deeptell_data::Label;
 use deeptell_metrics::{
     AucComparison, BootstrapConfig, MetricsError, bootstrap_interval, compare_auc, roc_auc,
@@ -22,12 +22,13 @@ const REASONS: usize = 3;
 pub struct SuiteReport {
     /// Name of the suite.
     pub suite: String,
-    /// Name of the model.
+    /// Name of the model, or of another detector.
     pub model: String,
-    /// SHA-256 of its file.
+    /// SHA-256 of its file, or of the table of its scores.
     pub model_sha256: String,
-    /// Number of views a score is averaged over.
-    pub views: usize,
+    /// Number of views a score is averaged over; absent for another detector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub views: Option<usize>,
     /// Whether every sample that should have been scored was.
     pub complete: bool,
     /// One entry per set, in their order.
@@ -54,6 +55,29 @@ pub struct SetReport {
     /// The people of one video together: the highest score counts; absent where no crop names a video.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub videos: Option<UnitLevel>,
+    /// The methods by which its fakes were made, in the order of their names; empty where none is named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub generators: Vec<GeneratorFigures>,
+}
+
+/// The fakes of one method against all genuine samples of a set, and of those that it is measured against. At the level
+/// at which verdicts are given: videos where there are some, otherwise crops.
+#[derive(Debug, Clone, Serialize)]
+pub struct GeneratorFigures {
+    /// The method.
+    pub generator: String,
+    /// Whether the detector was not trained on it, as the suite says.
+    pub left_out: bool,
+    /// Genuine units that its fakes are measured against.
+    pub n_real: usize,
+    /// Its fakes.
+    pub n_fake: usize,
+    /// Absent where a class is missing.
+    pub auc: Option<f64>,
+    /// Its 95% interval, by resampling whole sources.
+    pub auc_ci95: Option<[f64; 2]>,
+    /// The answers for its fakes.
+    pub manipulated: Option<AnswerShares>,
 }
 
 /// Which samples of a set were scored.
@@ -143,6 +167,12 @@ pub struct SuiteSummary {
     pub manipulated_likely_real: Option<f64>,
     /// Of all genuine units together, the share that is called likely fake.
     pub all_genuine_likely_fake: Option<Share>,
+    /// Mean AUC of the generators that the training may have seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auc_generators: Option<f64>,
+    /// Mean AUC of the generators that the training left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auc_left_out_generators: Option<f64>,
     /// The worst sets, one per figure.
     pub worst: Vec<WorstRow>,
 }
@@ -164,13 +194,16 @@ struct Unit<'a> {
     /// What it is known by in another table of the same suite.
     key: String,
     source: &'a str,
+    /// How the fake was made, where that is known.
+    method: Option<&'a str>,
     is_fake: bool,
     score: f64,
     /// What a scan said; where there was none, the thresholds decide.
     verdict: Option<Verdict>,
 }
 
-fn verdict(thresholds: Thresholds, score: f64) -> Verdict {
+/// What these thresholds make of a score.
+pub(crate) fn verdict(thresholds: Thresholds, score: f64) -> Verdict {
     if score >= thresholds.high {
         Verdict::LikelyFake
     } else if score <= thresholds.low {
@@ -193,7 +226,7 @@ enum Kind {
 /// [`EvalError::Metrics`] when a figure cannot be computed.
 pub fn report_suite(scores: &SuiteScores, resamples: usize) -> Result<SuiteReport, EvalError> {
     let bootstrap = BootstrapConfig { resamples, ..BootstrapConfig::default() };
-    let card = &scores.model.card;
+    let levels = &scores.model.levels();
     let mut sets = Vec::with_capacity(scores.sets.len());
     for (spec, set) in scores.suite.sets.iter().zip(&scores.sets) {
         let opponents: Vec<&SetScores> = scores
@@ -204,8 +237,9 @@ pub fn report_suite(scores: &SuiteScores, resamples: usize) -> Result<SuiteRepor
             .filter(|(other, _)| spec.against.contains(&other.name))
             .map(|(_, set)| set)
             .collect();
-        let level = |kind: Kind| level(set, &opponents, kind, card, &bootstrap);
+        let level = |kind: Kind| level(set, &opponents, kind, levels, &bootstrap);
         let has_videos = set.has_videos();
+        let judged = if has_videos { Kind::Videos } else { Kind::Crops };
         sets.push(SetReport {
             name: spec.name.clone(),
             coverage: coverage(
@@ -220,13 +254,14 @@ pub fn report_suite(scores: &SuiteScores, resamples: usize) -> Result<SuiteRepor
             crops: level(Kind::Crops)?,
             people: has_videos.then(|| level(Kind::People)).transpose()?,
             videos: has_videos.then(|| level(Kind::Videos)).transpose()?,
+            generators: generators(set, &opponents, &spec.left_out, judged, levels, &bootstrap)?,
         });
     }
     Ok(SuiteReport {
         suite: scores.suite.name.clone(),
-        model: card.name.clone(),
-        model_sha256: scores.model.sha256.clone(),
-        views: card.views.len(),
+        model: scores.model.name().to_owned(),
+        model_sha256: scores.model.sha256().to_owned(),
+        views: scores.model.views(),
         complete: sets.iter().all(|set| set.coverage.is_complete()),
         summary: SuiteSummary::of(&sets),
         sets,
@@ -260,7 +295,7 @@ fn coverage(set: &SetScores, expect: Option<[usize; 2]>) -> Coverage {
                 coverage.scored += 1;
                 coverage.taken_whole += usize::from(*whole);
             }
-            CropOutcome::Scanned(_) => coverage.scored += 1,
+            CropOutcome::Given { .. } | CropOutcome::Scanned(_) => coverage.scored += 1,
             CropOutcome::NoFace => coverage.no_face += 1,
             CropOutcome::Missing { why } => {
                 coverage.missing += 1;
@@ -291,17 +326,16 @@ fn level(
     set: &SetScores,
     opponents: &[&SetScores],
     kind: Kind,
-    card: &ModelCard,
+    levels: &Levels,
     bootstrap: &BootstrapConfig,
 ) -> Result<UnitLevel, EvalError> {
-    let own = units(set, kind, card);
+    let own = units(set, kind, levels);
     let of_class = |fake: bool| own.iter().filter(move |unit| unit.is_fake == fake);
     let (n_real, n_fake) = (of_class(false).count(), of_class(true).count());
-    let others: Vec<Unit<'_>> =
-        opponents.iter().flat_map(|set| units(set, kind, card)).filter(|unit| !unit.is_fake).collect();
+    let others = genuine_of(opponents, kind, levels);
     let both: Vec<&Unit<'_>> = own.iter().chain(&others).collect();
     let (auc, auc_ci95) = auc(&both, bootstrap)?;
-    let thresholds = thresholds(card, kind);
+    let thresholds = thresholds(levels, kind);
     Ok(UnitLevel {
         n_real,
         n_fake,
@@ -311,6 +345,46 @@ fn level(
         genuine: AnswerShares::of(of_class(false), thresholds),
         manipulated: AnswerShares::of(of_class(true), thresholds),
     })
+}
+
+/// The genuine units of the sets that another one is measured against.
+fn genuine_of<'a>(opponents: &[&'a SetScores], kind: Kind, levels: &Levels) -> Vec<Unit<'a>> {
+    opponents.iter().flat_map(|set| units(set, kind, levels)).filter(|unit| !unit.is_fake).collect()
+}
+
+fn generators(
+    set: &SetScores,
+    opponents: &[&SetScores],
+    left_out: &[String],
+    kind: Kind,
+    levels: &Levels,
+    bootstrap: &BootstrapConfig,
+) -> Result<Vec<GeneratorFigures>, EvalError> {
+    let own = units(set, kind, levels);
+    let others = genuine_of(opponents, kind, levels);
+    let genuine: Vec<&Unit<'_>> = own.iter().chain(&others).filter(|unit| !unit.is_fake).collect();
+    // One that the suite names and the data does not have is in the table, too: its name may be misspelt.
+    let of_data =
+        set.crops.iter().filter(|crop| crop.label.is_fake()).filter_map(|crop| crop.method.as_deref());
+    let names: BTreeSet<&str> = of_data.chain(left_out.iter().map(String::as_str)).collect();
+    names
+        .into_iter()
+        .map(|name| {
+            let fakes: Vec<&Unit<'_>> =
+                own.iter().filter(|unit| unit.is_fake && unit.method == Some(name)).collect();
+            let both: Vec<&Unit<'_>> = genuine.iter().chain(&fakes).copied().collect();
+            let (auc, auc_ci95) = auc(&both, bootstrap)?;
+            Ok(GeneratorFigures {
+                generator: name.to_owned(),
+                left_out: left_out.iter().any(|left_out| left_out == name),
+                n_real: genuine.len(),
+                n_fake: fakes.len(),
+                auc,
+                auc_ci95,
+                manipulated: AnswerShares::of(fakes.into_iter(), thresholds(levels, kind)),
+            })
+        })
+        .collect()
 }
 
 /// A figure with its interval.
@@ -332,27 +406,24 @@ fn auc(units: &[&Unit<'_>], bootstrap: &BootstrapConfig) -> Result<WithInterval,
     }
 }
 
-/// Thresholds of a level as the card has them.
-fn thresholds(card: &ModelCard, kind: Kind) -> Thresholds {
+fn thresholds(levels: &Levels, kind: Kind) -> Thresholds {
     match kind {
-        Kind::Crops => card.levels.crop.thresholds,
-        Kind::People | Kind::Videos => card.levels.person.thresholds,
+        Kind::Crops => levels.crop.thresholds,
+        Kind::People | Kind::Videos => levels.person.thresholds,
     }
 }
 
 /// The units of a level, in the order in which they first appear.
-fn units<'a>(set: &'a SetScores, kind: Kind, card: &ModelCard) -> Vec<Unit<'a>> {
-    let scored: Vec<(&CropScore, f64)> = set
-        .crops
-        .iter()
-        .filter_map(|crop| Some((crop, card.levels.crop.calibration.probability(crop.logit()?))))
-        .collect();
+fn units<'a>(set: &'a SetScores, kind: Kind, levels: &Levels) -> Vec<Unit<'a>> {
+    let scored: Vec<(&CropScore, f64)> =
+        set.crops.iter().filter_map(|crop| Some((crop, crop.probability(levels)?))).collect();
     if kind == Kind::Crops {
         return scored
             .into_iter()
             .map(|(crop, score)| Unit {
                 key: crop.path.display().to_string(),
                 source: &crop.source,
+                method: crop.method.as_deref(),
                 is_fake: crop.label.is_fake(),
                 score,
                 verdict: None,
@@ -365,9 +436,10 @@ fn units<'a>(set: &'a SetScores, kind: Kind, card: &ModelCard) -> Vec<Unit<'a>> 
         .filter_map(|(key, members)| {
             let first = members[0].0;
             let crops: Vec<&CropScore> = members.iter().map(|(crop, _)| *crop).collect();
-            let score = person_score(&card.levels, &crops)?;
+            let score = person_score(levels, &crops)?;
             let is_fake = first.label.is_fake();
-            let unit = Unit { key, source: &first.source, is_fake, score, verdict: None };
+            let method = first.method.as_deref();
+            let unit = Unit { key, source: &first.source, method, is_fake, score, verdict: None };
             Some((unit, first.video_key()))
         })
         .collect();
@@ -377,6 +449,7 @@ fn units<'a>(set: &'a SetScores, kind: Kind, card: &ModelCard) -> Vec<Unit<'a>> 
     let videos = grouped(&people, |(_, video)| video.clone()).into_iter().map(|(key, members)| Unit {
         key,
         source: members[0].0.source,
+        method: members.iter().find_map(|(unit, _)| unit.method),
         is_fake: members.iter().any(|(unit, _)| unit.is_fake),
         score: members.iter().map(|(unit, _)| unit.score).fold(f64::NEG_INFINITY, f64::max),
         verdict: None,
@@ -385,6 +458,7 @@ fn units<'a>(set: &'a SetScores, kind: Kind, card: &ModelCard) -> Vec<Unit<'a>> 
         CropOutcome::Scanned(found) => Some(Unit {
             key: crop.path.display().to_string(),
             source: &crop.source,
+            method: crop.method.as_deref(),
             is_fake: crop.label.is_fake(),
             score: found.score,
             verdict: Some(found.verdict),
@@ -474,6 +548,10 @@ impl SuiteSummary {
         let alarms: [usize; 2] = genuine().fold([0, 0], |[count, of], (_, shares)| {
             [count + shares.likely_fake.count, of + shares.likely_fake.of]
         });
+        let of_generators = |left_out: bool| {
+            let all = sets.iter().flat_map(|set| &set.generators);
+            mean(all.filter(|generator| generator.left_out == left_out).filter_map(|generator| generator.auc))
+        };
         let sources: usize = genuine().map(|(set, _)| set.judged().n_sources).sum();
         Self {
             auc_crops: mean(sets.iter().filter_map(|set| set.crops.auc)),
@@ -484,6 +562,8 @@ impl SuiteSummary {
             manipulated_likely_fake: mean(manipulated().map(|(_, shares)| shares.likely_fake.value)),
             manipulated_likely_real: mean(manipulated().map(|(_, shares)| shares.likely_real.value)),
             all_genuine_likely_fake: (alarms[1] > 0).then(|| Share::of(alarms[0], alarms[1], sources)),
+            auc_generators: of_generators(false),
+            auc_left_out_generators: of_generators(true),
             worst,
         }
     }
@@ -494,7 +574,7 @@ impl SuiteSummary {
 pub struct SuiteComparison {
     /// Name of the suite.
     pub suite: String,
-    /// SHA-256 of the two models.
+    /// SHA-256 of the two models, or of tables of other detectors' scores.
     pub models: [String; 2],
     /// One entry per set that both have.
     pub sets: Vec<SetComparison>,
@@ -535,15 +615,13 @@ pub fn compare_suites(first: &SuiteScores, second: &SuiteScores) -> Result<Suite
         let has_videos = pair.iter().all(|(scores, set)| scores.sets[*set].has_videos());
         let kind = if has_videos { Kind::Videos } else { Kind::Crops };
         let [one, two] = pair.map(|(scores, set)| {
-            let mut all = units(&scores.sets[set], kind, &scores.model.card);
+            let levels = scores.model.levels();
+            let mut all = units(&scores.sets[set], kind, &levels);
             let against = scores.suite.sets.iter().zip(&scores.sets);
             let against = against.filter(|(other, _)| scores.suite.sets[set].against.contains(&other.name));
             let own = all.len();
-            all.extend(
-                against
-                    .flat_map(|(_, set)| units(set, kind, &scores.model.card))
-                    .filter(|unit| !unit.is_fake),
-            );
+            let against: Vec<&SetScores> = against.map(|(_, set)| set).collect();
+            all.extend(genuine_of(&against, kind, &levels));
             (all, own)
         });
         sets.push(SetComparison::of(&spec.name, (&one.0, one.1), (&two.0, two.1), kind, [first, second])?);
@@ -563,7 +641,7 @@ pub fn compare_suites(first: &SuiteScores, second: &SuiteScores) -> Result<Suite
     };
     Ok(SuiteComparison {
         suite: first.suite.name.clone(),
-        models: [first, second].map(|scores| scores.model.sha256.clone()),
+        models: [first, second].map(|scores| scores.model.sha256().to_owned()),
         auc_difference,
         auc_difference_ci95: auc_difference.map(|difference| [difference - reach, difference + reach]),
         genuine_likely_fake: shares(|set| set.genuine_likely_fake),
@@ -597,7 +675,7 @@ impl SetComparison {
         let shares = |fake: bool| {
             [(&one[..own_one], scores[0]), (&two[..own_two], scores[1])].map(|(units, scores)| {
                 let of_class = units.iter().filter(|unit| unit.is_fake == fake);
-                AnswerShares::of(of_class, thresholds(&scores.model.card, kind))
+                AnswerShares::of(of_class, thresholds(&scores.model.levels(), kind))
                     .map(|shares| shares.likely_fake)
             })
         };
@@ -637,7 +715,7 @@ mod tests {
     /// Thresholds are 0.3 and 0.7, and probabilities the plain sigmoid of the logits.
     fn scores(sets: &str, crops: Vec<Vec<CropScore>>) -> SuiteScores {
         let suite = Suite::parse(&format!("name = \"s\"\n{sets}"), "".as_ref()).unwrap();
-        let model = model("m");
+        let model = model("m").into();
         let sets = crops.into_iter().map(|crops| SetScores { fault: None, crops }).collect();
         SuiteScores { suite, model, sets }
     }
@@ -707,8 +785,59 @@ mod tests {
     }
 
     #[test]
+    fn the_coverage_is_a_table_that_says_why() {
+        let sets = "[[set]]\nname = \"a\"\ndata = \"x\"\nexpect = { real = 2, fake = 1 }\n";
+        let crops = vec![
+            crop("p", Label::Real, None, scored(0.0)),
+            crop("q", Label::Real, None, CropOutcome::NoFace),
+            crop("r", Label::Fake, None, CropOutcome::Missing { why: "torn".to_owned() }),
+        ];
+        let report = report_suite(&scores(sets, vec![crops]), 20).unwrap();
+        let text = report.to_string();
+        let (_, table) = text.split_once("Coverage, incomplete:").unwrap();
+        let rows: Vec<Vec<&str>> =
+            table.trim().lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(rows[0].join(" "), "set expected listed scored of them whole no face missing why");
+        assert_eq!(rows[1], ["a", "3", "3", "1", "0", "1", "1", "torn"]);
+        let html = crate::suite_page(&report);
+        assert!(html.contains("Coverage, incomplete") && html.contains("<td>torn</td>"), "{html}");
+    }
+
+    #[test]
+    fn generators_left_out_of_the_training_are_shown_apart() {
+        let sets = "[[set]]\nname = \"a\"\ndata = \"x\"\nleft_out = [\"new\", \"typo\"]\n";
+        let fake = |name: &str, method: &str, logit: f64| CropScore {
+            method: Some(method.to_owned()),
+            ..crop(name, Label::Fake, None, scored(logit))
+        };
+        let crops = vec![
+            crop("p", Label::Real, None, scored(-1.0)),
+            crop("q", Label::Real, None, scored(1.0)),
+            fake("r", "old", 3.0),
+            fake("s", "old", 2.0),
+            fake("t", "new", 0.0),
+        ];
+        let report = report_suite(&scores(sets, vec![crops]), 20).unwrap();
+        let [new, old, typo] = &report.sets[0].generators[..] else { panic!("{report:?}") };
+        assert_eq!((new.generator.as_str(), new.left_out, new.n_real, new.n_fake), ("new", true, 2, 1));
+        assert_eq!((new.auc, new.manipulated.unwrap().likely_fake.count), (Some(0.5), 0));
+        assert_eq!(
+            (old.auc, old.left_out, old.manipulated.unwrap().likely_fake.count),
+            (Some(1.0), false, 2)
+        );
+        assert_eq!((typo.n_fake, typo.auc), (0, None));
+        let summary = &report.summary;
+        assert_eq!((summary.auc_generators, summary.auc_left_out_generators), (Some(1.0), Some(0.5)));
+        let text = report.to_string();
+        let (seen, left_out) = text.split_once("Generators that the training left out:").unwrap();
+        assert!(seen.contains("old") && !seen.contains("new") && left_out.contains("typo"), "{text}");
+        let html = crate::suite_page(&report);
+        assert!(html.contains("Generators that the training left out") && html.contains("<td>old</td>"));
+    }
+
+    #[test]
     fn a_scan_is_judged_by_its_verdict() {
-        let found = |verdict| CropOutcome::Scanned(ScanOutcome { verdict, score: 0.9, people: 1 });
+        let found = |verdict| CropOutcome::Scanned(ScanOutcome { verdict, score: 0.9, people: Some(1) });
         let crops = vec![
             crop("a", Label::Real, None, found(Verdict::Inconclusive)),
             crop("b", Label::Real, None, found(Verdict::LikelyFake)),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use deeptell::{Model, ModelInfo, Verdict};
+use deeptell::{Levels, Model, Verdict};
 use deeptell_data::{Label, Sample, read_picture};
 use deeptell_face::{Face, FaceDetector, RgbImage, Selection, blur_effect};
 use rayon::prelude::*;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::spec::word;
 use super::{FoundFace, FoundFaces, Suite, SuiteError};
-use crate::{Distortion, EvalError, Watch};
+use crate::{Distortion, EvalError, Scorer, Watch};
 
 /// Crops that are in memory, and go through the network, at a time.
 const BATCH: usize = 64;
@@ -20,13 +20,13 @@ const MIN_PROBABILITY: f32 = 0.8;
 
 const SCHEMA: &str = "deeptell-suite-scores-1";
 
-/// Every crop of a suite with the logit that one model gave it.
+/// Every crop of a suite with the score that one detector gave it.
 #[derive(Debug, Clone)]
 pub struct SuiteScores {
     /// The suite.
     pub suite: Suite,
-    /// The model, with the calibration and thresholds that the table applies.
-    pub model: ModelInfo,
+    /// The model or the other detector, with the calibration and thresholds that the table applies.
+    pub model: Scorer,
     /// One entry per set, in their order.
     pub sets: Vec<SetScores>,
 }
@@ -80,6 +80,11 @@ pub enum CropOutcome {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         whole: bool,
     },
+    /// Another detector gave it this score.
+    Given {
+        /// In `0..=1`: higher is more fake.
+        probability: f64,
+    },
     /// It was scanned whole.
     Scanned(ScanOutcome),
     /// No face was found.
@@ -98,8 +103,9 @@ pub struct ScanOutcome {
     pub verdict: Verdict,
     /// Probability in `0..=1` that the decisive person is manipulated.
     pub score: f64,
-    /// Number of people that the scan lists.
-    pub people: usize,
+    /// Number of people that the scan lists; absent where another detector judged the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub people: Option<usize>,
 }
 
 /// Scans whole videos and pictures.
@@ -126,7 +132,7 @@ pub struct Instruments<'a> {
 struct Header {
     schema: String,
     suite: Suite,
-    model: ModelInfo,
+    model: Scorer,
     /// Faults of the sets, by their numbers.
     faults: HashMap<usize, String>,
 }
@@ -195,7 +201,7 @@ pub fn score_suite(
         watch.end();
     }
     let sets = faults.into_iter().zip(crops).map(|(fault, crops)| SetScores { fault, crops }).collect();
-    Ok(SuiteScores { suite: suite.clone(), model: model.info().clone(), sets })
+    Ok(SuiteScores { suite: suite.clone(), model: model.info().clone().into(), sets })
 }
 
 /// How the samples of one list become crops.
@@ -395,7 +401,7 @@ fn cut(
 }
 
 /// An error and its causes, without saying anything twice.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -414,7 +420,7 @@ impl CropScore {
         Self { outcome: CropOutcome::Scored { logit, blur, whole: false }, ..Self::unscored(sample) }
     }
 
-    fn unscored(sample: &Sample) -> Self {
+    pub(crate) fn unscored(sample: &Sample) -> Self {
         let track = match sample.extra.get("track") {
             Some(serde_json::Value::String(name)) => Some(name),
             Some(serde_json::Value::Number(number)) => Some(number.to_string()),
@@ -446,7 +452,16 @@ impl CropScore {
         }
     }
 
-    /// Its logit, if it has one.
+    /// Its probability at the level of single crops, in `0..=1`, if it has a score.
+    pub fn probability(&self, levels: &Levels) -> Option<f64> {
+        match self.outcome {
+            CropOutcome::Scored { logit, .. } => Some(levels.crop.calibration.probability(logit)),
+            CropOutcome::Given { probability } => Some(probability),
+            _ => None,
+        }
+    }
+
+    /// Its logit, if a model gave it one.
     pub fn logit(&self) -> Option<f64> {
         match self.outcome {
             CropOutcome::Scored { logit, .. } => Some(logit),

@@ -79,6 +79,10 @@ pub struct SuiteSet {
     /// With `detect`: whether to use a picture without a detected face whole. Otherwise it is counted but not scored.
     #[serde(default)]
     pub whole_without_face: bool,
+    /// Methods of this set that the detector was not trained on: leave-one-generator-out. Their figures are shown apart
+    /// from those of the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// Sets whose genuine crops a set of one class is measured against.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub against: Vec<String>,

@@ -2,20 +2,21 @@
 
 use std::fmt::{self, Write as _};
 
-use super::report::{SetReport, Share, SuiteComparison, SuiteReport, UnitLevel};
+use super::report::{Coverage, GeneratorFigures, SetReport, Share, SuiteComparison, SuiteReport, UnitLevel};
 
-/// Rows of equal length as columns, the first to the left and the others to the right.
-fn columns(f: &mut fmt::Formatter<'_>, rows: &[Vec<String>]) -> fmt::Result {
+/// Rows of equal length as columns, those of these numbers to the left and the others to the right.
+fn columns(f: &mut fmt::Formatter<'_>, rows: &[Vec<String>], left: &[usize]) -> fmt::Result {
     let count = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..count).map(width).collect();
     for row in rows {
         let mut line = String::new();
         for (column, (value, width)) in row.iter().zip(&widths).enumerate() {
-            if column == 0 {
-                write!(line, "{value:<width$}")?;
+            let gap = if column == 0 { "" } else { "  " };
+            if left.contains(&column) {
+                write!(line, "{gap}{value:<width$}")?;
             } else {
-                write!(line, "  {value:>width$}")?;
+                write!(line, "{gap}{value:>width$}")?;
             }
         }
         writeln!(f, "{}", line.trim_end())?;
@@ -24,7 +25,11 @@ fn columns(f: &mut fmt::Formatter<'_>, rows: &[Vec<String>]) -> fmt::Result {
 }
 
 pub(super) fn auc_words(level: Option<&UnitLevel>) -> String {
-    match level.and_then(|level| Some((level.auc?, level.auc_ci95))) {
+    level.map_or_else(|| "-".to_owned(), |level| with_interval(level.auc, level.auc_ci95))
+}
+
+fn with_interval(auc: Option<f64>, ci95: Option<[f64; 2]>) -> String {
+    match auc.map(|auc| (auc, ci95)) {
         None => "-".to_owned(),
         Some((auc, None)) => format!("{auc:.3}"),
         Some((auc, Some([low, high]))) => format!("{auc:.3} [{low:.3}, {high:.3}]"),
@@ -44,6 +49,48 @@ pub(super) fn counts(set: &SetReport) -> String {
     format!("{}+{}", level.n_real, level.n_fake)
 }
 
+/// The headings of [`coverage_row`].
+pub(super) const COVERAGE: [&str; 8] =
+    ["set", "expected", "listed", "scored", "of them whole", "no face", "missing", "why"];
+
+/// Which samples of a set were scored.
+pub(super) fn coverage_row(set: &SetReport) -> Vec<String> {
+    let Coverage { expected, listed, scored, taken_whole, no_face, missing, ref why } = set.coverage;
+    let counts = [expected, listed, scored, taken_whole, no_face, missing].map(|count| count.to_string());
+    let mut row = vec![set.name.clone()];
+    row.extend(counts);
+    row.push(why.join("; "));
+    row
+}
+
+/// The headings of [`generator_row`].
+pub(super) const GENERATORS: [&str; 6] = ["set", "generator", "real+fake", "AUC", "fake: fake%", "real%"];
+
+/// The generators of all sets: those that the training may have seen, or those that it left out.
+pub(super) fn generator_rows(report: &SuiteReport, left_out: bool) -> Vec<Vec<String>> {
+    let of_sets = report.sets.iter().flat_map(|set| set.generators.iter().map(move |found| (set, found)));
+    of_sets
+        .filter(|(_, found)| found.left_out == left_out)
+        .map(|(set, found)| {
+            let GeneratorFigures { generator, n_real, n_fake, auc, auc_ci95, manipulated, .. } = found;
+            vec![
+                set.name.clone(),
+                generator.clone(),
+                format!("{n_real}+{n_fake}"),
+                with_interval(*auc, *auc_ci95),
+                percent(manipulated.map(|shares| shares.likely_fake)),
+                percent(manipulated.map(|shares| shares.likely_real)),
+            ]
+        })
+        .collect()
+}
+
+/// A table under headings.
+fn headed(headings: &[&str], rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    let heading = headings.iter().map(|&heading| heading.to_owned()).collect();
+    std::iter::once(heading).chain(rows).collect()
+}
+
 pub(super) fn coverage_words(set: &SetReport) -> String {
     let coverage = &set.coverage;
     let mut text = format!("{}/{}", coverage.scored, coverage.expected);
@@ -61,7 +108,8 @@ impl fmt::Display for SuiteReport {
     /// The table for a terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sha256 = self.model_sha256.get(..12).unwrap_or(&self.model_sha256);
-        writeln!(f, "{} on the suite {} ({sha256}, {} view(s))\n", self.model, self.suite, self.views)?;
+        let views = self.views.map_or_else(String::new, |views| format!(", {views} view(s)"));
+        writeln!(f, "{} on the suite {} ({sha256}{views})\n", self.model, self.suite)?;
         let header = [
             "set",
             "real+fake",
@@ -108,11 +156,11 @@ impl fmt::Display for SuiteReport {
             mean_percent(summary.manipulated_likely_real),
             String::new(),
         ]);
-        columns(f, &rows)?;
+        columns(f, &rows, &[0])?;
         writeln!(
             f,
             "\nreal: fake% = share of the genuine that is called likely fake, and so on, at the thresholds of the \
-             model, of videos where a set has some, else of crops. The mean AUC of videos takes crops where there are \
+             detector, of videos where a set has some, else of crops. The mean AUC of videos takes crops where there are \
              no videos."
         )?;
         if let Some(share) = summary.all_genuine_likely_fake {
@@ -128,10 +176,21 @@ impl fmt::Display for SuiteReport {
         for worst in &summary.worst {
             writeln!(f, "worst, {}: {} ({:.3})", worst.figure, worst.set, worst.value)?;
         }
-        for set in self.sets.iter().filter(|set| !set.coverage.why.is_empty()) {
-            writeln!(f, "incomplete, {}: {}", set.name, set.coverage.why.join("; "))?;
+        for (left_out, title, mean) in [
+            (false, "By generator, against all genuine samples of the set", summary.auc_generators),
+            (true, "Generators that the training left out", summary.auc_left_out_generators),
+        ] {
+            let mut rows = generator_rows(self, left_out);
+            if rows.is_empty() {
+                continue;
+            }
+            let mean = ["mean of the generators", "", "", &auc(mean), "", ""].map(str::to_owned);
+            rows.push(mean.to_vec());
+            writeln!(f, "\n{title}:\n")?;
+            columns(f, &headed(&GENERATORS, rows), &[0, 1])?;
         }
-        Ok(())
+        writeln!(f, "\nCoverage{}:\n", if self.complete { "" } else { ", incomplete" })?;
+        columns(f, &headed(&COVERAGE, self.sets.iter().map(coverage_row).collect()), &[0, 7])
     }
 }
 
@@ -184,6 +243,6 @@ impl fmt::Display for SuiteComparison {
             mean_percent(self.manipulated_likely_fake[0]),
             mean_percent(self.manipulated_likely_fake[1]),
         ]);
-        columns(f, &rows)
+        columns(f, &rows, &[0])
     }
 }
