@@ -19,6 +19,7 @@ mod decode;
 mod error;
 mod names;
 pub mod onnx;
+mod placing;
 mod precision;
 mod pytorch;
 mod stored;

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::TensorData;
-use burn_store::{BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, bridge};
+use burn_store::{BurnToPyTorchAdapter, ModuleSnapshot, bridge};
 use deeptell_files::write_whole;
 
 use crate::names::is_counter;
+use crate::placing::{Placing, slots};
 use crate::{Names, StoredPrecision, WeightsError, onnx, pytorch, stored};
 
 /// One tensor of a weights file.
@@ -267,16 +267,15 @@ impl Weights {
             .iter()
             .filter_map(|tensor| Some((tensor.name.strip_prefix(prefix)?, tensor)))
             .collect();
-        let mut chosen = Vec::new();
-        for slot in module.collect(None, Some(Box::new(BurnToPyTorchAdapter)), false) {
+        let mut placing = Placing::default();
+        for slot in slots(module) {
             let Some(name) = names.stored(&slot.name).filter(|name| wanted(name)) else { continue };
             let tensor = found.get(name.as_str()).ok_or_else(|| WeightsError::MissingTensor {
                 name: name.clone(),
                 network: names.network(),
             })?;
-            let expected = slot.shape.to_vec();
-            if tensor.shape != expected {
-                let found = tensor.shape.clone();
+            if tensor.shape != slot.shape {
+                let (expected, found) = (slot.shape, tensor.shape.clone());
                 return Err(WeightsError::Shape { name, expected, found });
             }
             if name.ends_with("running_var")
@@ -284,18 +283,11 @@ impl Weights {
             {
                 return Err(WeightsError::NegativeVariance { name, at });
             }
-            let data = TensorData::new(tensor.values.to_vec(), expected);
-            chosen.push(bridge::from_data(data, slot.name.clone(), None));
+            placing.add(&slot, &tensor.values);
         }
-        let count = chosen.len();
-        let applied = module.apply(chosen, None, Some(Box::new(PyTorchToBurnAdapter)), false);
-        if let Some(error) = applied.errors.first() {
-            return Err(WeightsError::Internal { reason: error.to_string() });
-        }
-        if applied.applied.len() != count {
-            return Err(WeightsError::Internal {
-                reason: format!("{} of {count} tensors found their place", applied.applied.len()),
-            });
+        let left = placing.apply(module);
+        if left > 0 {
+            return Err(WeightsError::Internal { reason: format!("{left} tensors found no place") });
         }
         Ok(())
     }
