@@ -1,10 +1,15 @@
 //! What a file is that is no video, by its first bytes, so that a refusal can name it.
 
 use std::fmt;
+#[cfg(feature = "ffmpeg")]
 use std::fs::File;
+#[cfg(feature = "ffmpeg")]
 use std::io::{Read as _, Seek as _};
 
+use crate::Unsupported;
+
 /// As many bytes as [`FileKind::of_head`] looks at.
+#[cfg(feature = "ffmpeg")]
 const HEAD_BYTES: u64 = 1024;
 
 /// A kind of file that people take for a video or a picture that can be read.
@@ -29,6 +34,7 @@ pub(crate) enum FileKind {
 
 impl FileKind {
     /// Looks at the start of a file, whose cursor moves; `None` when it tells nothing, or when the file cannot be read.
+    #[cfg(feature = "ffmpeg")]
     pub(crate) fn of(mut file: &File) -> Option<Self> {
         let mut head = Vec::new();
         file.rewind().ok()?;
@@ -143,6 +149,21 @@ impl fmt::Display for FileKind {
                 "this is a placeholder of Git LFS, not the file itself; fetch it with `git lfs pull`"
             }
         })
+    }
+}
+
+impl Unsupported {
+    /// What the first bytes of a file that is no video say it is; a kilobyte of them is enough.
+    ///
+    /// ```
+    /// let reason = deeptell_video::Unsupported::by_first_bytes(b"%PDF-1.7\n");
+    /// assert!(reason.to_string().contains("PDF"));
+    /// ```
+    pub fn by_first_bytes(head: &[u8]) -> Self {
+        match FileKind::of_head(head) {
+            Some(kind) => Self::OtherKind { advice: kind.to_string() },
+            None => Self::Unknown,
+        }
     }
 }
 

@@ -44,53 +44,84 @@
 //! containers of [`Limits::untrusted`] and nothing else. Such a build encodes nothing, so that
 //! [`VideoWriter`] and [`recompress`] end in [`VideoError::NoEncoder`].
 
+#[cfg(feature = "ffmpeg")]
 mod animation;
+#[cfg(feature = "ffmpeg")]
 mod clock;
+#[cfg(feature = "ffmpeg")]
 mod decoder;
+#[cfg(feature = "ffmpeg")]
 mod demuxer;
 mod error;
 mod file_kind;
+mod frame_times;
+#[cfg(feature = "ffmpeg")]
 mod frames;
+#[cfg(feature = "ffmpeg")]
 mod guard;
+#[cfg(feature = "ffmpeg")]
 mod heif;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "ffmpeg"))]
 mod isolation;
 mod limits;
+#[cfg(feature = "ffmpeg")]
 mod linked;
+#[cfg(feature = "ffmpeg")]
 mod local;
+#[cfg(feature = "ffmpeg")]
 mod local_source;
+#[cfg(feature = "ffmpeg")]
 mod media;
+#[cfg(feature = "ffmpeg")]
 mod orientation;
+#[cfg(feature = "ffmpeg")]
 mod packets;
+#[cfg(feature = "ffmpeg")]
 mod pixels;
+mod planes;
 mod program;
+#[cfg(feature = "ffmpeg")]
 mod reader;
+#[cfg(feature = "ffmpeg")]
 mod recompress;
 mod sampling;
+#[cfg(feature = "ffmpeg")]
 mod survey;
+#[cfg(feature = "ffmpeg")]
 mod timeline;
+#[cfg(feature = "ffmpeg")]
 mod transport;
+#[cfg(feature = "ffmpeg")]
 mod writer;
 
 pub use deeptell_face::{Picture, PictureError, PictureFormat, PictureLimits, RgbImage};
 pub use error::{StreamLabel, Unsupported, VideoError, Warning};
-#[cfg(unix)]
+pub use frame_times::{FrameMoment, FrameTimes, FrameTimesReader};
+#[cfg(all(unix, feature = "ffmpeg"))]
 #[doc(hidden)]
 pub use isolation::read_messages;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "ffmpeg"))]
 pub use isolation::{
     CallOutcome, Confinement, DecoderProcess, ForbiddenCall, serve_decoding, serve_decoding_strictly,
 };
 pub use limits::Limits;
+#[cfg(feature = "ffmpeg")]
 pub use linked::{Exposure, LibraryVersion, LinkedFfmpeg, linked_ffmpeg};
+#[cfg(feature = "ffmpeg")]
 pub use media::Media;
-pub use program::{IsolationError, run_if_decoder};
+pub use planes::{ColourTags, PixelLayout, Plane, RawPicture, RawPictureError};
+pub use program::IsolationError;
+#[cfg(feature = "ffmpeg")]
+pub use program::run_if_decoder;
+#[cfg(feature = "ffmpeg")]
 pub use reader::{Frame, Frames, VideoInfo, VideoOptions, VideoReader};
+#[cfg(feature = "ffmpeg")]
 pub use recompress::recompress;
 pub use sampling::Sampling;
+#[cfg(feature = "ffmpeg")]
 pub use writer::{VideoCodec, VideoWriter, WriterOptions};
 
 /// Compiles the example of the README.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "ffmpeg"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,24 +1,28 @@
 //! A program that starts a copy of itself as its decoder.
 
+#[cfg(feature = "ffmpeg")]
 use std::ffi::OsStr;
 use std::io;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "ffmpeg"))]
 use std::sync::OnceLock;
+#[cfg(feature = "ffmpeg")]
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use thiserror::Error;
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "ffmpeg"))]
 use crate::isolation::DecoderProcess;
 
 /// The word that makes this program a decoder for its parent.
+#[cfg(feature = "ffmpeg")]
 pub(crate) const WORD: &str = "decode-for-parent";
 
 /// Whether [`run_if_decoder`] was called, so that a copy of this program serves as a decoder.
+#[cfg(feature = "ffmpeg")]
 static IS_PREPARED: AtomicBool = AtomicBool::new(false);
 
 /// What [`DecoderProcess::set_this_program`] was called with.
-#[cfg(unix)]
+#[cfg(all(unix, feature = "ffmpeg"))]
 pub(crate) static NAMED: OnceLock<DecoderProcess> = OnceLock::new();
 
 /// Lets this program decode files in separate processes
@@ -41,6 +45,7 @@ pub(crate) static NAMED: OnceLock<DecoderProcess> = OnceLock::new();
 ///     Ok(())
 /// }
 /// ```
+#[cfg(feature = "ffmpeg")]
 pub fn run_if_decoder() {
     IS_PREPARED.store(true, Ordering::Relaxed);
     if std::env::args_os().nth(1).as_deref() != Some(OsStr::new(WORD)) {
@@ -53,7 +58,7 @@ pub fn run_if_decoder() {
     std::process::exit(code);
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "ffmpeg"))]
 pub(crate) fn is_prepared() -> bool {
     IS_PREPARED.load(Ordering::Relaxed)
 }
@@ -62,7 +67,7 @@ pub(crate) fn is_prepared() -> bool {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum IsolationError {
-    /// [`run_if_decoder`] was not called, so a copy of this program would not decode.
+    /// `run_if_decoder` was not called, so a copy of this program would not decode.
     #[error(
         "files are decoded in a process of its own, for which this program must call `run_if_decoder()` first thing in \
          `main`; to decode in this process, which is for trusted files only, say so when the detector or reader is made"

@@ -81,6 +81,7 @@ impl Moments {
     }
 
     /// No moments at all.
+    #[cfg(feature = "ffmpeg")]
     pub(crate) fn none() -> Self {
         Self { spread: Spread::Centres { start: 0, span: 0 }, count: 0, keyframes_only: false }
     }
@@ -114,6 +115,7 @@ impl Moments {
 
     /// Neighbouring moments that may fall on one frame, as far as `starts` tells, which are times at which
     /// some of the frames begin, in ascending order.
+    #[cfg(feature = "ffmpeg")]
     pub(crate) fn doubtful<'a>(&'a self, starts: &'a [i64]) -> impl Iterator<Item = (i64, i64)> + 'a {
         // Found one after the other: there may be as many moments as frames.
         let mut from = 0;
@@ -129,11 +131,13 @@ impl Moments {
     }
 
     /// Whether some of them were put on frames because they fell into a gap between others.
+    #[cfg(feature = "ffmpeg")]
     pub(crate) fn avoid_gaps(&self) -> bool {
         matches!(self.spread, Spread::Chosen(_) | Spread::Repeated(_))
     }
 
     /// Whether they are all frames, whose times need not be known before.
+    #[cfg(feature = "ffmpeg")]
     pub(crate) fn is_every_frame(&self) -> bool {
         self.spread == Spread::Every
     }

@@ -6,6 +6,7 @@ use ffmpeg_next as ff;
 
 use crate::clock::{Clock, ClockWatch, Stamp};
 use crate::demuxer::{Demuxer, StreamFacts, is_shown};
+use crate::frame_times::last_duration;
 use crate::packets::Keep;
 use crate::{VideoError, Warning};
 
@@ -205,20 +206,6 @@ fn usual_distance(frames: &[FramePacket]) -> Option<i64> {
     let mut distances: Vec<i64> = frames.windows(2).filter_map(distance).filter(|ticks| *ticks > 0).collect();
     let middle = distances.len() / 2;
     (!distances.is_empty()).then(|| *distances.select_nth_unstable(middle).1)
-}
-
-/// How long the last frame is shown: as long as its packet says, or as the header leaves for it, which is
-/// the `rest`.
-///
-/// Where the rate varies, packets are wrong about it: those of Matroska last as long as the mean
-/// distance, those of MP4 until the next one is decoded. The header knows the end, unless it tells of
-/// packets that are not there (then the file is not `whole`).
-fn last_duration(own: i64, usual: i64, rest: Option<i64>, is_whole: bool) -> i64 {
-    match rest.filter(|rest| *rest > 0) {
-        // Not for the rounding of either.
-        Some(rest) if rest < own / 4 * 3 || is_whole && rest.abs_diff(own) > usual.unsigned_abs() => rest,
-        _ => own,
-    }
 }
 
 fn nominal_frame_ticks(facts: &StreamFacts) -> i64 {

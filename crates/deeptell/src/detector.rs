@@ -2,16 +2,18 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
 
 use burn::tensor::Device;
 use deeptell_face::{CropError, Face, FaceDetector, FaceError, RgbImage, redetection_rate};
 use deeptell_mtcnn::MtcnnConfig;
-use deeptell_video::{Media, Sampling, VideoOptions, VideoReader};
 
-use crate::input::{Content, Input, InputFrame, Source, unnamed_file};
+#[cfg(feature = "ffmpeg")]
+use crate::Decoding;
+#[cfg(feature = "ffmpeg")]
+use crate::file::Content;
+use crate::input::{Input, InputFrame, Source};
 use crate::scanning::Scanning;
-use crate::{Decoding, Error, InputError, InputFacts, InputKind, Model, Scan, ScanOptions, Warning};
+use crate::{Error, InputFacts, InputKind, Model, Scan, ScanOptions, Warning};
 
 /// A face is found again in at least 3 of the 8 views of [`redetection_rate`]; at 4, faces are lost in a clip of the sample.
 const MIN_REDETECTION_RATE: f32 = 0.375;
@@ -35,7 +37,7 @@ impl Progress {
     }
 }
 
-type OnProgress<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
+pub(crate) type OnProgress<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
 
 /// The detector: a face detector and a classifier on one device.
 ///
@@ -48,7 +50,8 @@ type OnProgress<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
 pub struct Detector {
     model: Model,
     faces: Arc<dyn FaceDetector>,
-    decoding: Decoding,
+    #[cfg(feature = "ffmpeg")]
+    pub(crate) decoding: Decoding,
 }
 
 impl Detector {
@@ -86,7 +89,12 @@ impl Detector {
     /// A model is calibrated for the boxes of the face detector that it was trained with; with another one its thresholds
     /// do not hold.
     pub fn from_parts(model: Model, face_detector: Arc<dyn FaceDetector>) -> Self {
-        Self { model, faces: face_detector, decoding: Decoding::default() }
+        Self {
+            model,
+            faces: face_detector,
+            #[cfg(feature = "ffmpeg")]
+            decoding: Decoding::default(),
+        }
     }
 
     /// The same detector with another face detector.
@@ -99,6 +107,7 @@ impl Detector {
     }
 
     /// The same detector, decoding files elsewhere or within other limits.
+    #[cfg(feature = "ffmpeg")]
     #[must_use]
     pub fn with_decoding(self, decoding: Decoding) -> Self {
         Self { decoding, ..self }
@@ -110,6 +119,7 @@ impl Detector {
     }
 
     /// Where files are decoded, and within which limits.
+    #[cfg(feature = "ffmpeg")]
     pub fn decoding(&self) -> &Decoding {
         &self.decoding
     }
@@ -147,7 +157,9 @@ impl Detector {
         options.check()?;
         let on_progress = &mut on_progress;
         match input.into().0 {
+            #[cfg(feature = "ffmpeg")]
             Source::File(path) => self.scan_content(Content::File(path), options, on_progress),
+            #[cfg(feature = "ffmpeg")]
             Source::Bytes { name, bytes } => {
                 self.scan_content(Content::Bytes { name, bytes }, options, on_progress)
             }
@@ -155,129 +167,60 @@ impl Detector {
                 let facts = InputFacts {
                     width: Some(image.width()),
                     height: Some(image.height()),
-                    ..InputFacts::named(name, InputKind::Image)
+                    ..InputFacts::new(name, InputKind::Image)
                 };
-                self.scan_picture(image.clone(), facts, options, on_progress)
+                self.scan_picture(name, image.clone(), facts, options, on_progress)
             }
             Source::Frames { name, frames } => self.scan_frames(name, frames, options, on_progress),
         }
     }
 
-    /// How files are opened under these options.
-    fn reading(&self, options: &ScanOptions) -> Result<VideoOptions, Error> {
-        let mut reading = self.decoding.reading()?;
-        if let Some(side) = options.max_side {
-            reading = reading.max_side(side);
-        }
-        if let Some(stream) = options.stream {
-            reading = reading.stream(stream);
-        }
-        Ok(reading)
-    }
-
-    fn scan_content(
-        &self,
-        content: Content<'_>,
-        options: &ScanOptions,
-        on_progress: OnProgress<'_>,
-    ) -> Result<Scan, Error> {
-        let label = content.label();
-        let name = label.display().to_string();
-        let fail = |source: InputError| Error::input(&name, source);
-        let reading = self.reading(options)?;
-        let media = match content {
-            Content::File(path) => reading.open_media(path),
-            Content::Bytes { bytes, .. } => {
-                let file = unnamed_file(bytes).map_err(|e| fail(InputError::NoMemory(e)))?;
-                reading.media_from_file(file, &label)
-            }
-        };
-        match media.map_err(|e| fail(e.into()))? {
-            Media::Picture(picture) => {
-                let facts = content.picture_facts(&picture).map_err(|e| fail(e.into()))?;
-                let scanning = Scanning::new(self, options)?;
-                let mut warnings = Vec::new();
-                let sha256 = self.hash(content, &scanning, Some(1), &mut warnings, on_progress)?;
-                let facts = InputFacts { sha256, ..facts };
-                Self::finish_picture(scanning, picture.image, facts, warnings, on_progress)
-            }
-            Media::Video(reader) => self.scan_video(content, *reader, options, on_progress),
-            _ => Err(fail(InputError::NoFrames)),
-        }
-    }
-
-    fn scan_video(
-        &self,
-        content: Content<'_>,
-        mut reader: VideoReader,
-        options: &ScanOptions,
-        on_progress: OnProgress<'_>,
-    ) -> Result<Scan, Error> {
-        let name = content.label().display().to_string();
-        let mut scanning = Scanning::new(self, options)?;
-        let total = Some(options.frames);
-        let mut facts = content.video_facts(reader.info()).map_err(|e| Error::input(&name, e))?;
-        let mut warnings = Vec::new();
-        scanning.report_progress(total, on_progress)?;
-        facts.sha256 = self.hash(content, &scanning, total, &mut warnings, on_progress)?;
-        for frame in reader.sample(Sampling::Uniform(options.frames)) {
-            let frame = frame.map_err(|e| Error::input(&name, e))?;
-            // A video of fewer frames than asked for gives some twice; they say nothing new.
-            if !frame.repeats_previous {
-                scanning.look(&name, &frame.into())?;
-            }
-            scanning.report_progress(total, on_progress)?;
-        }
-        warnings.extend(reader.warnings().iter().cloned().map(Warning::from));
-        scanning.finish(facts, warnings)
-    }
-
-    /// The SHA-256 of a whole file, if it is wanted and can be had in the time that the limits allow: a sparse file
-    /// may have terabytes to hash.
-    fn hash(
-        &self,
-        content: Content<'_>,
-        scanning: &Scanning<'_>,
-        total: Option<usize>,
-        warnings: &mut Vec<Warning>,
-        on_progress: OnProgress<'_>,
-    ) -> Result<Option<String>, Error> {
-        if !scanning.options().sha256 {
-            return Ok(None);
-        }
-        let time = self.decoding.limits().deadline;
-        let (began, mut stopped) = (Instant::now(), Ok(()));
-        let sha256 = content.sha256_while(|| {
-            stopped = scanning.report_progress(total, on_progress);
-            stopped.is_ok() && began.elapsed() <= time
-        });
-        let sha256 = sha256.map_err(|e| Error::input(&content.label().display().to_string(), e))?;
-        stopped?;
-        if sha256.is_none() {
-            warnings.push(Warning::NotHashed { seconds: time.as_secs() });
-        }
-        Ok(sha256)
+    /// Begins a scan whose frames the caller [pushes](Scanning::push) one at a time: for frames that come from
+    /// asynchronous code. `name` is what errors call the input.
+    ///
+    /// ```
+    /// use deeptell::{Detector, Device, InputFacts, InputFrame, InputKind, RgbImage, ScanOptions, Verdict};
+    ///
+    /// # fn main() -> Result<(), deeptell::Error> {
+    /// let detector = Detector::shipped(&Device::flex())?;
+    /// let mut scanning = detector.begin("camera", &ScanOptions::default())?;
+    /// for number in 0..3 {
+    ///     scanning.push(&InputFrame::new(RgbImage::new(64, 48), f64::from(number)))?;
+    /// }
+    /// assert_eq!(scanning.progress(None).frames_done, 3);
+    /// let scan = scanning.finish(InputFacts::new("camera", InputKind::Frames), Vec::new())?;
+    /// assert_eq!(scan.report.verdict, Verdict::NoFace);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Option`] for an option out of range, [`Error::FaceDetector`] when the face detector cannot be set as
+    /// the options ask.
+    pub fn begin(&self, name: &str, options: &ScanOptions) -> Result<Scanning, Error> {
+        Scanning::new(self.clone(), name, options.clone())
     }
 
     fn scan_picture(
         &self,
+        name: &str,
         image: RgbImage,
         facts: InputFacts,
         options: &ScanOptions,
         on_progress: OnProgress<'_>,
     ) -> Result<Scan, Error> {
-        Self::finish_picture(Scanning::new(self, options)?, image, facts, Vec::new(), on_progress)
+        Self::finish_picture(self.begin(name, options)?, image, facts, Vec::new(), on_progress)
     }
 
-    fn finish_picture(
-        mut scanning: Scanning<'_>,
+    pub(crate) fn finish_picture(
+        mut scanning: Scanning,
         image: RgbImage,
         facts: InputFacts,
         warnings: Vec<Warning>,
         on_progress: OnProgress<'_>,
     ) -> Result<Scan, Error> {
         scanning.report_progress(Some(1), on_progress)?;
-        scanning.look(&facts.name, &InputFrame::new(image, 0.0))?;
+        scanning.push(&InputFrame::new(image, 0.0))?;
         scanning.report_progress(Some(1), on_progress)?;
         scanning.finish(facts, warnings)
     }
@@ -289,14 +232,14 @@ impl Detector {
         options: &ScanOptions,
         on_progress: OnProgress<'_>,
     ) -> Result<Scan, Error> {
-        let mut scanning = Scanning::new(self, options)?;
+        let mut scanning = self.begin(name, options)?;
         let total = frames.size_hint().1;
-        let mut facts = InputFacts::named(name, InputKind::Frames);
+        let mut facts = InputFacts::new(name, InputKind::Frames);
         scanning.report_progress(total, on_progress)?;
         for frame in frames {
             facts.width.get_or_insert(frame.image.width());
             facts.height.get_or_insert(frame.image.height());
-            scanning.look(name, &frame)?;
+            scanning.push(&frame)?;
             scanning.report_progress(total, on_progress)?;
         }
         scanning.finish(facts, Vec::new())

@@ -47,7 +47,7 @@ pub enum Error {
     #[error(transparent)]
     FaceDetector(#[from] FaceError),
     /// This program cannot decode in a process of its own: prepare it, or choose another
-    /// [`Decoding`](crate::Decoding).
+    /// `Decoding`.
     #[error(transparent)]
     Isolation(#[from] IsolationError),
     /// The caller's progress callback stopped the scan.

@@ -31,11 +31,14 @@
 mod background;
 mod card;
 mod clock;
+#[cfg(feature = "ffmpeg")]
 mod decoding;
 mod detector;
 mod error;
 mod evidence;
 mod familiarity;
+#[cfg(feature = "ffmpeg")]
+mod file;
 mod hash;
 mod heat;
 pub mod html;
@@ -67,17 +70,19 @@ pub use deeptell_network::{
     Architecture, Network, Normalization, Precision, PrecisionError, StoredPrecision, UnknownArchitecture,
     Weights, WeightsError,
 };
-#[cfg(unix)]
+#[cfg(all(unix, feature = "ffmpeg"))]
 pub use deeptell_video::DecoderProcess;
+#[cfg(feature = "ffmpeg")]
+pub use deeptell_video::{Frame, run_if_decoder};
 pub use deeptell_video::{
-    Frame, IsolationError, Limits, StreamLabel, Unsupported, VideoError, Warning as VideoWarning,
-    run_if_decoder,
+    IsolationError, Limits, StreamLabel, Unsupported, VideoError, Warning as VideoWarning,
 };
 
 pub use card::{
     Calibration, CropLevel, Levels, Measure, ModelCard, OutOfDistribution, PersonCalibration, PersonFeatures,
     PersonScoring, Thresholds,
 };
+#[cfg(feature = "ffmpeg")]
 pub use decoding::Decoding;
 pub use detector::{Detector, Progress};
 pub use error::{Error, InputError, ModelError, ReportError};
@@ -99,6 +104,7 @@ pub use report::{
     TimeRange, Verdict,
 };
 pub use scan::Scan;
+pub use scanning::Scanning;
 pub use track::{FaceLinker, Sighting};
 pub use view::View;
 pub use warning::Warning;
@@ -107,6 +113,6 @@ pub use warning::Warning;
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Compiles the example of the README.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "ffmpeg"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

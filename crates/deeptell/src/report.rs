@@ -181,6 +181,10 @@ pub struct InputFacts {
     pub frames_per_second: Option<f64>,
     /// Frames in the whole video, where the container says so.
     pub frame_count: Option<u64>,
+    /// What decoded the frames, where that is not deeptell itself, for example `browser`: its pixels differ slightly,
+    /// and so do scores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoder: Option<String>,
 }
 
 /// Kinds of input; in JSON in `snake_case`.

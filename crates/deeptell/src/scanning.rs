@@ -1,5 +1,6 @@
 //! One scan: frames go in one by one, a report comes out.
 
+use std::fmt;
 use std::ops::ControlFlow;
 
 use deeptell_face::{Face, RgbImage, blur_effect, shrunk};
@@ -25,12 +26,16 @@ const CONFIRMATIONS: usize = 2;
 /// What is confirmed as a face in less than this share of its frames is not counted as a person.
 const MIN_CONFIRMED: f64 = 0.5;
 
-/// A scan between its first frame and its report. Frames are forgotten once their faces are
-/// cut, crops once they are scored: memory does not grow with the video.
-pub(crate) struct Scanning<'a> {
-    detector: &'a Detector,
+/// A scan whose frames come one at a time, between its first frame and its report; [`Detector::begin`] makes one.
+/// To cancel it, drop it.
+///
+/// Frames are forgotten once their faces are cut, crops once they are scored: memory does not grow with the video.
+#[must_use]
+pub struct Scanning {
+    detector: Detector,
+    name: String,
     faces: FaceFinder,
-    options: &'a ScanOptions,
+    options: ScanOptions,
     frames: Vec<FrameFacts>,
     /// One per face, in order of time.
     seen: Vec<Seen>,
@@ -84,13 +89,23 @@ struct Cut {
     crop_width: f32,
 }
 
-impl<'a> Scanning<'a> {
-    pub(crate) fn new(detector: &'a Detector, options: &'a ScanOptions) -> Result<Self, Error> {
+/// Without the pixels and the networks.
+impl fmt::Debug for Scanning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scanning")
+            .field("name", &self.name)
+            .field("frames", &self.frames.len())
+            .field("faces", &self.seen.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Scanning {
+    pub(crate) fn new(detector: Detector, name: &str, options: ScanOptions) -> Result<Self, Error> {
         options.check()?;
         Ok(Self {
-            detector,
-            faces: FaceFinder::new(detector, options)?,
-            options,
+            name: name.to_owned(),
+            faces: FaceFinder::new(&detector, &options)?,
             frames: Vec::new(),
             seen: Vec::new(),
             linker: FaceLinker::new(),
@@ -102,11 +117,19 @@ impl<'a> Scanning<'a> {
             heat: Vec::new(),
             crowded_frames: 0,
             uncut_faces: 0,
+            detector,
+            options,
         })
     }
 
-    pub(crate) fn options(&self) -> &ScanOptions {
-        self.options
+    /// The options that it began with.
+    pub fn options(&self) -> &ScanOptions {
+        &self.options
+    }
+
+    /// How far it has come; `frames_total` is how many frames there will be, where that is known.
+    pub fn progress(&self, frames_total: Option<usize>) -> Progress {
+        Progress { frames_done: self.frames.len(), frames_total, faces: self.seen.len() }
     }
 
     /// Tells the caller, who may stop the scan.
@@ -115,20 +138,23 @@ impl<'a> Scanning<'a> {
         frames_total: Option<usize>,
         on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<(), Error> {
-        let progress = Progress { frames_done: self.frames.len(), frames_total, faces: self.seen.len() };
-        match on_progress(progress) {
+        match on_progress(self.progress(frames_total)) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Error::Cancelled),
         }
     }
 
     /// Finds, cuts and links the faces of one frame; scores them once there are enough for a batch.
-    pub(crate) fn look(&mut self, name: &str, frame: &InputFrame) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a frame without pixels or with a time that is not a number;
+    /// [`Error::Device`], [`Error::Model`] and [`Error::FaceDetector`] when a network fails.
+    pub fn push(&mut self, frame: &InputFrame) -> Result<(), Error> {
         let number = self.frames.len();
         let (width, height) = frame.image.dimensions();
         if width == 0 || height == 0 || !frame.pts_seconds.is_finite() {
             let source = InputError::Frame { frame: number, width, height, pts_seconds: frame.pts_seconds };
-            return Err(Error::input(name, source));
+            return Err(Error::input(&self.name, source));
         }
         let smaller = self.options.max_side.and_then(|side| shrunk(&frame.image, side));
         let image = smaller.as_ref().unwrap_or(&frame.image);
@@ -285,10 +311,14 @@ impl<'a> Scanning<'a> {
         judgement
     }
 
-    /// Scores what is left, puts people together, and judges.
-    pub(crate) fn finish(mut self, input: InputFacts, mut warnings: Vec<Warning>) -> Result<Scan, Error> {
+    /// Scores what is left, puts people together, and judges. `input` and `warnings` become those of the report;
+    /// [`InputFacts::frame_count`] also decides whether a video has too few frames to be judged.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when there was no frame; [`Error::Device`] and [`Error::Model`] when the network fails.
+    pub fn finish(mut self, input: InputFacts, mut warnings: Vec<Warning>) -> Result<Scan, Error> {
         if self.frames.is_empty() {
-            return Err(Error::input(&input.name, InputError::NoFrames));
+            return Err(Error::input(&self.name, InputError::NoFrames));
         }
         self.classify(self.waiting.len())?;
         if let Some(evidence) = &mut self.evidence {
@@ -328,7 +358,7 @@ impl<'a> Scanning<'a> {
             observations,
             warnings,
             model: model.clone(),
-            options: self.options.clone(),
+            options: self.options,
         };
         Ok(Scan { report, evidence: self.evidence })
     }

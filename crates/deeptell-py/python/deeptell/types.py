@@ -43,6 +43,10 @@ class InputFacts(_InputFacts, total=False):
     """Video codec, for example `h264`."""
     container: Optional[str]
     """Container or image format, for example `mov,mp4,m4a,3gp,3g2,mj2` or `png`."""
+    decoder: Optional[str]
+    """What decoded the frames, where that is not deeptell itself, for example `browser`: its pixels differ
+    slightly, and so do scores.
+    """
     duration_seconds: Optional[float]
     """Length of the video."""
     frame_count: Optional[int]

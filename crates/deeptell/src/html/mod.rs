@@ -507,6 +507,7 @@ fn file(report: &Report) -> Markup {
             ("Size", plain(input.bytes.map(size))),
             ("Format", input.container.as_deref().map(text)),
             ("Codec", input.codec.as_deref().map(text)),
+            ("Decoded by", input.decoder.as_deref().map(text)),
             ("Picture", plain(picture)),
             ("Length", plain(input.duration_seconds.map(clock))),
             ("Frame rate", plain(frame_rate)),

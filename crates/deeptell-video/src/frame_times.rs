@@ -1,0 +1,712 @@
+//! When the frames of a video are shown, from its container alone.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::sampling::Moments;
+use crate::{Sampling, VideoError};
+
+/// Largest header that is kept in memory, in bytes.
+const MOST_HEADER: u64 = 64 << 20;
+/// More frames than this are not listed: eighteen hours at 60 per second.
+const MOST_FRAMES: usize = 1 << 22;
+
+/// When the frames of a video are shown.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct FrameTimes {
+    /// FFmpeg's names of the container, as in `VideoInfo::container`.
+    pub container: &'static str,
+    /// FFmpeg's name of the codec, where it is one of the usual ones, else what the file calls it.
+    pub codec: String,
+    tick_seconds: f64,
+    /// In ascending order, at least one.
+    starts: Arc<[i64]>,
+    span: i64,
+}
+
+/// A frame to sample.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct FrameMoment {
+    /// Number of the frame in display order, from 0.
+    pub index: u64,
+    /// When it is shown, in seconds from the first frame.
+    pub pts_seconds: f64,
+    /// When the next one is shown, or the video ends.
+    pub until_seconds: f64,
+}
+
+impl FrameTimes {
+    /// `duration` is that of the last packet, `rest` what the header leaves for it; the file `is_whole` if the header
+    /// lists all of its packets.
+    fn new(
+        container: &'static str,
+        codec: String,
+        tick_seconds: f64,
+        mut starts: Vec<i64>,
+        duration: Option<i64>,
+        is_whole: bool,
+        rest: impl Fn(i64, i64) -> Option<i64>,
+    ) -> Option<Self> {
+        starts.sort_unstable();
+        starts.dedup();
+        let (first, last) = (*starts.first()?, *starts.last()?);
+        let mut distances: Vec<i64> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let middle = distances.len() / 2;
+        let usual = if distances.is_empty() { 1 } else { *distances.select_nth_unstable(middle).1 };
+        let own = duration.filter(|ticks| *ticks > 0).unwrap_or(usual);
+        let shown_for = last_duration(own, usual, rest(first, last), is_whole);
+        let span = last.saturating_add(shown_for).saturating_sub(first).max(1);
+        Some(Self { container, codec, tick_seconds, starts: starts.into(), span })
+    }
+
+    /// How many frames there are, at least one.
+    pub fn count(&self) -> u64 {
+        self.starts.len() as u64
+    }
+
+    /// From the first frame to the end of the last, in seconds.
+    pub fn duration_seconds(&self) -> f64 {
+        self.span as f64 * self.tick_seconds
+    }
+
+    /// The mean frame rate.
+    pub fn frames_per_second(&self) -> f64 {
+        self.count() as f64 / self.duration_seconds()
+    }
+
+    /// The frames that `sampling` takes, in ascending order, each once: those that a reader of the file gives.
+    ///
+    /// # Errors
+    /// [`VideoError::InvalidSampling`] when the interval is not a positive number of seconds.
+    pub fn sample(&self, sampling: Sampling) -> Result<Vec<FrameMoment>, VideoError> {
+        let starts = &self.starts;
+        if sampling == Sampling::EveryFrame {
+            return Ok((0..starts.len()).map(|number| self.moment(number)).collect());
+        }
+        let moments = Moments::new(sampling, starts[0], self.span, self.tick_seconds)?.with_different(starts);
+        let at = |index| moments.get(index).map(|time| starts.partition_point(|start| *start <= time));
+        let mut numbers: Vec<usize> =
+            (0..moments.count()).map_while(at).map(|after| after.saturating_sub(1)).collect();
+        numbers.dedup();
+        Ok(numbers.into_iter().map(|number| self.moment(number)).collect())
+    }
+
+    fn moment(&self, number: usize) -> FrameMoment {
+        let first = self.starts[0];
+        let seconds = |ticks: i64| ticks as f64 * self.tick_seconds;
+        let until = self.starts.get(number + 1).map_or(self.span, |next| next - first);
+        FrameMoment {
+            index: number as u64,
+            pts_seconds: seconds(self.starts[number] - first),
+            until_seconds: seconds(until),
+        }
+    }
+}
+
+/// How long the last frame is shown: as long as its packet says, or as the header leaves for it, which is
+/// the `rest`.
+///
+/// Where the rate varies, packets are wrong about it: those of Matroska last as long as the mean
+/// distance, those of MP4 until the next one is decoded. The header knows the end, unless it tells of
+/// packets that are not there (then the file is not `whole`).
+pub(crate) fn last_duration(own: i64, usual: i64, rest: Option<i64>, is_whole: bool) -> i64 {
+    match rest.filter(|rest| *rest > 0) {
+        // Not for the rounding of either.
+        Some(rest) if rest < own / 4 * 3 || is_whole && rest.abs_diff(own) > usual.unsigned_abs() => rest,
+        _ => own,
+    }
+}
+
+/// Reads [`FrameTimes`] from the bytes of a file, which come one piece after the other and are not kept: MP4 and MOV
+/// files with an index, `WebM` and Matroska.
+///
+/// ```
+/// use deeptell_video::FrameTimesReader;
+///
+/// let mut reader = FrameTimesReader::new();
+/// reader.push(b"no video");
+/// assert!(reader.finish().is_none());
+/// ```
+#[derive(Debug, Default)]
+pub struct FrameTimesReader {
+    /// What was pushed and not yet read.
+    buffer: Vec<u8>,
+    /// Bytes still to come that nobody wants.
+    skip: u64,
+    format: Format,
+}
+
+#[derive(Debug, Default)]
+enum Format {
+    #[default]
+    Unknown,
+    Mp4 {
+        moov: Option<Vec<u8>>,
+    },
+    Matroska(Box<Matroska>),
+    Other,
+}
+
+/// What a parser wants next.
+enum Next {
+    /// That many bytes of the buffer are done.
+    Done(usize),
+    /// So many bytes from here on are of no use.
+    Skip(u64),
+    /// The buffer must hold that many bytes.
+    Needs(usize),
+    /// The rest cannot be read.
+    Stop,
+}
+
+impl FrameTimesReader {
+    /// A reader of which nothing was read.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next bytes of the file.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if matches!(self.format, Format::Other) {
+            return;
+        }
+        let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
+        self.skip -= skipped as u64;
+        self.buffer.extend_from_slice(&bytes[skipped..]);
+        let mut done = 0;
+        while self.skip == 0 {
+            match self.format.next(&self.buffer[done..]) {
+                Next::Done(count) => done += count,
+                Next::Skip(count) => {
+                    let there = (self.buffer.len() - done) as u64;
+                    done += there.min(count) as usize;
+                    self.skip = count - there.min(count);
+                }
+                Next::Needs(count) if self.buffer.len() - done < count => break,
+                Next::Needs(_) | Next::Stop => {
+                    self.format = self.format.stopped();
+                    break;
+                }
+            }
+        }
+        self.buffer.drain(..done.min(self.buffer.len()));
+    }
+
+    /// The times, at the end of the file; `None` where it is of another kind or has no list of frames.
+    pub fn finish(self) -> Option<FrameTimes> {
+        match self.format {
+            Format::Mp4 { moov } => Mp4Track::best(&moov?)?.times(),
+            Format::Matroska(matroska) => matroska.times(),
+            Format::Unknown | Format::Other => None,
+        }
+    }
+}
+
+impl Format {
+    fn next(&mut self, buffer: &[u8]) -> Next {
+        match self {
+            Self::Unknown => {
+                let Some(head) = buffer.first_chunk::<8>() else { return Next::Needs(8) };
+                *self = match head {
+                    [0x1a, 0x45, 0xdf, 0xa3, ..] => Self::Matroska(Box::default()),
+                    [_, _, _, _, b'f', b't', b'y', b'p']
+                    | [_, _, _, _, b'm', b'o', b'o', b'v']
+                    | [_, _, _, _, b'm', b'd', b'a', b't']
+                    | [_, _, _, _, b'w', b'i', b'd', b'e']
+                    | [_, _, _, _, b'f', b'r', b'e', b'e']
+                    | [_, _, _, _, b's', b'k', b'i', b'p'] => Self::Mp4 { moov: None },
+                    _ => Self::Other,
+                };
+                if matches!(self, Self::Other) { Next::Stop } else { Next::Done(0) }
+            }
+            Self::Mp4 { moov } => next_box(moov, buffer),
+            Self::Matroska(matroska) => matroska.next(buffer),
+            Self::Other => Next::Stop,
+        }
+    }
+
+    /// What was found so far, when the rest cannot be read.
+    fn stopped(&mut self) -> Self {
+        match std::mem::take(self) {
+            // Blocks are read as they come: those that are there are frames.
+            Self::Mp4 { moov: Some(moov) } => Self::Mp4 { moov: Some(moov) },
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A box of an MP4 file: its type, where its content begins, and its size, 0 for the rest of the file.
+fn box_head(bytes: &[u8]) -> Option<([u8; 4], usize, u64)> {
+    let size = u64::from(u32_at(bytes, 0)?);
+    let kind = *bytes.get(4..)?.first_chunk::<4>()?;
+    if size == 1 { Some((kind, 16, u64_at(bytes, 8)?)) } else { Some((kind, 8, size)) }
+}
+
+fn next_box(moov: &mut Option<Vec<u8>>, buffer: &[u8]) -> Next {
+    let is_long = u32_at(buffer, 0) == Some(1);
+    let Some((kind, head, size)) = box_head(buffer) else { return Next::Needs(if is_long { 16 } else { 8 }) };
+    if size == 0 {
+        return Next::Skip(u64::MAX);
+    }
+    if size < head as u64 {
+        return Next::Stop;
+    }
+    if &kind != b"moov" || moov.is_some() || size > MOST_HEADER {
+        return Next::Skip(size);
+    }
+    let Some(content) = buffer.get(head..size as usize) else { return Next::Needs(size as usize) };
+    *moov = Some(content.to_vec());
+    Next::Done(size as usize)
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// The boxes within the content of one.
+fn boxes(mut bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+    std::iter::from_fn(move || {
+        let (kind, head, size) = box_head(bytes)?;
+        let end = if size == 0 { bytes.len() } else { usize::try_from(size).ok()? };
+        let content = bytes.get(head..end)?;
+        bytes = &bytes[end..];
+        Some((kind, content))
+    })
+}
+
+/// The content of the first box of a path.
+fn inside<'a>(bytes: &'a [u8], path: &[&[u8; 4]]) -> Option<&'a [u8]> {
+    path.iter().try_fold(bytes, |bytes, kind| {
+        boxes(bytes).find(|(found, _)| found == *kind).map(|(_, content)| content)
+    })
+}
+
+/// The video track of an MP4 file.
+struct Mp4Track<'a> {
+    timescale: u32,
+    /// Of the header, in ticks.
+    duration: Option<i64>,
+    /// The part that is shown, on the clock of the frames.
+    shown: Range<i64>,
+    table: &'a [u8],
+    codec: String,
+}
+
+impl<'a> Mp4Track<'a> {
+    /// The first video track with samples, those that players show first.
+    fn best(moov: &'a [u8]) -> Option<Self> {
+        let header = inside(moov, &[b"mvhd"])?;
+        let movie_timescale = u32_at(header, if header.first()? == &1 { 20 } else { 12 })?;
+        let tracks: Vec<(bool, Self)> = boxes(moov)
+            .filter(|(kind, _)| kind == b"trak")
+            .filter_map(|(_, trak)| Some((is_enabled(trak)?, Self::of(trak, movie_timescale)?)))
+            .collect();
+        let chosen = tracks.iter().position(|(is_enabled, _)| *is_enabled).unwrap_or(0);
+        tracks.into_iter().nth(chosen).map(|(_, track)| track)
+    }
+
+    fn of(trak: &'a [u8], movie_timescale: u32) -> Option<Self> {
+        let media = inside(trak, &[b"mdia"])?;
+        if inside(media, &[b"hdlr"])?.get(8..12)? != b"vide" {
+            return None;
+        }
+        let header = inside(media, &[b"mdhd"])?;
+        let (timescale, duration) = match header.first()? {
+            1 => (u32_at(header, 20)?, u64_at(header, 24)?),
+            _ => (u32_at(header, 12)?, u64::from(u32_at(header, 16)?)),
+        };
+        let table = inside(media, &[b"minf", b"stbl"])?;
+        let entry = inside(table, &[b"stsd"])?.get(8..)?;
+        let codec = mp4_codec(*entry.get(4..)?.first_chunk::<4>()?);
+        if timescale == 0 || movie_timescale == 0 {
+            return None;
+        }
+        let (mut duration, mut shown) =
+            (i64::try_from(duration).ok().filter(|ticks| *ticks > 0), i64::MIN..i64::MAX);
+        if let Some(edit) = inside(trak, &[b"edts", b"elst"]).map(Edit::only) {
+            let Edit { start, length } = edit?;
+            shown.start = start;
+            if length > 0 {
+                let ticks =
+                    i64::try_from(u128::from(length) * u128::from(timescale) / u128::from(movie_timescale))
+                        .ok()?;
+                shown.end = start.saturating_add(ticks);
+                duration = Some(ticks);
+            }
+        }
+        Some(Self { timescale, duration, shown, table, codec })
+    }
+
+    fn times(&self) -> Option<FrameTimes> {
+        let mut starts = Vec::new();
+        let (mut time, mut last) = (0_i64, 0_i64);
+        for (count, delta) in pairs(inside(self.table, &[b"stts"])?)? {
+            // Deltas are signed in files of some cameras.
+            last = i64::from(delta as i32);
+            for _ in 0..count {
+                if starts.len() == MOST_FRAMES {
+                    return None;
+                }
+                starts.push(time);
+                time = time.saturating_add(last);
+            }
+        }
+        if let Some(offsets) = inside(self.table, &[b"ctts"]) {
+            let offsets = pairs(offsets)?.flat_map(|(count, offset)| {
+                std::iter::repeat_n(i64::from(offset as i32), (count as usize).min(MOST_FRAMES))
+            });
+            for (start, offset) in starts.iter_mut().zip(offsets) {
+                *start = start.saturating_add(offset);
+            }
+        }
+        starts.retain(|start| self.shown.contains(start));
+        let rest = |first: i64, last: i64| Some(first.saturating_add(self.duration?).saturating_sub(last));
+        let tick = 1.0 / f64::from(self.timescale);
+        FrameTimes::new("mov,mp4,m4a,3gp,3g2,mj2", self.codec.clone(), tick, starts, Some(last), true, rest)
+    }
+}
+
+/// What an edit list shows of a track.
+struct Edit {
+    /// On the clock of the frames.
+    start: i64,
+    /// On the clock of the movie; 0 for all.
+    length: u64,
+}
+
+impl Edit {
+    /// The one edit of a list, after a pause perhaps; `None` where there are others.
+    fn only(list: &[u8]) -> Option<Self> {
+        let count = u32_at(list, 4)? as usize;
+        let (is_long, size) = if list.first()? == &1 { (true, 20) } else { (false, 12) };
+        let edits: Vec<Self> = list
+            .get(8..)?
+            .chunks_exact(size)
+            .take(count)
+            .filter_map(|edit| {
+                let (length, start) = if is_long {
+                    (u64_at(edit, 0)?, u64_at(edit, 8)? as i64)
+                } else {
+                    (u64::from(u32_at(edit, 0)?), i64::from(u32_at(edit, 4)? as i32))
+                };
+                // Nothing is shown.
+                (start != -1).then_some(Self { start, length })
+            })
+            .collect();
+        <[Self; 1]>::try_from(edits).ok().map(|[edit]| edit)
+    }
+}
+
+/// Whether the header of a track says that it is shown.
+fn is_enabled(trak: &[u8]) -> Option<bool> {
+    Some(inside(trak, &[b"tkhd"])?.get(3)? & 1 == 1)
+}
+
+/// The pairs of numbers of a table with a version and a count.
+fn pairs(table: &[u8]) -> Option<impl Iterator<Item = (u32, u32)>> {
+    let count = u32_at(table, 4)? as usize;
+    let rows = table.get(8..)?.as_chunks::<8>().0;
+    let number =
+        |row: &[u8; 8], at: usize| u32::from_be_bytes([row[at], row[at + 1], row[at + 2], row[at + 3]]);
+    Some(rows.iter().take(count).map(move |row| (number(row, 0), number(row, 4))))
+}
+
+fn mp4_codec(name: [u8; 4]) -> String {
+    match &name {
+        b"avc1" | b"avc3" => "h264",
+        b"hvc1" | b"hev1" => "hevc",
+        b"vp08" => "vp8",
+        b"vp09" => "vp9",
+        b"av01" => "av1",
+        b"mp4v" => "mpeg4",
+        _ => return String::from_utf8_lossy(&name).into_owned(),
+    }
+    .to_owned()
+}
+
+/// A `WebM` or Matroska file, read element by element: the ones that hold others are entered, so that it does not matter
+/// whether their length is known.
+#[derive(Debug)]
+struct Matroska {
+    /// Nanoseconds of a tick.
+    scale: u64,
+    /// In ticks.
+    duration: Option<f64>,
+    track: Option<MatroskaTrack>,
+    cluster: i64,
+    starts: Vec<i64>,
+    /// Start and duration of blocks that tell it.
+    durations: Vec<(i64, i64)>,
+}
+
+#[derive(Debug)]
+struct MatroskaTrack {
+    number: u64,
+    codec: String,
+    /// Nanoseconds of a frame.
+    frame: Option<u64>,
+    is_default: bool,
+}
+
+impl Default for Matroska {
+    fn default() -> Self {
+        Self {
+            scale: 1_000_000,
+            duration: None,
+            track: None,
+            cluster: 0,
+            starts: Vec::new(),
+            durations: Vec::new(),
+        }
+    }
+}
+
+/// Bytes of the head of a block that tell its track and its time.
+const BLOCK_HEAD: usize = 8 + 2 + 1;
+
+impl Matroska {
+    fn next(&mut self, buffer: &[u8]) -> Next {
+        let Some((id, head, size)) = element_head(buffer) else { return Next::Needs(12) };
+        match id {
+            // EBML, segment, cluster, group: entered.
+            0x1853_8067 | 0x1f43_b675 | 0xa0 => Next::Done(head),
+            // Information, tracks, time of a cluster, duration of a block.
+            0x1549_a966 | 0x1654_ae6b | 0xe7 | 0x9b => {
+                let Some(size) = size.filter(|size| *size <= MOST_HEADER) else { return Next::Stop };
+                let end = head + size as usize;
+                let Some(content) = buffer.get(head..end) else { return Next::Needs(end) };
+                self.take(id, content);
+                Next::Done(end)
+            }
+            // Blocks.
+            0xa3 | 0xa1 => {
+                let Some(size) = size else { return Next::Stop };
+                let needed = head + BLOCK_HEAD.min(size as usize);
+                let Some(block) = buffer.get(head..needed) else { return Next::Needs(needed) };
+                if self.take_block(block).is_none() {
+                    return Next::Stop;
+                }
+                Next::Skip(head as u64 + size)
+            }
+            _ => match size {
+                Some(size) => Next::Skip((head as u64).saturating_add(size)),
+                None => Next::Stop,
+            },
+        }
+    }
+
+    fn take(&mut self, id: u32, content: &[u8]) {
+        match id {
+            0x1549_a966 => {
+                for (id, content) in elements(content) {
+                    match id {
+                        0x2a_d7b1 => self.scale = unsigned(content).max(1),
+                        0x4489 => self.duration = float(content),
+                        _ => {}
+                    }
+                }
+            }
+            0x1654_ae6b if self.track.is_none() => {
+                let entries = elements(content).filter(|(id, _)| *id == 0xae);
+                let tracks: Vec<MatroskaTrack> =
+                    entries.filter_map(|(_, entry)| MatroskaTrack::of(entry)).collect();
+                let chosen = tracks.iter().position(|track| track.is_default).unwrap_or(0);
+                self.track = tracks.into_iter().nth(chosen);
+            }
+            0xe7 => self.cluster = i64::try_from(unsigned(content)).unwrap_or(0),
+            0x9b => {
+                let duration = i64::try_from(unsigned(content)).unwrap_or(0);
+                if let Some(start) = self.starts.last() {
+                    self.durations.push((*start, duration));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// `None` when there are too many.
+    fn take_block(&mut self, block: &[u8]) -> Option<()> {
+        let (number, length) = variable(block, true)?;
+        if self.track.as_ref().is_none_or(|track| Some(track.number) != number) {
+            return Some(());
+        }
+        let offset = u16_at(block, length)? as i16;
+        self.starts.push(self.cluster.saturating_add(i64::from(offset)));
+        (self.starts.len() <= MOST_FRAMES).then_some(())
+    }
+
+    fn times(self) -> Option<FrameTimes> {
+        let track = self.track?;
+        let tick = self.scale as f64 * 1e-9;
+        let last = self.starts.iter().copied().max()?;
+        let of_last = self.durations.iter().find(|(start, _)| *start == last).map(|(_, duration)| *duration);
+        let own = of_last.or_else(|| Some((track.frame? / self.scale) as i64));
+        let declared = self.duration.map(|ticks| ticks.round() as i64);
+        // The header counts from 0, not from the first frame.
+        let rest = |_: i64, last: i64| Some(declared?.saturating_sub(last));
+        FrameTimes::new("matroska,webm", track.codec, tick, self.starts, own, false, rest)
+    }
+}
+
+impl MatroskaTrack {
+    /// The track, if it is one of video.
+    fn of(entry: &[u8]) -> Option<Self> {
+        let find = |wanted: u32| elements(entry).find(|(id, _)| *id == wanted).map(|(_, content)| content);
+        if unsigned(find(0x83)?) != 1 {
+            return None;
+        }
+        let codec = String::from_utf8_lossy(find(0x86)?).into_owned();
+        let codec = match codec.as_str() {
+            "V_VP8" => "vp8",
+            "V_VP9" => "vp9",
+            "V_AV1" => "av1",
+            "V_MPEG4/ISO/AVC" => "h264",
+            "V_MPEGH/ISO/HEVC" => "hevc",
+            other => other,
+        };
+        Some(Self {
+            number: unsigned(find(0xd7)?),
+            codec: codec.to_owned(),
+            frame: find(0x23_e383).map(unsigned),
+            is_default: find(0x88).map_or(1, unsigned) == 1,
+        })
+    }
+}
+
+/// A number of variable length and its bytes; the number is `None` where all bits are set. `is_size` takes the mark of
+/// the length away.
+fn variable(bytes: &[u8], is_size: bool) -> Option<(Option<u64>, usize)> {
+    let first = *bytes.first()?;
+    let length = first.leading_zeros() as usize + 1;
+    let value = bytes
+        .get(..length)
+        .filter(|_| length <= 8)?
+        .iter()
+        .fold(0, |value, byte| value << 8 | u64::from(*byte));
+    if !is_size {
+        return Some((Some(value), length));
+    }
+    let mask = (1_u64 << (7 * length)) - 1;
+    Some(((value & mask != mask).then_some(value & mask), length))
+}
+
+/// Number of an element, bytes of its head, and its size, where it is known.
+fn element_head(bytes: &[u8]) -> Option<(u32, usize, Option<u64>)> {
+    let (id, id_length) = variable(bytes, false)?;
+    let (size, size_length) = variable(bytes.get(id_length..)?, true)?;
+    Some((u32::try_from(id?).ok()?, id_length + size_length, size))
+}
+
+/// The elements within one.
+fn elements(mut bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    std::iter::from_fn(move || {
+        let (id, head, size) = element_head(bytes)?;
+        let end = head.checked_add(usize::try_from(size?).ok()?)?;
+        let content = bytes.get(head..end)?;
+        bytes = &bytes[end..];
+        Some((id, content))
+    })
+}
+
+fn unsigned(content: &[u8]) -> u64 {
+    content.iter().take(8).fold(0, |value, byte| value << 8 | u64::from(*byte))
+}
+
+fn float(content: &[u8]) -> Option<f64> {
+    match content.len() {
+        4 => Some(f64::from(f32::from_be_bytes(*content.first_chunk()?))),
+        8 => Some(f64::from_be_bytes(*content.first_chunk()?)),
+        _ => None,
+    }
+    .filter(|value| value.is_finite() && *value > 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8], piece: usize) -> Option<FrameTimes> {
+        let mut reader = FrameTimesReader::new();
+        bytes.chunks(piece).for_each(|bytes| reader.push(bytes));
+        reader.finish()
+    }
+
+    #[test]
+    fn any_bytes_end_without_a_panic() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let heads: [&[u8]; 3] =
+            [b"\0\0\0\x10ftypmp42", &[0x1a, 0x45, 0xdf, 0xa3, 0x80], b"\0\0\0\x60moov\0\0\0\x50trak"];
+        for round in 0..3000 {
+            let mut bytes = heads[round % 3].to_vec();
+            bytes.extend(std::iter::repeat_with(|| random.u8(..)).take(200));
+            let _ = read(&bytes, 1 + round % 50);
+        }
+    }
+}
+
+/// Against the reader of files.
+#[cfg(all(test, feature = "ffmpeg"))]
+mod reader_tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::VideoReader;
+
+    fn clips() -> Vec<std::path::PathBuf> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folders = ["goldens/clips", "../../datasets/sample/real", "../../datasets/sample/fake"];
+        let files = folders.iter().flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap());
+        files.map(|file| file.unwrap().path()).filter(|path| path.is_file()).collect()
+    }
+
+    #[test]
+    fn frames_are_those_that_the_reader_of_the_file_samples() {
+        let mut compared = 0;
+        for path in clips() {
+            let bytes = std::fs::read(&path).unwrap();
+            let mut reader = FrameTimesReader::new();
+            bytes.chunks(1000).for_each(|bytes| reader.push(bytes));
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let Some(times) = reader.finish() else {
+                let others = ["raw.h264", "h264.ts", "sound.mp4", "cover_art.mp3", "fragmented.mp4"];
+                assert!(others.contains(&name.as_str()) || name.ends_with(".avi"), "{name}");
+                continue;
+            };
+            let mut file = VideoReader::open(&path).unwrap();
+            let info = file.info();
+            assert_eq!(Some(times.count()), info.frame_count, "{name}");
+            assert!((times.duration_seconds() - info.duration_seconds.unwrap()).abs() < 1e-6, "{name}");
+            assert_eq!(times.container, info.container, "{name}");
+            if name != "thumbnail_first.mkv" {
+                assert_eq!(times.codec, info.codec, "{name}");
+            }
+            for count in [1, 5, 12, 32] {
+                let theirs: Vec<_> = file
+                    .sample(Sampling::Uniform(count))
+                    .map(|frame| frame.unwrap())
+                    .filter(|frame| !frame.repeats_previous)
+                    .map(|frame| (frame.index.unwrap(), (frame.pts_seconds * 1e6).round()))
+                    .collect();
+                let ours: Vec<_> = times
+                    .sample(Sampling::Uniform(count))
+                    .unwrap()
+                    .iter()
+                    .map(|moment| (moment.index, (moment.pts_seconds * 1e6).round()))
+                    .collect();
+                assert_eq!(ours, theirs, "{name}, {count} frames");
+                compared += 1;
+            }
+        }
+        assert!(compared >= 40, "{compared}");
+    }
+}
