@@ -25,7 +25,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const JSON: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json")];
 
 /// The parameters of a path, or a refusal in the form of all others.
-pub(crate) struct Parameters<T>(T);
+pub(crate) struct Parameters<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for Parameters<T> {
     type Rejection = Refusal;

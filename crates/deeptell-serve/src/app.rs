@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::folder::PrivateFolder;
+use crate::local::LocalPage;
 use crate::places::Places;
 use crate::queue::Queue;
 use crate::scans::Scans;
@@ -22,6 +23,8 @@ pub(crate) struct App {
     pub(crate) places: Arc<Places>,
     /// Contains the uploads; no other user can open it.
     pub(crate) folder: PrivateFolder,
+    /// The page that scans in the browser, if there is one.
+    pub(crate) local: Option<LocalPage>,
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) on_event: Box<dyn Fn(Event) + Send + Sync>,
 }

@@ -33,6 +33,14 @@ pub enum ServeError {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// The folder of the page that scans in the browser cannot be used: build it with `cargo xtask web`.
+    #[error("cannot use {folder} as the page that scans in the browser; `cargo xtask web` builds one")]
+    LocalPage {
+        /// The folder.
+        folder: std::path::PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
     /// The listening socket cannot be used.
     #[error("cannot listen for connections")]
     Listen(#[source] io::Error),

@@ -8,6 +8,7 @@ mod error;
 mod event;
 mod folder;
 mod guard;
+mod local;
 mod pace;
 mod page;
 mod places;

@@ -90,6 +90,11 @@ impl Refusal {
         Self::fixed(Code::NoHeader, "Requests that change anything need the header `X-Deeptell: 1`.");
     pub(crate) const NO_SUCH_PAGE: Self =
         Self::fixed(Code::NoSuchPage, "There is no such page. /api/openapi.json lists what there is.");
+    pub(crate) const NO_LOCAL_PAGE: Self = Self::fixed(
+        Code::NoSuchPage,
+        "This server has no page that scans in the browser. Build one with `cargo xtask web`, and start the server with \
+         --local-page FOLDER.",
+    );
     pub(crate) const NO_SUCH_SCAN: Self = Self::fixed(
         Code::NoSuchScan,
         "There is no scan with this id. It may have been removed, or was too old.",

@@ -8,7 +8,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::app::App;
 use crate::refusal::Refusal;
-use crate::{answers, guard, page, upload};
+use crate::{answers, guard, local, page, upload};
 
 /// One method of one path.
 struct Route {
@@ -40,6 +40,10 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     for (path, asset) in page::ASSETS {
         router = router.route(path, get(move || async move { asset.answer() }));
     }
+    router = router
+        .route("/local", get(local::redirect))
+        .route("/local/", get(local::index))
+        .route("/local/{name}", get(local::file));
     for Route { path, handler, .. } in interface() {
         router = router.route(path, handler);
     }

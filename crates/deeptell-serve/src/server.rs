@@ -25,6 +25,7 @@ use tokio::time::{sleep, timeout};
 use crate::app::App;
 use crate::connections::{Admitted, Connection, Connections, ExchangeBody};
 use crate::folder::PrivateFolder;
+use crate::local::LocalPage;
 use crate::places::Places;
 use crate::queue::{Queue, work};
 use crate::routes::router;
@@ -70,6 +71,7 @@ pub fn serve(
         places: Arc::new(Places::new(settings.places())),
         folder: PrivateFolder::new(&settings.uploads)
             .map_err(|source| ServeError::Folder { folder: settings.uploads.clone(), source })?,
+        local: settings.local_page.as_deref().map(LocalPage::read).transpose()?,
         stopping: watch::Sender::new(false),
         on_event: Box::new(on_event),
         settings,

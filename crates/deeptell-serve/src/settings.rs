@@ -41,6 +41,9 @@ pub struct Settings {
     /// Connections that are open at the same time, 2 to 100,000. A new one closes an older one that
     /// is idle, not read by its client, or slow; if there is none, it waits.
     pub connections: usize,
+    /// Folder of the page that scans files in the browser itself, as `cargo xtask web` builds it; it is read once and
+    /// served under `/local/`. `None` serves no such page.
+    pub local_page: Option<PathBuf>,
     /// Options of every scan. [`evidence`](field@ScanOptions::evidence), which the page shows, is always set.
     pub scan: ScanOptions,
 }
@@ -60,6 +63,7 @@ impl Settings {
             idle_time: Duration::from_secs(30),
             analysis_time: Duration::from_mins(2),
             connections: 256,
+            local_page: None,
             scan: ScanOptions::default(),
         }
     }

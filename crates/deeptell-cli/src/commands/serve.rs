@@ -1,4 +1,5 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use deeptell_serve::Settings;
@@ -43,6 +44,10 @@ pub(crate) struct Args {
     /// Number of results kept in memory.
     #[arg(long, default_value_t = 32, value_name = "N")]
     history: usize,
+    /// Folder of the page that scans files in the browser itself, as `cargo xtask web` builds it; it is served under
+    /// /local/.
+    #[arg(long, value_name = "FOLDER")]
+    local_page: Option<PathBuf>,
     #[command(flatten)]
     detector: DetectorArgs,
 }
@@ -54,6 +59,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         waiting: args.waiting,
         history: args.history,
         max_upload_bytes: args.max_upload * 1_000_000,
+        local_page: args.local_page.clone(),
         scan: args.detector.options(),
         ..Settings::new(std::env::temp_dir())
     };

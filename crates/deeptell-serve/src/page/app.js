@@ -6,7 +6,6 @@ import { makePlayer } from "./player.js";
 import * as server from "./transfer.js";
 import { failurePanel, progressPanel, stageOf, TONES, verdictPanel, WORDS } from "./verdict.js";
 
-const KEPT = "deeptell-scans";
 const KNOWN_NAME = /\.(mp4|m4v|mov|mkv|webm|avi|3gp|ts|mpg|mpeg|gif|jpe?g|png|webp|bmp)$/i;
 /** Milliseconds after which a full queue is worth another try. */
 const RETRY_AFTER = 2000;
@@ -249,8 +248,9 @@ function historyLine(item) {
 /** Notes which scans are ours, so that they are there after the page is loaded again. */
 function keep() {
   const known = items.filter((item) => item.id).map(({ id, name, bytes }) => ({ id, name, bytes }));
+  if (!server.KEPT) return;
   try {
-    sessionStorage.setItem(KEPT, JSON.stringify(known));
+    sessionStorage.setItem(server.KEPT, JSON.stringify(known));
   } catch {
     // Without storage the history ends with the page.
   }
@@ -259,7 +259,7 @@ function keep() {
 async function restore() {
   let known;
   try {
-    known = JSON.parse(sessionStorage.getItem(KEPT)) ?? [];
+    known = (server.KEPT && JSON.parse(sessionStorage.getItem(server.KEPT))) ?? [];
   } catch {
     return;
   }
@@ -304,14 +304,13 @@ addEventListener("drop", (event) => {
   add(event.dataTransfer.files);
 });
 
-const isLocal = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
-byId("where").textContent = isLocal ? "Files stay on this machine" : `Files go to ${location.host} and nowhere else`;
+server.greet();
 
 try {
   limits = await server.about();
-  byId("limit").textContent = `, up to ${size(limits.max_upload_bytes)}`;
+  if (Number.isFinite(limits.max_upload_bytes)) byId("limit").textContent = `, up to ${size(limits.max_upload_bytes)}`;
   byId("version").textContent = `deeptell ${limits.version}.`;
-} catch {
-  announce("The connection to deeptell was lost.");
+} catch (error) {
+  announce(error?.message ?? "The connection to deeptell was lost.");
 }
 await restore();

@@ -1,5 +1,19 @@
 // Talking to the server: sending a file, following its scan, fetching the report.
 
+import { byId } from "./elements.js";
+
+/** Where the ids of scans are kept for as long as the tab lives. */
+export const KEPT = "deeptell-scans";
+
+/** Reports can be opened as pages of their own. */
+export const OPENS_PAGES = true;
+
+/** Says where files go. */
+export function greet() {
+  const isLocal = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+  byId("where").textContent = isLocal ? "Files stay on this machine" : `Files go to ${location.host} and nowhere else`;
+}
+
 const OURS = { "X-Deeptell": "1" };
 
 /** What this server is and takes. */

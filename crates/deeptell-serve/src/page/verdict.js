@@ -1,7 +1,7 @@
 // The panel beside the player: progress first, then the verdict, or why there is none.
 
 import { count, draw, fileName, make, size } from "./elements.js";
-import { dataPath, pagePath } from "./transfer.js";
+import { dataPath, OPENS_PAGES, pagePath } from "./transfer.js";
 
 export const WORDS = {
   likely_real: "Likely real",
@@ -157,7 +157,7 @@ export function verdictPanel(item) {
     make(
       "div",
       { class: "actions" },
-      make("a", { class: "button", href: pagePath(id), target: "_blank", rel: "noopener" }, "Open the full report"),
+      OPENS_PAGES ? make("a", { class: "button", href: pagePath(id), target: "_blank", rel: "noopener" }, "Open the full report") : null,
       make("a", { class: "button", href: pagePath(id), download: `${base}.deeptell.html` }, "Save as HTML"),
       make("a", { class: "button", href: dataPath(id), download: `${base}.deeptell.json` }, "Save as JSON"),
     ),
