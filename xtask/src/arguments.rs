@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::package::{CHANNELS, Channel};
 use crate::peers::{COMPARISONS, Request};
-use crate::{ffmpeg, hostile, python};
+use crate::{ffmpeg, hostile, python, web};
 
 /// What `cargo xtask --help` prints.
 pub(crate) const HELP: &str = "\
@@ -64,6 +64,10 @@ Tasks:
            which takes half an hour on two cores
   cuda     Build deeptell for NVIDIA GPUs; downloads LLVM, or uses Debian's if
            that is not possible
+  web      Build the page that scans files in the browser, into target/web/site
+             cargo xtask web [--serve | --test]
+           --serve  show it on this machine
+           --test   test it in Chromium
   sample   Generate datasets/sample again from public portraits
 
 All tasks that build run setup first, which does nothing if all is installed.
@@ -104,6 +108,7 @@ pub(crate) enum Task {
     Python(python::Request),
     Exports,
     Sample,
+    Web(web::Request),
 }
 
 /// Reads the words after `cargo xtask`.
@@ -133,6 +138,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Task, String> {
         "exports" => Task::Exports,
         "sample" => Task::Sample,
         "python" => return parse_python(rest).map(Task::Python),
+        "web" => return parse_web(rest).map(Task::Web),
         "peers" => return parse_peers(rest).map(Task::Peers),
         other => return Err(format!("there is no task `{other}`")),
     };
@@ -211,6 +217,17 @@ fn parse_ffmpeg(words: &[String]) -> Result<ffmpeg::Request, String> {
         }
     }
     Ok(request)
+}
+
+fn parse_web(words: &[String]) -> Result<web::Request, String> {
+    match words {
+        [] => Ok(web::Request::Build),
+        [word] if word == "--serve" => Ok(web::Request::Serve),
+        [word] if word == "--test" => Ok(web::Request::Test),
+        // For xtask itself.
+        [word] if word == "bundle" => Ok(web::Request::Bundle),
+        _ => Err("`web` takes `--serve`, `--test`, or nothing".to_owned()),
+    }
 }
 
 fn parse_package(words: &[String]) -> Result<Vec<Channel>, String> {
@@ -298,6 +315,16 @@ mod tests {
     }
 
     #[test]
+    fn web_builds_serves_or_tests() {
+        assert_eq!(parse_line("web"), Ok(Task::Web(web::Request::Build)));
+        assert_eq!(parse_line("web --serve"), Ok(Task::Web(web::Request::Serve)));
+        assert_eq!(parse_line("web --test"), Ok(Task::Web(web::Request::Test)));
+        for line in ["web --serve --test", "web --open"] {
+            assert!(parse_line(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
     fn package_takes_channels() {
         assert_eq!(parse_line("package"), Ok(Task::Package(Vec::new())));
         assert_eq!(parse_line("package binary sbom"), Ok(Task::Package(CHANNELS[..2].to_vec())));
@@ -318,7 +345,7 @@ mod tests {
     fn every_task_but_help_is_in_the_help_text() {
         for task in [
             "setup", "demo", "test", "check", "api", "sanitize", "fuzz", "hostile", "peers", "devices",
-            "wgpu", "cuda", "sample", "exports", "python", "ffmpeg", "package",
+            "wgpu", "cuda", "sample", "exports", "python", "ffmpeg", "package", "web",
         ] {
             assert!(HELP.contains(&format!("\n  {task} ")), "{task}");
         }

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::process::{cargo, is_installed, output_of, run_step};
 use crate::setup;
 use crate::workspace::Workspace;
-use crate::{api, invariants, packages, python};
+use crate::{api, invariants, packages, python, web};
 
 /// A check, given the name it goes by.
 type Check = fn(&str) -> Result<()>;
@@ -19,7 +19,7 @@ type Check = fn(&str) -> Result<()>;
 /// When a check fails; the error names each that did.
 pub(crate) fn run(_: &Workspace) -> Result<()> {
     setup::ensure()?;
-    let checks: [(&str, Check); 9] = [
+    let checks: [(&str, Check); 10] = [
         ("format", |step| run_step(step, cargo().args(["fmt", "--all", "--check"])).map(drop)),
         ("architecture", architecture),
         ("licences", |step| {
@@ -41,6 +41,7 @@ pub(crate) fn run(_: &Workspace) -> Result<()> {
         ("interface", api::check),
         ("types", python::check_types),
         ("packages", packages::run),
+        ("browser", web::check),
     ];
     let mut failed = Vec::new();
     for (step, check) in checks {

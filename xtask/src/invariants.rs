@@ -14,7 +14,7 @@ use serde_json::Value;
 const FFMPEG_CRATE: &str = "deeptell-video";
 
 /// The crates that compute with tensors.
-const BURN_CRATES: [&str; 10] = [
+const BURN_CRATES: [&str; 11] = [
     "deeptell",
     "deeptell-benches",
     "deeptell-cli",
@@ -24,12 +24,14 @@ const BURN_CRATES: [&str; 10] = [
     "deeptell-network",
     "deeptell-py",
     "deeptell-train",
+    "deeptell-web",
     "deeptell-weights",
 ];
 
 /// The crates that may name a backend outside of their tests: those that choose a device, and the one that
 /// extends the CPU backend.
-const BACKEND_CRATES: [&str; 4] = ["deeptell-benches", "deeptell-cli", "deeptell-kernels", "deeptell-py"];
+const BACKEND_CRATES: [&str; 5] =
+    ["deeptell-benches", "deeptell-cli", "deeptell-kernels", "deeptell-py", "deeptell-web"];
 
 /// The features of burn that bring a backend; each is also a crate, `burn-flex` and so on.
 const BACKENDS: [&str; 11] =

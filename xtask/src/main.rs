@@ -30,6 +30,7 @@ mod sample;
 mod sanitizer;
 mod setup;
 mod suite;
+mod web;
 mod workspace;
 
 use std::process::ExitCode;
@@ -91,5 +92,6 @@ fn perform(task: &Task) -> anyhow::Result<()> {
         Task::Package(channels) => package::run(&workspace, channels),
         Task::Exports => exports::run(&workspace),
         Task::Sample => sample::run(&workspace),
+        Task::Web(request) => web::run(&workspace, *request),
     }
 }

@@ -22,14 +22,14 @@ pub(crate) const ALL: [Journey; 7] = [
     ("page::everybody_can_read_it", everybody_can_read_it),
 ];
 
-const DONE: &str = "document.querySelector('.banner .gauge, .banner.tone-none')";
+pub(crate) const DONE: &str = "document.querySelector('.banner .gauge, .banner.tone-none')";
 
-fn clip(name: &str) -> PathBuf {
+pub(crate) fn clip(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/sample").join(name)
 }
 
 /// Where pictures of the page are left.
-fn picture(name: &str) -> PathBuf {
+pub(crate) fn picture(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("serve");
     std::fs::create_dir_all(&folder).unwrap();
     folder.join(name)
@@ -43,7 +43,7 @@ fn open(browser: &Path, server: &Program) -> Tab {
 }
 
 /// The page complained of nothing, and talked to nobody else.
-fn check_console(tab: &mut Tab, server: &Program) {
+pub(crate) fn check_console(tab: &mut Tab, server: &Program) {
     assert_eq!(tab.complaints(), Vec::<String>::new());
     let own = format!("http://{}/", server.address);
     let others: Vec<String> = tab
@@ -57,7 +57,7 @@ fn check_console(tab: &mut Tab, server: &Program) {
     assert_eq!(others, Vec::<String>::new());
 }
 
-fn number(value: &serde_json::Value) -> f64 {
+pub(crate) fn number(value: &serde_json::Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
 }
 
@@ -147,7 +147,7 @@ fn a_clip_becomes_a_verdict(browser: &Path) {
 }
 
 /// NASA's portrait of Eileen Collins, in the public domain.
-fn portrait() -> PathBuf {
+pub(crate) fn portrait() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deeptell-mtcnn/tests/data/astronaut.png")
 }
 

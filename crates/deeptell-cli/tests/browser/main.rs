@@ -3,6 +3,9 @@
 //! Where no Chromium is installed these tests count as ignored, and a line says so. `cargo xtask
 //! test` installs it, and names it in `DEEPTELL_BROWSER`: then a browser that does not start is a
 //! failure. Pictures of the page are left in `target/tmp/serve`.
+//!
+//! The page that scans in the browser itself is tested where `DEEPTELL_WEB` names its folder: `cargo xtask web --test`
+//! builds it and does so.
 
 #![cfg_attr(
     unix,
@@ -14,6 +17,8 @@
 mod chromium;
 #[cfg(unix)]
 mod journeys;
+#[cfg(unix)]
+mod local;
 #[cfg(unix)]
 #[path = "../serve/program.rs"]
 mod program;
@@ -32,6 +37,17 @@ fn main() -> std::process::ExitCode {
              `cargo xtask test`, which does."
         );
     }
+    // The page that scans in the browser is built by `cargo xtask web`, which names it when it tests it.
+    let site = std::env::var_os("DEEPTELL_WEB").map(std::path::PathBuf::from);
+    let local = local::ALL.iter().map(|&(name, journey)| {
+        let (program, site) = (browser.clone(), site.clone());
+        let is_ignored = program.is_none() || site.is_none();
+        let trial = Trial::test(name, move || {
+            journey(&program.ok_or("no Chromium is installed")?, &site.ok_or("DEEPTELL_WEB names no page")?);
+            Ok(())
+        });
+        trial.with_ignored_flag(is_ignored)
+    });
     let trials = journeys::ALL
         .iter()
         .map(|&(name, journey)| {
@@ -42,6 +58,7 @@ fn main() -> std::process::ExitCode {
             });
             trial.with_ignored_flag(browser.is_none())
         })
+        .chain(local)
         .collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -1,0 +1,307 @@
+//! The page that scans in the browser itself, compared with the command line.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::chromium::Tab;
+use crate::journeys::{DONE, check_console, clip, number, picture, portrait};
+use crate::program::Program;
+use crate::readable;
+
+/// A name, and a test that is given the browser's program and the folder of the page.
+pub(crate) type Journey = (&'static str, fn(&Path, &Path));
+
+pub(crate) const ALL: [Journey; 7] = [
+    ("local::a_picture_has_the_score_of_the_command_line", a_picture_has_the_score_of_the_command_line),
+    ("local::clips_have_the_scores_of_the_command_line", clips_have_the_scores_of_the_command_line),
+    ("local::frames_are_turned_and_chosen_as_by_the_program", frames_are_turned_and_chosen_as_by_the_program),
+    ("local::faults_have_the_sentences_of_the_command_line", faults_have_the_sentences_of_the_command_line),
+    ("local::a_scan_can_be_cancelled", a_scan_can_be_cancelled),
+    ("local::it_works_without_a_network", it_works_without_a_network),
+    ("local::everybody_can_read_it", everybody_can_read_it),
+];
+
+fn open(browser: &Path, site: &Path) -> (Program, Tab) {
+    let server = Program::start(&["--local-page", site.to_str().unwrap()]);
+    let mut tab = Tab::open(browser, 1200, 900);
+    tab.prefer("light");
+    tab.go(&format!("http://{}/local/", server.address));
+    (server, tab)
+}
+
+/// What `deeptell scan` says of a file.
+fn scan(file: &Path) -> Value {
+    scan_all(file).remove(0)
+}
+
+/// What it says of a file, or of all files of a folder, in order of their names.
+fn scan_all(file: &Path) -> Vec<Value> {
+    let output = Command::new(env!("CARGO_BIN_EXE_deeptell"))
+        .args(["scan", "--json", "-"])
+        .arg(file)
+        .output()
+        .unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}: {}", file.display(), String::from_utf8_lossy(&output.stderr)));
+    document["reports"].as_array().unwrap().iter().cloned().map(with_plain_numbers).collect()
+}
+
+/// What `deeptell scan` says is wrong with a file.
+fn refusal(file: &Path) -> String {
+    let folder = file.parent().unwrap();
+    let mut scan = Command::new(env!("CARGO_BIN_EXE_deeptell"));
+    let output = scan.current_dir(folder).arg("scan").arg(file.file_name().unwrap()).output().unwrap();
+    assert!(!output.status.success(), "{}", file.display());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// The report of the file that the page shows, once it is there.
+fn report(tab: &mut Tab, file: &Path) -> Value {
+    tab.choose(&[file]);
+    let name = file.file_name().unwrap().to_str().unwrap();
+    tab.until(&format!("{DONE} && document.querySelector('#panel .file').innerText === {name:?}"));
+    let id = tab.value("window.scanned = (window.scanned ?? 0) + 1");
+    let report = tab.value(&format!("import('./transfer.js').then(({{ report }}) => report('{id}'))"));
+    with_plain_numbers(report)
+}
+
+/// The same with every number as a float: JavaScript makes no difference.
+fn with_plain_numbers(value: Value) -> Value {
+    match value {
+        Value::Number(number) => json!(number.as_f64()),
+        Value::Array(values) => values.into_iter().map(with_plain_numbers).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(name, value)| (name, with_plain_numbers(value))).collect()
+        }
+        other => other,
+    }
+}
+
+/// The part that two boxes share of what they cover together.
+fn overlap(one: &Value, other: &Value) -> f64 {
+    let side = |b: &Value, name: &str| number(&b[name]);
+    let inside = |low: &str, high: &str| {
+        (side(one, high).min(side(other, high)) - side(one, low).max(side(other, low))).max(0.0)
+    };
+    let area = |b: &Value| (side(b, "x2") - side(b, "x1")) * (side(b, "y2") - side(b, "y1"));
+    let shared = inside("x1", "x2") * inside("y1", "y2");
+    shared / (area(one) + area(other) - shared)
+}
+
+/// Whether two reports are of the same frames, faces and verdict, and how far their scores differ.
+fn difference(name: &str, ours: &Value, theirs: &Value) -> f64 {
+    for field in ["/verdict", "/model/sha256", "/schema_version", "/decisive_person", "/options/frames"] {
+        assert_eq!(ours.pointer(field), theirs.pointer(field), "{name}: {field}");
+    }
+    let codes = |report: &Value| {
+        let codes = |reasons: &Value| {
+            reasons.as_array().unwrap().iter().map(|reason| reason["code"].clone()).collect::<Vec<_>>()
+        };
+        codes(&report["reasons"])
+    };
+    assert_eq!(codes(ours), codes(theirs), "{name}");
+    assert_eq!(ours["frames"], theirs["frames"], "{name}: the frames");
+    for field in
+        ["sha256", "bytes", "width", "height", "frame_count", "container", "codec", "duration_seconds"]
+    {
+        assert_eq!(ours["input"][field], theirs["input"][field], "{name}: {field}");
+    }
+    let faces = |report: &Value| report["observations"].as_array().unwrap().clone();
+    assert_eq!(faces(ours).len(), faces(theirs).len(), "{name}: the faces");
+    for (one, other) in faces(ours).iter().zip(&faces(theirs)) {
+        assert!(overlap(&one["bbox"], &other["bbox"]) >= 0.999, "{name}: {one} {other}");
+    }
+    match (ours["score"].as_f64(), theirs["score"].as_f64()) {
+        (Some(one), Some(other)) => (one - other).abs(),
+        (one, other) => {
+            assert_eq!(one, other, "{name}");
+            0.0
+        }
+    }
+}
+
+fn a_picture_has_the_score_of_the_command_line(browser: &Path, site: &Path) {
+    let (server, mut tab) = open(browser, site);
+    assert_eq!(tab.words("#where"), "Files stay on this device");
+    tab.picture(&picture("local-empty.png"));
+    let ours = report(&mut tab, &portrait());
+    let theirs = scan(&portrait());
+    let difference = difference("portrait", &ours, &theirs);
+    eprintln!("picture: {} in the browser, {} natively", ours["score"], theirs["score"]);
+    assert!(difference < 1e-3, "{difference}");
+    assert!(ours["input"].get("decoder").is_none(), "the module decodes pictures itself");
+    tab.until("document.querySelectorAll('.marks rect').length >= 1");
+    tab.until("[...document.querySelectorAll('.face img')].every((face) => face.naturalWidth > 0)");
+    readable::check(&mut tab, "local picture");
+    check_console(&mut tab, &server);
+}
+
+fn clips_have_the_scores_of_the_command_line(browser: &Path, site: &Path) {
+    let (server, mut tab) = open(browser, site);
+    let mut largest = 0.0_f64;
+    for theirs in [clip("real"), clip("fake")].iter().flat_map(|folder| scan_all(folder)) {
+        let file = PathBuf::from(theirs["input"]["path"].as_str().unwrap());
+        let ours = report(&mut tab, &file);
+        let difference = difference(&file.display().to_string(), &ours, &theirs);
+        assert!(difference < 0.02, "{}: {} {}", file.display(), ours["score"], theirs["score"]);
+        assert_eq!(ours["input"]["decoder"], "browser");
+        largest = largest.max(difference);
+        // The list of this session does not grow with the sample.
+        tab.click("#history .remove", 0.5, 0.5);
+        tab.until("document.getElementById('current').hidden");
+    }
+    eprintln!("the scores of the clips differ by {largest} at most");
+    report(&mut tab, &clip("fake/nasa-collins.mp4"));
+    // The page is that of the server: a player, a timeline, faces with heat maps, and a report to save.
+    tab.until("document.querySelector('video')?.readyState >= 1");
+    tab.click(".slider", 0.5, 0.5);
+    tab.click(".face", 0.5, 0.3);
+    tab.until("document.querySelectorAll('.marks rect').length === 1");
+    tab.until("[...document.querySelectorAll('.crop .heat')].every((heat) => heat.naturalWidth > 0)");
+    tab.click("label[for=heat]", 0.5, 0.5);
+    assert_eq!(tab.value("getComputedStyle(document.querySelector('.crop .heat')).opacity"), "1");
+    assert_eq!(tab.value("document.querySelectorAll('a[download$=\".html\"][href^=\"blob:\"]').length"), 1);
+    assert_eq!(tab.value("document.querySelectorAll('.actions a[target]').length"), 0, "nothing to open");
+    readable::check(&mut tab, "local verdict");
+    tab.picture(&picture("local-verdict.png"));
+    check_console(&mut tab, &server);
+    assert_eq!(server.left().len(), 1, "the server got no file");
+}
+
+/// A clip of the golden ones of the video reader.
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deeptell-video/goldens/clips").join(name)
+}
+
+fn frames_are_turned_and_chosen_as_by_the_program(browser: &Path, site: &Path) {
+    let (server, mut tab) = open(browser, site);
+    // Other containers and codecs, a variable frame rate, a turned picture, an edit list, a late start, a pause: no faces,
+    // so that the sizes and times of frames are all that there is.
+    for name in
+        ["vp9.webm", "vfr.mp4", "turned_90.mp4", "edit_list.mp4", "late_start.mp4", "pause.mp4", "av1.mp4"]
+    {
+        let ours = report(&mut tab, &golden(name));
+        assert_eq!(difference(name, &ours, &scan(&golden(name))), 0.0, "{name}");
+    }
+    check_console(&mut tab, &server);
+}
+
+fn faults_have_the_sentences_of_the_command_line(browser: &Path, site: &Path) {
+    let (server, mut tab) = open(browser, site);
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let mut cut = std::fs::read(clip("real/orl-s01.mp4")).unwrap();
+    cut.truncate(cut.len() / 2);
+    let mut picture = std::fs::read(portrait()).unwrap();
+    picture.truncate(picture.len() / 2);
+    let sound = folder.path().join("sound.mp4");
+    std::fs::copy(golden("sound.mp4"), &sound).unwrap();
+    let noise: Vec<u8> = (0..4096_u32).map(|i| (i * i % 251) as u8 | 0x80).collect();
+    let cases = [
+        (file("words.mp4", b"words and no video"), "This file cannot be read here", "this is a text file"),
+        (
+            file("noise.mp4", &noise),
+            "This file cannot be read here",
+            "this is not a video, or not one of a known format",
+        ),
+        (file("cut.mp4", &cut), "This file is damaged", "download the file again"),
+        (file("cut.png", &picture), "This file is damaged", ""),
+        (sound, "This file cannot be read here", "has no video stream; pass a video"),
+    ];
+    for (path, title, words) in &cases {
+        tab.choose(&[path]);
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let shown = format!("document.querySelector('#panel .file')?.innerText === {name:?}");
+        tab.until(&format!("{shown} && document.querySelector('.banner #verdict')"));
+        assert_eq!(tab.words("#verdict"), *title, "{name}: {}", tab.words("#panel"));
+        let said = tab.words("#panel .lede");
+        assert!(said.contains(words), "{name}: {said}");
+        let native = refusal(path);
+        assert!(native.contains(words), "{name}: {native}");
+    }
+    // A codec that this browser lacks is another matter than a damaged file.
+    let hevc = folder.path().join("hevc.mp4");
+    std::fs::copy(golden("hevc.mp4"), &hevc).unwrap();
+    tab.choose(&[&hevc]);
+    tab.until("document.querySelector('#panel .file')?.innerText === 'hevc.mp4' && document.querySelector('.banner #verdict')");
+    let said = tab.words("#panel");
+    assert!(
+        said.contains("this browser cannot play the file (hevc)") && said.contains("deeptell serve"),
+        "{said}"
+    );
+    // No face is a verdict, not a fault.
+    let sky = folder.path().join("sky.png");
+    deeptell_face::RgbImage::from_fn(320, 240, |x, y| {
+        image::Rgb([90, 140 + (x / 8) as u8, 200 - (y / 4) as u8])
+    })
+    .save(&sky)
+    .unwrap();
+    tab.choose(&[&sky]);
+    tab.until("document.querySelector('.banner #verdict')?.textContent === 'No face found'");
+    check_console(&mut tab, &server);
+}
+
+fn a_scan_can_be_cancelled(browser: &Path, site: &Path) {
+    let (server, mut tab) = open(browser, site);
+    tab.choose(&[&clip("fake/nasa-collins.mp4")]);
+    tab.until("/frame [2-9] of 12/.test(document.querySelector('.doing')?.textContent)");
+    tab.click("#panel .button", 0.5, 0.5);
+    tab.until("document.getElementById('current').hidden");
+    assert_eq!(tab.value("document.querySelectorAll('.history .entry').length"), 0);
+    // The next one is not held up.
+    tab.choose(&[&clip("real/orl-s01.mp4")]);
+    tab.until(DONE);
+    assert_eq!(tab.words("#panel .file"), "orl-s01.mp4");
+    check_console(&mut tab, &server);
+}
+
+fn it_works_without_a_network(browser: &Path, site: &Path) {
+    let (server, mut tab) = open(browser, site);
+    tab.until("navigator.serviceWorker.ready.then(() => true)");
+    tab.until("navigator.serviceWorker.controller");
+    check_console(&mut tab, &server);
+    // Without a server there is no network that could answer.
+    let native = scan(&portrait());
+    drop(server);
+    tab.reload();
+    let ours = report(&mut tab, &portrait());
+    assert!(difference("portrait", &ours, &native) < 1e-3);
+    assert_eq!(tab.complaints(), Vec::<String>::new());
+}
+
+fn everybody_can_read_it(browser: &Path, site: &Path) {
+    let (server, mut tab) = open(browser, site);
+    let look = |tab: &mut Tab, what: &str| {
+        for scheme in ["light", "dark"] {
+            tab.prefer(scheme);
+            for (size, width, height) in [("wide", 1200, 900), ("narrow", 360, 740)] {
+                tab.resize(width, height);
+                tab.value("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))");
+                readable::check(tab, &format!("local {what}, {scheme}, {size}"));
+                tab.picture(&picture(&format!("local-{what}-{scheme}-{size}.png")));
+            }
+        }
+    };
+    look(&mut tab, "empty");
+    // By keyboard alone: the chooser opens, and the verdict has the focus.
+    tab.press("Tab");
+    tab.press("Tab");
+    assert_eq!(tab.value("document.activeElement.id"), "file");
+    tab.call("Page.setInterceptFileChooserDialog", json!({"enabled": true}));
+    tab.press(" ");
+    let asked = tab.event("Page.fileChooserOpened");
+    let file = clip("fake/nasa-collins.mp4").canonicalize().unwrap();
+    tab.call("DOM.setFileInputFiles", json!({"files": [file], "backendNodeId": asked["backendNodeId"]}));
+    tab.until(DONE);
+    assert_eq!(tab.value("document.activeElement.id"), "verdict");
+    assert!(tab.words("#live").contains("nasa-collins.mp4"), "{}", tab.words("#live"));
+    tab.until("document.querySelector('video')?.readyState >= 2");
+    look(&mut tab, "done");
+    check_console(&mut tab, &server);
+}

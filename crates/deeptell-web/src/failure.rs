@@ -1,0 +1,60 @@
+//! Why there is no report, as the page shows it.
+
+use std::error::Error as StdError;
+
+use deeptell::{Error, InputError, PictureError, VideoError};
+use serde_json::json;
+use wasm_bindgen::JsValue;
+
+/// A failure for JavaScript: a string of JSON with a `code` and a `message`, which is the text of the command line.
+pub(crate) fn thrown(error: &Error) -> JsValue {
+    let code = match error {
+        Error::Input { source, .. } => code_of(source),
+        _ => "internal",
+    };
+    let message = match error {
+        Error::Input { source, .. } => with_causes(source),
+        other => with_causes(other),
+    };
+    refusal(code, &message)
+}
+
+/// As [`thrown`], for an input called `name`.
+pub(crate) fn thrown_for(name: &str, source: impl Into<InputError>) -> JsValue {
+    thrown(&Error::Input { name: name.to_owned(), source: source.into() })
+}
+
+/// A failure that only a browser has.
+pub(crate) fn refusal(code: &str, message: &str) -> JsValue {
+    JsValue::from_str(&json!({ "code": code, "message": sentence(message) }).to_string())
+}
+
+/// The codes of `deeptell serve`, by which the page chooses its headings.
+fn code_of(error: &InputError) -> &'static str {
+    match error {
+        InputError::Video(VideoError::Unsupported { .. } | VideoError::NoVideo { .. })
+        | InputError::Picture(PictureError::Unsupported { .. } | PictureError::Unknown) => "unsupported",
+        InputError::Video(VideoError::TooLarge { .. } | VideoError::OutOfMemory { .. })
+        | InputError::Picture(
+            PictureError::TooLarge { .. }
+            | PictureError::FileTooLarge { .. }
+            | PictureError::TooMuchMemory { .. },
+        ) => "too_large",
+        _ => "broken",
+    }
+}
+
+fn with_causes(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// With a full stop.
+fn sentence(text: &str) -> String {
+    if text.ends_with('.') { text.to_owned() } else { format!("{text}.") }
+}

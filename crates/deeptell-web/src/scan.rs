@@ -1,0 +1,294 @@
+//! One scan, for JavaScript: bytes in, then frames, then the result.
+
+use std::io::Cursor;
+use std::path::PathBuf;
+
+use deeptell::{InputFacts, InputFrame, InputKind, Limits, PictureError, RgbImage, Scanning, VideoError};
+use deeptell_face::{Picture, PictureKind, read_picture};
+use deeptell_files::hexadecimal;
+use deeptell_video::{
+    ColourTags, FrameTimes, FrameTimesReader, PixelLayout, Plane, RawPicture, Sampling, Unsupported,
+};
+use image::imageops;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::failure::{refusal, thrown, thrown_for};
+use crate::result::WebResult;
+
+/// As many bytes from the start of a file tell its kind.
+const HEAD_BYTES: usize = 1024;
+
+/// A scan of one file. Its bytes come first, through [`read`](Self::read); [`opened`](Self::opened) then says whether it
+/// is a picture, which is scanned by [`look_at_picture`](Self::look_at_picture), or a video, whose frames the browser
+/// decodes and [`look_at_frame`](Self::look_at_frame) takes.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct WebScan {
+    scanning: Scanning,
+    name: String,
+    bytes: u64,
+    hash: Sha256,
+    head: Vec<u8>,
+    kind: Kind,
+    facts: InputFacts,
+}
+
+/// What a file is by its first bytes.
+#[derive(Debug)]
+enum Kind {
+    /// Nothing was read.
+    Unknown,
+    /// A picture, and all of its bytes so far.
+    Picture(Vec<u8>),
+    /// Something else, perhaps a video.
+    Video(FrameTimesReader),
+}
+
+/// Reads a picture within the limits for files from anywhere.
+pub(crate) fn read(name: &str, bytes: &[u8]) -> Result<Picture, JsValue> {
+    let picture = read_picture(Cursor::new(bytes), &Limits::untrusted().pictures);
+    picture.map_err(|error| thrown_for(name, error))
+}
+
+impl WebScan {
+    pub(crate) fn new(scanning: Scanning, name: &str, bytes: u64) -> Self {
+        Self {
+            scanning,
+            name: name.to_owned(),
+            bytes,
+            hash: Sha256::new(),
+            head: Vec::new(),
+            kind: Kind::Unknown,
+            facts: InputFacts::new(name, InputKind::Video),
+        }
+    }
+
+    fn refused(&self, reason: Unsupported) -> JsValue {
+        thrown_for(&self.name, VideoError::Unsupported { path: PathBuf::from(&self.name), reason })
+    }
+
+    fn push(&mut self, image: RgbImage, pts_seconds: f64, index: Option<u64>) -> Result<(), JsValue> {
+        let frame = InputFrame::new(image, pts_seconds);
+        let frame = index.into_iter().fold(frame, InputFrame::with_index);
+        self.scanning.push(&frame).map_err(|error| thrown(&error))
+    }
+}
+
+#[wasm_bindgen]
+impl WebScan {
+    /// Takes the next bytes of the file.
+    ///
+    /// # Errors
+    /// When the file is a picture larger than the limit.
+    pub fn read(&mut self, bytes: &[u8]) -> Result<(), JsValue> {
+        self.hash.update(bytes);
+        if matches!(self.kind, Kind::Unknown) {
+            self.head = bytes[..bytes.len().min(HEAD_BYTES)].to_vec();
+            let kind = PictureKind::of(&mut Cursor::new(bytes));
+            let is_picture = kind.is_ok_and(|kind| kind.is_some_and(|kind| !kind.is_animated));
+            self.kind =
+                if is_picture { Kind::Picture(Vec::new()) } else { Kind::Video(FrameTimesReader::new()) };
+        }
+        match &mut self.kind {
+            Kind::Picture(whole) => {
+                let limit = Limits::untrusted().pictures.max_file_bytes;
+                if self.bytes > limit {
+                    let error = PictureError::FileTooLarge { bytes: self.bytes, limit };
+                    return Err(thrown_for(&self.name, error));
+                }
+                whole.extend_from_slice(bytes);
+            }
+            Kind::Video(times) => times.push(bytes),
+            Kind::Unknown => {}
+        }
+        Ok(())
+    }
+
+    /// What the file is, as JSON, once all of it was read: `{"kind": "image"}`, or `{"kind": "video", "frames": ...}` with
+    /// `[index, from, until]` of each frame to sample, in seconds from the first frame; `frames` is null where the
+    /// container does not tell.
+    ///
+    /// # Errors
+    /// When the file is neither.
+    pub fn opened(&mut self) -> Result<String, JsValue> {
+        self.facts.bytes = Some(self.bytes);
+        self.facts.sha256 = Some(hexadecimal(&std::mem::take(&mut self.hash).finalize()));
+        match std::mem::replace(&mut self.kind, Kind::Unknown) {
+            Kind::Picture(bytes) => {
+                self.kind = Kind::Picture(bytes);
+                Ok(json!({ "kind": "image" }).to_string())
+            }
+            Kind::Video(times) => {
+                self.facts.decoder = Some("browser".to_owned());
+                let Some(times) = times.finish() else {
+                    if let Unsupported::OtherKind { advice } = Unsupported::by_first_bytes(&self.head) {
+                        return Err(self.refused(Unsupported::OtherKind { advice }));
+                    }
+                    return Ok(json!({ "kind": "video", "frames": null }).to_string());
+                };
+                self.describe(&times);
+                let wanted = times.sample(Sampling::Uniform(self.scanning.options().frames));
+                let wanted = wanted.map_err(|error| thrown_for(&self.name, error))?;
+                let frames: Vec<(u64, f64, f64)> = wanted
+                    .iter()
+                    .map(|frame| (frame.index, frame.pts_seconds, frame.until_seconds))
+                    .collect();
+                Ok(json!({ "kind": "video", "frames": frames }).to_string())
+            }
+            Kind::Unknown => Err(self.refused(Unsupported::by_first_bytes(&[]))),
+        }
+    }
+
+    /// What is thrown for a file that the browser cannot play; `detail` is what the browser says.
+    pub fn not_playable(&self, detail: &str) -> JsValue {
+        match Unsupported::by_first_bytes(&self.head) {
+            reason @ Unsupported::OtherKind { .. } => self.refused(reason),
+            reason if self.facts.container.is_none() && !is_media(&self.head) => self.refused(reason),
+            _ if self.facts.container.is_none() && has_index_at_end(&self.head) => {
+                let detail = "its index is missing".to_owned();
+                thrown_for(&self.name, VideoError::Corrupt { path: PathBuf::from(&self.name), detail })
+            }
+            _ => {
+                let codec =
+                    self.facts.codec.as_deref().map(|codec| format!(" ({codec})")).unwrap_or_default();
+                let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+                let message = format!(
+                    "this browser cannot play the file{codec}{detail}; `deeptell scan` and `deeptell serve` decode it \
+                     themselves"
+                );
+                refusal("unsupported", &message)
+            }
+        }
+    }
+
+    /// What is thrown for a file that plays and shows nothing.
+    pub fn not_visible(&self) -> JsValue {
+        thrown_for(&self.name, VideoError::NoVideo { path: PathBuf::from(&self.name) })
+    }
+
+    /// Looks at a whole picture.
+    ///
+    /// # Errors
+    /// When it cannot be decoded, or a network fails.
+    pub fn look_at_picture(&mut self) -> Result<(), JsValue> {
+        let Kind::Picture(bytes) = std::mem::replace(&mut self.kind, Kind::Unknown) else {
+            return Err(refusal("internal", "the file is no picture"));
+        };
+        let picture = read(&self.name, &bytes)?;
+        self.facts.kind = InputKind::Image;
+        self.facts.container = Some(picture.format.name().to_owned());
+        (self.facts.width, self.facts.height) = (Some(picture.full_size.0), Some(picture.full_size.1));
+        self.push(picture.image, 0.0, None)
+    }
+
+    /// Looks at a frame that the browser decoded. `layout` is the format of a `VideoFrame`, `planes` are offset and
+    /// stride of each of its planes in `data`, `matrix` is its code in H.273, and `turn` is how many degrees it is to be
+    /// turned clockwise. `index` is its number in the video, negative where it is unknown.
+    ///
+    /// # Errors
+    /// When the layout is unknown, the sizes contradict each other, or a network fails.
+    #[expect(clippy::too_many_arguments, reason = "JavaScript calls it, with the fields of a VideoFrame")]
+    pub fn look_at_frame(
+        &mut self,
+        layout: &str,
+        width: u32,
+        height: u32,
+        data: &[u8],
+        planes: &[u32],
+        matrix: u8,
+        is_full_range: bool,
+        turn: u32,
+        pts_seconds: f64,
+        index: f64,
+    ) -> Result<(), JsValue> {
+        let layout = match layout {
+            "I420" | "I420A" => PixelLayout::I420,
+            "I422" => PixelLayout::I422,
+            "I444" => PixelLayout::I444,
+            "NV12" => PixelLayout::Nv12,
+            "RGBA" | "RGBX" => PixelLayout::Rgba,
+            "BGRA" | "BGRX" => PixelLayout::Bgra,
+            other => {
+                return Err(refusal(
+                    "internal",
+                    &format!("the browser gives frames in the unknown format {other}"),
+                ));
+            }
+        };
+        let max_pixels = Limits::untrusted().max_pixels;
+        if u64::from(width) * u64::from(height) > max_pixels {
+            let path = PathBuf::from(&self.name);
+            return Err(thrown_for(&self.name, VideoError::TooLarge { path, width, height, max_pixels }));
+        }
+        let rest = |offset: u32| data.get(offset as usize..).unwrap_or_default();
+        let planes: Vec<Plane<'_>> = planes
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|&[offset, stride]| Plane { data: rest(offset), stride: stride as usize })
+            .take(if layout == PixelLayout::I420 { 3 } else { usize::MAX })
+            .collect();
+        let colours = ColourTags { matrix, is_full_range };
+        let picture = RawPicture { layout, width, height, planes: &planes, colours };
+        let image = picture.to_rgb().map_err(|error| refusal("internal", &error.to_string()))?;
+        let image = match turn {
+            90 => imageops::rotate90(&image),
+            180 => imageops::rotate180(&image),
+            270 => imageops::rotate270(&image),
+            _ => image,
+        };
+        self.facts.width.get_or_insert(image.width());
+        self.facts.height.get_or_insert(image.height());
+        self.push(image, pts_seconds, (index >= 0.0).then_some(index as u64))
+    }
+
+    /// Takes the length of a video whose container did not tell its frames, in seconds.
+    pub fn lasts(&mut self, seconds: f64) {
+        if seconds.is_finite() {
+            self.facts.duration_seconds.get_or_insert(rounded(seconds));
+        }
+    }
+
+    /// Faces found so far.
+    #[wasm_bindgen(getter)]
+    pub fn faces(&self) -> usize {
+        self.scanning.progress(None).faces
+    }
+
+    /// Judges what was seen.
+    ///
+    /// # Errors
+    /// When there was no frame, or a network fails.
+    pub fn finish(self) -> Result<WebResult, JsValue> {
+        let Self { scanning, facts, .. } = self;
+        scanning.finish(facts, Vec::new()).map(WebResult::new).map_err(|error| thrown(&error))
+    }
+}
+
+impl WebScan {
+    fn describe(&mut self, times: &FrameTimes) {
+        self.facts.container = Some(times.container.to_owned());
+        self.facts.codec = Some(times.codec.clone());
+        self.facts.duration_seconds = Some(rounded(times.duration_seconds()));
+        self.facts.frames_per_second = Some(rounded(times.frames_per_second()));
+        self.facts.frame_count = Some(times.count());
+    }
+}
+
+/// To a millionth, as everything in a report.
+fn rounded(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
+}
+
+/// Whether a file begins as one of those that browsers play.
+fn is_media(head: &[u8]) -> bool {
+    head.starts_with(&[0x1a, 0x45, 0xdf, 0xa3]) || head.starts_with(b"OggS") || has_index_at_end(head)
+}
+
+/// Whether a file begins as MP4: its index may come last.
+fn has_index_at_end(head: &[u8]) -> bool {
+    head.get(4..8) == Some(b"ftyp")
+}
