@@ -44,7 +44,8 @@ Tasks:
            the newest Python that are found, and run its tests there
              cargo xtask python [--release] [--python FILE]...
              cargo xtask python types
-           --release  as it ships; by default, as `cargo build` builds
+           --release  as it ships, with the static FFmpeg, and measured; by default as
+                      `cargo build` builds
            --python   test with these interpreters
            types      Write the Python types of reports again, from their JSON Schema
   ffmpeg   Build a static FFmpeg of only what files from anyone may use, for
@@ -55,7 +56,8 @@ Tasks:
                       compare every frame of every clip, and the reports
   package  Make what a release consists of in target/dist and try each part
              cargo xtask package [CHANNEL]...
-           CHANNEL    binary, sbom, container or crates; by default all
+           CHANNEL    binary, sbom, container, wheel (and its sdist) or crates; by
+                      default all
   exports  Run the exported detector in ONNX Runtime, OpenCV, tract and rten and
            compare with the scores of deeptell
   devices  Type-check the builds for GPUs, without one

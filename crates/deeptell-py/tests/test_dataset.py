@@ -71,6 +71,17 @@ def test_a_split_and_a_transform(manifest: Path) -> None:
         deeptell.Dataset(manifest, split="dev")
 
 
+def test_a_loader_of_pytorch_makes_batches(manifest: Path) -> None:
+    data = pytest.importorskip("torch.utils.data")
+    dataset = deeptell.Dataset(manifest)
+    for workers in (0, 2):
+        batches = list(data.DataLoader(dataset, batch_size=4, num_workers=workers))
+        assert len(batches) == 1
+        pictures, labels = batches[0]
+        assert tuple(pictures.shape) == (4, 6, 5, 3) and pictures.numpy().dtype == np.uint8
+        assert np.array_equal(pictures.numpy()[3], picture(3)) and labels.tolist() == [1, 1, 0, 0]
+
+
 def total(dataset: deeptell.Dataset, index: int) -> int:
     return int(dataset[index][0].sum())
 

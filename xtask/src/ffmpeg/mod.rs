@@ -16,7 +16,7 @@ use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::{display, output_of};
+use crate::process::{cargo, display, output_of, run_step};
 use crate::setup;
 use crate::workspace::Workspace;
 
@@ -52,6 +52,38 @@ impl Static {
     /// What `PKG_CONFIG_PATH` must be for `--features static`.
     pub(crate) fn pkg_config_path(&self) -> PathBuf {
         pkg_config_path(&self.folder)
+    }
+
+    /// Builds the program with it, as it ships.
+    ///
+    /// # Errors
+    /// When it does not build.
+    pub(crate) fn program(&self, workspace: &Workspace, step: &str) -> Result<PathBuf> {
+        let mut build = cargo();
+        build.args(["build", "--release", "--locked", "--package", "deeptell-cli", "--features", "static"]);
+        build.args(["--target-dir", TARGET]).env("PKG_CONFIG_PATH", self.pkg_config_path());
+        run_step(step, &mut build)?;
+        let name = format!("deeptell{}", env::consts::EXE_SUFFIX);
+        Ok(workspace.root.join(TARGET).join("release").join(name))
+    }
+
+    /// What goes along with a program that holds it: the recipe, with its sources, and the licences.
+    ///
+    /// # Errors
+    /// When the files cannot be copied.
+    pub(crate) fn copy_documents(&self, to: &Path) -> Result<()> {
+        fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+        let licences = self.folder.join("licences");
+        let listing = || format!("cannot list {}", licences.display());
+        let mut files = vec![self.folder.join(RECIPE)];
+        for entry in fs::read_dir(&licences).with_context(listing)? {
+            files.push(entry.with_context(listing)?.path());
+        }
+        for file in files {
+            let name = file.file_name().context("a file without a name")?;
+            fs::copy(&file, to.join(name)).with_context(|| format!("cannot copy {}", file.display()))?;
+        }
+        Ok(())
     }
 }
 

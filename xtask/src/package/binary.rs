@@ -10,9 +10,9 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::release::Release;
-use super::{empty_folder, licences};
+use super::{empty_folder, libraries, licences};
 use crate::ffmpeg::{self, TARGET};
-use crate::process::{cargo, display, run_step};
+use crate::process::{display, run_step};
 use crate::workspace::Workspace;
 
 /// Files of the checkout that go along.
@@ -28,10 +28,6 @@ const COMPLETIONS: [(&str, &str); 5] = [
     ("elvish", "deeptell.elv"),
 ];
 
-/// Shared libraries that the program may need: what every Linux has.
-const LIBRARIES: [&str; 7] =
-    ["ld-linux", "libc.so", "libdl.so", "libgcc_s.so", "libm.so", "libpthread.so", "linux-vdso"];
-
 /// A clip that the program must be able to scan.
 const CLIP: &str = "datasets/sample/real/orl-s01.mp4";
 
@@ -41,12 +37,8 @@ const CLIP: &str = "datasets/sample/real/orl-s01.mp4";
 /// When it does not build, needs libraries that not every system has, or does not work.
 pub(crate) fn make(workspace: &Workspace, release: &Release, dist: &Path) -> Result<Vec<PathBuf>> {
     let built = ffmpeg::build(workspace, None)?;
-    let mut build = cargo();
-    build.args(["build", "--release", "--locked", "--package", "deeptell-cli", "--features", "static"]);
-    build.args(["--target-dir", TARGET]).env("PKG_CONFIG_PATH", built.pkg_config_path());
-    run_step("binary: build", &mut build)?;
+    let program = built.program(workspace, "binary: build")?;
     let name = format!("deeptell{}", env::consts::EXE_SUFFIX);
-    let program = workspace.root.join(TARGET).join("release").join(&name);
 
     let folder_name = release.folder_name();
     let staging = workspace.root.join(TARGET).join("staging");
@@ -59,12 +51,7 @@ pub(crate) fn make(workspace: &Workspace, release: &Release, dist: &Path) -> Res
         copy(&workspace.root.join(document), &folder.join(document))?;
     }
     write(&folder.join("LICENSES-CRATES.txt"), &licences::of_crates(release)?)?;
-    let ffmpeg = folder.join("ffmpeg");
-    empty_folder(&ffmpeg)?;
-    copy(&built.folder.join("RECIPE.txt"), &ffmpeg.join("RECIPE.txt"))?;
-    for licence in super::files_of(&built.folder.join("licences"))? {
-        copy(&licence, &ffmpeg.join(licence.file_name().context("a licence without a name")?))?;
-    }
+    built.copy_documents(&folder.join("ffmpeg"))?;
     let completions = folder.join("completions");
     empty_folder(&completions)?;
     for (shell, file) in COMPLETIONS {
@@ -131,13 +118,7 @@ fn try_archive(workspace: &Workspace, release: &Release, archive: &Path) -> Resu
     if !report.to_string().contains("\"verdict\"") {
         bail!("the report on {CLIP} has no verdict: {report}");
     }
-    if cfg!(target_os = "linux") {
-        let needed = run(Command::new("ldd").arg(&program))?;
-        let strange = strange_libraries(&needed);
-        if !strange.is_empty() {
-            bail!("the program needs {}, which not every system has", strange.join(", "));
-        }
-    }
+    libraries::check(&program)?;
     let sizes = pages(&folder.join("man"))?;
     if !sizes.contains_key("deeptell.1")
         || !sizes.contains_key("deeptell-scan.1")
@@ -160,13 +141,6 @@ fn pages(folder: &Path) -> Result<BTreeMap<String, u64>> {
         .collect()
 }
 
-/// The libraries that `ldd` lists beyond those that every Linux has.
-fn strange_libraries(listed: &str) -> Vec<&str> {
-    let names = listed.lines().filter_map(|line| line.split_whitespace().next());
-    let base = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
-    names.filter(|name| !LIBRARIES.iter().any(|known| base(name).starts_with(known))).collect()
-}
-
 /// What a program prints, when it succeeds.
 fn run(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output();
@@ -185,18 +159,6 @@ fn run(command: &mut Command) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn libraries_of_the_system_are_told_from_others() {
-        let listed = "\tlinux-vdso.so.1 (0x00007ffc)\n\tlibgcc_s.so.1 => /lib/x86_64-linux-gnu/libgcc_s.so.1 (0x1)\n\
-                      \tlibm.so.6 => /lib/libm.so.6 (0x2)\n\tlibc.so.6 => /lib/libc.so.6 (0x3)\n\
-                      \t/lib64/ld-linux-x86-64.so.2 (0x4)\n";
-        assert_eq!(strange_libraries(listed), [""; 0]);
-        let more = format!(
-            "{listed}\tlibavcodec.so.59 => /usr/lib/libavcodec.so.59 (0x5)\n\tlibx264.so.164 => not found\n"
-        );
-        assert_eq!(strange_libraries(&more), ["libavcodec.so.59", "libx264.so.164"]);
-    }
 
     #[test]
     #[cfg(target_os = "linux")]

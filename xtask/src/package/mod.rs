@@ -5,9 +5,11 @@
 mod binary;
 mod container;
 mod crates;
-mod licences;
-mod release;
+pub(crate) mod libraries;
+pub(crate) mod licences;
+pub(crate) mod release;
 mod sbom;
+mod wheel;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -42,10 +44,11 @@ impl PartialEq for Channel {
 impl Eq for Channel {}
 
 /// All of them, in the order in which they are made.
-pub(crate) const CHANNELS: [Channel; 4] = [
+pub(crate) const CHANNELS: [Channel; 5] = [
     Channel { name: "binary", make: binary::make },
     Channel { name: "sbom", make: sbom::make },
     Channel { name: "container", make: container::make },
+    Channel { name: "wheel", make: wheel::make },
     Channel { name: "crates", make: crates::make },
 ];
 
@@ -83,7 +86,7 @@ fn checksums(folder: &Path) -> Result<String> {
 }
 
 /// All files of a folder and the folders in it, in order.
-fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     let listing = || format!("cannot list {}", folder.display());
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder).with_context(listing)? {
@@ -102,7 +105,7 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// A folder that was not there before, or is empty now.
-fn empty_folder(folder: &Path) -> Result<()> {
+pub(crate) fn empty_folder(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     }

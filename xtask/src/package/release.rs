@@ -31,14 +31,22 @@ impl Release {
     /// # Errors
     /// When one of them does not answer.
     pub(crate) fn of_checkout() -> Result<Self> {
+        Self::of_package(PROGRAM)
+    }
+
+    /// The same for another package that is linked into something that ships.
+    ///
+    /// # Errors
+    /// As [`of_checkout`](Self::of_checkout).
+    pub(crate) fn of_package(name: &str) -> Result<Self> {
         let target = host()?;
         let words = ["metadata", "--format-version=1", "--locked", "--filter-platform", &target];
         let metadata = output_of(cargo().args(words))?;
         let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata wrote no JSON")?;
-        let version = text(package_named(&metadata, PROGRAM)?, "version")?.to_owned();
+        let version = text(package_named(&metadata, name)?, "version")?.to_owned();
         // The metadata has the features of all members together; this, those of the program alone.
         let mut tree = cargo();
-        tree.args(["tree", "--locked", "--package", PROGRAM, "--features", "static", "--target", &target]);
+        tree.args(["tree", "--locked", "--package", name, "--features", "static", "--target", &target]);
         tree.args(["--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}"]);
         let linked = read_tree(&output_of(&mut tree)?)?;
         let seconds = output_of(Command::new("git").args(["log", "-1", "--format=%ct"]))?;

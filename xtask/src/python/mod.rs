@@ -1,6 +1,8 @@
 //! `cargo xtask python`: the wheel, its tests in clean environments, and the types of reports.
 
+mod build;
 mod interpreters;
+mod measure;
 mod types;
 
 use std::fs;
@@ -10,10 +12,11 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::peers::environment;
-use crate::process::{cargo, output_of, run_step};
+use crate::process::run_step;
 use crate::setup;
 use crate::workspace::Workspace;
+
+pub(crate) use build::Build;
 use interpreters::{Interpreter, OLDEST_MINOR, oldest_and_newest};
 
 /// The package.
@@ -35,6 +38,15 @@ pub(crate) enum Request {
     },
     /// Write the types of reports again.
     Types,
+}
+
+/// The newest interpreter of Python that is found.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn newest_interpreter() -> Result<PathBuf> {
+    let newest = oldest_and_newest(&[])?.pop();
+    newest.map(|newest| newest.program).context("no interpreter of Python was found")
 }
 
 /// Does it.
@@ -76,14 +88,15 @@ fn types_now() -> Result<String> {
 fn wheel(workspace: &Workspace, release: bool, given: &[PathBuf]) -> Result<()> {
     setup::ensure()?;
     let interpreters = oldest_and_newest(given)?;
-    let profile = if release { "release" } else { "dev" };
-    let wheel = build(profile)?;
+    let build = if release { Build::shipped(workspace)? } else { Build::quick()? };
+    let wheel = build.wheel(workspace, &Path::new(TARGET).join("wheels"))?;
     // The same numbers as the command line of the same build.
-    let mut program = cargo();
-    run_step("command line", program.args(["build", "--package", "deeptell-cli", "--profile", profile]))?;
-    let program = workspace.root.join(target_folder()?).join(if release { "release" } else { "debug" });
+    let program = build.program(workspace)?;
     for interpreter in &interpreters {
-        test(interpreter, interpreter.requirements(), &wheel, &program.join("deeptell"))?;
+        let python = test(interpreter, interpreter.requirements(), &wheel, &program)?;
+        if release && interpreters.last() == Some(interpreter) {
+            measure::run(workspace, &python, &program, &wheel)?;
+        }
     }
     if interpreters.iter().all(|interpreter| interpreter.requirements() != Interpreter::OLDEST) {
         println!("Not tried with the oldest Python and NumPy: no Python 3.{OLDEST_MINOR} was found.");
@@ -92,40 +105,8 @@ fn wheel(workspace: &Workspace, release: bool, given: &[PathBuf]) -> Result<()> 
     Ok(())
 }
 
-fn target_folder() -> Result<PathBuf> {
-    let metadata = output_of(cargo().args(["metadata", "--format-version=1", "--no-deps"]))?;
-    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata wrote no JSON")?;
-    let target = metadata["target_directory"].as_str().context("cargo metadata names no target folder")?;
-    Ok(PathBuf::from(target))
-}
-
-/// Builds the wheel.
-fn build(profile: &str) -> Result<PathBuf> {
-    let wheels = Path::new(TARGET).join("wheels");
-    if wheels.exists() {
-        fs::remove_dir_all(&wheels).with_context(|| format!("cannot empty {}", wheels.display()))?;
-    }
-    let python =
-        environment(&Path::new(FOLDER).join("requirements-build.txt"), &Path::new(TARGET).join("build"))?;
-    let mut maturin = Command::new(python.with_file_name("maturin"));
-    // The wheel links the FFmpeg of this system, so it is for this system.
-    maturin
-        .args(["build", "--locked", "--compatibility", "linux", "--profile", profile, "--out"])
-        .arg(&wheels);
-    maturin.arg("--manifest-path").arg(Path::new(FOLDER).join("Cargo.toml"));
-    run_step("wheel", &mut maturin)?;
-    let mut built = Vec::new();
-    for entry in fs::read_dir(&wheels).with_context(|| format!("cannot list {}", wheels.display()))? {
-        built.push(entry?.path());
-    }
-    match built.as_slice() {
-        [wheel] => Ok(wheel.clone()),
-        _ => bail!("step `wheel` failed: maturin made {} files in {}", built.len(), wheels.display()),
-    }
-}
-
-/// Installs the wheel in a new environment of an interpreter and runs its tests there.
-fn test(interpreter: &Interpreter, requirements: &str, wheel: &Path, program: &Path) -> Result<()> {
+/// Installs the wheel in a new environment of an interpreter, runs its tests there, and returns its `python`.
+fn test(interpreter: &Interpreter, requirements: &str, wheel: &Path, program: &Path) -> Result<PathBuf> {
     let folder = Path::new(TARGET).join(format!("test-{}", interpreter.version()));
     let step = format!("Python {}", interpreter.version());
     let mut venv = Command::new(&interpreter.program);
@@ -135,8 +116,9 @@ fn test(interpreter: &Interpreter, requirements: &str, wheel: &Path, program: &P
     let pins = Path::new(FOLDER).join(format!("tests/requirements-{requirements}.txt"));
     run_step(&step, Command::new(&python).args(pip).arg(wheel).arg("--requirement").arg(pins))?;
     let python = fs::canonicalize(folder.join("bin"))?.join("python");
-    let mut pytest = Command::new(python);
+    let mut pytest = Command::new(&python);
     pytest.args(["-m", "pytest", "-p", "no:cacheprovider", "-q"]);
     pytest.arg(format!("{FOLDER}/tests")).env("DEEPTELL_PROGRAM", program);
-    run_step(&step, &mut pytest).map(drop)
+    run_step(&step, &mut pytest)?;
+    Ok(python)
 }
