@@ -396,6 +396,7 @@ mod tests {
             ("deeptell-py", vec![flex()]),
             ("deeptell-train", vec![burn()]),
             ("deeptell-video", vec![("ffmpeg-next", None, vec![])]),
+            ("deeptell-web", vec![flex()]),
             ("deeptell-weights", vec![burn()]),
             ("xtask", vec![("serde_json", None, vec![])]),
         ]

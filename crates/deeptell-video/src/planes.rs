@@ -356,7 +356,8 @@ mod tests {
 }
 
 /// Against the scaler itself.
-#[cfg(all(test, feature = "ffmpeg"))]
+#[cfg(test)]
+#[cfg(feature = "ffmpeg")]
 mod scaler_tests {
     use ffmpeg_next::format::Pixel;
     use ffmpeg_next::{ffi, frame};

@@ -1,5 +1,6 @@
 //! The folder to publish: the page of `deeptell serve` with another seam, the module, and the model.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -122,7 +123,11 @@ fn complete(files: &mut [File]) -> Result<()> {
     for file in files.iter() {
         hash.update(&file.content);
     }
-    let digest: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let digest = hash.finalize().iter().take(8).fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
     let names: Vec<String> = files
         .iter()
         .filter(|file| file.name != "offline.js")

@@ -51,14 +51,57 @@ fn page_contains_nothing_that_its_policy_forbids() {
     }
     assert_eq!(page.matches("<script").count(), 1);
     // All that it names is there.
-    for (attribute, least) in [("src=\"", 1), ("href=\"/", 3)] {
+    for (attribute, least) in [("src=\"", 1), ("href=\"", 5)] {
         let named: Vec<&str> =
             page.split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+        let named: Vec<&str> = named.into_iter().filter(|name| !name.starts_with('#')).collect();
         assert!(named.len() >= least, "{named:?}");
         for path in named {
             let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
             assert_eq!(server.get(&path).status, 200, "{path}");
         }
+    }
+}
+
+#[test]
+fn the_local_page_comes_from_its_folder_alone() {
+    let site = tempfile::TempDir::new().unwrap();
+    for (name, content) in [
+        ("index.html", "<!doctype html>"),
+        ("deeptell_web_bg.wasm", "plain"),
+        ("deeptell_web_bg.wasm.br", "compressed"),
+        ("notes.txt", "not of the page"),
+    ] {
+        std::fs::write(site.path().join(name), content).unwrap();
+    }
+    let server = Server::start(|settings| settings.local_page = Some(site.path().to_owned()));
+    let page = server.get("/local/");
+    assert_eq!((page.status, page.body.as_slice()), (200, &b"<!doctype html>"[..]));
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.contains("connect-src 'self'") && policy.contains("'wasm-unsafe-eval'"), "{policy}");
+    assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    let module =
+        |encoding| with(&server, "GET", "/local/deeptell_web_bg.wasm", &[("Accept-Encoding", encoding)]);
+    assert_eq!(module("gzip").body, b"plain");
+    let compressed = module("gzip, br");
+    assert_eq!(
+        (compressed.body.as_slice(), compressed.header("content-encoding")),
+        (&b"compressed"[..], Some("br"))
+    );
+    assert_eq!(compressed.header("content-type"), Some("application/wasm"));
+    assert_eq!(server.get("/local").header("location"), Some("/local/"));
+    for path in ["/local/notes.txt", "/local/..%2Fnotes.txt", "/local/none.js"] {
+        assert_eq!(server.get(path).status, 404, "{path}");
+    }
+}
+
+#[test]
+fn a_server_without_the_local_page_says_how_to_get_it() {
+    let server = Server::start(|_| {});
+    for path in ["/local", "/local/", "/local/app.js"] {
+        let answer = server.get(path);
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(String::from_utf8(answer.body).unwrap().contains("cargo xtask web"), "{path}");
     }
 }
 
