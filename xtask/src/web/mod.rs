@@ -22,6 +22,9 @@ const TARGET: &str = "target/web";
 pub(crate) const SITE: &str = "target/web/site";
 const TRIPLE: &str = "wasm32-unknown-unknown";
 
+/// The variable by which somebody may have cargo give a crate the features that others want, FFmpeg among them.
+const UNIFICATION: &str = "CARGO_RESOLVER_FEATURE_UNIFICATION";
+
 /// What the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Request {
@@ -49,7 +52,7 @@ pub(crate) fn run(workspace: &Workspace, request: Request) -> Result<()> {
     build.args(["build", "--package", "deeptell-web", "--profile", "wasm"]);
     build.args(["--target", TRIPLE, "--target-dir", TARGET]);
     // 128-bit vectors are in every browser since 2021; wider or relaxed ones are not.
-    build.env("RUSTFLAGS", "-Ctarget-feature=+simd128");
+    build.env("RUSTFLAGS", "-Ctarget-feature=+simd128").env_remove(UNIFICATION);
     run_step("build", &mut build)?;
     let mut bundle = cargo();
     bundle.args(["run", "--quiet", "--manifest-path", "xtask/Cargo.toml", "--target-dir", "target/xtask"]);
@@ -77,7 +80,7 @@ pub(crate) fn check(step: &str) -> Result<()> {
     let mut check = cargo();
     check.args(["check", "--config", r#"profile.dev.package."*".opt-level=0"#]);
     check.args(["--package", "deeptell-web", "--target", TRIPLE, "--target-dir", TARGET]);
-    run_step(step, &mut check).map(drop)
+    run_step(step, check.env_remove(UNIFICATION)).map(drop)
 }
 
 /// The built module.
