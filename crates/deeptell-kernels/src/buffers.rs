@@ -14,8 +14,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const MIN_LEN: usize = 1 << 12;
 
 /// Cap of the pool in floats unless [`keep_buffers`] raises it: 64 MiB, about the feature maps of
-/// one layer-by-layer inference pass of a mobile network over 16 images.
-const DEFAULT_CAP: usize = 1 << 24;
+/// one layer-by-layer inference pass of a mobile network over 16 images; 4 MiB in a browser, whose memory never shrinks.
+const DEFAULT_CAP: usize = if cfg!(target_arch = "wasm32") { 1 << 20 } else { 1 << 24 };
 
 /// Unused buffers, oldest first.
 #[derive(Debug)]

@@ -33,6 +33,7 @@ export async function* framesOf(url, wanted, count) {
       yield { frame: await frameAt(video, first, index, from, until), total: moments.length, seconds: from };
     }
   } finally {
+    spare = null;
     video.removeAttribute("src");
     video.load();
   }
@@ -59,6 +60,20 @@ function arrives(video, name) {
     video.addEventListener(name, done);
     video.addEventListener("error", failed);
   });
+}
+
+/** The memory of the frame before, which the worker has read: large frames are garbage for too long otherwise. */
+let spare = null;
+
+/** Takes back the memory of a frame. */
+export function reuse(buffer) {
+  spare = buffer;
+}
+
+function room(bytes) {
+  const buffer = spare?.byteLength === bytes ? spare : new ArrayBuffer(bytes);
+  spare = null;
+  return new Uint8Array(buffer);
 }
 
 /** When the frame on screen begins, in seconds; null where the browser does not tell. */
@@ -95,7 +110,7 @@ async function planesOf(video) {
   try {
     // What the program has no converter for, the browser converts.
     const options = FORMATS.includes(frame.format) ? {} : { format: "RGBA" };
-    const data = new Uint8Array(frame.allocationSize(options));
+    const data = room(frame.allocationSize(options));
     const planes = await frame.copyTo(data, options);
     const { width, height } = frame.visibleRect;
     const { matrix, fullRange } = frame.colorSpace;

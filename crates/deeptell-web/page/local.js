@@ -1,7 +1,7 @@
 // The place of the server in a page that needs none: files are scanned in this tab, by a worker.
 
 import { byId } from "./elements.js";
-import { framesOf, NotPlayable, NotVisible } from "./frames.js";
+import { framesOf, NotPlayable, NotVisible, reuse } from "./frames.js";
 
 /** Where the ids of scans are kept: nowhere, they end with the page. */
 export const KEPT = null;
@@ -152,7 +152,8 @@ async function look(scan, url) {
     for await (const { frame, total, seconds } of framesOf(url, opened.frames, FRAMES)) {
       check(scan);
       if (done === 0) progress(total, 0);
-      const faces = await call("frame", { frame, seconds }, [frame.data.buffer]);
+      const { faces, buffer } = await call("frame", { frame, seconds }, [frame.data.buffer]);
+      reuse(buffer);
       check(scan);
       done += 1;
       progress(total, faces);

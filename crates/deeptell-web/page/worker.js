@@ -53,7 +53,7 @@ const tasks = {
   frame({ frame, seconds }) {
     const { format, width, height, data, planes, matrix, isFullRange, turn, index } = frame;
     scan.look_at_frame(format, width, height, data, new Uint32Array(planes), matrix, isFullRange, turn, seconds, index);
-    return scan.faces;
+    return { faces: scan.faces, buffer: data.buffer };
   },
 
   notVisible() {
@@ -81,23 +81,12 @@ const tasks = {
     scan = null;
     file = null;
   },
-
-  /** Bytes of the module's memory, and the time of the network alone: for measurements. */
-  async measure({ picture, count, rounds }) {
-    const bytes = new Uint8Array(picture);
-    const times = [];
-    for (let round = 0; round < rounds; round += 1) {
-      const began = performance.now();
-      detector.classify(bytes, count);
-      times.push(performance.now() - began);
-    }
-    return { times };
-  },
 };
 
 addEventListener("message", async ({ data: { call, name, value } }) => {
   try {
-    postMessage({ call, value: await tasks[name](value) });
+    const answer = await tasks[name](value);
+    postMessage({ call, value: answer }, answer?.buffer ? [answer.buffer] : []);
   } catch (error) {
     // The module throws strings of JSON; anything else is a fault.
     const known = typeof error === "string";

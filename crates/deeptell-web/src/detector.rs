@@ -1,11 +1,11 @@
 //! The detector, for JavaScript.
 
 use burn::tensor::Device;
-use deeptell::{Detector, ModelFile, ScanOptions, VERSION};
+use deeptell::{Detector, ModelFile, RgbImage, ScanOptions, VERSION};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::failure::thrown;
+use crate::failure::{refusal, thrown};
 use crate::scan::WebScan;
 
 /// The face detector and a classifier, on the processor.
@@ -44,19 +44,31 @@ impl WebDetector {
         Ok(WebScan::new(scanning, name, bytes as u64))
     }
 
-    /// The calibrated probability that each of `count` copies of the picture's largest face is manipulated, in all of
-    /// the model's views: to measure the network alone.
+    /// The stages before the classifier alone: the faces of a picture, cut out as the model was trained to see them.
     ///
     /// # Errors
-    /// When the picture cannot be read or shows no face.
-    pub fn classify(&self, picture: &[u8], count: usize) -> Result<Vec<f64>, JsValue> {
+    /// When the picture cannot be read, or a face cannot be cut out.
+    pub fn crops(&self, picture: &[u8]) -> Result<WebCrops, JsValue> {
         let image = crate::scan::read("picture", picture)?.image;
-        let options = ScanOptions::default();
-        let faces = self.detector.find_faces(&image, &options).map_err(|error| thrown(&error))?;
-        let face =
-            faces.first().ok_or_else(|| crate::failure::refusal("no_face", "the picture shows no face"))?;
-        let crop = self.detector.crop(&image, face);
-        let crop = crop.map_err(|error| crate::failure::refusal("internal", &error.to_string()))?;
-        self.detector.classify(&vec![crop; count]).map_err(|error| thrown(&error))
+        let faces =
+            self.detector.find_faces(&image, &ScanOptions::default()).map_err(|error| thrown(&error))?;
+        let crops: Result<_, _> = faces.iter().map(|face| self.detector.crop(&image, face)).collect();
+        Ok(WebCrops { crops: crops.map_err(|error| refusal("internal", &error.to_string()))? })
     }
+
+    /// The classifier alone: the calibrated probability that each of the faces is manipulated, in all of the model's
+    /// views.
+    ///
+    /// # Errors
+    /// When the network fails.
+    pub fn classify(&self, crops: &WebCrops) -> Result<Vec<f64>, JsValue> {
+        self.detector.classify(&crops.crops).map_err(|error| thrown(&error))
+    }
+}
+
+/// Faces that were cut out of a picture.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct WebCrops {
+    crops: Vec<RgbImage>,
 }

@@ -9,7 +9,7 @@ mod failure;
 mod result;
 mod scan;
 
-pub use detector::WebDetector;
+pub use detector::{WebCrops, WebDetector};
 pub use result::WebResult;
 pub use scan::WebScan;
 

@@ -269,6 +269,21 @@ impl Tab {
         std::fs::write(path, bytes).unwrap();
     }
 
+    /// The most memory that the processes of pages had, in bytes, where the system tells.
+    pub(crate) fn peak_memory(&mut self) -> Option<u64> {
+        // A question to the browser, not to the page.
+        let session = self.session.take();
+        let processes = self.call("SystemInfo.getProcessInfo", json!({}));
+        self.session = session;
+        let peak = |process: &Value| {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", process["id"])).ok()?;
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+            line.split_whitespace().next()?.parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
+        };
+        let processes = processes["processInfo"].as_array()?;
+        processes.iter().filter(|process| process["type"] == "renderer").filter_map(peak).max()
+    }
+
     /// What went wrong in the page, as its console tells.
     pub(crate) fn complaints(&mut self) -> Vec<String> {
         // Whatever is on its way arrives before this returns.
