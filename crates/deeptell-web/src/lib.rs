@@ -1,6 +1,6 @@
 //! The detector of deeptell in a browser tab: frames and pictures in, the report out.
 //!
-//! The page's worker makes a [`WebDetector`] from the bytes of the model, and a [`WebScan`] for each file. Errors are
+//! The page's worker makes a `WebDetector` from the bytes of the model, and a `WebScan` for each file. Errors are
 //! thrown as strings: JSON objects of a `code` for programs and a `message` for people.
 #![cfg(target_arch = "wasm32")]
 
