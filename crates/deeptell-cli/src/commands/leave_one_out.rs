@@ -115,7 +115,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut figures = Vec::new();
     for (number, (fold, folder)) in found.folds.iter().zip(&folders).enumerate() {
         note!("training {} of {total}: without {}", number + 2, fold.name);
-        let Some(without) = trained(args, &config, &fold.training, &args.out.join(folder), &device)? else {
+        let Some(without) =
+            trained(args, &fold.config(&config), &fold.training, &args.out.join(folder), &device)?
+        else {
             return Ok(Outcome::Interrupted);
         };
         let Some(scores) = scores(&everything, fold)? else { return Ok(Outcome::Interrupted) };
