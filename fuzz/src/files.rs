@@ -15,14 +15,14 @@ use deeptell_video::VideoReader;
 use tempfile::TempDir;
 
 /// Calls `look` with a folder that stays the same from call to call.
-fn in_folder<T>(look: impl FnOnce(&Path) -> T) -> T {
+pub(crate) fn in_folder<T>(look: impl FnOnce(&Path) -> T) -> T {
     thread_local! {
         static FOLDER: RefCell<TempDir> = RefCell::new(tempfile::tempdir().expect("there is room for a folder"));
     }
     FOLDER.with_borrow(|folder| look(folder.path()))
 }
 
-fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+pub(crate) fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = folder.join(name);
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).expect("there is room for a folder");

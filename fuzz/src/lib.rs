@@ -30,6 +30,7 @@ pub struct Target {
 /// All targets of this build.
 pub const TARGETS: &[Target] = &[
     Target { name: "video", corpus: &["crates/deeptell-video/goldens/clips"], run: pictures::video },
+    Target { name: "times", corpus: &["crates/deeptell-video/goldens/clips"], run: pictures::times },
     Target { name: "picture", corpus: &["fuzz/corpus/picture"], run: pictures::picture },
     #[cfg(unix)]
     Target { name: "wire", corpus: &["fuzz/corpus/wire"], run: pictures::wire },
@@ -51,7 +52,7 @@ pub const TARGETS: &[Target] = &[
     #[cfg(feature = "networks")]
     Target {
         name: "suite",
-        corpus: &["fuzz/corpus/suite", "datasets/sample/suite.toml"],
+        corpus: &["fuzz/corpus/suite", "fuzz/corpus/table", "datasets/sample/suite.toml"],
         run: networks::suite,
     },
 ];

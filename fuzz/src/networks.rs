@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use deeptell::{ModelFile, Report};
-use deeptell_eval::{Suite, SuiteScores};
+use deeptell_eval::{ScoreTable, Suite, SuiteScores, TableInfo};
 use deeptell_weights::Weights;
+
+use crate::files::{in_folder, write};
 
 /// Reads the bytes as weights: ONNX, safetensors or a checkpoint of `PyTorch`.
 pub(crate) fn weights(bytes: &[u8]) {
@@ -36,8 +38,12 @@ pub(crate) fn report(bytes: &[u8]) {
     }
 }
 
-/// Reads the bytes as a suite, and as its scores.
+/// Reads the bytes as a suite, as its scores, and as a table of another detector's.
 pub(crate) fn suite(bytes: &[u8]) {
+    in_folder(|folder| {
+        let path = write(folder, "scores.csv", bytes);
+        let _ = ScoreTable::read(&path, TableInfo::HALF);
+    });
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = Suite::parse(text, Path::new("folder"));
     }

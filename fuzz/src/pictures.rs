@@ -4,7 +4,7 @@ use std::io::{Cursor, Write as _};
 use std::time::{Duration, Instant};
 
 use deeptell_face::{PictureKind, PictureLimits, read_picture};
-use deeptell_video::{Limits, Sampling, VideoReader};
+use deeptell_video::{FrameTimesReader, Limits, Sampling, VideoReader};
 
 const MAX_PIXELS: u64 = 1 << 20;
 
@@ -27,6 +27,25 @@ pub(crate) fn video(bytes: &[u8]) {
     }
     // One call to FFmpeg can outlast the deadline by the decoding of a picture.
     assert!(start.elapsed() < Duration::from_secs(20), "the deadline did not hold");
+}
+
+/// Reads the bytes as a container, in two pieces, and samples the frames that it lists.
+pub(crate) fn times(bytes: &[u8]) {
+    let mut reader = FrameTimesReader::new();
+    let (first, second) = bytes.split_at(bytes.len() / 3);
+    reader.push(first);
+    reader.push(second);
+    let Some(times) = reader.finish() else { return };
+    for sampling in [Sampling::Uniform(6), Sampling::EverySeconds(0.5), Sampling::EveryFrame] {
+        let moments = times.sample(sampling).expect("each is a possible sampling");
+        assert!(moments.len() as u64 <= times.count());
+        for pair in moments.windows(2) {
+            assert!(pair[0].index < pair[1].index && pair[0].pts_seconds < pair[1].pts_seconds, "{pair:?}");
+        }
+        for moment in moments {
+            assert!(moment.pts_seconds >= 0.0 && moment.until_seconds >= moment.pts_seconds, "{moment:?}");
+        }
+    }
 }
 
 /// Reads the bytes as a still picture.

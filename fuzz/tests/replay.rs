@@ -65,6 +65,7 @@ macro_rules! targets {
 
 targets!(
     video,
+    times,
     picture,
     #[cfg(unix)]
     wire,

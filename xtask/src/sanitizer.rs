@@ -39,8 +39,9 @@ const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-saniti
 const FUZZ: &str = "fuzz/libfuzzer";
 
 /// The fuzz targets, and whether they need what takes long to build.
-const TARGETS: [(&str, bool); 12] = [
+const TARGETS: [(&str, bool); 13] = [
     ("video", false),
+    ("times", false),
     ("picture", false),
     ("wire", false),
     ("manifest", false),
