@@ -29,7 +29,7 @@ print(deeptell.__version__, deeptell._deeptell.__file__, sep='\\n')
 /// Makes the wheel and the source distribution, installs each in an empty environment, and scans a clip there.
 ///
 /// # Errors
-/// When one does not build, or does not work where it is installed.
+/// When one does not build, or does not work where it is installed, and at last when the wheel is too large.
 pub(crate) fn make(workspace: &Workspace, release: &Release, dist: &Path) -> Result<Vec<PathBuf>> {
     setup::ensure()?;
     let build = Build::shipped(workspace)?;
@@ -38,6 +38,7 @@ pub(crate) fn make(workspace: &Workspace, release: &Release, dist: &Path) -> Res
     for archive in [&wheel, &sources] {
         try_archive(workspace, release, &build, archive)?;
     }
+    Build::check_size(&wheel)?;
     Ok(vec![wheel, sources])
 }
 

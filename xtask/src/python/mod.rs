@@ -102,7 +102,7 @@ fn wheel(workspace: &Workspace, release: bool, given: &[PathBuf]) -> Result<()> 
         println!("Not tried with the oldest Python and NumPy: no Python 3.{OLDEST_MINOR} was found.");
     }
     println!("{}", wheel.display());
-    Ok(())
+    if release { Build::check_size(&wheel) } else { Ok(()) }
 }
 
 /// Installs the wheel in a new environment of an interpreter, runs its tests there, and returns its `python`.
