@@ -15,7 +15,7 @@ const FORMATS = ["I420", "I420A", "I422", "I444", "NV12", "RGBA", "RGBX", "BGRA"
 
 /**
  * Frames of the video at `url`: those that `wanted` lists, as `[index, from, until]` in seconds from the first frame, or
- * `count` spread evenly where it is null. Each is `{frame, total, seconds}`.
+ * `count` spread evenly where it is null. Each is `{frame, total, seconds, duration}`; the duration is that of the video.
  */
 export async function* framesOf(url, wanted, count) {
   const video = document.createElement("video");
@@ -30,7 +30,7 @@ export async function* framesOf(url, wanted, count) {
     const first = timeOf(video) ?? 0;
     const moments = wanted ?? spread(video.duration, count);
     for (const [index, from, until] of moments) {
-      yield { frame: await frameAt(video, first, index, from, until), total: moments.length, seconds: from };
+      yield { frame: await frameAt(video, first, index, from, until), total: moments.length, seconds: from, duration: video.duration };
     }
   } finally {
     spare = null;
@@ -76,57 +76,125 @@ function room(bytes) {
   return new Uint8Array(buffer);
 }
 
+/** The frame on screen, to be closed; null where the browser has no `VideoFrame`. */
+const frameOf = (video) => ("VideoFrame" in globalThis ? new VideoFrame(video) : null);
+
 /** When the frame on screen begins, in seconds; null where the browser does not tell. */
 function timeOf(video) {
-  if (!("VideoFrame" in globalThis)) return null;
-  const frame = new VideoFrame(video);
-  const seconds = frame.timestamp / 1e6;
-  frame.close();
+  const frame = frameOf(video);
+  const seconds = frame && frame.timestamp / 1e6;
+  frame?.close();
   return seconds;
 }
 
+/** How often a frame is sought before it is played to. */
+const TRIES = 4;
+/** Where to start to play to a frame, in seconds before it, and how fast. */
+const RUNS = [[0.5, 0.25], [2, 0.25], [8, 1], [0.5, 0.0625]];
+
 /** The frame that is shown from `from` to `until`, both from the time of the `first` one. */
 async function frameAt(video, first, index, from, until) {
-  // In the middle of its time: at its very start, browsers show the one before.
-  let target = first + (from + until) / 2;
-  for (let tries = 0; tries < 3; tries += 1) {
-    const arrived = arrives(video, "seeked");
-    video.currentTime = target;
-    await arrived;
-    const shown = timeOf(video);
-    if (shown === null || until === from) break;
-    // A timestamp is a whole number of microseconds.
-    const late = shown - (first + from);
-    if (Math.abs(late) < Math.min(0.002, (until - from) / 2)) break;
-    target -= late;
+  if (!("VideoFrame" in globalThis)) {
+    await seek(video, first + (from + until) / 2);
+    return { ...pixelsOf(video), index };
   }
-  const frame = "VideoFrame" in globalThis ? await planesOf(video) : pixelsOf(video);
-  return { ...frame, index };
+  // A timestamp is a whole number of microseconds. Without a list of frames there is none to compare it with.
+  const within = until === from ? Infinity : Math.min(0.002, (until - from) / 2);
+  const found = (await soughtFrame(video, first + from, first + until, within)) ?? (await playedFrame(video, first + from, within));
+  if (!found) throw new NotPlayable(`it does not show the frame at ${from.toFixed(3)} s`);
+  try {
+    return { ...(await planesOf(found)), index };
+  } finally {
+    found.close();
+  }
 }
 
-/** The planes of the frame on screen, with what their colours mean. */
-async function planesOf(video) {
+async function seek(video, seconds) {
+  const arrived = arrives(video, "seeked");
+  video.currentTime = seconds;
+  await arrived;
+}
+
+/** The frame on screen if it begins at `begin`; null otherwise, with how much later it begins. */
+function frameIf(video, begin, within) {
   const frame = new VideoFrame(video);
-  try {
-    // What the program has no converter for, the browser converts.
-    const options = FORMATS.includes(frame.format) ? {} : { format: "RGBA" };
-    const data = room(frame.allocationSize(options));
-    const planes = await frame.copyTo(data, options);
-    const { width, height } = frame.visibleRect;
-    const { matrix, fullRange } = frame.colorSpace;
-    return {
-      format: options.format ?? frame.format,
-      width,
-      height,
-      data,
-      planes: planes.flatMap(({ offset, stride }) => [offset, stride]),
-      matrix: MATRICES[matrix] ?? 2,
-      isFullRange: fullRange === true,
-      turn: frame.rotation ?? 0,
-    };
-  } finally {
-    frame.close();
+  const late = frame.timestamp / 1e6 - begin;
+  if (Math.abs(late) < within) return { frame, late };
+  frame.close();
+  return { frame: null, late };
+}
+
+/** The frame that begins at `begin`, by seeking; null where that leads to others. */
+async function soughtFrame(video, begin, end, within) {
+  // In the middle of its time: at its very start, browsers show the one before.
+  let target = (begin + end) / 2;
+  for (let tries = 0; tries < TRIES; tries += 1) {
+    await seek(video, target);
+    const { frame, late } = frameIf(video, begin, within);
+    if (frame) return frame;
+    // The clock of the browser may differ, or the frame was not there yet.
+    target = tries % 2 === 0 ? target - late : (begin + end) / 2;
   }
+  return null;
+}
+
+/**
+ * The same by playing: browsers seek by the order in which frames are stored, so that those shown just before a keyframe
+ * cannot be sought. Null where the frame is not shown, or browsers do not tell which one is.
+ */
+async function playedFrame(video, begin, within) {
+  if (!video.requestVideoFrameCallback) return null;
+  for (const [before, rate] of RUNS) {
+    await seek(video, Math.max(begin - before, 0));
+    video.playbackRate = rate;
+    const frame = await passing(video, begin, within);
+    if (frame) return frame;
+  }
+  return null;
+}
+
+/** Plays until the frame that begins at `begin` is shown, or a later one, or the end. */
+function passing(video, begin, within) {
+  return new Promise((resolve, reject) => {
+    let request = 0;
+    const end = (settle, value) => {
+      clearTimeout(timer);
+      video.cancelVideoFrameCallback(request);
+      for (const name of ["error", "ended"]) video.removeEventListener(name, over);
+      video.pause();
+      settle(value);
+    };
+    const over = () => (video.error ? end(reject, new NotPlayable(video.error.message)) : end(resolve, null));
+    const timer = setTimeout(over, PATIENCE);
+    const look = () => {
+      const { frame, late } = frameIf(video, begin, within);
+      if (frame || late > 0) end(resolve, frame);
+      else request = video.requestVideoFrameCallback(look);
+    };
+    for (const name of ["error", "ended"]) video.addEventListener(name, over);
+    request = video.requestVideoFrameCallback(look);
+    video.play().catch(over);
+  });
+}
+
+/** The planes of a frame, with what their colours mean. */
+async function planesOf(frame) {
+  // What the program has no converter for, the browser converts.
+  const options = FORMATS.includes(frame.format) ? {} : { format: "RGBA" };
+  const data = room(frame.allocationSize(options));
+  const planes = await frame.copyTo(data, options);
+  const { width, height } = frame.visibleRect;
+  const { matrix, fullRange } = frame.colorSpace;
+  return {
+    format: options.format ?? frame.format,
+    width,
+    height,
+    data,
+    planes: planes.flatMap(({ offset, stride }) => [offset, stride]),
+    matrix: MATRICES[matrix] ?? 2,
+    isFullRange: fullRange === true,
+    turn: frame.rotation ?? 0,
+  };
 }
 
 /** The frame on screen through a canvas, for browsers without `VideoFrame`: its colours differ slightly. */

@@ -149,9 +149,13 @@ async function look(scan, url) {
   let done = 0;
   const progress = (total, faces) => become(scan, { state: "running", frames_done: done, frames_total: total, faces });
   try {
-    for await (const { frame, total, seconds } of framesOf(url, opened.frames, FRAMES)) {
+    for await (const { frame, total, seconds, duration } of framesOf(url, opened.frames, FRAMES)) {
       check(scan);
-      if (done === 0) progress(total, 0);
+      if (done === 0) {
+        progress(total, 0);
+        // Of a container whose index was read the report has the length already.
+        if (!opened.frames) await call("lasts", { seconds: duration });
+      }
       const { faces, buffer } = await call("frame", { frame, seconds }, [frame.data.buffer]);
       reuse(buffer);
       check(scan);

@@ -56,6 +56,10 @@ const tasks = {
     return { faces: scan.faces, buffer: data.buffer };
   },
 
+  lasts({ seconds }) {
+    scan.lasts(seconds);
+  },
+
   notVisible() {
     return JSON.parse(scan.not_visible());
   },

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use deeptell_video::{VideoCodec, VideoWriter, WriterOptions};
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::chromium::Tab;
 use crate::program::Program;
@@ -231,25 +232,31 @@ fn results_outlive_the_page(browser: &Path) {
     assert_eq!(tab.value("document.getElementById('current').hidden"), true);
 }
 
+/// A file of a folder.
+pub(crate) fn file_in(folder: &TempDir, name: &str, content: &[u8]) -> PathBuf {
+    let path = folder.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    path
+}
+
+/// A picture without a face.
+pub(crate) fn sky_in(folder: &TempDir) -> PathBuf {
+    let path = folder.path().join("sky.png");
+    let sky = |x: u32, y: u32| image::Rgb([90, 140 + (x / 8) as u8, 200 - (y / 4) as u8]);
+    deeptell_face::RgbImage::from_fn(320, 240, sky).save(&path).unwrap();
+    path
+}
+
 fn faults_come_in_plain_words(browser: &Path) {
     let server = Program::start(&["--max-upload", "1"]);
     let mut tab = open(browser, &server);
     assert!(tab.words("#drop-notes").contains("up to 1 MB"), "{}", tab.words("#drop-notes"));
     let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, content: &[u8]| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, content).unwrap();
-        path
-    };
+    let file = |name: &str, content: &[u8]| file_in(&folder, name, content);
     let mut damaged = std::fs::read(clip("real/orl-s01.mp4")).unwrap();
     // As a download that broke off leaves it: the index at its end is missing.
     damaged.truncate(damaged.len() / 2);
-    let sky = folder.path().join("sky.png");
-    deeptell_face::RgbImage::from_fn(320, 240, |x, y| {
-        image::Rgb([90, 140 + (x / 8) as u8, 200 - (y / 4) as u8])
-    })
-    .save(&sky)
-    .unwrap();
+    let sky = sky_in(&folder);
     let cases = [
         (file("notes.txt", b"words"), "This file cannot be read here", "neither a video nor a picture"),
         (file("words.mp4", b"words and no video"), "This file cannot be read here", "This is a text file"),

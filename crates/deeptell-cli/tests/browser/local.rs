@@ -8,7 +8,7 @@ use deeptell_video::{VideoCodec, VideoWriter, WriterOptions};
 use serde_json::{Value, json};
 
 use crate::chromium::Tab;
-use crate::journeys::{DONE, check_console, clip, number, picture, portrait};
+use crate::journeys::{DONE, check_console, clip, file_in, number, picture, portrait, sky_in};
 use crate::program::Program;
 use crate::readable;
 
@@ -188,17 +188,18 @@ fn frames_are_turned_and_chosen_as_by_the_program(browser: &Path, site: &Path) {
         let ours = report(&mut tab, &golden(name));
         assert_eq!(difference(name, &ours, &scan(&golden(name))), 0.0, "{name}");
     }
+    // Nothing lists the frames of a fragmented file: they are spread evenly over what the browser says is its length.
+    let (ours, theirs) = (report(&mut tab, &golden("fragmented.mp4")), scan(&golden("fragmented.mp4")));
+    assert_eq!(ours["frames"].as_array().unwrap().len(), 12);
+    let [one, other] = [&ours, &theirs].map(|report| number(&report["input"]["duration_seconds"]));
+    assert!((one - other).abs() < 0.1, "{one} s, {other} s");
     check_console(&mut tab, &server);
 }
 
 fn faults_have_the_sentences_of_the_command_line(browser: &Path, site: &Path) {
     let (server, mut tab) = open(browser, site);
     let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, content: &[u8]| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, content).unwrap();
-        path
-    };
+    let file = |name: &str, content: &[u8]| file_in(&folder, name, content);
     let mut cut = std::fs::read(clip("real/orl-s01.mp4")).unwrap();
     cut.truncate(cut.len() / 2);
     let mut picture = std::fs::read(portrait()).unwrap();
@@ -239,13 +240,7 @@ fn faults_have_the_sentences_of_the_command_line(browser: &Path, site: &Path) {
         "{said}"
     );
     // No face is a verdict, not a fault.
-    let sky = folder.path().join("sky.png");
-    deeptell_face::RgbImage::from_fn(320, 240, |x, y| {
-        image::Rgb([90, 140 + (x / 8) as u8, 200 - (y / 4) as u8])
-    })
-    .save(&sky)
-    .unwrap();
-    tab.choose(&[&sky]);
+    tab.choose(&[&sky_in(&folder)]);
     tab.until("document.querySelector('.banner #verdict')?.textContent === 'No face found'");
     check_console(&mut tab, &server);
 }
@@ -347,7 +342,7 @@ fn its_memory_is_bounded(browser: &Path, site: &Path) {
     );
     if let Some(peak) = tab.peak_memory() {
         eprintln!("the tab had {} MB at most", peak / 1_000_000);
-        assert!(peak <= 450_000_000, "{peak} bytes");
+        assert!(peak <= 400_000_000, "{peak} bytes");
     }
     check_console(&mut tab, &server);
 }
