@@ -52,7 +52,7 @@ impl FrameTimes {
         starts.sort_unstable();
         starts.dedup();
         let (first, last) = (*starts.first()?, *starts.last()?);
-        let mut distances: Vec<i64> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let mut distances: Vec<i64> = starts.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
         let middle = distances.len() / 2;
         let usual = if distances.is_empty() { 1 } else { *distances.select_nth_unstable(middle).1 };
         let own = duration.filter(|ticks| *ticks > 0).unwrap_or(usual);
@@ -86,20 +86,24 @@ impl FrameTimes {
             return Ok((0..starts.len()).map(|number| self.moment(number)).collect());
         }
         let moments = Moments::new(sampling, starts[0], self.span, self.tick_seconds)?.with_different(starts);
-        let at = |index| moments.get(index).map(|time| starts.partition_point(|start| *start <= time));
-        let mut numbers: Vec<usize> =
-            (0..moments.count()).map_while(at).map(|after| after.saturating_sub(1)).collect();
-        numbers.dedup();
-        Ok(numbers.into_iter().map(|number| self.moment(number)).collect())
+        let (mut sampled, mut index) = (Vec::new(), 0);
+        // From frame to frame: of a file that claims to last for ages there are more moments than can be counted.
+        while let Some(time) = moments.get(index) {
+            let after = starts.partition_point(|start| *start <= time).max(1);
+            sampled.push(self.moment(after - 1));
+            let Some(next) = starts.get(after) else { break };
+            index = moments.first_from(index + 1, *next);
+        }
+        Ok(sampled)
     }
 
     fn moment(&self, number: usize) -> FrameMoment {
         let first = self.starts[0];
         let seconds = |ticks: i64| ticks as f64 * self.tick_seconds;
-        let until = self.starts.get(number + 1).map_or(self.span, |next| next - first);
+        let until = self.starts.get(number + 1).map_or(self.span, |next| next.saturating_sub(first));
         FrameMoment {
             index: number as u64,
-            pts_seconds: seconds(self.starts[number] - first),
+            pts_seconds: seconds(self.starts[number].saturating_sub(first)),
             until_seconds: seconds(until),
         }
     }
@@ -526,7 +530,9 @@ impl Matroska {
             0xe7 => self.cluster = i64::try_from(unsigned(content)).unwrap_or(0),
             0x9b => {
                 let duration = i64::try_from(unsigned(content)).unwrap_or(0);
-                if let Some(start) = self.starts.last() {
+                if let Some(start) = self.starts.last()
+                    && self.durations.len() < MOST_FRAMES
+                {
                     self.durations.push((*start, duration));
                 }
             }
@@ -639,6 +645,22 @@ mod tests {
         let mut reader = FrameTimesReader::new();
         bytes.chunks(piece).for_each(|bytes| reader.push(bytes));
         reader.finish()
+    }
+
+    #[test]
+    fn files_that_claim_to_last_for_ages_are_sampled_at_once() {
+        let times = |starts: &[i64]| {
+            FrameTimes::new("mov", "h264".into(), 1e-3, starts.to_vec(), None, true, |_, _| None).unwrap()
+        };
+        let numbers = |times: &FrameTimes, sampling| {
+            times.sample(sampling).unwrap().iter().map(|frame| frame.index).collect::<Vec<_>>()
+        };
+        let long = times(&[0, 400, 600, i64::MAX - 1]);
+        assert_eq!(numbers(&long, Sampling::EverySeconds(0.5)), [0, 1, 2, 3]);
+        assert_eq!(numbers(&long, Sampling::EverySeconds(0.7)), [0, 2, 3]);
+        let widest = times(&[i64::MIN, 0, i64::MAX]);
+        assert_eq!(numbers(&widest, Sampling::Uniform(8)).len(), 3);
+        assert_eq!(numbers(&widest, Sampling::EveryFrame), [0, 1, 2]);
     }
 
     #[test]

@@ -173,14 +173,21 @@ impl Moments {
         }
     }
 
-    /// Whether a moment from number `first` on lies in `[from, until)`; no end means for ever.
-    pub(crate) fn any_in(&self, first: u64, from: i64, until: Option<i64>) -> bool {
+    /// The number of the first moment from number `first` on that does not come before `from`; their count
+    /// if there is none.
+    pub(crate) fn first_from(&self, first: u64, from: i64) -> u64 {
         let (mut low, mut high) = (first, self.count);
         while low < high {
             let middle = low + (high - low) / 2;
             if self.at(middle) < from { low = middle + 1 } else { high = middle }
         }
-        self.get(low).is_some_and(|moment| until.is_none_or(|until| moment < until))
+        low
+    }
+
+    /// Whether a moment from number `first` on lies in `[from, until)`; no end means for ever.
+    pub(crate) fn any_in(&self, first: u64, from: i64, until: Option<i64>) -> bool {
+        let moment = self.get(self.first_from(first, from));
+        moment.is_some_and(|moment| until.is_none_or(|until| moment < until))
     }
 }
 
