@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::process::{cargo, is_installed, output_of, run_step};
 use crate::setup;
 use crate::workspace::Workspace;
-use crate::{api, invariants, packages, python, web};
+use crate::{api, invariants, packages, python, sources, web};
 
 /// A check, given the name it goes by.
 type Check = fn(&str) -> Result<()>;
@@ -63,8 +63,8 @@ fn architecture(step: &str) -> Result<()> {
     let tree = output_of(cargo().args(invariants::Workspace::TREE))?;
     let manifests = output_of(cargo().args(invariants::Workspace::MANIFESTS))?;
     let mut breaches = invariants::Workspace::new(&tree, &manifests)?.breaches();
-    breaches.extend(invariants::device_breaches(Path::new("crates"))?);
-    breaches.extend(invariants::terminal_breaches(Path::new("crates"))?);
+    breaches.extend(sources::device_breaches(Path::new("crates"))?);
+    breaches.extend(sources::terminal_breaches(Path::new("crates"))?);
     for breach in &breaches {
         eprintln!("  invariant {breach}");
     }

@@ -29,6 +29,7 @@ mod python;
 mod sample;
 mod sanitizer;
 mod setup;
+mod sources;
 mod suite;
 mod web;
 mod workspace;
