@@ -12,7 +12,7 @@ const MAX_PIXELS: u64 = 1 << 20;
 pub(crate) fn video(bytes: &[u8]) {
     let mut file = tempfile::tempfile().expect("there is room for a file");
     file.write_all(bytes).expect("there is room for a file");
-    let limits = Limits { max_pixels: MAX_PIXELS, deadline: Duration::from_secs(2), ..Limits::untrusted() };
+    let limits = Limits::untrusted().max_pixels(MAX_PIXELS).deadline(Duration::from_secs(2));
     let start = Instant::now();
     if let Ok(mut reader) = VideoReader::options().limits(limits).max_side(160).from_file(file) {
         for sampling in [Sampling::Uniform(6), Sampling::Keyframes(3), Sampling::EverySeconds(0.5)] {

@@ -123,7 +123,7 @@ fn the_hash_of_an_endless_file_obeys_the_deadline_and_the_user() {
     // Behind the video comes a hole that takes hours to read.
     std::fs::File::options().write(true).open(&clip).unwrap().set_len(1 << 43).unwrap();
     let samples = read_dataset(folder.path().join("set")).unwrap();
-    let limits = Limits { deadline: Duration::from_secs(2), ..Limits::default() };
+    let limits = Limits::default().deadline(Duration::from_secs(2));
     let tools =
         Tools { detector: &MIDDLE, videos: VideoReader::options().limits(limits), tar_bytes: 1 << 20 };
     let store =

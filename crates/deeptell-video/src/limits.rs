@@ -12,7 +12,17 @@ use serde::{Deserialize, Serialize};
 ///
 /// The deadline is checked at every read and between packets, not inside the decoding of one
 /// picture, whose cost `max_pixels` bounds.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use deeptell_video::Limits;
+///
+/// let limits = Limits::untrusted().max_pixels(1920 * 1080).deadline(Duration::from_secs(5));
+/// assert_eq!(limits.max_streams, Limits::untrusted().max_streams);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Limits {
     /// Largest picture in pixels (width times height). Holds before the first picture is decoded.
     pub max_pixels: u64,
@@ -89,6 +99,61 @@ impl Limits {
             pictures: PictureLimits::untrusted(),
         }
     }
+
+    /// Allows pictures of so many pixels. See [`max_pixels`](field@Self::max_pixels).
+    #[must_use]
+    pub fn max_pixels(self, max_pixels: u64) -> Self {
+        Self { max_pixels, ..self }
+    }
+
+    /// Allows a reader so much time. See [`deadline`](field@Self::deadline).
+    #[must_use]
+    pub fn deadline(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
+    }
+
+    /// Allows a decoding process so many bytes. See [`memory_bytes`](field@Self::memory_bytes).
+    #[must_use]
+    pub fn memory_bytes(self, memory_bytes: u64) -> Self {
+        Self { memory_bytes, ..self }
+    }
+
+    /// Allows a container so many streams. See [`max_streams`](field@Self::max_streams).
+    #[must_use]
+    pub fn max_streams(self, max_streams: u32) -> Self {
+        Self { max_streams, ..self }
+    }
+
+    /// Reads at most so many bytes, and examines at most so much playing time, to find out what the streams are. See
+    /// [`probe_bytes`](Self::probe_bytes) and [`probe_duration`](Self::probe_duration).
+    #[must_use]
+    pub fn probe(self, probe_bytes: u32, probe_duration: Duration) -> Self {
+        Self { probe_bytes, probe_duration, ..self }
+    }
+
+    /// Refuses or allows streams that appear only after the header. See [`fixed_streams`](field@Self::fixed_streams).
+    #[must_use]
+    pub fn fixed_streams(self, fixed_streams: bool) -> Self {
+        Self { fixed_streams, ..self }
+    }
+
+    /// Allows these containers only, by FFmpeg's names. See [`containers`](field@Self::containers).
+    #[must_use]
+    pub fn containers(self, containers: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { containers: containers.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// Allows these decoders only, by FFmpeg's names. See [`codecs`](field@Self::codecs).
+    #[must_use]
+    pub fn codecs(self, codecs: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { codecs: codecs.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// Bounds still pictures. See [`pictures`](field@Self::pictures).
+    #[must_use]
+    pub fn pictures(self, pictures: PictureLimits) -> Self {
+        Self { pictures, ..self }
+    }
 }
 
 impl Default for Limits {
@@ -115,6 +180,34 @@ fn names(list: &[&str]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_setter_sets_its_field() {
+        let pictures = PictureLimits::untrusted().max_side(9);
+        let set = Limits::default()
+            .max_pixels(1)
+            .deadline(Duration::from_secs(2))
+            .memory_bytes(3)
+            .max_streams(4)
+            .probe(5, Duration::from_secs(6))
+            .fixed_streams(true)
+            .containers(["mp4"])
+            .codecs(["h264"])
+            .pictures(pictures);
+        let expected = Limits {
+            max_pixels: 1,
+            deadline: Duration::from_secs(2),
+            memory_bytes: 3,
+            max_streams: 4,
+            probe_bytes: 5,
+            probe_duration: Duration::from_secs(6),
+            fixed_streams: true,
+            containers: vec!["mp4".to_owned()],
+            codecs: vec!["h264".to_owned()],
+            pictures,
+        };
+        assert_eq!(set, expected);
+    }
 
     #[test]
     fn no_limits_allow_the_magicyuv_decoder() {

@@ -229,7 +229,7 @@ fn giant_pictures_are_refused_before_they_are_decoded() {
         let sizes = content(&bytes, b"strf") + 8;
         bytes[sizes..sizes + 4].copy_from_slice(&says.to_le_bytes());
         bytes[sizes + 4..sizes + 8].copy_from_slice(&says.to_le_bytes());
-        let limits = Limits { memory_bytes: 100 << 20, ..Limits::untrusted() };
+        let limits = Limits::untrusted().memory_bytes(100 << 20);
         let refused = bench.attempt(&bench.file("giant.avi", &bytes), limits, 12).map(|_| ());
         let is_refused = match &refused {
             Err(VideoError::TooLarge { width, height, .. }) => (*width, *height) == (16_000, 16_000),
@@ -250,9 +250,9 @@ fn the_pixel_limit_holds_while_the_file_is_looked_at() {
         writer.write(&RgbImage::from_pixel(4096, 2304, Rgb([shade; 3]))).unwrap();
     }
     writer.finish().unwrap();
-    let megabytes = |limit: u64| Limits { memory_bytes: limit << 20, ..Limits::untrusted() };
+    let megabytes = |limit: u64| Limits::untrusted().memory_bytes(limit << 20);
     // A program of some 30 MiB and one frame take more than 44 MiB, refusing does not.
-    let refused = bench.attempt(&path, Limits { max_pixels: 1 << 20, ..megabytes(44) }, 1).map(|_| ());
+    let refused = bench.attempt(&path, megabytes(44).max_pixels(1 << 20), 1).map(|_| ());
     assert!(matches!(refused, Err(VideoError::TooLarge { width: 4096, height: 2304, .. })), "{refused:?}");
     let refused = bench.attempt(&path, megabytes(44), 1).map(|_| ());
     assert!(

@@ -388,7 +388,7 @@ fn the_deadline_holds_there_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clip.mp4");
     write(&path, 200, VideoCodec::H264, (320, 240));
-    let limits = Limits { deadline: Duration::from_millis(20), ..Limits::untrusted() };
+    let limits = Limits::untrusted().deadline(Duration::from_millis(20));
     let start = Instant::now();
     let reader = VideoReader::options().limits(limits).isolated_by(&strict()).open(&path);
     let error = match reader {
@@ -406,7 +406,7 @@ fn memory_ends_where_the_limits_say() {
     let path = folder.path().join("clip.mp4");
     write(&path, 12, VideoCodec::Mpeg4, (1920, 1080));
     let with = |megabytes: u64| {
-        let limits = Limits { memory_bytes: megabytes << 20, ..Limits::untrusted() };
+        let limits = Limits::untrusted().memory_bytes(megabytes << 20);
         let mut reader = VideoReader::options().limits(limits).isolated_by(&strict()).open(&path)?;
         reader.sample(Sampling::Uniform(4)).collect::<Result<Vec<_>, _>>()
     };
@@ -447,7 +447,7 @@ fn memory_that_ends_while_packets_are_read_is_no_damage_of_the_file() {
     let size = fs::metadata(&path).unwrap().len();
     assert!(size > 24 << 20, "{size} bytes are too few to prove anything");
     for megabytes in [12, 16, 20, 24] {
-        let limits = Limits { memory_bytes: megabytes << 20, ..Limits::untrusted() };
+        let limits = Limits::untrusted().memory_bytes(megabytes << 20);
         let reader = VideoReader::options().limits(limits).isolated_by(&strict()).open(&path);
         let error = reader.map(|reader| reader.warnings().to_vec()).unwrap_err();
         assert!(
@@ -476,7 +476,7 @@ fn a_program_that_is_no_decoder_is_named() {
 #[test]
 fn two_thousand_damaged_files_end_well() {
     let folder = tempfile::tempdir().unwrap();
-    let limits = Limits { deadline: Duration::from_secs(5), ..Limits::untrusted() };
+    let limits = Limits::untrusted().deadline(Duration::from_secs(5));
     let originals = KINDS.map(|(name, codec)| {
         let path = folder.path().join(name);
         write(&path, 25, codec, (96, 64));

@@ -41,6 +41,30 @@ impl PictureLimits {
             max_memory_bytes: 256 << 20,
         }
     }
+
+    /// Allows pictures of so many pixels. See [`max_pixels`](field@Self::max_pixels).
+    #[must_use]
+    pub fn max_pixels(self, max_pixels: u64) -> Self {
+        Self { max_pixels, ..self }
+    }
+
+    /// Allows so many pixels on one side. See [`max_side`](field@Self::max_side).
+    #[must_use]
+    pub fn max_side(self, max_side: u32) -> Self {
+        Self { max_side, ..self }
+    }
+
+    /// Allows files of so many bytes. See [`max_file_bytes`](field@Self::max_file_bytes).
+    #[must_use]
+    pub fn max_file_bytes(self, max_file_bytes: u64) -> Self {
+        Self { max_file_bytes, ..self }
+    }
+
+    /// Allows so many bytes of memory. See [`max_memory_bytes`](field@Self::max_memory_bytes).
+    #[must_use]
+    pub fn max_memory_bytes(self, max_memory_bytes: u64) -> Self {
+        Self { max_memory_bytes, ..self }
+    }
 }
 
 impl Default for PictureLimits {
