@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use burn::tensor::Device;
-use deeptell::{Model, ModelCard, ModelFile};
+use deeptell::ModelFile;
 use deeptell_data::{Sample, read_picture};
-use deeptell_network::{Architecture, Network, NetworkConfig, StoredPrecision, Weights};
+use deeptell_eval::start_from;
+use deeptell_network::{Architecture, Weights};
 use deeptell_train::{EpochRecord, Event, Run, Start, Trainer};
 use rayon::prelude::*;
 
@@ -30,16 +31,7 @@ pub(crate) fn starting_weights(init: &str, architecture: Architecture) -> anyhow
             }
             Start::Backbone(Weights::read(cached)?)
         }
-        file => {
-            let weights = Weights::read(file)?;
-            if weights.metadata.contains_key(ModelFile::CARD_KEY) {
-                Start::Network(ModelFile::read(file)?.weights().clone())
-            } else if weights.metadata.contains_key("deeptell.epoch") {
-                Start::Network(weights)
-            } else {
-                Start::Backbone(weights)
-            }
-        }
+        file => start_from(file.as_ref())?,
     })
 }
 
@@ -97,19 +89,6 @@ pub(crate) fn train_with_progress(trainer: Trainer<'_>, out: &Path, device: &Dev
         alert!("{} pictures cannot be read and were left out; see {}", run.unreadable.len(), list.display());
     }
     Ok(run)
-}
-
-/// The weights of the best epoch of the run in `folder`, and a model of them as they are stored, which is what users load.
-pub(crate) fn best_epoch(
-    folder: &Path,
-    card: ModelCard,
-    device: &Device,
-) -> anyhow::Result<(Network, Model)> {
-    let mut network = NetworkConfig::new(card.architecture, 1).init(device);
-    network.load(&Weights::read(folder.join("best.safetensors"))?)?;
-    let stored = ModelFile::new(&network, card)?.encode(StoredPrecision::Half)?;
-    let model = ModelFile::from_bytes(&stored, "best.safetensors")?.load(device)?;
-    Ok((network, model))
 }
 
 /// The samples whose pictures can be read; warns about the others.

@@ -1,5 +1,7 @@
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
+use deeptell::WeightsError;
 use deeptell_data::{DataError, Label};
 use deeptell_face::FaceError;
 use deeptell_metrics::MetricsError;
@@ -16,6 +18,9 @@ pub enum EvalError {
     /// The model could not be read or run.
     #[error(transparent)]
     Model(#[from] deeptell::Error),
+    /// Weights could not be read, or do not fit the network.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     /// The data set could not be read.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -62,6 +67,20 @@ pub enum EvalError {
         what: &'static str,
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A training run ended before its first epoch.
+    #[error("the run in {} has no epoch: train it further", folder.display())]
+    NoEpoch {
+        /// The folder of the run.
+        folder: PathBuf,
+    },
+    /// A result could not be written, or its file not be read.
+    #[error("cannot access {}: check the disk and the permissions", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
     },
     /// No data set or method of this name can be left out.
     #[error("there is no `{name}` to leave out; there are {}", known.join(", "))]
@@ -175,4 +194,12 @@ pub enum EvalError {
         /// Its label in the second.
         second: Label,
     },
+}
+
+impl EvalError {
+    /// For `map_err`: the error of the file at `path`.
+    pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        |source| Self::File { path, source }
+    }
 }

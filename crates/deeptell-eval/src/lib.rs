@@ -4,7 +4,7 @@
 //! figures with intervals at crop, person and video level, and [`page`] draws them as one HTML file. [`calibrate`] fits
 //! the calibration and the thresholds of a model. [`Distortion`] reduces the quality of crops by a fixed amount, to
 //! measure the effect. [`leave_one_out`] divides samples for measuring what training makes of material that it has not seen,
-//! [`compare_runs`] puts training runs side by side, and [`inspect_dataset`] looks for leaks and shortcuts in a data set.
+//! [`EndedRun`] makes a model file and a report of a training run, [`compare_runs`] puts runs side by side, and [`inspect_dataset`] looks for leaks and shortcuts in a data set.
 //!
 //! Nothing here prints. Long work reports to a [`Watch`], which can also stop it.
 //!
@@ -44,6 +44,7 @@ mod scorer;
 mod scores;
 mod scoring;
 mod suite;
+mod training;
 mod watch;
 
 pub use calibration::{Calibrated, calibrate, calibrate_on_suite, uncalibrated};
@@ -70,6 +71,7 @@ pub use suite::{
     SuiteComparison, SuiteError, SuiteReport, SuiteScores, SuiteSet, SuiteSummary, UnitLevel, WorstRow,
     compare_suites, report_suite, score_suite, suite_page,
 };
+pub use training::{EndedRun, FinishedRun, SplitAudit, best_epoch, start_from};
 pub use watch::{NoWatch, Watch};
 
 /// Compiles the example of the README.

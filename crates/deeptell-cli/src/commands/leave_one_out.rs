@@ -5,7 +5,8 @@ use burn::tensor::Device;
 use deeptell::{Model, View};
 use deeptell_data::{Sample, Split, audit};
 use deeptell_eval::{
-    CropScore, Fold, LeaveOneOutReport, LeaveOut, fold_figures, leave_one_out, score_samples, uncalibrated,
+    CropScore, Fold, LeaveOneOutReport, LeaveOut, best_epoch, fold_figures, leave_one_out, score_samples,
+    uncalibrated,
 };
 use deeptell_files::{FolderLock, remove_leftovers};
 use deeptell_train::{Start, TrainConfig, Trainer, has_checkpoint};
@@ -15,7 +16,7 @@ use crate::device::DeviceName;
 use crate::output::note;
 use crate::progress::{Tasks, unless_stopped};
 use crate::provenance::Provenance;
-use crate::training::{best_epoch, readable, starting_weights, train_with_progress};
+use crate::training::{readable, starting_weights, train_with_progress};
 use crate::{Outcome, interrupt, output};
 
 /// Measure how well training generalises to data sets or methods that it has not seen.

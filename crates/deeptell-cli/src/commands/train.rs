@@ -1,17 +1,11 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use burn::tensor::Device;
-use deeptell::{Levels, ModelFile, ModelInfo};
-use deeptell_data::{Sample, Split, audit, sha256_of_file};
-use deeptell_eval::{
-    CHOSEN_HERE, Calibrated, EvalError, Evaluation, SplitCounts, Subject, Training, calibrate, evaluate,
-    page, probabilities, score_samples, uncalibrated, write_scores,
-};
+use deeptell_data::Split;
+use deeptell_eval::{EndedRun, SplitAudit, uncalibrated};
 use deeptell_files::{FolderLock, remove_leftovers};
-use deeptell_metrics::EvaluationConfig;
-use deeptell_network::{Architecture, StoredPrecision};
-use deeptell_train::{Run, Start, TrainConfig, Trainer, has_checkpoint};
+use deeptell_network::Architecture;
+use deeptell_train::{Start, TrainConfig, Trainer, has_checkpoint};
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::{Dataset, DatasetArgs};
@@ -19,7 +13,7 @@ use crate::device::{DeviceName, PrecisionName, warn_if_slower};
 use crate::output::{note, say};
 use crate::progress::{Tasks, unless_stopped};
 use crate::provenance::Provenance;
-use crate::training::{best_epoch, readable, starting_weights, train_with_progress};
+use crate::training::{readable, starting_weights, train_with_progress};
 use crate::views::Views;
 use crate::{Outcome, interrupt, output};
 
@@ -98,16 +92,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             args.data.display()
         );
     }
-    let audited = audit(&samples);
-    let verdict = Audit {
-        clean: audited.is_clean(),
-        verdict: audited.to_string(),
-        checked: ["path", "source", "video", "identity"],
-        samples: audited.samples,
-        unassigned: audited.unassigned,
-        splits: Split::ALL.map(|split| SplitCounts::of(split, &samples)),
-    };
-    audited.into_result()?;
+    let audited = SplitAudit::of(&samples)?;
     let _lock = FolderLock::acquire(&args.out)?;
     remove_leftovers(&args.out)?;
     let resumes = args.resume && has_checkpoint(&args.out);
@@ -117,7 +102,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             note!("no epoch is finished in {}: starting from the beginning", args.out.display());
         }
         output::write_json(&Provenance::now(), &args.out.join("provenance.json"))?;
-        output::write_json(&verdict, &args.out.join("audit.json"))?;
+        output::write_json(&audited, &args.out.join("audit.json"))?;
     }
 
     let trainer = Trainer::new(&config, &samples).start(start).stop(interrupt::flag());
@@ -126,8 +111,35 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         note!("stopped after epoch {}; continue with --resume", run.history.len());
         return Ok(Outcome::Interrupted);
     }
-    let Some(detector) = finish(args, &config, &samples, &device, &run, verdict.verdict)? else {
+    let validation = readable(samples.iter().filter(|s| s.split == Some(Split::Validation)).collect());
+    let data = args.data.display().to_string();
+    let trained_on = args.trained_on.as_deref().unwrap_or(&data);
+    let ended = EndedRun {
+        folder: &args.out,
+        config: &config,
+        run: &run,
+        card: uncalibrated(&args.name, trained_on, &config, args.views.list()),
+        validation: &validation,
+        data,
+        audit: audited.verdict,
+        revision: Provenance::revision_beside(&args.out),
+    };
+    let Some(finished) = unless_stopped(ended.finish(&device, &mut Tasks::default()))? else {
         return Ok(Outcome::Interrupted);
+    };
+    let figures = &finished.figures.crops.figures;
+    note!(
+        "best epoch {}: validation AUC {:.4}{}",
+        finished.best_epoch,
+        figures.auc,
+        figures.auc_ci95.map_or_else(String::new, |[l, h]| format!(" [{l:.4}, {h:.4}]"))
+    );
+    let Some(detector) = finished.detector else {
+        anyhow::bail!(
+            "the validation scores cannot be calibrated, so no detector was written: train longer, or on more data; the \
+             figures are in {}",
+            finished.report.display()
+        );
     };
     say!("{}", detector.display());
     Ok(outcome)
@@ -168,123 +180,3 @@ fn begin(args: &Args, architecture: Architecture) -> anyhow::Result<Start> {
     output::write_json(&Beginning { init }, &path)?;
     Ok(start)
 }
-
-/// `audit.json`: the audit of the data when the run started.
-#[derive(Serialize)]
-struct Audit {
-    clean: bool,
-    /// In a sentence.
-    verdict: String,
-    /// What must not be in two splits.
-    checked: [&'static str; 4],
-    samples: usize,
-    /// Samples without a split, which are not used.
-    unassigned: usize,
-    splits: [SplitCounts; 3],
-}
-
-/// `metrics.json`: the figures of the best epoch on the split it was chosen on.
-#[derive(Serialize)]
-struct Metrics<'a> {
-    split: &'static str,
-    seed: u64,
-    best_epoch: usize,
-    epochs: usize,
-    /// Wall time of all epochs.
-    minutes: f64,
-    audit: &'a str,
-    validation: &'a Evaluation,
-    /// Of the detector; absent when the scores cannot be calibrated, as is the detector.
-    levels: Option<&'a Levels>,
-    /// Of the detector, or of the best checkpoint where there is none.
-    model_sha256: &'a str,
-}
-
-/// Calibrates the best epoch on validation, sets thresholds there, and writes the detector; `None` when interrupted.
-fn finish(
-    args: &Args,
-    config: &TrainConfig,
-    samples: &[Sample],
-    device: &Device,
-    run: &Run,
-    audit: String,
-) -> anyhow::Result<Option<PathBuf>> {
-    let path = args.out.join("detector.safetensors");
-    let trained_on = args.trained_on.clone().unwrap_or_else(|| args.data.display().to_string());
-    let card = uncalibrated(&args.name, &trained_on, config, args.views.list());
-    let (network, model) = best_epoch(&args.out, card.clone(), device)?;
-
-    let validation = readable(samples.iter().filter(|s| s.split == Some(Split::Validation)).collect());
-    let calibrated = match calibrate(&model, &validation, &mut Tasks::default()) {
-        Err(EvalError::Calibration(_) | EvalError::Unlearnt) => None,
-        found => match unless_stopped(found)? {
-            None => return Ok(None),
-            found => found,
-        },
-    };
-    let is_calibrated = calibrated.is_some();
-    let (card, crops, sha256) = if let Some(Calibrated { card, crops, .. }) = calibrated {
-        let sha256 = ModelFile::new(&network, card.clone())?.write(&path, StoredPrecision::Half)?;
-        (card, crops, sha256)
-    } else {
-        // A detector from an earlier end of this run would be taken for the new one.
-        if path.exists() {
-            std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-        }
-        let scores = score_samples(&model, &validation, None, &mut Tasks::default());
-        let Some(crops) = unless_stopped(scores)? else { return Ok(None) };
-        (card, crops, sha256_of_file(args.out.join("best.safetensors"))?)
-    };
-    let (best_epoch, _) = run.best.context("the run has no epoch")?;
-    let found = evaluate(&validation, &crops, &card.levels, &EvaluationConfig::default())?;
-    let metrics = Metrics {
-        split: "validation",
-        seed: config.seed,
-        best_epoch,
-        epochs: run.history.len(),
-        minutes: run.history.iter().map(|record| record.seconds).sum::<f64>() / 60.0,
-        audit: &audit,
-        validation: &found,
-        levels: is_calibrated.then_some(&card.levels),
-        model_sha256: &sha256,
-    };
-    output::write_figures(&metrics, &args.out.join("metrics.json"))?;
-    let scores = write_scores(&validation, &probabilities(&crops, &card.levels)?)?;
-    output::write_file(&args.out.join("validation.csv"), &scores)?;
-    let subject = Subject {
-        scorer: &ModelInfo::new(sha256, card).into(),
-        data: args.data.display().to_string(),
-        split: Some("validation"),
-        caution: Some(if is_calibrated { CHOSEN_HERE } else { NOT_CALIBRATED }),
-        distortion: None,
-        faces_not_found: None,
-        run: Some(Training {
-            history: &run.history,
-            best_epoch,
-            revision: Provenance::revision_beside(&args.out),
-            audit,
-        }),
-    };
-    output::write_file(&args.out.join("report.html"), page(&subject, &found).as_bytes())?;
-    let figures = &found.crops.figures;
-    note!(
-        "best epoch {best_epoch}: validation AUC {:.4}{}",
-        figures.auc,
-        figures.auc_ci95.map_or_else(String::new, |[l, h]| format!(" [{l:.4}, {h:.4}]"))
-    );
-    if !is_calibrated {
-        anyhow::bail!(
-            "the validation scores cannot be calibrated, so no detector was written: train longer, or on more data; the \
-             figures are in {}",
-            args.out.join("report.html").display()
-        );
-    }
-    Ok(Some(path))
-}
-
-/// Says on the page of a run without a detector why there are no thresholds.
-const NOT_CALIBRATED: [&str; 2] = [
-    "No detector was written",
-    "The validation scores do not separate real from fake well enough to be calibrated. The figures are those of the raw \
-     scores, without thresholds.",
-];
