@@ -4,8 +4,8 @@ use std::path::Path;
 
 use deeptell_data::{Listing, Sample, scan_dataset};
 
+use crate::Outcome;
 use crate::output::{alert, note};
-use crate::{Outcome, output};
 
 /// Number of missing paths that are printed.
 const SHOWN: usize = 5;
@@ -50,7 +50,7 @@ impl DatasetArgs {
             alert!("unreadable: {}: {}", unreadable.path.display(), unreadable.reason);
         }
         if !found.other_kinds.is_empty() {
-            note!("{}", output::words_on_left_out(&found.other_kinds));
+            note!("{}", deeptell_data::note_on_skipped(&found.other_kinds));
         }
         let outcome = if found.unreadable.is_empty() { Outcome::Done } else { Outcome::SomeFailed };
         let Listing { listed_in, listed, samples, missing, .. } = found;

@@ -4,7 +4,7 @@
 //! other programs may contain control characters, which are [escaped](deeptell::printable).
 
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use anyhow::Context as _;
@@ -61,24 +61,6 @@ pub(crate) fn about(path: &Path, error: &str) -> String {
     let path = path.display().to_string();
     let is_named = error.contains(&path) || error.contains(&*printable(&path));
     if is_named { error.to_owned() } else { format!("{path}: {error}") }
-}
-
-/// The note about files in folders that are neither videos nor readable pictures.
-pub(crate) fn words_on_left_out(files: &[PathBuf]) -> String {
-    let count = match files.len() {
-        1 => "skipped 1 file of another kind".to_owned(),
-        several => format!("skipped {several} files of other kinds"),
-    };
-    let is_photo = |file: &PathBuf| {
-        let extension = file.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-        extension.is_some_and(|extension| matches!(extension.as_str(), "heic" | "heif" | "tif" | "tiff"))
-    };
-    let advice = if files.iter().any(is_photo) {
-        "; to include HEIC and TIFF pictures, convert them to PNG"
-    } else {
-        ""
-    };
-    format!("{count}: {}{advice}", deeptell_data::count_by_extension(files))
 }
 
 /// Like `println!` for one line, but returns an error instead of panicking if standard output is

@@ -121,6 +121,24 @@ fn reason(path: &Path, error: &walkdir::Error) -> String {
     format!("cannot be read: {kind}")
 }
 
+/// A note about files that were skipped because they are neither videos nor readable pictures.
+pub fn note_on_skipped(files: &[PathBuf]) -> String {
+    let count = match files.len() {
+        1 => "skipped 1 file of another kind".to_owned(),
+        several => format!("skipped {several} files of other kinds"),
+    };
+    let is_photo = |file: &PathBuf| {
+        let extension = file.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        extension.is_some_and(|extension| matches!(extension.as_str(), "heic" | "heif" | "tif" | "tiff"))
+    };
+    let advice = if files.iter().any(is_photo) {
+        "; to include HEIC and TIFF pictures, convert them to PNG"
+    } else {
+        ""
+    };
+    format!("{count}: {}{advice}", count_by_extension(files))
+}
+
 /// How many files of which extensions `files` are, the most frequent first, for one line of a
 /// message: `3 .heic, 1 .mxf, 1 without extension`. Names at most eight extensions.
 pub fn count_by_extension(files: &[PathBuf]) -> String {
@@ -243,5 +261,8 @@ mod tests {
         assert_eq!(count_by_extension(&files), "2 .heic, 1 without extension, 1 .tif");
         let many: Vec<PathBuf> = (0..10).map(|n| PathBuf::from(format!("a.{n}"))).collect();
         assert!(count_by_extension(&many).ends_with("1 .7, 2 others"));
+        let note = note_on_skipped(&files);
+        assert!(note.starts_with("skipped 4 files of other kinds: 2 .heic, "), "{note}");
+        assert!(note.ends_with("convert them to PNG") && !note_on_skipped(&many).contains("PNG"), "{note}");
     }
 }

@@ -49,7 +49,7 @@ pub use contents::{read_contents, read_picture};
 pub use corners::keep_corners;
 pub use error::DataError;
 pub use extra::Extra;
-pub use folder::{FolderContents, HiddenFiles, count_by_extension};
+pub use folder::{FolderContents, HiddenFiles, count_by_extension, note_on_skipped};
 pub use layout::{
     Layout, Listing, Unreadable, detect_layout, read_dataset, read_layout, scan_crop_table, scan_dataset,
     scan_layout,

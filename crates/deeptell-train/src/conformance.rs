@@ -1,5 +1,6 @@
 //! Whether a device computes what the CPU computes, and how fast.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
@@ -101,6 +102,17 @@ impl ConformanceCheck {
     }
 }
 
+impl fmt::Display for ConformanceCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: ", if self.holds() { "ok  " } else { "FAIL" }, self.what)?;
+        match self.difference {
+            Some(difference) => write!(f, "{difference:.1e}")?,
+            None => write!(f, "nothing to compare")?,
+        }
+        write!(f, ", allowed {:.0e}", self.allowed)
+    }
+}
+
 /// Pictures per second on a device.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -113,6 +125,16 @@ pub struct Speed {
     pub scored: f64,
     /// Pictures trained on per second.
     pub trained: f64,
+}
+
+impl fmt::Display for Speed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { precision, batch, scored, trained } = self;
+        write!(
+            f,
+            "{precision}, batches of {batch}: {scored:.0} pictures per second in scoring, {trained:.0} in training"
+        )
+    }
 }
 
 impl<'a> Conformance<'a> {
@@ -243,8 +265,8 @@ impl<'a> Conformance<'a> {
     }
 }
 
-impl std::fmt::Debug for Conformance<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Conformance<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Conformance")
             .field("architecture", &self.architecture)
             .field("logits", &self.logits)

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use deeptell_face::{FaceError, PictureError};
+use deeptell_face::{FaceError, PictureError, PictureLimits};
 use deeptell_network::{Architecture, PrecisionError, UnknownArchitecture, WeightsError};
 use deeptell_video::{IsolationError, VideoError};
 use thiserror::Error;
@@ -218,6 +218,22 @@ fn subject<'a>(name: &'a str, source: &InputError) -> &'a str {
 }
 
 impl Error {
+    /// Whether a picture is refused by [`Limits::untrusted`](crate::Limits::untrusted) alone and passes, or may pass, the
+    /// default [`Limits`](crate::Limits), for trusted files. Messages about videos say so themselves.
+    pub fn is_lifted_by_trust(&self) -> bool {
+        let Self::Input { source: InputError::Picture(error), .. } = self else { return false };
+        let trusted = PictureLimits::default();
+        match error {
+            PictureError::TooLarge { width, height, .. } => {
+                let pixels = u64::from(*width) * u64::from(*height);
+                pixels <= trusted.max_pixels && (*width).max(*height) <= trusted.max_side
+            }
+            PictureError::FileTooLarge { bytes, .. } => *bytes <= trusted.max_file_bytes,
+            PictureError::TooMuchMemory { .. } => true,
+            _ => false,
+        }
+    }
+
     pub(crate) fn input(name: &str, source: impl Into<InputError>) -> Self {
         Self::Input { name: name.to_owned(), source: source.into() }
     }
@@ -291,6 +307,20 @@ mod tests {
             ModelError::Sha256 { expected: "00".to_owned(), found: "11".to_owned() },
             ModelError::Score(f64::NAN),
         ]
+    }
+
+    #[test]
+    fn trust_lifts_only_the_limits_for_untrusted_files() {
+        let lifts =
+            |error: PictureError| Error::input("a.jpg", InputError::Picture(error)).is_lifted_by_trust();
+        let PictureLimits { max_side, max_file_bytes, .. } = PictureLimits::default();
+        let large = |width, height| PictureError::TooLarge { width, height, max_pixels: 1, max_side: 1 };
+        assert!(lifts(large(1000, 1000)));
+        assert!(!lifts(large(max_side + 1, 1)));
+        assert!(lifts(PictureError::FileTooLarge { bytes: max_file_bytes, limit: 1 }));
+        assert!(!lifts(PictureError::FileTooLarge { bytes: max_file_bytes + 1, limit: 1 }));
+        assert!(!lifts(PictureError::Damaged { detail: String::new() }));
+        assert!(!Error::Cancelled.is_lifted_by_trust());
     }
 
     /// Whoever prints an error with its causes, as most programs do, says nothing twice.

@@ -34,8 +34,11 @@ mod clock;
 #[cfg(feature = "ffmpeg")]
 mod decoding;
 mod detector;
+#[cfg(feature = "ffmpeg")]
+pub mod diagnosis;
 mod error;
 mod evidence;
+mod face_list;
 mod familiarity;
 #[cfg(feature = "ffmpeg")]
 mod file;
@@ -57,6 +60,7 @@ mod report;
 mod scan;
 mod scanning;
 mod sentence;
+mod table;
 mod track;
 mod view;
 mod warning;
@@ -87,6 +91,7 @@ pub use decoding::Decoding;
 pub use detector::{Detector, Progress};
 pub use error::{Error, InputError, ModelError, ReportError};
 pub use evidence::Evidence;
+pub use face_list::{FaceEntry, FaceList, FileFaces, FrameFaces};
 pub use heat::HeatMap;
 pub use input::{Input, InputFrame};
 pub use journal::{EarlierReports, Journal, JournalError};
@@ -105,6 +110,7 @@ pub use report::{
 };
 pub use scan::Scan;
 pub use scanning::Scanning;
+pub use table::verdict_table;
 pub use track::{FaceLinker, Sighting};
 pub use view::View;
 pub use warning::Warning;

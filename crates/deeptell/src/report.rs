@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::reason::Reason;
 use crate::sentence::{self, Said};
 use crate::warning::Warning;
-use crate::{ModelCard, ReportError, ScanOptions};
+use crate::{ModelCard, ReportError, ScanOptions, printable};
 
 /// Version of the report's JSON form. It increases when a field changes its meaning or is removed, but not for new fields
 /// or new kinds of reasons and warnings.
@@ -137,6 +137,23 @@ impl Verdict {
             Self::LikelyFake => "likely_fake",
             Self::NoFace => "no_face",
         }
+    }
+}
+
+/// The verdict with its score, and a line for each reason and warning.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.verdict)?;
+        if let Some(score) = self.score {
+            write!(f, "  score {score:.3}")?;
+        }
+        for reason in &self.reasons {
+            write!(f, "\n  - {}", printable(&reason.to_string()))?;
+        }
+        for warning in &self.warnings {
+            write!(f, "\n  ! {}", printable(&warning.to_string()))?;
+        }
+        Ok(())
     }
 }
 

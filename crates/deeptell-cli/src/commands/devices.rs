@@ -157,15 +157,10 @@ fn print(entry: &Entry) -> anyhow::Result<()> {
     };
     say!("{name}: {verdict}");
     for check in &seen.checks {
-        let difference =
-            check.difference.map_or_else(|| "nothing to compare".to_owned(), |d| format!("{d:.1e}"));
-        let mark = if check.holds() { "ok  " } else { "FAIL" };
-        say!("  {mark} {}: {difference}, allowed {:.0e}", check.what, check.allowed);
+        say!("  {check}");
     }
-    for Speed { precision, batch, scored, trained, .. } in &seen.speeds {
-        say!(
-            "  {precision}, batches of {batch}: {scored:.0} pictures per second in scoring, {trained:.0} in training"
-        );
+    for speed in &seen.speeds {
+        say!("  {speed}");
     }
     Ok(())
 }

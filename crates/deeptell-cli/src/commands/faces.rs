@@ -1,14 +1,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use deeptell::{FaceLinker, Sighting};
-use deeptell_face::{Face, FaceDetector, Point, Rect, RgbImage, draw_faces};
+use deeptell::{FaceEntry, FaceLinker, FaceList, FileFaces, FrameFaces, Sighting};
+use deeptell_face::{Face, FaceDetector, RgbImage, draw_faces};
 use deeptell_mtcnn::{FaceSize, Mtcnn, MtcnnConfig, Tracker, TrackerConfig};
 use deeptell_video::{Media, Sampling, VideoReader};
-use serde::Serialize;
 
 use crate::device::DeviceName;
-use crate::output::{alert, say};
+use crate::output::alert;
 use crate::{Outcome, interrupt, output};
 
 /// Find the faces in pictures and videos: boxes, scores and five landmarks each.
@@ -82,46 +81,6 @@ pub(crate) struct Args {
     device: DeviceName,
 }
 
-/// The faces of one file.
-#[derive(Debug, Serialize)]
-struct Entry<'a> {
-    file: &'a Path,
-    #[serde(flatten)]
-    content: Content,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Content {
-    Faces(Vec<FaceFound>),
-    Frames(Vec<FrameSeen>),
-    Error(String),
-}
-
-#[derive(Debug, Serialize)]
-struct FrameSeen {
-    seconds: f64,
-    faces: Vec<FaceFound>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct FaceFound {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    track: Option<u64>,
-    #[serde(rename = "box")]
-    bbox: [f32; 4],
-    score: f32,
-    landmarks: [[f32; 2]; 5],
-}
-
-impl FaceFound {
-    fn new(face: &Face, track: Option<u64>) -> Self {
-        let Rect { x1, y1, x2, y2 } = face.bbox;
-        let landmarks = face.landmarks.points().map(|Point { x, y }| [x, y]);
-        Self { track, bbox: [x1, y1, x2, y2], score: face.probability, landmarks }
-    }
-}
-
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let config = if args.quick {
         MtcnnConfig::quick()
@@ -142,26 +101,26 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         if interrupt::requested() {
             return Ok(Outcome::Interrupted);
         }
-        let content = faces_of(args, &mtcnn, file).unwrap_or_else(|error| {
+        let list = faces_of(args, &mtcnn, file).unwrap_or_else(|error| {
             let error = output::one_line(&error);
             alert!("error: {}: {error}", file.display());
-            Content::Error(error)
+            FaceList::Error(error)
         });
-        entries.push(Entry { file, content });
+        entries.push(FileFaces::new(file, list));
     }
     if let Some(target) = &args.json {
         output::write_json(&entries, target)?;
     }
     if args.json.as_deref() != Some(Path::new("-")) {
         for entry in &entries {
-            print(entry)?;
+            output::lines(entry)?;
         }
     }
-    let has_failed = entries.iter().any(|entry| matches!(entry.content, Content::Error(_)));
+    let has_failed = entries.iter().any(|entry| matches!(entry.list, FaceList::Error(_)));
     Ok(if has_failed { Outcome::SomeFailed } else { Outcome::Done })
 }
 
-fn faces_of(args: &Args, mtcnn: &Mtcnn, file: &Path) -> anyhow::Result<Content> {
+fn faces_of(args: &Args, mtcnn: &Mtcnn, file: &Path) -> anyhow::Result<FaceList> {
     let options = crate::isolation::reading(args.stream, args.trusted)?;
     match options.open_media(file)? {
         Media::Picture(read) => picture(args, mtcnn, file, read.image),
@@ -175,7 +134,7 @@ fn picture(
     detector: &dyn FaceDetector,
     file: &Path,
     image: RgbImage,
-) -> anyhow::Result<Content> {
+) -> anyhow::Result<FaceList> {
     let faces = if args.largest {
         detector.detect_largest(&image)?.into_iter().collect()
     } else {
@@ -185,10 +144,10 @@ fn picture(
         let name = format!("{}.png", name_of(file));
         write_drawing(image, &faces, &folder.join(name))?;
     }
-    Ok(Content::Faces(faces.iter().map(|face| FaceFound::new(face, None)).collect()))
+    Ok(FaceList::Faces(faces.iter().map(|face| FaceEntry::new(face, None)).collect()))
 }
 
-fn video(args: &Args, mtcnn: &Mtcnn, file: &Path, reader: &mut VideoReader) -> anyhow::Result<Content> {
+fn video(args: &Args, mtcnn: &Mtcnn, file: &Path, reader: &mut VideoReader) -> anyhow::Result<FaceList> {
     let (sampling, mut follower) = if args.every_frame {
         let tracker = Tracker::new(mtcnn.clone(), TrackerConfig::default())?;
         (Sampling::EveryFrame, Follower::EveryFrame(Box::new(tracker)))
@@ -212,13 +171,13 @@ fn video(args: &Args, mtcnn: &Mtcnn, file: &Path, reader: &mut VideoReader) -> a
             let faces: Vec<Face> = tracked.iter().map(|(face, _)| *face).collect();
             write_drawing(frame.image, &faces, &folder.join(name))?;
         }
-        let faces = tracked.iter().map(|(face, track)| FaceFound::new(face, *track)).collect();
-        frames.push(FrameSeen { seconds: frame.pts_seconds, faces });
+        let faces = tracked.iter().map(|(face, track)| FaceEntry::new(face, *track)).collect();
+        frames.push(FrameFaces::new(frame.pts_seconds, faces));
     }
     for warning in reader.warnings() {
         alert!("warning: {}: {warning}", file.display());
     }
-    Ok(Content::Frames(frames))
+    Ok(FaceList::Frames(frames))
 }
 
 /// How the faces of a video are detected and numbered.
@@ -264,64 +223,4 @@ fn write_drawing(mut image: RgbImage, faces: &[Face], target: &Path) -> anyhow::
     let mut bytes = std::io::Cursor::new(Vec::new());
     image.write_to(&mut bytes, image::ImageFormat::Png).context("cannot encode the drawing")?;
     output::write_file(target, bytes.get_ref())
-}
-
-/// One line per file or frame, and one per face.
-fn print(entry: &Entry<'_>) -> anyhow::Result<()> {
-    let file = entry.file.display();
-    match &entry.content {
-        Content::Error(_) => {}
-        Content::Faces(faces) => {
-            say!("{file}: {}", count(faces.len()));
-            print_faces(faces)?;
-        }
-        Content::Frames(frames) => {
-            say!("{file}: {} frames", frames.len());
-            for frame in frames {
-                say!("  {:.2} s: {}", frame.seconds, count(frame.faces.len()));
-                print_faces(&frame.faces)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn print_faces(faces: &[FaceFound]) -> anyhow::Result<()> {
-    for face in faces {
-        let [x1, y1, x2, y2] = face.bbox;
-        let track = face.track.map_or_else(String::new, |track| format!("  track {track}"));
-        say!("  - {x1:.0},{y1:.0} to {x2:.0},{y2:.0}  score {:.3}{track}", face.score);
-    }
-    Ok(())
-}
-
-fn count(faces: usize) -> String {
-    match faces {
-        0 => "no face".to_owned(),
-        1 => "1 face".to_owned(),
-        faces => format!("{faces} faces"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use deeptell_face::Landmarks;
-
-    use super::*;
-
-    #[test]
-    fn json_has_the_documented_form() {
-        let face = Face {
-            bbox: Rect::new(1.0, 2.0, 3.0, 4.0),
-            probability: 0.5,
-            landmarks: Landmarks::from_points([Point::new(1.5, 2.5); 5]),
-        };
-        let entry = |content| Entry { file: Path::new("a.jpg"), content };
-        let faces = serde_json::json!(entry(Content::Faces(vec![FaceFound::new(&face, None)])));
-        let points = [[1.5, 2.5]; 5];
-        let expected = serde_json::json!({"box": [1.0, 2.0, 3.0, 4.0], "score": 0.5, "landmarks": points});
-        assert_eq!(faces, serde_json::json!({"file": "a.jpg", "faces": [expected]}));
-        let error = serde_json::json!(entry(Content::Error("broken".to_owned())));
-        assert_eq!(error, serde_json::json!({"file": "a.jpg", "error": "broken"}));
-    }
 }

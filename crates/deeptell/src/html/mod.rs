@@ -5,6 +5,7 @@
 //! setting and read well without pictures, on paper and to a screen reader.
 
 mod index;
+mod page_names;
 mod text;
 mod timeline;
 
@@ -14,6 +15,7 @@ use maud::html;
 pub use maud::{Markup, PreEscaped};
 
 pub use index::{IndexEntry, index};
+pub use page_names::page_names;
 pub use text::Text;
 
 use crate::clock::{clock, ranges};

@@ -1,9 +1,7 @@
 //! `deeptell scan`: what to scan, what to write, and how it ends.
 
-mod advice;
 mod inputs;
 mod pages;
-mod table;
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -11,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::ValueEnum;
-use deeptell::{Detector, EarlierReports, Journal, JournalError, Report, ScanOptions, Verdict};
+use deeptell::{
+    Detector, EarlierReports, Journal, JournalError, Report, ScanOptions, Verdict, printable, verdict_table,
+};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -74,6 +74,9 @@ pub(crate) struct Args {
     #[command(flatten)]
     detector: DetectorArgs,
 }
+
+/// The end of a message about a limit for untrusted files.
+const TRUST: &str = "; if you trust where the file comes from, lift this limit with --trusted";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FailOn {
@@ -153,7 +156,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
     }
     if !left_out.is_empty() {
-        note!("{}", output::words_on_left_out(&left_out));
+        note!("{}", deeptell_data::note_on_skipped(&left_out));
     }
     if let Some(target) = &args.json {
         let document = Document {
@@ -170,7 +173,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     if let Some(target) = &args.csv {
         let rows = inputs.iter().zip(&results);
         let rows = rows.map(|(path, result)| (path.as_path(), result.as_ref().map_err(String::as_str)));
-        output::write_document(target, &table::csv(rows)?)?;
+        output::write_document(target, verdict_table(rows).as_bytes())?;
     }
     let start = pages.as_ref().map(|pages| pages.start(&inputs, &results)).transpose()?;
     // After the files are written: standard output may be closed at any line.
@@ -181,7 +184,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     } else {
         for (path, result) in inputs.iter().zip(&results) {
             if let Ok(report) = result {
-                print_verdict(path, report)?;
+                output::lines(&format_args!("{}: {report}", printable(&path.display().to_string())))?;
             }
         }
         if let Some(start) = start {
@@ -300,10 +303,10 @@ impl Work<'_> {
             // Cancelled, which is not a failure.
             Err(error @ deeptell::Error::Cancelled) => Ok(Err(error.to_string())),
             Err(error) => {
-                let is_lifted = !self.trusted && advice::is_lifted_by_trust(&error);
+                let is_lifted = !self.trusted && error.is_lifted_by_trust();
                 let mut error = output::one_line(&error.into());
                 if is_lifted {
-                    error.push_str(advice::TRUST);
+                    error.push_str(TRUST);
                 }
                 self.failed(path, error)
             }
@@ -317,16 +320,4 @@ impl Work<'_> {
         }
         Ok(Err(error))
     }
-}
-
-fn print_verdict(path: &Path, report: &Report) -> anyhow::Result<()> {
-    let score = report.score.map_or_else(String::new, |score| format!("  score {score:.3}"));
-    say!("{}: {}{score}", path.display(), report.verdict);
-    for reason in &report.reasons {
-        say!("  - {reason}");
-    }
-    for warning in &report.warnings {
-        say!("  ! {warning}");
-    }
-    Ok(())
 }

@@ -1,6 +1,5 @@
 //! One HTML page per input.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use deeptell::html::{self, IndexEntry};
@@ -18,8 +17,7 @@ pub(super) struct Pages<'a> {
 impl<'a> Pages<'a> {
     /// Pages for `inputs` in `folder`. Their names depend on the inputs only, so the same scan writes the same files.
     pub(super) fn new(folder: &'a Path, inputs: &[PathBuf]) -> Self {
-        let mut taken = HashSet::new();
-        Self { folder, names: inputs.iter().map(|path| page_name(path, &mut taken)).collect() }
+        Self { folder, names: html::page_names(inputs) }
     }
 
     /// Writes the page of input number `input`.
@@ -65,39 +63,5 @@ impl<'a> Pages<'a> {
         let index = self.folder.join("index.html");
         output::write_file(&index, html::index(&entries).as_bytes())?;
         Ok(index)
-    }
-}
-
-/// A file name for the page of `path`: safe on every system, and not taken yet.
-fn page_name(path: &Path, taken: &mut HashSet<String>) -> String {
-    let stem: String = path
-        .file_name()
-        .map(|n| n.to_string_lossy())
-        .unwrap_or_default()
-        .chars()
-        .map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' })
-        .take(80)
-        .collect();
-    let mut name = format!("{stem}.html");
-    let mut number = 1;
-    while name == "index.html" || taken.contains(&name.to_lowercase()) {
-        number += 1;
-        name = format!("{stem}-{number}.html");
-    }
-    taken.insert(name.to_lowercase());
-    name
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_have_safe_names_of_their_own() {
-        let mut taken = HashSet::new();
-        assert_eq!(page_name(Path::new("a/x y.mp4"), &mut taken), "x_y.mp4.html");
-        assert_eq!(page_name(Path::new("b/X y.mp4"), &mut taken), "X_y.mp4-2.html");
-        assert_eq!(page_name(Path::new("index"), &mut taken), "index-2.html");
-        assert_eq!(page_name(Path::new("<b>&.mp4"), &mut taken), "_b__.mp4.html");
     }
 }

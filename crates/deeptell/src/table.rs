@@ -1,36 +1,25 @@
-//! The verdicts as a table.
+//! Verdicts as a table.
 
+use std::borrow::Cow;
 use std::path::Path;
 
-use deeptell::{Report, printable};
+use crate::{Report, printable};
 
-/// One row per input: its report, or why there is none.
+const COLUMNS: &str = "path,verdict,score,people,faces,frames,duration_seconds,sha256,reasons,error";
+
+/// Verdicts as CSV, with a header: a row per file, with its report or why there is none.
 ///
-/// # Errors
-/// If the table cannot be made.
-pub(super) fn csv<'a>(
-    rows: impl Iterator<Item = (&'a Path, Result<&'a Report, &'a str>)>,
-) -> anyhow::Result<Vec<u8>> {
-    let mut table = csv::Writer::from_writer(Vec::new());
-    table.write_record([
-        "path",
-        "verdict",
-        "score",
-        "people",
-        "faces",
-        "frames",
-        "duration_seconds",
-        "sha256",
-        "reasons",
-        "error",
-    ])?;
+/// Cells are safe in spreadsheets and terminals: control and formatting characters are [escaped](printable), and text
+/// that would start a formula is prefixed with `'`.
+pub fn verdict_table<'a>(rows: impl IntoIterator<Item = (&'a Path, Result<&'a Report, &'a str>)>) -> String {
+    let mut table = format!("{COLUMNS}\n");
     for (path, row) in rows {
         let path = text_cell(&path.display().to_string());
-        match row {
+        let cells = match row {
             Ok(report) => {
                 let or_empty = |value: Option<f64>| value.map_or_else(String::new, |v| v.to_string());
                 let reasons: Vec<String> = report.reasons.iter().map(ToString::to_string).collect();
-                table.write_record([
+                [
                     path,
                     report.verdict.as_str().to_owned(),
                     or_empty(report.score),
@@ -41,20 +30,30 @@ pub(super) fn csv<'a>(
                     report.input.sha256.clone().unwrap_or_default(),
                     text_cell(&reasons.join(" ")),
                     String::new(),
-                ])?;
+                ]
             }
             Err(error) => {
-                let empty = ["", "", "", "", "", "", "", ""].map(str::to_owned);
-                let cells = [path].into_iter().chain(empty).chain([text_cell(error)]);
-                table.write_record(cells)?;
+                let mut cells = [const { String::new() }; 10];
+                (cells[0], cells[9]) = (path, text_cell(error));
+                cells
             }
-        }
+        };
+        table.push_str(&cells.each_ref().map(|cell| quoted(cell)).join(","));
+        table.push('\n');
     }
-    Ok(table.into_inner().map_err(csv::IntoInnerError::into_error)?)
+    table
 }
 
-/// A text cell that is safe in spreadsheets and terminals: control and formatting characters are
-/// [escaped](printable), and text that would start a formula, also after spaces, is prefixed with `'`.
+/// A cell as RFC 4180 writes it.
+fn quoted(cell: &str) -> Cow<'_, str> {
+    if cell.contains([',', '"', '\r', '\n']) {
+        Cow::Owned(format!("\"{}\"", cell.replace('"', "\"\"")))
+    } else {
+        Cow::Borrowed(cell)
+    }
+}
+
+/// A text cell that is safe in spreadsheets and terminals; a formula may also start after spaces.
 fn text_cell(text: &str) -> String {
     let text = printable(text);
     let is_formula = text.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠', '%', '|']);
@@ -76,7 +75,13 @@ mod tests {
             assert_eq!(text_cell(name), name);
         }
         let rows = [(Path::new("=x\ny.mp4"), Err("=broken"))].into_iter();
-        let table = String::from_utf8(csv(rows).unwrap()).unwrap();
-        assert_eq!(table.lines().nth(1), Some(r"'=x\ny.mp4,,,,,,,,,'=broken"));
+        assert_eq!(verdict_table(rows), format!("{COLUMNS}\n{}\n", r"'=x\ny.mp4,,,,,,,,,'=broken"));
+    }
+
+    #[test]
+    fn commas_and_quotes_are_quoted() {
+        let rows = [(Path::new("a,b.mp4"), Err("it says \"no\""))];
+        let row = "\"a,b.mp4\",,,,,,,,,\"it says \"\"no\"\"\"\n";
+        assert_eq!(verdict_table(rows).split_once('\n').map(|(_, row)| row), Some(row));
     }
 }
