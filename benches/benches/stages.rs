@@ -19,7 +19,9 @@ use deeptell_face::{Landmarks, Point};
 use deeptell_kernels::keep_buffers;
 use deeptell_mtcnn::MtcnnConfig;
 use deeptell_network::{Architecture, Network, NetworkConfig, Normalization, normalize};
-use deeptell_train::{SampleOrder, TrainConfig, binary_cross_entropy_with_logits, preview};
+use deeptell_train::{
+    CodecConfig, SampleOrder, SamplingConfig, TrainConfig, binary_cross_entropy_with_logits, preview,
+};
 use deeptell_video::{Sampling, VideoCodec, VideoReader, VideoWriter, WriterOptions};
 
 const FRAMES: usize = 12;
@@ -105,11 +107,10 @@ fn pictures(criterion: &mut Criterion) {
             Sample { split: Some(Split::Train), landmarks, ..Sample::new(path, label, source) }
         })
         .collect();
-    let plain = TrainConfig { sampling: SampleOrder::Shuffled, ..TrainConfig::default() };
+    let plain = TrainConfig { sampling: SampleOrder::Shuffled.into(), ..TrainConfig::default() };
     let triples = TrainConfig {
-        sampling: SampleOrder::Triples,
-        swap_probability: 0.2,
-        codec_probability: 0.35,
+        sampling: SamplingConfig { swap_probability: 0.2, ..SampleOrder::Triples.into() },
+        codec: CodecConfig { probability: 0.35, ..CodecConfig::default() },
         ..TrainConfig::default()
     };
     let mut group = criterion.benchmark_group("pictures/cpu 224x224");

@@ -122,12 +122,12 @@ fn held_out(samples: &[&Sample], what: LeaveOut, name: &str) -> Vec<Sample> {
 }
 
 impl Fold {
-    /// `config` for this training: without the shares (`dataset_shares`) of data sets that have no genuine
+    /// `config` for this training: without the shares (`sampling.dataset_shares`) of data sets that have no genuine
     /// training sample here.
     #[must_use]
     pub fn config(&self, config: &TrainConfig) -> TrainConfig {
         let mut config = config.clone();
-        config.dataset_shares.retain(|dataset, _| {
+        config.sampling.dataset_shares.retain(|dataset, _| {
             self.training.iter().any(|sample| {
                 sample.split == Some(Split::Train)
                     && !sample.label.is_fake()
@@ -343,10 +343,11 @@ mod tests {
     #[test]
     fn a_training_draws_from_the_data_sets_that_it_has() {
         let shares = [("a", 0.5), ("b", 0.3), ("c", 0.2)].map(|(name, share)| (name.to_owned(), share));
-        let config = TrainConfig { dataset_shares: shares.into(), ..TrainConfig::default() };
-        let left = |what| leave_one_out(&samples(), what).folds[0].config(&config).dataset_shares;
+        let mut config = TrainConfig::default();
+        config.sampling.dataset_shares = shares.into();
+        let left = |what| leave_one_out(&samples(), what).folds[0].config(&config).sampling.dataset_shares;
         assert_eq!(Vec::from_iter(left(LeaveOut::Dataset)), [("b".to_owned(), 0.3), ("c".to_owned(), 0.2)]);
-        assert_eq!(left(LeaveOut::Method), config.dataset_shares);
+        assert_eq!(left(LeaveOut::Method), config.sampling.dataset_shares);
     }
 
     #[test]

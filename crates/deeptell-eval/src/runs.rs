@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use deeptell_metrics::AucComparison;
-use deeptell_train::{EpochRecord, read_history};
+use deeptell_train::{EpochRecord, TrainConfig, read_history};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -183,8 +183,8 @@ impl RunSummary {
         let path = folder.join("config.toml");
         let text =
             std::fs::read_to_string(&path).map_err(|error| fault(&path, "cannot be read", error.into()))?;
-        let config: toml::Value =
-            toml::from_str(&text).map_err(|error| fault(&path, "is not valid TOML", error.into()))?;
+        let config: toml::Value = toml::from_str(&TrainConfig::with_tables(&text))
+            .map_err(|error| fault(&path, "is not valid TOML", error.into()))?;
         let mut settings = BTreeMap::new();
         flatten("", &config, &mut settings);
         let metrics = document(&folder.join("metrics.json"))?.unwrap_or_default();
@@ -253,7 +253,7 @@ fn flatten(name: &str, value: &toml::Value, settings: &mut BTreeMap<String, Stri
 
 #[cfg(test)]
 mod tests {
-    use deeptell_train::TrainConfig;
+    use deeptell_train::LossConfig;
 
     use super::*;
 
@@ -292,15 +292,19 @@ mod tests {
     fn runs_are_compared_and_differing_settings_listed() {
         let root = tempfile::tempdir().unwrap();
         let config = TrainConfig::default();
-        let other = TrainConfig { seed: 9, pos_weight: Some(0.5), ..TrainConfig::default() };
+        let other = TrainConfig {
+            seed: 9,
+            loss: LossConfig { pos_weight: Some(0.5), ..LossConfig::default() },
+            ..TrainConfig::default()
+        };
         let folders = [
             folder(&root.path().join("a"), &config, &[0.8, 0.9, 0.9], Some([0.1, 0.6, 0.5, 0.9])),
             folder(&root.path().join("b"), &other, &[0.7], Some([0.1, 0.2, 0.5, 0.9])),
             folder(&root.path().join("c"), &config, &[0.65], None),
         ];
         let table = compare_runs(&folders).unwrap();
-        assert_eq!(table.settings_that_differ.keys().collect::<Vec<_>>(), ["pos_weight", "seed"]);
-        assert_eq!(table.settings_that_differ["pos_weight"], ["(absent)", "0.5", "(absent)"]);
+        assert_eq!(table.settings_that_differ.keys().collect::<Vec<_>>(), ["loss.pos_weight", "seed"]);
+        assert_eq!(table.settings_that_differ["loss.pos_weight"], ["(absent)", "0.5", "(absent)"]);
         assert_eq!(
             (table.runs[0].best_epoch, table.runs[0].finished, table.runs[2].finished),
             (2, true, false)

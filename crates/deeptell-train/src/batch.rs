@@ -156,7 +156,7 @@ impl<'a> Loader<'a> {
         config: &TrainConfig,
         rng: &mut ChaCha8Rng,
     ) -> Result<Option<Blend>, TrainError> {
-        if rng.random_bool(config.swap_probability)
+        if rng.random_bool(config.sampling.swap_probability)
             && let Some(donor) = self.donor(real, rng)
             && let (donor, Some(donor_landmarks)) = load_face(self.samples[donor], self.crop)?
             && let Ok(swap) = config.blend.swap(image, landmarks, &donor, &donor_landmarks, rng)
@@ -193,8 +193,8 @@ impl<'a> Loader<'a> {
             }
         };
         let untouched = |image: RgbImage| {
-            let mask =
-                (config.localization_weight > 0.0).then(|| GrayImage::new(image.width(), image.height()));
+            let mask = (config.loss.localization_weight > 0.0)
+                .then(|| GrayImage::new(image.width(), image.height()));
             Picture { image, is_fake: false, mask }
         };
         let mut pictures = match unit {
@@ -212,7 +212,7 @@ impl<'a> Loader<'a> {
                 };
                 match blend {
                     Some(blend) => {
-                        let mask = (config.localization_weight > 0.0).then(|| at_full_range(blend.mask));
+                        let mask = (config.loss.localization_weight > 0.0).then(|| at_full_range(blend.mask));
                         let blended = Picture { image: blend.image, is_fake: true, mask };
                         pictures.extend([untouched(blend.real), blended]);
                     }
@@ -224,7 +224,7 @@ impl<'a> Loader<'a> {
                 if let Some(fake) = fake {
                     let (image, landmarks) = face(fake)?;
                     let mut rng = rng("disguise");
-                    let disguised = rng.random_bool(config.disguise_probability);
+                    let disguised = rng.random_bool(config.sampling.disguise_probability);
                     let mut image = if disguised { config.blend.disguise(&image, &mut rng)? } else { image };
                     cover(&mut image, landmarks.as_ref());
                     pictures.push(Picture { image, is_fake: true, mask: None });
@@ -235,8 +235,8 @@ impl<'a> Loader<'a> {
         let changes = config.augmentation.draw(&mut rng("augmentation"));
         let mut codec = rng("codec");
         let crf = codec
-            .random_bool(config.codec_probability)
-            .then(|| codec.random_range(config.codec_crf[0]..=config.codec_crf[1]));
+            .random_bool(config.codec.probability)
+            .then(|| codec.random_range(config.codec.crf[0]..=config.codec.crf[1]));
         for picture in &mut pictures {
             picture.image = changes.apply_with(&picture.image, |image| match crf {
                 Some(crf) => compressed(&image, crf),
@@ -264,7 +264,7 @@ fn compressed(image: &RgbImage, crf: u8) -> Result<RgbImage, TrainError> {
     Ok(deeptell_video::recompress(image, deeptell_video::VideoCodec::H264, crf)?)
 }
 
-/// Never called: without FFmpeg, [`TrainConfig::validate`] refuses `codec_probability`.
+/// Never called: without FFmpeg, [`TrainConfig::validate`] refuses `codec.probability`.
 #[cfg(not(feature = "codec"))]
 fn compressed(_: &RgbImage, _: u8) -> Result<RgbImage, TrainError> {
     Err(crate::config::without_codec())
@@ -277,6 +277,7 @@ mod tests {
     use deeptell_face::Point;
 
     use super::*;
+    use crate::{CodecConfig, LossConfig, SamplingConfig};
 
     #[test]
     fn crops_come_out_at_the_size_of_the_network() {
@@ -304,8 +305,7 @@ mod tests {
         let crop = FaceCrop { size: 64, ..FaceCrop::default() };
         let config = TrainConfig {
             augmentation: Augmentation::none(),
-            codec_probability: 1.0,
-            codec_crf: [40, 40],
+            codec: CodecConfig { probability: 1.0, crf: [40, 40] },
             crop,
             ..TrainConfig::default()
         };
@@ -314,7 +314,7 @@ mod tests {
             loader.load(Unit::Single(0), 0).unwrap().remove(0).image
         };
         assert_eq!(load(&config), compressed(&picture, 40).unwrap());
-        assert_eq!(load(&TrainConfig { codec_probability: 0.0, ..config }), picture);
+        assert_eq!(load(&TrainConfig { codec: CodecConfig::default(), ..config }), picture);
     }
 
     #[test]
@@ -328,7 +328,7 @@ mod tests {
         let fake = Sample { landmarks, ..Sample::new(&path, Label::Fake, "a") };
         let config = TrainConfig {
             augmentation: Augmentation::none(),
-            disguise_probability: 0.0,
+            sampling: SamplingConfig { disguise_probability: 0.0, ..SamplingConfig::default() },
             cutout_probability: 1.0,
             ..TrainConfig::default()
         };
@@ -373,7 +373,7 @@ mod tests {
         let samples = [&real, &fake];
         let config = TrainConfig {
             augmentation: Augmentation { flip_probability: 1.0, ..Augmentation::none() },
-            disguise_probability: 0.0,
+            sampling: SamplingConfig { disguise_probability: 0.0, ..SamplingConfig::default() },
             ..TrainConfig::default()
         };
         let crop = FaceCrop { size: 80, ..FaceCrop::default() };
@@ -410,7 +410,7 @@ mod tests {
         let config = TrainConfig {
             augmentation: Augmentation { flip_probability: 1.0, ..Augmentation::none() },
             blend: deeptell_augment::SelfBlend { ratios: vec![0.5], ..Default::default() },
-            localization_weight: 0.1,
+            loss: LossConfig { localization_weight: 0.1, ..LossConfig::default() },
             ..TrainConfig::default()
         };
         let crop = FaceCrop { size: 160, ..FaceCrop::default() };
@@ -449,7 +449,10 @@ mod tests {
             &sample("b.png", Label::Real, "b", 7),
             &sample("f.png", Label::Fake, "c", 2),
         ];
-        let config = TrainConfig { swap_probability: 1.0, ..TrainConfig::default() };
+        let config = TrainConfig {
+            sampling: SamplingConfig { swap_probability: 1.0, ..SamplingConfig::default() },
+            ..TrainConfig::default()
+        };
         let crop = FaceCrop { size: 160, ..FaceCrop::default() };
         let loader = Loader { samples: &samples, crop: &crop, training: Some((&config, 1)) };
         let mut rng = generator(1, "test", [0, 0]);

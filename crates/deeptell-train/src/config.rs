@@ -6,6 +6,7 @@ use deeptell_face::FaceCrop;
 use deeptell_network::{Architecture, Precision};
 use serde::{Deserialize, Serialize};
 
+use crate::config_forms::AnyForm;
 use crate::{Schedule, TrainError};
 
 /// Order of the training samples in an epoch.
@@ -29,9 +30,11 @@ pub enum SampleOrder {
     Triples,
 }
 
-/// All settings of a training run; TOML on disk.
+/// All settings of a training run; TOML on disk, a table for each group.
+///
+/// Files of earlier versions, which had the settings of most groups at the top, are read as well.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(try_from = "AnyForm")]
 pub struct TrainConfig {
     /// The network that is trained, for example `mobilenet-v3-small` or `mobilenet-v3-large`.
     #[serde(skip_serializing_if = "Architecture::is_default")]
@@ -40,22 +43,9 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Number of epochs.
     pub epochs: usize,
-    /// Pictures per epoch; when absent, all training samples, or with [`SampleOrder::Triples`] three for
-    /// each real one. With a larger number, samples are repeated.
-    pub samples_per_epoch: Option<usize>,
     /// Pictures per step, rounded down to whole triples. A last batch that is not full is dropped,
     /// unless it is the only one.
     pub batch_size: usize,
-    /// Order of the samples.
-    pub sampling: SampleOrder,
-    /// With [`SampleOrder::Triples`]: how often real faces of each data set (`dataset` in the manifest) are
-    /// drawn, in any scale. Empty: as often as there are real faces of it.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub dataset_shares: BTreeMap<String, f64>,
-    /// With [`SampleOrder::Triples`]: how often the fake comes from another source of the same data set;
-    /// 0 to 1.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub other_source_probability: f64,
     /// Sides of the training crops in pixels, each for an equal part of the epochs: smaller pictures
     /// first save time (Tan and Le 2021, "`EfficientNetV2`", section 4). Empty: `crop.size` throughout.
     /// Validation and the result use `crop.size`.
@@ -65,22 +55,41 @@ pub struct TrainConfig {
     /// have 32 bits; the loss is scaled for `f16`.
     #[serde(skip_serializing_if = "Precision::is_full")]
     pub precision: Precision,
-    /// Peak learning rate of `AdamW` (Loshchilov and Hutter 2019).
+    /// Probability of dropping a hidden unit of the classifier, `0..1`.
+    pub dropout: f64,
+    /// How often an eye, the nose or the mouth is covered, the same in all pictures of a unit, so
+    /// that no single part of a face decides (Das et al. 2021, "Towards Solving the `DeepFake`
+    /// Problem: Face-Cutout", section 3); 0 to 1. Pictures without landmarks stay as they are.
+    pub cutout_probability: f64,
+    /// How faces are cut from pictures that come with a box, and the size of all inputs.
+    pub crop: FaceCrop,
+    /// How weights follow from gradients.
+    pub optimizer: OptimizerConfig,
+    /// How the learning rate changes, and when training ends.
+    pub schedule: ScheduleConfig,
+    /// Which samples an epoch has, and in which order.
+    pub sampling: SamplingConfig,
+    /// What is minimised.
+    pub loss: LossConfig,
+    /// Compression of training pictures as video.
+    pub codec: CodecConfig,
+    /// Augmentation of training pictures.
+    pub augmentation: Augmentation,
+    /// How blends are made, for [`SampleOrder::Triples`].
+    pub blend: SelfBlend,
+}
+
+/// How weights follow from gradients: `AdamW` (Loshchilov and Hutter 2019).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimizerConfig {
+    /// Peak learning rate.
     pub learning_rate: f64,
-    /// Share of all steps over which the rate climbs linearly from 0, `0..1`.
-    pub warmup: f64,
-    /// Rate at the end of the cosine, over the peak, `0..=1`.
-    pub final_learning_rate: f64,
-    /// How the rate falls from the peak to the last rate.
-    pub schedule: Schedule,
     /// Rate of a layer over that of the next one towards the output, above 0 and at most 1: below
     /// 1, layers far from the output keep more of what they knew (Howard and Ruder 2018, "Universal
     /// Language Model Fine-tuning", section 3.2).
     pub layer_decay: f64,
-    /// Number of epochs without a better validation AUC after which the run ends; absent: it runs all
-    /// epochs.
-    pub patience: Option<usize>,
-    /// Decoupled weight decay of `AdamW`.
+    /// Decoupled weight decay.
     pub weight_decay: f32,
     /// Largest norm of the gradient of one tensor; absent: no clipping.
     pub gradient_clip: Option<f32>,
@@ -89,11 +98,57 @@ pub struct TrainConfig {
     /// uses 0.05. Absent: plain steps.
     pub sharpness_radius: Option<f64>,
     /// Decay per step of the moving average of the weights (Polyak averaging) that is evaluated and
-    /// kept, `0..1`; absent: the weights themselves.
+    /// kept, `0..1`; `None`, or 0 in a file: the weights themselves.
     pub average_decay: Option<f64>,
+}
+
+/// How the learning rate changes, and when training ends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScheduleConfig {
+    /// How the rate falls from the peak to the last rate.
+    pub shape: Schedule,
+    /// Share of all steps over which the rate climbs linearly from 0, `0..1`.
+    pub warmup: f64,
+    /// Rate at the end, over the peak, `0..=1`.
+    pub final_learning_rate: f64,
     /// Number of epochs at the start in which only the classifier is trained.
     pub frozen_epochs: usize,
-    /// Weight of fakes in the loss; absent: real over fake pictures of an epoch.
+    /// Number of epochs without a better validation AUC after which the run ends; absent: it runs all
+    /// epochs.
+    pub patience: Option<usize>,
+}
+
+/// Which samples an epoch has, and in which order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SamplingConfig {
+    /// Order of the samples.
+    pub order: SampleOrder,
+    /// Pictures per epoch; when absent, all training samples, or with [`SampleOrder::Triples`] three for
+    /// each real one. With a larger number, samples are repeated.
+    pub samples_per_epoch: Option<usize>,
+    /// With [`SampleOrder::Triples`]: how often real faces of each data set (`dataset` in the manifest) are
+    /// drawn, in any scale. Empty: as often as there are real faces of it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub dataset_shares: BTreeMap<String, f64>,
+    /// With [`SampleOrder::Triples`]: how often the fake comes from another source of the same data set;
+    /// 0 to 1.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub other_source_probability: f64,
+    /// How often the blend of a triple shows another real face, swapped onto the first, and not a
+    /// changed copy of it; 0 to 1.
+    pub swap_probability: f64,
+    /// How often the fake of a triple gets the change in colour and sharpness that one side of a
+    /// blend gets, so that neither gives it away; 0 to 1.
+    pub disguise_probability: f64,
+}
+
+/// What is minimised: the binary cross-entropy of the logits, and of where a picture is manipulated.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LossConfig {
+    /// Weight of fakes; absent: real over fake pictures of an epoch.
     pub pos_weight: Option<f64>,
     /// Targets are moved from 0 and 1 towards 1/2 by half of this, `0..1`.
     pub label_smoothing: f64,
@@ -103,30 +158,17 @@ pub struct TrainConfig {
     /// for nobody says where they are manipulated. 0: none.
     #[serde(skip_serializing_if = "is_zero")]
     pub localization_weight: f64,
-    /// Probability of dropping a hidden unit of the classifier, `0..1`.
-    pub dropout: f64,
-    /// How faces are cut from pictures that come with a box, and the size of all inputs.
-    pub crop: FaceCrop,
-    /// Augmentation of training pictures.
-    pub augmentation: Augmentation,
-    /// How often an eye, the nose or the mouth is covered, the same in all pictures of a unit, so
-    /// that no single part of a face decides (Das et al. 2021, "Towards Solving the `DeepFake`
-    /// Problem: Face-Cutout", section 3); 0 to 1. Pictures without landmarks stay as they are.
-    pub cutout_probability: f64,
-    /// How often the pictures of a unit end as a keyframe of H.264 and are decoded again, after all
-    /// of the augmentation; 0 to 1. It needs the feature `codec`, which is on by default, and an
-    /// FFmpeg with libx264.
-    pub codec_probability: f64,
-    /// Lowest and highest constant rate factor of that compression, 0 to 51; lower is better.
-    pub codec_crf: [u8; 2],
-    /// How blends are made, for [`SampleOrder::Triples`].
-    pub blend: SelfBlend,
-    /// How often the blend of a triple shows another real face, swapped onto the first, and not a
-    /// changed copy of it; 0 to 1.
-    pub swap_probability: f64,
-    /// How often the fake of a triple gets the change in colour and sharpness that one side of a
-    /// blend gets, so that neither gives it away; 0 to 1.
-    pub disguise_probability: f64,
+}
+
+/// Compression of training pictures as video, after all of the augmentation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CodecConfig {
+    /// How often the pictures of a unit end as a keyframe of H.264 and are decoded again; 0 to 1. It needs the
+    /// feature `codec`, which is on by default, and an FFmpeg with libx264.
+    pub probability: f64,
+    /// Lowest and highest constant rate factor, 0 to 51; lower is better.
+    pub crf: [u8; 2],
 }
 
 impl Default for TrainConfig {
@@ -135,34 +177,69 @@ impl Default for TrainConfig {
             architecture: Architecture::default(),
             seed: 0,
             epochs: 6,
-            samples_per_epoch: None,
             batch_size: 32,
-            sampling: SampleOrder::BySource,
-            dataset_shares: BTreeMap::new(),
-            other_source_probability: 0.0,
             sizes: Vec::new(),
             precision: Precision::F32,
+            dropout: 0.2,
+            cutout_probability: 0.0,
+            crop: FaceCrop::default(),
+            optimizer: OptimizerConfig::default(),
+            schedule: ScheduleConfig::default(),
+            sampling: SamplingConfig::default(),
+            loss: LossConfig::default(),
+            codec: CodecConfig::default(),
+            augmentation: Augmentation::default(),
+            blend: SelfBlend::default(),
+        }
+    }
+}
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self {
             learning_rate: 6e-4,
-            warmup: 0.05,
-            final_learning_rate: 0.02,
-            schedule: Schedule::default(),
             layer_decay: 1.0,
-            patience: None,
             weight_decay: 1e-2,
             gradient_clip: None,
             sharpness_radius: None,
             average_decay: Some(0.995),
-            frozen_epochs: 0,
-            pos_weight: None,
-            label_smoothing: 0.0,
-            localization_weight: 0.0,
-            dropout: 0.2,
-            crop: FaceCrop::default(),
-            augmentation: Augmentation::default(),
-            cutout_probability: 0.0,
-            codec_probability: 0.0,
-            codec_crf: [18, 35],
-            blend: SelfBlend::default(),
+        }
+    }
+}
+
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        Schedule::default().into()
+    }
+}
+
+impl Default for SamplingConfig {
+    fn default() -> Self {
+        SampleOrder::BySource.into()
+    }
+}
+
+impl Default for CodecConfig {
+    fn default() -> Self {
+        Self { probability: 0.0, crf: [18, 35] }
+    }
+}
+
+/// The schedule of this shape with everything else at its default.
+impl From<Schedule> for ScheduleConfig {
+    fn from(shape: Schedule) -> Self {
+        Self { shape, warmup: 0.05, final_learning_rate: 0.02, frozen_epochs: 0, patience: None }
+    }
+}
+
+/// The samples in this order with everything else at its default.
+impl From<SampleOrder> for SamplingConfig {
+    fn from(order: SampleOrder) -> Self {
+        Self {
+            order,
+            samples_per_epoch: None,
+            dataset_shares: BTreeMap::new(),
+            other_source_probability: 0.0,
             swap_probability: 0.0,
             disguise_probability: 0.5,
         }
@@ -213,53 +290,85 @@ impl TrainConfig {
         let positive = |v: f64| v.is_finite() && v > 0.0;
         let checks = [
             ("epochs", self.epochs > 0, "1 or more"),
-            ("samples_per_epoch", self.samples_per_epoch != Some(0), "1 or more, or absent for all"),
+            (
+                "sampling.samples_per_epoch",
+                self.sampling.samples_per_epoch != Some(0),
+                "1 or more, or absent for all",
+            ),
             (
                 "batch_size",
                 (2..=4096).contains(&self.batch_size),
                 "2 to 4096: batch statistics need two samples",
             ),
-            ("learning_rate", positive(self.learning_rate), "a positive number"),
-            ("warmup", unit(self.warmup), "at least 0 and below 1"),
-            ("final_learning_rate", (0.0..=1.0).contains(&self.final_learning_rate), "0 to 1"),
+            ("optimizer.learning_rate", positive(self.optimizer.learning_rate), "a positive number"),
+            ("schedule.warmup", unit(self.schedule.warmup), "at least 0 and below 1"),
             (
-                "weight_decay",
-                self.weight_decay.is_finite() && self.weight_decay >= 0.0,
+                "schedule.final_learning_rate",
+                (0.0..=1.0).contains(&self.schedule.final_learning_rate),
+                "0 to 1",
+            ),
+            (
+                "optimizer.weight_decay",
+                self.optimizer.weight_decay.is_finite() && self.optimizer.weight_decay >= 0.0,
                 "0 or a positive number",
             ),
-            ("gradient_clip", self.gradient_clip.is_none_or(|v| positive(v.into())), "a positive number"),
-            ("sharpness_radius", self.sharpness_radius.is_none_or(positive), "a positive number"),
-            ("average_decay", self.average_decay.is_none_or(unit), "at least 0 and below 1"),
-            ("pos_weight", self.pos_weight.is_none_or(positive), "a positive number"),
-            ("label_smoothing", unit(self.label_smoothing), "at least 0 and below 1"),
             (
-                "localization_weight",
-                self.localization_weight == 0.0
-                    || self.sampling == SampleOrder::Triples
-                        && (0.0..=100.0).contains(&self.localization_weight),
-                "0 to 100, above 0 only together with `sampling = \"triples\"`",
+                "optimizer.gradient_clip",
+                self.optimizer.gradient_clip.is_none_or(|v| positive(v.into())),
+                "a positive number",
+            ),
+            (
+                "optimizer.sharpness_radius",
+                self.optimizer.sharpness_radius.is_none_or(positive),
+                "a positive number",
+            ),
+            (
+                "optimizer.average_decay",
+                self.optimizer.average_decay.is_none_or(unit),
+                "at least 0 and below 1",
+            ),
+            ("loss.pos_weight", self.loss.pos_weight.is_none_or(positive), "a positive number"),
+            ("loss.label_smoothing", unit(self.loss.label_smoothing), "at least 0 and below 1"),
+            (
+                "loss.localization_weight",
+                self.loss.localization_weight == 0.0
+                    || self.sampling.order == SampleOrder::Triples
+                        && (0.0..=100.0).contains(&self.loss.localization_weight),
+                "0 to 100, above 0 only together with `order = \"triples\"` in `[sampling]`",
             ),
             ("dropout", unit(self.dropout), "at least 0 and below 1"),
-            ("swap_probability", (0.0..=1.0).contains(&self.swap_probability), "0 to 1"),
-            ("disguise_probability", (0.0..=1.0).contains(&self.disguise_probability), "0 to 1"),
-            ("layer_decay", self.layer_decay > 0.0 && self.layer_decay <= 1.0, "above 0 and at most 1"),
-            ("patience", self.patience != Some(0), "1 or more, or absent"),
-            ("cutout_probability", (0.0..=1.0).contains(&self.cutout_probability), "0 to 1"),
-            ("codec_probability", (0.0..=1.0).contains(&self.codec_probability), "0 to 1"),
+            ("sampling.swap_probability", (0.0..=1.0).contains(&self.sampling.swap_probability), "0 to 1"),
             (
-                "codec_crf",
-                self.codec_crf[0] <= self.codec_crf[1] && self.codec_crf[1] <= 51,
+                "sampling.disguise_probability",
+                (0.0..=1.0).contains(&self.sampling.disguise_probability),
+                "0 to 1",
+            ),
+            (
+                "optimizer.layer_decay",
+                self.optimizer.layer_decay > 0.0 && self.optimizer.layer_decay <= 1.0,
+                "above 0 and at most 1",
+            ),
+            ("schedule.patience", self.schedule.patience != Some(0), "1 or more, or absent"),
+            ("cutout_probability", (0.0..=1.0).contains(&self.cutout_probability), "0 to 1"),
+            ("codec.probability", (0.0..=1.0).contains(&self.codec.probability), "0 to 1"),
+            (
+                "codec.crf",
+                self.codec.crf[0] <= self.codec.crf[1] && self.codec.crf[1] <= 51,
                 "two rising numbers from 0 to 51",
             ),
             (
-                "dataset_shares",
-                self.dataset_shares.is_empty()
-                    || self.sampling == SampleOrder::Triples
-                        && self.dataset_shares.values().all(|v| v.is_finite() && *v >= 0.0)
-                        && self.dataset_shares.values().any(|v| *v > 0.0),
-                "numbers from 0 up, not all 0, together with `sampling = \"triples\"`",
+                "sampling.dataset_shares",
+                self.sampling.dataset_shares.is_empty()
+                    || self.sampling.order == SampleOrder::Triples
+                        && self.sampling.dataset_shares.values().all(|v| v.is_finite() && *v >= 0.0)
+                        && self.sampling.dataset_shares.values().any(|v| *v > 0.0),
+                "numbers from 0 up, not all 0, together with `order = \"triples\"` in `[sampling]`",
             ),
-            ("other_source_probability", (0.0..=1.0).contains(&self.other_source_probability), "0 to 1"),
+            (
+                "sampling.other_source_probability",
+                (0.0..=1.0).contains(&self.sampling.other_source_probability),
+                "0 to 1",
+            ),
             (
                 "sizes",
                 self.sizes.len() <= 64 && self.sizes.iter().all(|size| (32..=1024).contains(size)),
@@ -272,7 +381,7 @@ impl TrainConfig {
             return Err(TrainError::Setting { setting, expected: format!("must be {expected}") });
         }
         #[cfg(not(feature = "codec"))]
-        if self.codec_probability > 0.0 {
+        if self.codec.probability > 0.0 {
             return Err(without_codec());
         }
         self.augmentation.validate()?;
@@ -285,19 +394,29 @@ impl TrainConfig {
 pub(crate) fn without_codec() -> TrainError {
     let expected =
         "must be 0 in a build without FFmpeg: enable the feature `codec` of deeptell-train".to_owned();
-    TrainError::Setting { setting: "codec_probability", expected }
+    TrainError::Setting { setting: "codec.probability", expected }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn with(set: impl FnOnce(&mut TrainConfig)) -> TrainConfig {
+        let mut config = TrainConfig::default();
+        set(&mut config);
+        config
+    }
+
     #[test]
     fn config_round_trips_and_fills_defaults() {
-        let config = TrainConfig { epochs: 3, pos_weight: Some(0.5), ..TrainConfig::default() };
+        let config = TrainConfig {
+            epochs: 3,
+            loss: LossConfig { pos_weight: Some(0.5), ..LossConfig::default() },
+            ..TrainConfig::default()
+        };
         let back: TrainConfig = toml::from_str(&config.to_toml().unwrap()).unwrap();
         assert_eq!(back, config);
-        let sparse: TrainConfig = toml::from_str("epochs = 3\npos_weight = 0.5\n").unwrap();
+        let sparse: TrainConfig = toml::from_str("epochs = 3\n[loss]\npos_weight = 0.5\n").unwrap();
         assert_eq!(sparse, config);
     }
 
@@ -320,18 +439,24 @@ mod tests {
         std::fs::write(&path, "batch_size = 1\n").unwrap();
         let error = TrainConfig::read(&path).unwrap_err();
         assert!(matches!(error, TrainError::Setting { setting: "batch_size", .. }));
-        let codec = TrainConfig { codec_crf: [30, 20], ..TrainConfig::default() };
-        assert!(matches!(codec.validate(), Err(TrainError::Setting { setting: "codec_crf", .. })));
-        let shares = TrainConfig { dataset_shares: [("a".to_owned(), 1.0)].into(), ..TrainConfig::default() };
-        assert!(matches!(shares.validate(), Err(TrainError::Setting { setting: "dataset_shares", .. })));
+        let codec = with(|config| config.codec.crf = [30, 20]);
+        assert!(matches!(codec.validate(), Err(TrainError::Setting { setting: "codec.crf", .. })));
+        let shares = with(|config| config.sampling.dataset_shares = [("a".to_owned(), 1.0)].into());
+        assert!(matches!(
+            shares.validate(),
+            Err(TrainError::Setting { setting: "sampling.dataset_shares", .. })
+        ));
         let sizes = TrainConfig { sizes: vec![160, 4], ..TrainConfig::default() };
         assert!(matches!(sizes.validate(), Err(TrainError::Setting { setting: "sizes", .. })));
-        let unmasked = TrainConfig { localization_weight: 0.1, ..TrainConfig::default() };
+        let unmasked = with(|config| config.loss.localization_weight = 0.1);
         assert!(matches!(
             unmasked.validate(),
-            Err(TrainError::Setting { setting: "localization_weight", .. })
+            Err(TrainError::Setting { setting: "loss.localization_weight", .. })
         ));
-        let nan = TrainConfig { learning_rate: f64::NAN, ..TrainConfig::default() };
-        assert!(matches!(nan.validate(), Err(TrainError::Setting { setting: "learning_rate", .. })));
+        let nan = with(|config| config.optimizer.learning_rate = f64::NAN);
+        assert!(matches!(
+            nan.validate(),
+            Err(TrainError::Setting { setting: "optimizer.learning_rate", .. })
+        ));
     }
 }

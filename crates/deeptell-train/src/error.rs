@@ -66,7 +66,7 @@ pub enum TrainError {
     },
     /// A picture could not be compressed as video.
     #[cfg(feature = "codec")]
-    #[error("the video codec of `codec_probability` failed")]
+    #[error("the video codec of `codec.probability` failed")]
     Codec {
         /// Why.
         #[from]

@@ -25,6 +25,7 @@ mod average;
 mod batch;
 mod checkpoint;
 mod config;
+mod config_forms;
 mod conformance;
 mod contact_sheet;
 mod error;
@@ -45,7 +46,9 @@ mod train;
 
 pub use batch::load_crop;
 pub use checkpoint::has_checkpoint;
-pub use config::{SampleOrder, TrainConfig};
+pub use config::{
+    CodecConfig, LossConfig, OptimizerConfig, SampleOrder, SamplingConfig, ScheduleConfig, TrainConfig,
+};
 pub use conformance::{
     Conformance, ConformanceCheck, ConformanceError, ConformanceStep, MakeFaceDetector, Speed,
 };

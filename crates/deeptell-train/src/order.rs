@@ -49,7 +49,7 @@ impl Plan {
     /// asked for and no real sample has landmarks.
     pub(crate) fn new(samples: &[&Sample], config: &TrainConfig) -> Result<Self, TrainError> {
         let single = balanced_pos_weight(samples, "train")?;
-        let (available, pictures_a_unit, balanced_pos_weight) = match config.sampling {
+        let (available, pictures_a_unit, balanced_pos_weight) = match config.sampling.order {
             SampleOrder::Shuffled | SampleOrder::BySource => (samples.len(), 1, single),
             // By turns, so that an odd epoch has one real more.
             SampleOrder::Balanced => (samples.len(), 1, 1.0),
@@ -80,7 +80,7 @@ impl Plan {
                 (pairs.reals.len(), 3, fakes.recip())
             }
         };
-        let units = config.samples_per_epoch.map_or(available, |n| (n / pictures_a_unit).max(1));
+        let units = config.sampling.samples_per_epoch.map_or(available, |n| (n / pictures_a_unit).max(1));
         let per_batch = (config.batch_size / pictures_a_unit).max(1);
         let steps = (units / per_batch).max(1);
         Ok(Self { units, per_batch, steps, pictures: units * pictures_a_unit, balanced_pos_weight })
@@ -169,19 +169,21 @@ impl<'a> Pairs<'a> {
     /// [`TrainError::Setting`] when `dataset_shares` names a data set without real samples, or
     /// leaves one out.
     fn shares(&self, config: &TrainConfig) -> Result<Vec<(&[usize], f64)>, TrainError> {
-        if config.dataset_shares.is_empty() {
+        if config.sampling.dataset_shares.is_empty() {
             return Ok(vec![(&self.reals, 1.0)]);
         }
         let fault = |dataset: &str, what: &str| TrainError::Setting {
             setting: "dataset_shares",
             expected: format!("must name the data sets of the real training samples: `{dataset}` {what}"),
         };
-        if let Some(missing) = self.reals_by_dataset.keys().find(|d| !config.dataset_shares.contains_key(**d))
+        if let Some(missing) =
+            self.reals_by_dataset.keys().find(|d| !config.sampling.dataset_shares.contains_key(**d))
         {
             return Err(fault(missing, "has no share (0 leaves it out)"));
         }
-        let total: f64 = config.dataset_shares.values().sum();
+        let total: f64 = config.sampling.dataset_shares.values().sum();
         config
+            .sampling
             .dataset_shares
             .iter()
             .filter(|(_, share)| **share > 0.0)
@@ -235,10 +237,10 @@ fn triples(samples: &[&Sample], config: &TrainConfig, epoch: usize, count: usize
             reals.extend(round);
         }
     }
-    if config.dataset_shares.len() > 1 {
+    if config.sampling.dataset_shares.len() > 1 {
         reals.shuffle(&mut rng);
     }
-    let fake = |real, rng: &mut _| pairs.fake(samples, real, config.other_source_probability, rng);
+    let fake = |real, rng: &mut _| pairs.fake(samples, real, config.sampling.other_source_probability, rng);
     reals.into_iter().map(|real| Unit::Triple { real, fake: fake(real, &mut rng) }).collect()
 }
 
@@ -248,7 +250,7 @@ pub(crate) fn order(samples: &[&Sample], config: &TrainConfig, epoch: usize, cou
     let mut round = 0;
     while order.len() < count {
         let mut rng = generator(config.seed, "order", [epoch as u64, round]);
-        match config.sampling {
+        match config.sampling.order {
             SampleOrder::Shuffled => {
                 let mut all: Vec<usize> = (0..samples.len()).collect();
                 all.shuffle(&mut rng);
@@ -278,6 +280,7 @@ mod tests {
     use deeptell_face::{Landmarks, Point};
 
     use super::*;
+    use crate::SamplingConfig;
 
     fn samples(sources: usize) -> Vec<Sample> {
         (0..sources)
@@ -293,7 +296,7 @@ mod tests {
         let samples = samples(7);
         let samples: Vec<&Sample> = samples.iter().collect();
         for sampling in [SampleOrder::Shuffled, SampleOrder::BySource] {
-            let config = TrainConfig { sampling, ..TrainConfig::default() };
+            let config = TrainConfig { sampling: sampling.into(), ..TrainConfig::default() };
             let first = order(&samples, &config, 1, 21);
             assert_eq!(first, order(&samples, &config, 1, 21));
             assert_ne!(first, order(&samples, &config, 2, 21));
@@ -309,8 +312,12 @@ mod tests {
     fn balanced_order_has_half_of_each_class_and_every_sample() {
         let samples = samples(6);
         let samples: Vec<&Sample> = samples.iter().collect();
-        let config =
-            TrainConfig { sampling: SampleOrder::Balanced, batch_size: 4, seed: 3, ..TrainConfig::default() };
+        let config = TrainConfig {
+            sampling: SampleOrder::Balanced.into(),
+            batch_size: 4,
+            seed: 3,
+            ..TrainConfig::default()
+        };
         let plan = Plan::new(&samples, &config).unwrap();
         let expected = Plan { units: 18, per_batch: 4, steps: 4, pictures: 18, balanced_pos_weight: 1.0 };
         assert_eq!(plan, expected);
@@ -337,7 +344,7 @@ mod tests {
     fn triples_keep_sources_together() {
         let samples = samples(9);
         let samples: Vec<&Sample> = samples.iter().collect();
-        let config = TrainConfig { sampling: SampleOrder::BySource, ..TrainConfig::default() };
+        let config = TrainConfig { sampling: SampleOrder::BySource.into(), ..TrainConfig::default() };
         for three in order(&samples, &config, 5, 27).chunks(3) {
             let source = &samples[three[0].first()].source;
             assert!(three.iter().all(|unit| &samples[unit.first()].source == source));
@@ -348,7 +355,7 @@ mod tests {
     fn triples_pair_real_with_fake_of_its_source() {
         let samples = samples(8);
         let samples: Vec<&Sample> = samples.iter().collect();
-        let config = TrainConfig { sampling: SampleOrder::Triples, ..TrainConfig::default() };
+        let config = TrainConfig { sampling: SampleOrder::Triples.into(), ..TrainConfig::default() };
         let mut fakes_seen = Vec::new();
         for epoch in 1..20 {
             let mut reals = Vec::new();
@@ -391,8 +398,7 @@ mod tests {
         let samples: Vec<&Sample> = samples.iter().collect();
         let shares = [("a", 2.0), ("b", 1.0), ("c", 1.0)].map(|(name, share)| (name.to_owned(), share));
         let config = TrainConfig {
-            sampling: SampleOrder::Triples,
-            dataset_shares: shares.into(),
+            sampling: SamplingConfig { dataset_shares: shares.into(), ..SampleOrder::Triples.into() },
             ..TrainConfig::default()
         };
         let units = order(&samples, &config, 1, 200);
@@ -421,7 +427,8 @@ mod tests {
             let face = [(60.0, 60.0), (100.0, 60.0), (80.0, 85.0), (65.0, 110.0), (95.0, 110.0)];
             faces[0].landmarks = Some(Landmarks::from_points(face.map(|(x, y)| Point::new(x, y))));
             let faces: Vec<&Sample> = faces.iter().collect();
-            Plan::new(&faces, &TrainConfig { dataset_shares, ..config.clone() }).unwrap_err().to_string()
+            let sampling = SamplingConfig { dataset_shares, ..SampleOrder::Triples.into() };
+            Plan::new(&faces, &TrainConfig { sampling, ..config.clone() }).unwrap_err().to_string()
         };
         assert!(wrong(&[("a", 1.0), ("b", 1.0)]).contains("`c`"));
         assert!(wrong(&[("a", 1.0), ("b", 1.0), ("c", 1.0), ("d", 1.0)]).contains("`d`"));
@@ -435,8 +442,8 @@ mod tests {
         }
         let samples: Vec<&Sample> = samples.iter().collect();
         let other = |other_source_probability| {
-            let sampling = SampleOrder::Triples;
-            let config = TrainConfig { sampling, other_source_probability, ..TrainConfig::default() };
+            let sampling = SamplingConfig { other_source_probability, ..SampleOrder::Triples.into() };
+            let config = TrainConfig { sampling, ..TrainConfig::default() };
             let other = |unit: &&Unit| match **unit {
                 Unit::Triple { real, fake } => samples[real].source != samples[fake.unwrap()].source,
                 Unit::Single(_) => false,
@@ -451,7 +458,8 @@ mod tests {
     #[test]
     fn plan_counts_units_and_pictures() {
         let mut samples = samples(10);
-        let config = TrainConfig { sampling: SampleOrder::Triples, batch_size: 12, ..TrainConfig::default() };
+        let config =
+            TrainConfig { sampling: SampleOrder::Triples.into(), batch_size: 12, ..TrainConfig::default() };
         let plan =
             |samples: &[Sample], config: &TrainConfig| Plan::new(&samples.iter().collect::<Vec<_>>(), config);
         let refused = plan(&samples, &config);
@@ -466,7 +474,8 @@ mod tests {
         let expected =
             Plan { units: 10, per_batch: 4, steps: 2, pictures: 30, balanced_pos_weight: 10.0 / 15.0 };
         assert_eq!(triples, expected);
-        let single = plan(&samples, &TrainConfig { sampling: SampleOrder::Shuffled, ..config }).unwrap();
+        let single =
+            plan(&samples, &TrainConfig { sampling: SampleOrder::Shuffled.into(), ..config }).unwrap();
         let expected = Plan { units: 30, per_batch: 12, steps: 2, pictures: 30, balanced_pos_weight: 0.5 };
         assert_eq!(single, expected);
     }

@@ -49,7 +49,8 @@ mod tests {
                 Sample { split: Some(Split::Train), ..Sample::new(path, label, format!("s{}", i / 2)) }
             })
             .collect();
-        let mut config = TrainConfig { sampling: crate::SampleOrder::Shuffled, ..TrainConfig::default() };
+        let mut config =
+            TrainConfig { sampling: crate::SampleOrder::Shuffled.into(), ..TrainConfig::default() };
         config.crop.size = 48;
         let rows = preview(&config, &samples, 4).unwrap();
         assert_eq!(rows.len(), 4);

@@ -20,7 +20,8 @@ pub(crate) fn check(config: &TrainConfig, now: &State, saved: &State, run: &Path
         ));
     }
     let settings = |state: &State| -> Vec<String> {
-        state.config.lines().filter(|line| !line.starts_with("epochs = ")).map(str::to_owned).collect()
+        let text = TrainConfig::with_tables(&state.config);
+        text.lines().filter(|line| !line.starts_with("epochs = ")).map(str::to_owned).collect()
     };
     let (settings_now, settings_saved) = (settings(now), settings(saved));
     if settings_now != settings_saved {

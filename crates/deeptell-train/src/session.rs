@@ -94,9 +94,9 @@ impl Session {
             .init(&device)
             .with_precision(config.precision);
         let optimizer = AdamWConfig::new()
-            .with_weight_decay(config.weight_decay)
+            .with_weight_decay(config.optimizer.weight_decay)
             .with_epsilon(1e-8)
-            .with_grad_clipping(config.gradient_clip.map(GradientClippingConfig::Norm))
+            .with_grad_clipping(config.optimizer.gradient_clip.map(GradientClippingConfig::Norm))
             .init();
         let state = State {
             epoch: 0,
@@ -124,7 +124,7 @@ impl Session {
                     saved.config = state.config;
                 }
                 let (network, optimizer, average) =
-                    checkpoint::load(&folder, network, optimizer, &saved, config.average_decay)?;
+                    checkpoint::load(&folder, network, optimizer, &saved, config.optimizer.average_decay)?;
                 return Ok(Self { device, network, optimizer, average, state: saved, samples: used });
             }
             _ if found.is_some() => {
@@ -139,7 +139,7 @@ impl Session {
         }
         std::fs::create_dir_all(run).map_err(TrainError::io(run))?;
         checkpoint::write_whole(&run.join("config.toml"), &state.config)?;
-        let average = config.average_decay.map(|decay| Average::new(&network.valid(), decay, 0));
+        let average = config.optimizer.average_decay.map(|decay| Average::new(&network.valid(), decay, 0));
         Ok(Self { device, network, optimizer, average, state, samples: used })
     }
 
@@ -153,7 +153,7 @@ impl Session {
         on_event: &mut impl FnMut(Event),
     ) -> Result<Option<Steps>, TrainError> {
         let number = epoch.number;
-        self.network = if number <= config.frozen_epochs {
+        self.network = if number <= config.schedule.frozen_epochs {
             self.network.clone().freeze_backbone()
         } else {
             self.network.clone().unfreeze_backbone()
@@ -229,12 +229,12 @@ impl Session {
         rate: f64,
     ) -> Result<Step, TrainError> {
         let input = normalize(&batch.images, &Normalization::IMAGENET, &self.device)?;
-        let smooth = config.label_smoothing as f32;
+        let smooth = config.loss.label_smoothing as f32;
         let targets: Vec<f32> =
             batch.fakes.iter().map(|&fake| if fake { 1.0 - 0.5 * smooth } else { 0.5 * smooth }).collect();
         let targets = TensorData::new(targets, [batch.fakes.len(), 1]);
         let targets = Tensor::<2>::from_data(targets, &self.device);
-        let localization = (config.localization_weight > 0.0)
+        let localization = (config.loss.localization_weight > 0.0)
             .then(|| localization_targets(&batch.masks, batch.images[0].width(), &self.device));
         // On a worker of the pool the many small parallel loops need no wake-up each.
         rayon::scope(|_| {
@@ -244,7 +244,7 @@ impl Session {
                 Some((shares, known)) => {
                     let (logits, map) = network.localize(input.clone());
                     let of_map = localization_loss(map, shares.clone(), known.clone());
-                    of_logits(logits) + of_map * config.localization_weight
+                    of_logits(logits) + of_map * config.loss.localization_weight
                 }
             };
             let backward = |loss: Tensor<1>| match self.state.loss_scale {
@@ -257,11 +257,11 @@ impl Session {
             if updated {
                 let mut at = self.network.clone();
                 let mut gradients = backward(here);
-                if let Some(radius) = config.sharpness_radius {
+                if let Some(radius) = config.optimizer.sharpness_radius {
                     at = ascended(&at, &GradientsParams::from_grads(gradients, &at), radius);
                     gradients = backward(loss(&at));
                 }
-                updated = self.update(&at, gradients, rate, config.layer_decay);
+                updated = self.update(&at, gradients, rate, config.optimizer.layer_decay);
             }
             if updated && let Some(average) = &mut self.average {
                 average.update(&self.network.valid());
@@ -298,7 +298,7 @@ impl Session {
     /// Whether the last best epoch is too long ago.
     pub(crate) fn is_out_of_patience(&self, config: &TrainConfig) -> bool {
         let waited = self.state.best.map_or(0, |(epoch, _)| self.state.epoch - epoch);
-        config.patience.is_some_and(|patience| waited >= patience)
+        config.schedule.patience.is_some_and(|patience| waited >= patience)
     }
 
     /// One update of the weights by the gradients at `at`, each layer at its rate; none, and false,

@@ -75,16 +75,16 @@ impl<'a> Trainer<'a> {
         let (training, validation) = (of(Split::Train), of(Split::Validation));
         let plan = Plan::new(&training, config)?;
         balanced_pos_weight(&validation, "validation")?;
-        let pos_weight = config.pos_weight.unwrap_or(plan.balanced_pos_weight);
+        let pos_weight = config.loss.pos_weight.unwrap_or(plan.balanced_pos_weight);
 
         let _kept = keep_buffers(KEPT_BUFFER_BYTES);
         let mut session = Session::open(config, samples, start, device, folder)?;
         let rate = LearningRate {
-            peak: config.learning_rate,
-            last: config.final_learning_rate,
-            warmup: config.warmup,
+            peak: config.optimizer.learning_rate,
+            last: config.schedule.final_learning_rate,
+            warmup: config.schedule.warmup,
             steps: plan.steps * config.epochs,
-            schedule: config.schedule,
+            schedule: config.schedule.shape,
         };
         on_event(Event::Started {
             epochs_done: session.state.epoch,

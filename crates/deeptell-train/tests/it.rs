@@ -10,7 +10,8 @@ use deeptell_augment::Augmentation;
 use deeptell_data::{Label, Sample, Split};
 use deeptell_network::{Architecture, Precision, Weights};
 use deeptell_train::{
-    EpochRecord, Event, Run, SampleOrder, Schedule, Start, TrainConfig, TrainError, Trainer,
+    EpochRecord, Event, OptimizerConfig, Run, SampleOrder, Schedule, ScheduleConfig, Start, TrainConfig,
+    TrainError, Trainer,
 };
 use image::{Rgb, RgbImage};
 
@@ -36,14 +37,23 @@ fn config() -> TrainConfig {
     let mut config = TrainConfig {
         epochs: 1,
         batch_size: 4,
-        sampling: SampleOrder::Shuffled,
-        warmup: 0.0,
-        weight_decay: 0.0,
-        average_decay: None,
+        sampling: SampleOrder::Shuffled.into(),
+        schedule: ScheduleConfig { warmup: 0.0, ..ScheduleConfig::default() },
+        optimizer: OptimizerConfig { weight_decay: 0.0, average_decay: None, ..OptimizerConfig::default() },
         augmentation: Augmentation::none(),
         ..TrainConfig::default()
     };
     config.crop.size = 32;
+    config
+}
+
+fn with_rate(learning_rate: f64) -> TrainConfig {
+    with(config(), |config| config.optimizer.learning_rate = learning_rate)
+}
+
+/// The same settings with a change.
+fn with(mut config: TrainConfig, change: impl FnOnce(&mut TrainConfig)) -> TrainConfig {
+    change(&mut config);
     config
 }
 
@@ -63,8 +73,8 @@ fn apart(a: &Weights, b: &Weights, name: &str) -> f32 {
 fn patience_ends_run_without_progress() {
     let folder = tempfile::tempdir().unwrap();
     // At this rate nothing changes, and so no epoch is better than the first.
-    let still = TrainConfig { epochs: 9, learning_rate: 1e-12, ..config() };
-    let (patient, _) = run(&TrainConfig { patience: Some(2), ..still.clone() }, folder.path());
+    let still = with(config(), |config| (config.epochs, config.optimizer.learning_rate) = (9, 1e-12));
+    let (patient, _) = run(&with(still.clone(), |config| config.schedule.patience = Some(2)), folder.path());
     assert_eq!((patient.history.len(), patient.best.unwrap().0, patient.finished), (3, 1, true));
     let (all, _) = run(&TrainConfig { epochs: 4, ..still }, folder.path());
     assert_eq!(all.history.len(), 4);
@@ -74,7 +84,7 @@ fn patience_ends_run_without_progress() {
 fn every_architecture_trains() {
     let folder = tempfile::tempdir().unwrap();
     for architecture in Architecture::ALL {
-        let config = TrainConfig { architecture, epochs: 3, learning_rate: 1e-3, ..config() };
+        let config = TrainConfig { architecture, epochs: 3, ..with_rate(1e-3) };
         let (run, weights) = run(&config, folder.path());
         let losses: Vec<f64> = run.history.iter().map(|epoch| epoch.train_loss).collect();
         assert!(losses[2] < losses[0], "{architecture}: {losses:?}");
@@ -86,10 +96,10 @@ fn every_architecture_trains() {
 fn layer_decay_slows_early_layers() {
     let folder = tempfile::tempdir().unwrap();
     let (stem, classifier) = ("features.0.0.weight", "classifier.3.weight");
-    let (_, start) = run(&TrainConfig { learning_rate: 1e-12, ..config() }, folder.path());
-    let quick = TrainConfig { learning_rate: 1e-3, schedule: Schedule::FlatThenLinear, ..config() };
+    let (_, start) = run(&with_rate(1e-12), folder.path());
+    let quick = with(with_rate(1e-3), |config| config.schedule.shape = Schedule::FlatThenLinear);
     let (_, even) = run(&quick, folder.path());
-    let (_, decayed) = run(&TrainConfig { layer_decay: 0.5, ..quick }, folder.path());
+    let (_, decayed) = run(&with(quick, |config| config.optimizer.layer_decay = 0.5), folder.path());
     assert!(apart(&start, &even, stem) > 5e-5);
     assert!(apart(&start, &decayed, stem) < 1e-6, "1e-3 halved fourteen times");
     // The classifier's own rate is the same.
@@ -102,16 +112,15 @@ fn layer_decay_slows_early_layers() {
 fn sharpness_aware_step_takes_the_gradient_elsewhere_and_starts_here() {
     let folder = tempfile::tempdir().unwrap();
     let rate = 1e-4;
-    let one_step = TrainConfig {
-        learning_rate: rate,
-        schedule: Schedule::FlatThenLinear,
-        dropout: 0.0,
-        sharpness_radius: Some(5.0),
-        ..config()
-    };
-    let (_, start) = run(&TrainConfig { learning_rate: 1e-12, ..one_step.clone() }, folder.path());
+    let one_step = with(with_rate(rate), |config| {
+        config.schedule.shape = Schedule::FlatThenLinear;
+        config.dropout = 0.0;
+        config.optimizer.sharpness_radius = Some(5.0);
+    });
+    let (_, start) =
+        run(&with(one_step.clone(), |config| config.optimizer.learning_rate = 1e-12), folder.path());
     let (_, sharp) = run(&one_step, folder.path());
-    let (_, plain) = run(&TrainConfig { sharpness_radius: None, ..one_step }, folder.path());
+    let (_, plain) = run(&with(one_step, |config| config.optimizer.sharpness_radius = None), folder.path());
     let largest = |a: &Weights, b: &Weights| {
         let trained = a.tensors.iter().filter(|tensor| !tensor.name.contains("running_"));
         trained.map(|tensor| apart(a, b, &tensor.name)).fold(0.0, f32::max)
@@ -127,7 +136,8 @@ fn sharpness_aware_step_takes_the_gradient_elsewhere_and_starts_here() {
 #[test]
 fn sharpness_aware_training_learns() {
     let folder = tempfile::tempdir().unwrap();
-    let config = TrainConfig { epochs: 3, learning_rate: 1e-3, sharpness_radius: Some(0.05), ..config() };
+    let config =
+        with(with_rate(1e-3), |config| (config.epochs, config.optimizer.sharpness_radius) = (3, Some(0.05)));
     let (run, _) = run(&config, folder.path());
     let losses: Vec<f64> = run.history.iter().map(|epoch| epoch.train_loss).collect();
     assert!(losses[2] < losses[0], "{losses:?}");
@@ -135,14 +145,8 @@ fn sharpness_aware_training_learns() {
 
 /// Pictures and settings with which half precision has something to lose.
 fn mixed(precision: Precision) -> TrainConfig {
-    let mut config = TrainConfig {
-        precision,
-        epochs: 8,
-        learning_rate: 3e-4,
-        dropout: 0.0,
-        schedule: Schedule::FlatThenLinear,
-        ..config()
-    };
+    let mut config = TrainConfig { precision, epochs: 8, dropout: 0.0, ..with_rate(3e-4) };
+    config.schedule.shape = Schedule::FlatThenLinear;
     // Larger pictures, so that normalisation has more than a few numbers to go by.
     config.crop.size = 64;
     config
@@ -166,7 +170,7 @@ fn half_precision_losses_follow_f32() {
     }
 }
 
-/// A run that is stopped after its first epoch and goes on, or is left alone.
+/// A run that is stopped after its first epoch and resumed, or runs without a stop.
 fn run_in(out: &Path, config: &TrainConfig, samples: &[Sample], stopped: bool) -> Run {
     let stop = AtomicBool::new(false);
     let go = |start| {
@@ -191,7 +195,8 @@ fn overflow_skips_steps_and_scale_survives_resume() {
     let folder = tempfile::tempdir().unwrap();
     let samples = samples(folder.path());
     // Weighted so heavily, the first gradients pass 65504.
-    let config = TrainConfig { pos_weight: Some(64.0), epochs: 3, ..mixed(Precision::F16) };
+    let config =
+        with(mixed(Precision::F16), |config| (config.epochs, config.loss.pos_weight) = (3, Some(64.0)));
     let (whole, pieces) = (folder.path().join("whole"), folder.path().join("pieces"));
     let run = run_in(&whole, &config, &samples, false);
     let again = run_in(&pieces, &config, &samples, true);
@@ -231,10 +236,55 @@ fn checkpoints_are_f32_in_every_precision() {
 }
 
 #[test]
+fn run_of_an_earlier_version_is_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples(folder.path());
+    let out = folder.path().join("run");
+    let config = || with(config(), |config| config.optimizer.average_decay = Some(0.5));
+    run_in(&out, &config(), &samples, false);
+    // It wrote its settings without tables.
+    let path = out.join("last/state.json");
+    let state: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let table = toml::from_str::<toml::Table>(state["config"].as_str().unwrap()).unwrap();
+    let mut flat = toml::Table::new();
+    for (key, value) in table {
+        match (key.as_str(), value) {
+            ("schedule" | "sampling", toml::Value::Table(inner)) => {
+                for (name, value) in inner {
+                    let name = if matches!(name.as_str(), "shape" | "order") { key.clone() } else { name };
+                    flat.insert(name, value);
+                }
+            }
+            ("codec", toml::Value::Table(inner)) => {
+                flat.extend(inner.into_iter().map(|(name, value)| (format!("codec_{name}"), value)));
+            }
+            ("optimizer" | "loss", toml::Value::Table(inner)) => flat.extend(inner),
+            (_, value) => {
+                flat.insert(key, value);
+            }
+        }
+    }
+    let resume = |flat: &toml::Table| {
+        let mut state = state.clone();
+        state["config"] = flat.to_string().into();
+        std::fs::write(&path, state.to_string()).unwrap();
+        let more = TrainConfig { epochs: 2, ..config() };
+        Trainer::new(&more, &samples).start(Start::Resume).run(&out, &Device::flex(), |_| {})
+    };
+    let mut other = flat.clone();
+    other.insert("learning_rate".to_owned(), 0.5.into());
+    let error = resume(&other).unwrap_err().to_string();
+    assert!(error.contains("learning_rate = 0.0006") && error.contains("learning_rate = 0.5"), "{error}");
+    assert_eq!(resume(&flat).unwrap().history.len(), 2);
+    assert!(std::fs::read_to_string(out.join("config.toml")).unwrap().contains("[optimizer]"));
+}
+
+#[test]
 fn endless_overflow_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let samples = samples(folder.path());
-    let hopeless = TrainConfig { pos_weight: Some(1e7), epochs: 20, ..mixed(Precision::F16) };
+    let hopeless =
+        with(mixed(Precision::F16), |config| (config.epochs, config.loss.pos_weight) = (20, Some(1e7)));
     let out = folder.path().join("run");
     let error = Trainer::new(&hopeless, &samples).run(&out, &Device::flex(), |_| {}).unwrap_err();
     assert!(matches!(error, TrainError::Overflow { epoch: 17, batch: 1 }), "{error}");

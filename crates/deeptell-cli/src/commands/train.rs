@@ -154,7 +154,7 @@ fn config(args: &Args) -> anyhow::Result<TrainConfig> {
     };
     config.epochs = args.epochs.unwrap_or(config.epochs);
     config.batch_size = args.batch_size.unwrap_or(config.batch_size);
-    config.learning_rate = args.learning_rate.unwrap_or(config.learning_rate);
+    config.optimizer.learning_rate = args.learning_rate.unwrap_or(config.optimizer.learning_rate);
     config.seed = args.seed.unwrap_or(config.seed);
     config.precision = args.precision.map_or(config.precision, Into::into);
     config.validate()?;
