@@ -63,7 +63,7 @@ pub use paired::{AucComparison, compare_auc};
 pub use precision_recall::average_precision;
 pub use probability::{brier_score, log_loss};
 pub use reliability::{ReliabilityBin, expected_calibration_error, reliability_bins};
-pub use report::{BinaryReport, EvaluationConfig, ScoreScale, evaluate};
+pub use report::{BinaryReport, EvaluationConfig, Figure, ScoreScale, evaluate};
 pub use roc::{RocCurve, roc_auc, roc_curve};
 pub use roc_band::{RocBand, roc_band};
 pub use scaling::{PlattScaling, TemperatureScaling, sigmoid};

@@ -86,6 +86,39 @@ pub struct BinaryReport {
     pub config: EvaluationConfig,
 }
 
+/// A figure of a [`BinaryReport`], with the words that pages and tables have for it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Figure {
+    /// In full, for example `Average precision`.
+    pub name: &'static str,
+    /// For the heading of a column, for example `AP`.
+    pub heading: &'static str,
+    /// The figure; `None` where the scores have none.
+    pub value: Option<f64>,
+    /// Its 95% interval, where there is one.
+    pub ci95: Option<[f64; 2]>,
+}
+
+impl BinaryReport {
+    /// The figures that a page shows, in its order; the first is the main one.
+    pub fn figures(&self) -> [Figure; 5] {
+        let figure = |name, heading, value, ci95| Figure { name, heading, value, ci95 };
+        [
+            figure("AUC-ROC", "AUC-ROC", Some(self.auc), self.auc_ci95),
+            figure("Average precision", "AP", Some(self.ap), self.ap_ci95),
+            figure("Equal error rate", "EER", Some(self.eer), self.eer_ci95),
+            figure(
+                "Fakes found at 1% false alarms",
+                "Found at 1% false alarms",
+                Some(self.tpr_at_fpr_1pct),
+                self.tpr_at_fpr_1pct_ci95,
+            ),
+            figure("Calibration error (ECE)", "ECE", self.ece, None),
+        ]
+    }
+}
+
 /// Computes every figure of a [`BinaryReport`] from one score, label and group per sample.
 ///
 /// `groups` says which samples are not independent of each other, usually by source identity or source
@@ -203,6 +236,9 @@ mod tests {
         let interval = bootstrap_interval(&PROBABILITIES, &LABELS, &GROUPS, roc_auc, &bootstrap).unwrap();
         assert_eq!(report.auc_ci95, Some([interval.low, interval.high]));
         assert_eq!(report.bootstrap_redrawn, interval.redrawn);
+        let figures = report.figures();
+        assert_eq!((figures[0].value, figures[0].ci95), (Some(report.auc), report.auc_ci95));
+        assert_eq!((figures[4].heading, figures[4].value), ("ECE", report.ece));
     }
 
     #[test]

@@ -132,14 +132,8 @@ fn crops_words(found: &Evaluation) -> String {
 
 fn lead(subject: &Subject<'_>, found: &Evaluation) -> Markup {
     let figures = &found.crops.figures;
-    let mut tiles = vec![
-        ("Average precision", figures.ap, ends(figures.ap_ci95)),
-        ("Equal error rate", figures.eer, ends(figures.eer_ci95)),
-        ("Fakes found at 1% false alarms", figures.tpr_at_fpr_1pct, ends(figures.tpr_at_fpr_1pct_ci95)),
-    ];
-    if let Some(ece) = figures.ece {
-        tiles.push(("Calibration error (ECE)", ece, format!("{} bins", figures.config.bins)));
-    }
+    let [main, others @ ..] = figures.figures();
+    let tiles = others.into_iter().filter_map(|figure| Some((figure.name, figure.value?, figure.ci95)));
     html! {
         section class="card" aria-labelledby="top" {
             h1 id="top" { (Text(subject.scorer.name())) }
@@ -153,13 +147,17 @@ fn lead(subject: &Subject<'_>, found: &Evaluation) -> Markup {
             }
             div class="lead" {
                 p class="auc" {
-                    span class="what" { "AUC-ROC, single crops" }
+                    span class="what" { (main.name) ", single crops" }
                     b { (format!("{:.3}", figures.auc)) }
                     span class="soft" { "95% interval by source: " (ends(figures.auc_ci95)) }
                 }
                 ul class="tiles" {
-                    @for (name, value, under) in tiles {
-                        li { span { (name) } b { (format!("{value:.3}")) } span class="soft" { (under) } }
+                    @for (name, value, ci95) in tiles {
+                        li {
+                            span { (name) }
+                            b { (format!("{value:.3}")) }
+                            span class="soft" { (ends(ci95)) }
+                        }
                     }
                 }
             }
@@ -177,18 +175,10 @@ fn lead(subject: &Subject<'_>, found: &Evaluation) -> Markup {
 
 /// The figures of crops, tracks and videos, one row per level.
 fn levels(found: &Evaluation) -> Markup {
-    const HEADINGS: [&str; 10] = [
-        "Level",
-        "#Real",
-        "#Fake",
-        "AUC-ROC",
-        "AP",
-        "EER",
-        "Found at 1% false alarms",
-        "ECE",
-        "Fakes called fake",
-        "Reals called fake",
-    ];
+    let listed = found.crops.figures.figures();
+    let mut headings = vec!["Level", "#Real", "#Fake"];
+    headings.extend(listed.map(|figure| figure.heading));
+    headings.extend(["Fakes called fake", "Reals called fake"]);
     let levels = [
         ("Single crops", Some(&found.crops)),
         ("People in a video", found.tracks.as_ref()),
@@ -201,11 +191,9 @@ fn levels(found: &Evaluation) -> Markup {
                     th scope="row" { (name) }
                     td class="number" { (thousands(figures.n_real)) }
                     td class="number" { (thousands(figures.n_fake)) }
-                    td { (cell(figures.auc, figures.auc_ci95)) }
-                    td { (cell(figures.ap, figures.ap_ci95)) }
-                    td { (cell(figures.eer, figures.eer_ci95)) }
-                    td { (cell(figures.tpr_at_fpr_1pct, figures.tpr_at_fpr_1pct_ci95)) }
-                    td { (figures.ece.map_or_else(|| "none".to_owned(), |ece| format!("{ece:.3}"))) }
+                    @for figure in figures.figures() {
+                        td { @if let Some(value) = figure.value { (cell(value, figure.ci95)) } @else { "none" } }
+                    }
                     td { (cell(answers.detection_rate.value, answers.detection_rate.ci95)) }
                     td { (cell(answers.false_alarm_rate.value, answers.false_alarm_rate.ci95)) }
                 }
@@ -221,7 +209,7 @@ fn levels(found: &Evaluation) -> Markup {
         @if found.tracks.is_some() || found.videos.is_some() {
             section class="card levels" {
                 h2 { "Crops and videos" }
-                (table("Figures of every level", None, &HEADINGS, &rows))
+                (table("Figures of every level", None, &headings, &rows))
                 p class="soft" { (how) " Intervals resample whole sources." }
             }
         }
@@ -527,7 +515,7 @@ fn measured(subject: &Subject<'_>, found: &Evaluation) -> Markup {
     });
     let redrawn = match figures.bootstrap_redrawn {
         0 => String::new(),
-        redrawn => format!(", {} drawn again for want of a class", thousands(redrawn)),
+        redrawn => format!(", {} drawn again because they lacked a class", thousands(redrawn)),
     };
     let intervals = format!(
         "95%, bootstrap of whole sources, {} resamples, seed {}{redrawn}",
@@ -544,6 +532,7 @@ fn measured(subject: &Subject<'_>, found: &Evaluation) -> Markup {
             ("Loss of quality", subject.distortion.as_deref().map(text)),
             ("Faces found again", plain(found_again)),
             ("Intervals", Some(text(&intervals))),
+            ("Bins of the calibration error", Some(text(&config.bins.to_string()))),
             ("Brier score", plain(figures.brier.map(|brier| format!("{brier:.4}")))),
             ("Log loss", plain(figures.log_loss.map(|loss| format!("{loss:.4} nats")))),
         ],
