@@ -3,35 +3,28 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
 use std::path::Path;
+use std::sync::LazyLock;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deeptell_data::{Sample, read_dataset, read_manifest};
 use deeptell_extract::{Event, ExtractError, Format, Place, Settings, Store, Summary, Tools};
-use deeptell_face::{Face, FaceCrop, FaceDetector, FaceDetectorId, FaceError, Rect, RgbImage, Selection};
+use deeptell_face::{Face, FaceCrop, FaceDetector, FaceDetectorFn, Rect, RgbImage, Selection};
 use deeptell_video::{Limits, VideoCodec, VideoReader, VideoWriter, WriterOptions};
 
+type Middle = FaceDetectorFn<fn(&RgbImage) -> Vec<Face>>;
+
 /// Takes the middle of every image that is not black for a face.
-#[derive(Debug)]
-struct Middle(&'static str);
-
-impl FaceDetector for Middle {
-    fn id(&self) -> FaceDetectorId {
-        FaceDetectorId::new(self.0)
-    }
-
-    fn detect(&self, images: &[&RgbImage]) -> Result<Vec<Vec<Face>>, FaceError> {
-        let middle = |image: &&RgbImage| {
-            let whole = Rect::new(0.0, 0.0, image.width() as f32, image.height() as f32);
-            let is_black = image.as_raw().iter().all(|value| *value == 0);
-            if is_black { Vec::new() } else { vec![Face::frontal(whole.scaled(0.5), 1.0)] }
-        };
-        Ok(images.iter().map(middle).collect())
-    }
+fn middle_as(name: &str) -> Middle {
+    FaceDetectorFn::new(name, |image| {
+        let whole = Rect::new(0.0, 0.0, image.width() as f32, image.height() as f32);
+        let is_black = image.as_raw().iter().all(|value| *value == 0);
+        if is_black { Vec::new() } else { vec![Face::frontal(whole.scaled(0.5), 1.0)] }
+    })
 }
 
-const MIDDLE: Middle = Middle("middle");
+static MIDDLE: LazyLock<Middle> = LazyLock::new(|| middle_as("middle"));
 
 fn settings() -> Settings {
     Settings {
@@ -77,7 +70,7 @@ fn what_is_done_stays_and_what_failed_is_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let samples = data_set(folder.path());
     let run = |stop: bool| {
-        let store = open(folder.path(), settings(), &MIDDLE).unwrap();
+        let store = open(folder.path(), settings(), &*MIDDLE).unwrap();
         let events = Mutex::new(Vec::new());
         let summary = store.run(&samples, &AtomicBool::new(stop), |event| {
             let line = match event {
@@ -125,7 +118,7 @@ fn the_hash_of_an_endless_file_obeys_the_deadline_and_the_user() {
     let samples = read_dataset(folder.path().join("set")).unwrap();
     let limits = Limits::default().deadline(Duration::from_secs(2));
     let tools =
-        Tools { detector: &MIDDLE, videos: VideoReader::options().limits(limits), tar_bytes: 1 << 20 };
+        Tools { detector: &*MIDDLE, videos: VideoReader::options().limits(limits), tar_bytes: 1 << 20 };
     let store =
         Store::open(&folder.path().join("out"), &folder.path().join("set"), settings(), tools).unwrap();
 
@@ -148,13 +141,13 @@ fn the_hash_of_an_endless_file_obeys_the_deadline_and_the_user() {
 fn a_folder_holds_crops_of_one_kind_and_has_one_writer() {
     let folder = tempfile::tempdir().unwrap();
     let samples = data_set(folder.path());
-    let store = open(folder.path(), settings(), &MIDDLE).unwrap();
-    let second = open(folder.path(), settings(), &MIDDLE);
+    let store = open(folder.path(), settings(), &*MIDDLE).unwrap();
+    let second = open(folder.path(), settings(), &*MIDDLE);
     assert!(matches!(second.err(), Some(ExtractError::Lock(_))));
     store.run(&samples, &AtomicBool::new(false), |_| {}).unwrap();
     drop(store);
 
-    let other = open(folder.path(), settings(), &Middle("other")).err().unwrap();
+    let other = open(folder.path(), settings(), &middle_as("other")).err().unwrap();
     assert!(matches!(other, ExtractError::OtherFaceDetector { .. }), "{other}");
     assert!(other.to_string().contains("found by middle, and not by other"), "{other}");
     for changed in [
@@ -162,14 +155,14 @@ fn a_folder_holds_crops_of_one_kind_and_has_one_writer() {
         Settings { store: Place::Tar, ..settings() },
         Settings { min_face: 30.0, ..settings() },
     ] {
-        let refused = open(folder.path(), changed, &MIDDLE).err().unwrap();
+        let refused = open(folder.path(), changed, &*MIDDLE).err().unwrap();
         assert!(matches!(refused, ExtractError::OtherSettings { .. }), "{refused}");
     }
     assert!(matches!(
-        open(folder.path(), Settings { frames: 0, ..settings() }, &MIDDLE).err(),
+        open(folder.path(), Settings { frames: 0, ..settings() }, &*MIDDLE).err(),
         Some(ExtractError::Setting { setting: "frames", .. })
     ));
-    open(folder.path(), settings(), &MIDDLE).unwrap();
+    open(folder.path(), settings(), &*MIDDLE).unwrap();
 }
 
 #[test]
@@ -177,7 +170,7 @@ fn a_stop_in_the_middle_keeps_what_is_done() {
     let folder = tempfile::tempdir().unwrap();
     let samples = data_set(folder.path());
     let stop = AtomicBool::new(false);
-    let store = open(folder.path(), settings(), &MIDDLE).unwrap();
+    let store = open(folder.path(), settings(), &*MIDDLE).unwrap();
     let done = Mutex::new(0);
     let summary = store.run(&samples, &stop, |event| {
         if matches!(event, Event::Done { .. }) {

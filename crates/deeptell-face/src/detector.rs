@@ -211,6 +211,47 @@ fn mean_color(image: &RgbImage) -> Rgb<u8> {
     Rgb(sums.map(|sum| (sum / pixels) as u8))
 }
 
+/// A face detector made of a function that finds the faces of one image.
+///
+/// ```
+/// use deeptell_face::{Face, FaceDetector, FaceDetectorFn, FaceError, Rect, RgbImage};
+///
+/// // For pictures that show one face each, as a whole.
+/// let whole = FaceDetectorFn::new("whole", |image: &RgbImage| {
+///     let bbox = Rect::new(0.0, 0.0, image.width() as f32, image.height() as f32);
+///     vec![Face::frontal(bbox, 1.0)]
+/// });
+/// assert_eq!(whole.find(&RgbImage::new(64, 48), 0.9)?.len(), 1);
+/// # Ok::<(), FaceError>(())
+/// ```
+pub struct FaceDetectorFn<F> {
+    id: FaceDetectorId,
+    find: F,
+}
+
+impl<F: Fn(&RgbImage) -> Vec<Face> + Send + Sync> FaceDetectorFn<F> {
+    /// A face detector of this name that calls `find` with each image.
+    pub fn new(name: &str, find: F) -> Self {
+        Self { id: FaceDetectorId::new(name), find }
+    }
+}
+
+impl<F> fmt::Debug for FaceDetectorFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaceDetectorFn").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl<F: Fn(&RgbImage) -> Vec<Face> + Send + Sync> FaceDetector for FaceDetectorFn<F> {
+    fn id(&self) -> FaceDetectorId {
+        self.id.clone()
+    }
+
+    fn detect(&self, images: &[&RgbImage]) -> Result<Vec<Vec<Face>>, FaceError> {
+        Ok(images.iter().map(|image| (self.find)(image)).collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,7 +36,7 @@ mod warp;
 
 pub use blur::blur_effect;
 pub use crop::{CropError, FaceCrop};
-pub use detector::{FaceDetector, FaceDetectorId, FaceError};
+pub use detector::{FaceDetector, FaceDetectorFn, FaceDetectorId, FaceError};
 pub use draw::draw_faces;
 pub use face::{Face, Selection};
 pub use image::RgbImage;

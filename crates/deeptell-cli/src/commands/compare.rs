@@ -83,13 +83,13 @@ mod tests {
             std::fs::write(&path, format!("path,label,source,video,probability\n{rows}")).unwrap();
             path
         };
-        let first = write("a.csv", "1,fake,s,,0.9\n2,fake,t,,0.3\n3,real,u,,0.5\n4,real,v,,0.1\n");
-        let second = write("b.csv", "4,real,v,,0.2\n3,real,u,,0.1\n2,fake,t,,0.8\n1,fake,s,,0.7\n");
+        let first = write("a.csv", "1,fake,s,,0.1\n2,real,t,,0.3\n");
+        let second = write("b.csv", "1,fake,s,,0.8\n2,real,t,,0.3\n");
         let json = folder.path().join("out.json");
         run(&Args { inputs: vec![first.clone(), second], json: Some(json.clone()) }).unwrap();
         let document: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
-        assert_eq!((document["auc"][0].as_f64(), document["auc"][1].as_f64()), (Some(0.75), Some(1.0)));
-        assert_eq!(document["crops"], 4);
+        assert_eq!((document["auc"][0].as_f64(), document["auc"][1].as_f64()), (Some(0.0), Some(1.0)));
+        assert_eq!(document["crops"], 2);
 
         let args = |inputs| Args { inputs, json: None };
         let alone = run(&args(vec![first.clone()])).unwrap_err();
