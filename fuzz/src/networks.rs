@@ -27,7 +27,7 @@ pub(crate) fn model(bytes: &[u8]) {
     }
 }
 
-/// Reads the bytes as a report, as a scan that goes on does line by line.
+/// Reads the bytes as a report, as a resumed scan does, line by line.
 pub(crate) fn report(bytes: &[u8]) {
     for line in bytes.split(|byte| *byte == b'\n') {
         if let Ok(report) = serde_json::from_slice::<Report>(line) {

@@ -55,7 +55,7 @@ const TARGETS: [(&str, bool); 13] = [
     ("suite", true),
 ];
 
-/// The target that is a whole server: its test goes on for as long as it is told.
+/// The target that is a whole server: its test runs for as long as it is asked to.
 const HTTP: &str = "http";
 
 /// Where the fuzzer keeps what it finds.

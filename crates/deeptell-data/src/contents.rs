@@ -87,7 +87,7 @@ fn index_of(shard: &Path, stamp: Stamp) -> Result<Arc<ShardIndex>, DataError> {
     Ok(index)
 }
 
-/// Decodes the picture at a path, in a file or in a shard, upright as its EXIF data say. Its kind is told by
+/// Decodes the picture at a path, in a file or in a shard, upright as its EXIF data say. Its kind is determined by
 /// its bytes, not by its name.
 ///
 /// # Errors

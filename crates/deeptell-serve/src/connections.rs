@@ -156,7 +156,7 @@ impl Connection {
         self.is_write_blocked.store(is_blocked, Ordering::Relaxed);
     }
 
-    /// The server stops: the connection shall not wait for the client for long.
+    /// The server stops: the connection must not wait long for the client.
     pub(crate) fn set_stopping(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
     }

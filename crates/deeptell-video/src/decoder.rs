@@ -84,7 +84,7 @@ impl Decoder {
         Ok(Self { part, at: 0, codings, limits: limits.clone(), guard: guard.clone(), damaged: 0 })
     }
 
-    /// Completes the pictures of the part before, and goes on with another decoder.
+    /// Completes the pictures of the part before, and continues with another decoder.
     fn go_to(&mut self, part: usize, ready: &mut VecDeque<Picture>) -> Result<(), VideoError> {
         if let Some(coding) = self.codings.get(part).filter(|_| part != self.at) {
             let next = Part::open(coding, &self.guard, &self.limits)?;

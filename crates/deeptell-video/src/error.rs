@@ -365,7 +365,7 @@ impl fmt::Display for Warning {
                 write!(f, "The file is damaged in {count} places; what could be decoded was used.")
             }
             Self::DamagedFrame { pts_seconds } => {
-                write!(f, "The frame at {pts_seconds:.1} s is damaged and was mended by the decoder.")
+                write!(f, "The frame at {pts_seconds:.1} s is damaged, and the decoder concealed the errors.")
             }
             Self::Truncated { declared_seconds, found_seconds } => write!(
                 f,

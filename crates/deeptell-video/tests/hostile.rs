@@ -286,7 +286,7 @@ fn flipped_bits_cost_few_frames_and_are_reported() {
 #[test]
 fn time_never_goes_backwards() {
     let bench = Bench::new();
-    // As the fuzzer found it: a part of the file stands twice. Drained early, the decoder mends the
+    // As the fuzzer found it: a part of the file occurs twice. Drained early, the decoder conceals the
     // frame at 0.8 s; decoding in order, to which the damage leads, leaves it out.
     let mut bytes = golden("fragmented.mp4");
     bytes.copy_within(5647..8174, 6583);

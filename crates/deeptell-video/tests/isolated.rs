@@ -286,7 +286,7 @@ fn a_decoder_inherits_no_secret() {
     assert!(found.has_no_capabilities);
 }
 
-/// Where a process came to a bad end, the next comes from a program that was started anew: at other addresses.
+/// After a process exited abnormally, the next one comes from a program that was started again, with other addresses.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_crash_is_followed_by_a_new_launcher() {

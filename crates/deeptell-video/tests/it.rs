@@ -275,7 +275,7 @@ fn a_clock_that_jumps_hides_nothing() {
         (&[0.0, 0.0], plain),
         (&[9000.0, 100.0], h264(12)),
         (&[50.0, 0.0, 0.0, 70_000.0, 3.0], h264(12)),
-        // The clock has 33 bits, and begins anew after a day.
+        // The clock has 33 bits, and wraps after a day.
         (&[95_430.0, 95_443.0, 20.0], h264(12)),
     ] {
         fs::write(&path, joined(folder.path(), starts, &options)).unwrap();

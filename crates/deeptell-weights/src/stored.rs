@@ -90,7 +90,7 @@ pub(crate) fn to_bytes(
         weights.metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
     let mut bytes = serialize(views, Some(metadata)).map_err(|e| internal(e.to_string()))?;
     let sorted = serde_json::to_string(&weights.metadata).map_err(|e| internal(e.to_string()))?;
-    sort_notes(&mut bytes, &sorted).ok_or_else(|| internal("the header is laid out anew".into()))?;
+    sort_notes(&mut bytes, &sorted).ok_or_else(|| internal("the header has another layout".into()))?;
     Ok(bytes)
 }
 

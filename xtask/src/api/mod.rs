@@ -1,7 +1,7 @@
 //! The public interface of the crates that people build on, kept as a listing that every change of it shows in.
 //!
 //! rustdoc describes a crate as JSON, which on the stable toolchain needs `RUSTC_BOOTSTRAP`. Set for the whole build,
-//! that variable would have dependencies built anew, so cargo is given this program as its rustdoc, which sets it for
+//! that variable would rebuild all dependencies, so cargo is given this program as its rustdoc, which sets it for
 //! rustdoc alone.
 
 mod listing;
@@ -73,7 +73,7 @@ pub(crate) fn check(step: &str) -> Result<()> {
     Ok(())
 }
 
-/// Writes the listings anew.
+/// Writes the listings again.
 ///
 /// # Errors
 /// When rustdoc fails or a file cannot be written.

@@ -27,7 +27,7 @@ pub(crate) use sources::sha256;
 /// Where everything of this task lies.
 const FOLDER: &str = "target/ffmpeg";
 
-/// Where programs with it are built: apart, so that neither they nor the others are built anew each time.
+/// Where programs with it are built: apart, so that neither they nor the others are rebuilt each time.
 pub(crate) const TARGET: &str = "target/static";
 
 /// The file that is written last. It goes along with the program.

@@ -26,7 +26,7 @@ const TARGET: &str = "target/python";
 const SCHEMA: &str = "crates/deeptell/schema/report.json";
 const TYPES: &str = "crates/deeptell-py/python/deeptell/types.py";
 
-/// What `cargo xtask python` shall do.
+/// What `cargo xtask python` does.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     /// Build the wheel and test it.

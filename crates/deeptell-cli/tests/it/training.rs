@@ -72,7 +72,7 @@ fn train_after_random_kills_has_the_same_weights() {
     let began = std::time::Instant::now();
     succeeds(&words(&split, &alone, "2"));
     let whole = began.elapsed();
-    // The first kills come before an epoch has ended: --resume begins anew then.
+    // The first kills come before an epoch has ended: --resume then starts from the beginning.
     let resumed = [&words(&split, &killed, "2")[..], &["--resume"]].concat();
     for moment in 0..10_u32 {
         let mut child = Command::new(env!("CARGO_BIN_EXE_deeptell"));

@@ -159,7 +159,7 @@ mod tests {
         assert!(!ShardWriter::unfinished(&path).exists());
         assert_eq!(ShardIndex::read(&path).unwrap().contents("a").unwrap(), b"a");
 
-        // Somebody takes the writer for dead, and begins anew.
+        // Another process assumes that the writer is dead, and starts from the beginning.
         std::fs::remove_file(&path).unwrap();
         let silent = ShardWriter::create(&path).unwrap();
         std::fs::remove_file(ShardWriter::unfinished(&path)).unwrap();

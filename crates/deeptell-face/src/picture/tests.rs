@@ -60,8 +60,8 @@ fn a_jpeg_cut_anywhere_is_an_error() {
 fn a_cut_jpeg_with_an_end_mark_is_an_error() {
     for (name, bytes) in JPEGS {
         for length in coded_data(bytes)..bytes.len() - 2 {
-            let mended = [&bytes[..length], &[0xFF, 0xD9]].concat();
-            assert!(read(&mended).is_err(), "{name}, {length} bytes");
+            let closed = [&bytes[..length], &[0xFF, 0xD9]].concat();
+            assert!(read(&closed).is_err(), "{name}, {length} bytes");
         }
     }
 }

@@ -149,7 +149,7 @@ fn other_sites_cannot_change_anything() {
     let path = server.tell(b"wait");
     assert_eq!(with(&server, "DELETE", &path, &[]).status, 403);
     assert_eq!(server.get(&path).status, 200);
-    // Nobody is told that they may ask.
+    // No response allows other origins.
     let preflight = [("Origin", "http://evil.example"), ("Access-Control-Request-Method", "POST")];
     let answer = with(&server, "OPTIONS", "/api/scans", &preflight);
     assert_eq!((answer.status, answer.header("access-control-allow-methods")), (403, None));

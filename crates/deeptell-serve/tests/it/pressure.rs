@@ -28,7 +28,7 @@ fn slow_uploads_give_their_place_to_others() {
     assert_eq!(honest, [202; 3]);
     assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
 
-    // One was displaced, and its client is told. The others still have their place.
+    // One was displaced, and its client got an answer that says so. The others keep their places.
     let answers = slow.iter_mut().filter(|stream| {
         stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         stream.peek(&mut [0]).is_ok()

@@ -104,7 +104,7 @@ fn damaged_requests_are_refused_in_good_order() {
             }
         }
     }
-    // `cargo xtask fuzz http` goes on for longer.
+    // `cargo xtask fuzz http` runs longer.
     let seconds = std::env::var("DEEPTELL_FUZZ_SECONDS").map_or(0, |seconds| seconds.parse().unwrap());
     let (end, mut further) = (Instant::now() + Duration::from_secs(seconds), 0);
     while Instant::now() < end {

@@ -29,7 +29,7 @@ impl SharedPixels {
     /// Fresh room for an RGB frame of so many pixels; `None` where the system has no anonymous files.
     ///
     /// # Errors
-    /// When the system refuses, for example for want of descriptors.
+    /// If the system refuses, for example because it has no free descriptors.
     pub(crate) fn for_frames_up_to(max_pixels: u64) -> io::Result<Option<Self>> {
         #[cfg(target_os = "linux")]
         {

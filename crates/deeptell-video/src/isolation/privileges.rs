@@ -33,7 +33,7 @@ pub(super) fn describe(confinement: &Confinement) -> Confinement {
     }
 }
 
-/// Closes every descriptor but the three standard ones: what the parent's caller left open is none of ours.
+/// Closes every descriptor but the three standard ones: the parent's caller may have left some open.
 #[expect(unsafe_code, reason = "there is no safe way to close descriptors by number")]
 pub(super) fn close_inherited_descriptors() {
     #[cfg(target_os = "linux")]
@@ -50,7 +50,7 @@ pub(super) fn close_inherited_descriptors() {
     }
 }
 
-/// Gives up what can be given up. What the kernel refuses stays, and is told.
+/// Drops every privilege that the kernel lets it drop. Returns what is in force.
 pub(super) fn drop_privileges() -> Confinement {
     #[cfg(target_os = "linux")]
     {

@@ -180,11 +180,11 @@ impl Server {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Keys and tokens of the caller are none of a decoder's business.
+            // A decoder must not see keys and tokens of the caller.
             .env_clear()
             .envs(kept)
             .env("GLIBC_TUNABLES", MEMORY_TUNING)
-            // An interrupt from the terminal is for the parent, which decides what becomes of us.
+            // An interrupt from the terminal is for the parent, which ends this process if it wants to.
             .process_group(0)
             .spawn()?;
         let mut running = Running { child, control: Some(ours) };
@@ -297,7 +297,7 @@ impl Worker {
         }
     }
 
-    /// The signal that ended the process, where the caller made it commit what it was killed for.
+    /// The signal that ended the process, if the caller made it do something that it is killed for.
     pub(super) fn end_expecting_a_signal(mut self) -> Option<i32> {
         match self.reap() {
             Ending::Signalled(signal) => Some(signal),
@@ -305,7 +305,7 @@ impl Worker {
         }
     }
 
-    /// What became of a process whose answer failed to come, or made no sense.
+    /// Why a process did not answer, or sent an invalid answer.
     pub(super) fn explain(mut self, error: &io::Error, path: &Path, deadline: Duration) -> VideoError {
         let path = path.to_owned();
         let timeout = VideoError::Timeout { path: path.clone(), deadline };

@@ -37,7 +37,7 @@ fn the_name_of_a_file_in_memory_is_only_a_name() {
     assert!(matches!(empty, Error::Input { .. }), "{empty:?}");
 }
 
-/// Nothing is decoded in this process for want of another: the test program never calls `run_if_decoder`.
+/// Nothing is decoded in this process when there is no other: the test program never calls `run_if_decoder`.
 #[test]
 fn a_program_that_is_not_prepared_is_told_so() {
     let detector = Detector::shipped(&Device::flex()).unwrap();

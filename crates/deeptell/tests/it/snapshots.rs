@@ -1,6 +1,6 @@
 //! One report and its page as committed files: what programs read and people see changes only on purpose.
 //!
-//! `DEEPTELL_UPDATE_SNAPSHOTS=1 cargo test -p deeptell --test it snapshot` writes the files anew; look at the difference
+//! `DEEPTELL_UPDATE_SNAPSHOTS=1 cargo test -p deeptell --test it snapshot` writes the files again; look at the difference
 //! before it is committed.
 
 use std::path::{Path, PathBuf};
