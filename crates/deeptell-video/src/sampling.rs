@@ -143,6 +143,7 @@ impl Moments {
     }
 
     /// How many there are; for every frame, more than any video has.
+    #[cfg(any(feature = "ffmpeg", test))]
     pub(crate) fn count(&self) -> u64 {
         self.count
     }
