@@ -16,7 +16,6 @@ mod model_args;
 mod output;
 mod progress;
 mod provenance;
-mod thresholds;
 mod training;
 mod views;
 mod which_split;

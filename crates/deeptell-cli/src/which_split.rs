@@ -22,6 +22,11 @@ impl WhichSplit {
         }
     }
 
+    /// The value on the command line.
+    pub(crate) fn name(self) -> Option<String> {
+        self.to_possible_value().map(|value| value.get_name().to_owned())
+    }
+
     /// Whether a sample of this split is used.
     pub(crate) fn takes(self, split: Option<Split>) -> bool {
         self.split().is_none_or(|wanted| split == Some(wanted))

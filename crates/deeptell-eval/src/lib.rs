@@ -37,6 +37,7 @@ mod evaluation;
 mod json;
 mod leave_one_out;
 mod levels;
+mod measurement;
 mod person;
 mod runs;
 mod score_table;
@@ -60,6 +61,7 @@ pub use leave_one_out::{
     Fold, FoldFigures, Folds, LeaveOneOutReport, LeaveOut, Skipped, fold_figures, leave_one_out,
 };
 pub use levels::{Domain, DomainFigures, FittedLevels, RiskBin, fit_levels};
+pub use measurement::{EvaluationDocument, Measurement};
 pub use runs::{RunComparison, RunFigure, RunSummary, compare_runs};
 pub use score_table::{ScoreTable, some_of};
 pub use scorer::{Scorer, TableInfo};

@@ -110,6 +110,11 @@ impl ScoreTable {
         Ok(Self { path: path.to_owned(), info, rows, number_of })
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What the table says of its detector.
     pub fn info(&self) -> &TableInfo {
         &self.info

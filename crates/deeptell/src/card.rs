@@ -1,5 +1,7 @@
 //! The model card: what a model file says about itself.
 
+use std::str::FromStr;
+
 use deeptell_face::{FaceCrop, FaceDetectorId};
 use deeptell_network::{Architecture, Normalization};
 use schemars::JsonSchema;
@@ -91,6 +93,23 @@ pub struct Thresholds {
     pub low: f64,
     /// Likely fake at or over this; in `0..=1`, over `low`.
     pub high: f64,
+}
+
+/// Text that is not two thresholds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected two numbers from 0 to 1, the lower one first, such as 0.3:0.7")]
+pub struct ThresholdsError;
+
+impl FromStr for Thresholds {
+    type Err = ThresholdsError;
+
+    /// Reads `LOW:HIGH`, for example `0.3:0.7`.
+    fn from_str(text: &str) -> Result<Self, ThresholdsError> {
+        let (low, high) = text.split_once(':').ok_or(ThresholdsError)?;
+        let number = |text: &str| text.parse().map_err(|_| ThresholdsError);
+        let thresholds = Self { low: number(low)?, high: number(high)? };
+        if thresholds.are_possible() { Ok(thresholds) } else { Err(ThresholdsError) }
+    }
 }
 
 impl Thresholds {
@@ -584,6 +603,14 @@ pub(crate) mod tests {
         "measures": [{"name": "AUC", "value": 0.5, "low": 0.4, "high": 0.6}],
         "limits": ["It knows nothing."]
     }"#;
+
+    #[test]
+    fn thresholds_are_two_numbers_in_order() {
+        assert_eq!("0.3:0.7".parse(), Ok(Thresholds { low: 0.3, high: 0.7 }));
+        for text in ["0.7:0.3", "0.5:0.5", "0.5", "-0.1:1", "0:1.1", "nan:1", "0:nan", "a:b", "0:inf", ""] {
+            assert_eq!(text.parse::<Thresholds>(), Err(ThresholdsError), "{text}");
+        }
+    }
 
     #[test]
     fn calibration_by_hand() {

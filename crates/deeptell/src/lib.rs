@@ -84,7 +84,7 @@ pub use deeptell_video::{
 
 pub use card::{
     Calibration, CropLevel, Levels, Measure, ModelCard, OutOfDistribution, PersonCalibration, PersonFeatures,
-    PersonScoring, Thresholds,
+    PersonScoring, Thresholds, ThresholdsError,
 };
 #[cfg(feature = "ffmpeg")]
 pub use decoding::Decoding;

@@ -13,7 +13,6 @@ use crate::found_faces::with_found_faces;
 use crate::model_args::ModelArgs;
 use crate::output::note;
 use crate::progress::Tasks;
-use crate::thresholds::thresholds;
 use crate::{Outcome, output};
 
 /// Measure a detector on a suite of data sets and print its tables.
@@ -63,7 +62,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "views", "device", "precision", "faces"])]
     scores_from: Option<PathBuf>,
     /// Where the scores of --scores-from say real (up to LOW) and fake (from HIGH on) [default: 0.5 divides].
-    #[arg(long, value_name = "LOW:HIGH", value_parser = thresholds, requires = "scores_from")]
+    #[arg(long, value_name = "LOW:HIGH", requires = "scores_from")]
     thresholds: Option<Thresholds>,
     #[command(flatten)]
     model: ModelArgs,
