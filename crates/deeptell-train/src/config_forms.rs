@@ -289,6 +289,7 @@ mod tests {
         [crop]
         size = 96
         scale = 0.95
+        align = false
         [augmentation]
         grey_probability = 0.1
     "#;
@@ -302,7 +303,7 @@ mod tests {
             batch_size: 48,
             dropout: 0.3,
             cutout_probability: 0.4,
-            crop: FaceCrop { size: 96, ..FaceCrop::default() },
+            crop: FaceCrop { size: 96, scale: 0.95, align: false },
             optimizer: OptimizerConfig {
                 learning_rate: 1e-3,
                 layer_decay: 0.9,
