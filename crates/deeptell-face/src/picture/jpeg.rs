@@ -113,6 +113,12 @@ impl Frame {
         if factors.iter().any(|(_, h, v)| !(1..=4).contains(h) || !(1..=4).contains(v)) {
             return Err(PictureError::damaged("an odd sampling factor"));
         }
+        let finer = |(_, h, v): &(u8, u32, u32)| *h > factors[0].1 || *v > factors[0].2;
+        if factors.iter().any(finer) {
+            // The decoder counts on the first component for the size of all.
+            let detail = "its colours are sampled more finely than its brightness".to_owned();
+            return Err(PictureError::Unsupported { detail });
+        }
         let widest = factors.iter().map(|(_, h, _)| *h).max().unwrap_or(1);
         let highest = factors.iter().map(|(_, _, v)| *v).max().unwrap_or(1);
         let units = (width.div_ceil(8 * widest), height.div_ceil(8 * highest));

@@ -242,6 +242,23 @@ pub fn read_picture<R: BufRead + Seek>(
         _ => 0,
     };
     source.rewind()?;
+    caught(|| decode(&mut source, format, held, limits))
+}
+
+/// The result of `decode`; an error if a decoder panics, as some do on malicious files.
+fn caught<T>(decode: impl FnOnce() -> Result<T, PictureError>) -> Result<T, PictureError> {
+    // What a panic may leave half-done is dropped with the closure.
+    let decoded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode));
+    decoded.unwrap_or_else(|_| Err(PictureError::damaged("its decoder failed")))
+}
+
+/// Decodes a picture whose data are all there. `held` is the memory in bytes that the decoder needs besides its output.
+fn decode<R: BufRead + Seek>(
+    mut source: R,
+    format: PictureFormat,
+    held: u64,
+    limits: &PictureLimits,
+) -> Result<Picture, PictureError> {
     let fault = |error| PictureError::decoding(error, limits);
     let mut reader = ImageReader::with_format(&mut source, format.into());
     let mut decoding = image::Limits::no_limits();
