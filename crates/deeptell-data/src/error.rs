@@ -94,6 +94,24 @@ pub enum DataError {
         /// How many there are.
         count: usize,
     },
+    /// A list of files has no line with a path.
+    #[error("the list of files is empty: pass one path per line")]
+    EmptyList,
+    /// A list of files cannot be read.
+    #[error("cannot read the list of files")]
+    List(#[source] io::Error),
+    /// No input names a video or a picture.
+    #[error("{} {reason}{}{}", path.display(), skipped(left_out), more_inputs(*others))]
+    NoMedia {
+        /// The first input.
+        path: PathBuf,
+        /// What it lacks.
+        reason: String,
+        /// How many other inputs have no files either.
+        others: usize,
+        /// Files of other kinds that were found.
+        left_out: Vec<PathBuf>,
+    },
     /// No known layout fits the folder.
     #[error(
         "{} has no layout that deeptell knows; expected folders named `real` and `fake`, the folders of \
@@ -239,6 +257,18 @@ impl DataError {
     pub(crate) fn metadata(path: &Path, reason: impl Into<String>) -> Self {
         Self::Metadata { path: path.to_path_buf(), reason: reason.into() }
     }
+}
+
+/// What was found instead of videos and pictures, as the end of a sentence.
+fn skipped(files: &[PathBuf]) -> String {
+    if files.is_empty() {
+        return String::new();
+    }
+    format!(" (skipped: {})", crate::count_by_extension(files))
+}
+
+fn more_inputs(count: usize) -> String {
+    if count == 0 { String::new() } else { format!("; {count} other inputs have no files either") }
 }
 
 fn first(paths: &[PathBuf]) -> String {

@@ -32,6 +32,7 @@ mod error;
 mod extra;
 mod folder;
 mod groups;
+mod inputs;
 mod layout;
 mod likeness;
 pub mod manifest;
@@ -50,6 +51,7 @@ pub use corners::keep_corners;
 pub use error::DataError;
 pub use extra::Extra;
 pub use folder::{FolderContents, HiddenFiles, count_by_extension, note_on_skipped};
+pub use inputs::{MediaInput, MediaInputs};
 pub use layout::{
     Layout, Listing, Unreadable, detect_layout, read_dataset, read_layout, scan_crop_table, scan_dataset,
     scan_layout,

@@ -1,6 +1,5 @@
 //! `deeptell scan`: what to scan, what to write, and how it ends.
 
-mod inputs;
 mod pages;
 
 use std::collections::HashMap;
@@ -12,6 +11,7 @@ use clap::ValueEnum;
 use deeptell::{
     Detector, EarlierReports, Journal, JournalError, Report, ScanOptions, Verdict, printable, verdict_table,
 };
+use deeptell_data::{MediaInput, MediaInputs};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -19,7 +19,6 @@ use crate::detector::DetectorArgs;
 use crate::output::{alert, detail, note, say};
 use crate::progress::Progress;
 use crate::{Outcome, interrupt, output};
-use inputs::{Input, Inputs};
 use pages::Pages;
 
 /// Judge videos and pictures: likely real, likely fake, inconclusive, or no face found.
@@ -117,7 +116,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     // Pictures are for pages alone.
     let options = args.detector.options().evidence(args.html.is_some()).stream(args.stream);
     options.check()?;
-    let Inputs { items, left_out } = Inputs::find(&args.inputs, std::io::stdin().lock())?;
+    let MediaInputs { items, left_out, .. } = MediaInputs::find(&args.inputs, std::io::stdin().lock())?;
 
     let mut known = HashMap::new();
     let journal = match &args.jsonl {
@@ -247,16 +246,16 @@ impl Work<'_> {
     /// One result per input, in their order; reports that are `known` are not made again.
     fn scan_all(
         &self,
-        inputs: &[Input],
+        inputs: &[MediaInput],
         known: &HashMap<PathBuf, Report>,
     ) -> anyhow::Result<Vec<Result<Report, String>>> {
-        let is_new = |input: &&Input| input.fault.is_none() && !known.contains_key(&input.path);
+        let is_new = |input: &&MediaInput| input.fault.is_none() && !known.contains_key(&input.path);
         let to_do = inputs.iter().filter(is_new).count();
         let progress = Progress::new("scanning", to_do * self.options.frames, "frames");
         let results = inputs
             .par_iter()
             .enumerate()
-            .map(|(number, Input { path, fault })| {
+            .map(|(number, MediaInput { path, fault, .. })| {
                 if let Some(error) = fault {
                     return self.failed(path, error.clone());
                 }

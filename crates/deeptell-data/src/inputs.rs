@@ -1,38 +1,51 @@
-//! Finds the files to scan.
+//! Finds the videos and pictures that somebody names on a command line.
 
 use std::collections::HashSet;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use deeptell_data::{FolderContents, HiddenFiles, Media};
+use crate::{DataError, FolderContents, HiddenFiles, Media};
 
-/// The inputs of a scan.
-#[derive(Debug, Default)]
-pub(super) struct Inputs {
-    /// Files to scan, and paths that cannot be scanned; each path once.
-    pub(super) items: Vec<Input>,
+/// Videos and pictures named by files, folders, patterns and lists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MediaInputs {
+    /// Files, and paths without one; each path once.
+    pub items: Vec<MediaInput>,
     /// Files in folders, or matched by patterns, that are neither videos nor pictures.
-    pub(super) left_out: Vec<PathBuf>,
+    pub left_out: Vec<PathBuf>,
 }
 
-/// A file to scan, or a path without one.
-#[derive(Debug, PartialEq)]
-pub(super) struct Input {
-    pub(super) path: PathBuf,
-    /// Why it cannot be scanned.
-    pub(super) fault: Option<String>,
+/// A video or picture, or a path without one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MediaInput {
+    /// The path, as it was given or found.
+    pub path: PathBuf,
+    /// Why there is nothing to read there.
+    pub fault: Option<String>,
 }
 
-impl Inputs {
+impl MediaInputs {
     /// The files among `inputs` and the videos and pictures in folders among them, each once. `-` reads paths from
     /// `listed`, one per line. A pattern like `clips/**/*.mp4` that is not itself the name of a file is expanded.
     ///
-    /// A folder, link or pattern without any file becomes an item with a fault and does not end the scan.
+    /// A folder, link or pattern without any file becomes an item with a fault and does not end the search.
+    ///
+    /// ```
+    /// use deeptell_data::MediaInputs;
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// std::fs::write(folder.path().join("a.mp4"), "")?;
+    /// let found = MediaInputs::find(&[folder.path().to_owned()], std::io::empty())?;
+    /// assert_eq!(found.items[0].path, folder.path().join("a.mp4"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// If there is nothing to scan, or the list cannot be read.
-    pub(super) fn find(inputs: &[PathBuf], listed: impl BufRead) -> anyhow::Result<Self> {
+    /// [`DataError::EmptyList`] and [`DataError::NoMedia`] if there is nothing at all, [`DataError::List`] if the list
+    /// cannot be read.
+    pub fn find(inputs: &[PathBuf], listed: impl BufRead) -> Result<Self, DataError> {
         let mut listed = Some(listed);
         let mut found = Self::default();
         let mut empty = Vec::new();
@@ -40,7 +53,7 @@ impl Inputs {
             if input == Path::new("-") {
                 let Some(lines) = listed.take() else { continue };
                 for line in lines.split(b'\n') {
-                    let line = line.context("cannot read the list of files from standard input")?;
+                    let line = line.map_err(DataError::List)?;
                     let line = line.strip_suffix(b"\r").unwrap_or(&line);
                     if !line.trim_ascii().is_empty() {
                         found.add(&path_of(line), &mut empty);
@@ -51,24 +64,12 @@ impl Inputs {
             }
         }
         if found.items.is_empty() {
-            let left_out = match found.left_out.as_slice() {
-                [] => String::new(),
-                files => format!(" (skipped: {})", deeptell_data::count_by_extension(files)),
-            };
-            match empty.as_slice() {
-                [] => anyhow::bail!("the list of files is empty: pass one path per line"),
-                [(path, reason)] => anyhow::bail!("{} {reason}{left_out}", path.display()),
-                [(path, reason), others @ ..] => {
-                    anyhow::bail!(
-                        "{} {reason}{left_out}; {} other inputs have no files either",
-                        path.display(),
-                        others.len()
-                    )
-                }
-            }
+            let mut empty = empty.into_iter();
+            let Some((path, reason)) = empty.next() else { return Err(DataError::EmptyList) };
+            return Err(DataError::NoMedia { path, reason, others: empty.len(), left_out: found.left_out });
         }
         for (path, reason) in empty {
-            found.items.push(Input { path, fault: Some(reason) });
+            found.items.push(MediaInput { path, fault: Some(reason) });
         }
         let mut seen = HashSet::new();
         found.items.retain(|input| seen.insert(input.path.clone()));
@@ -82,20 +83,20 @@ impl Inputs {
             if contents.media.is_empty() && contents.unreadable.is_empty() {
                 empty.push((input.to_owned(), "contains no video and no picture".to_owned()));
             }
-            self.items.extend(contents.media.into_iter().map(|path| Input { path, fault: None }));
+            self.items.extend(contents.media.into_iter().map(|path| MediaInput { path, fault: None }));
             let unreadable = contents.unreadable.into_iter();
-            self.items.extend(unreadable.map(|it| Input { path: it.path, fault: Some(it.reason) }));
+            self.items.extend(unreadable.map(|it| MediaInput { path: it.path, fault: Some(it.reason) }));
             self.left_out.extend(contents.left_out);
             return;
         }
         let text = input.to_str().filter(|_| input.symlink_metadata().is_err());
         if text.is_some_and(is_address) {
             let fault = "deeptell does not download files: download it, then scan the file";
-            self.items.push(Input { path: input.to_owned(), fault: Some(fault.to_owned()) });
+            self.items.push(MediaInput { path: input.to_owned(), fault: Some(fault.to_owned()) });
         } else if let Some(pattern) = text.filter(|text| text.contains(['*', '?', '['])) {
             self.add_matches(pattern, empty);
         } else {
-            self.items.push(Input { path: input.to_owned(), fault: None });
+            self.items.push(MediaInput { path: input.to_owned(), fault: None });
         }
     }
 
@@ -112,10 +113,10 @@ impl Inputs {
             match found {
                 Ok(path) if path.is_dir() => {}
                 Ok(path) if Media::of(&path).is_none() => self.left_out.push(path),
-                Ok(path) => self.items.push(Input { path, fault: None }),
+                Ok(path) => self.items.push(MediaInput { path, fault: None }),
                 Err(error) => {
                     let fault = Some(format!("cannot be read: {}", error.error().kind()));
-                    self.items.push(Input { path: error.path().to_owned(), fault });
+                    self.items.push(MediaInput { path: error.path().to_owned(), fault });
                 }
             }
         }
@@ -149,16 +150,16 @@ fn is_address(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn find(inputs: &[PathBuf], listed: &[u8]) -> anyhow::Result<Inputs> {
-        Inputs::find(inputs, listed)
+    fn find(inputs: &[PathBuf], listed: &[u8]) -> Result<MediaInputs, DataError> {
+        MediaInputs::find(inputs, listed)
     }
 
-    fn names(found: &Inputs) -> Vec<&str> {
+    fn names(found: &MediaInputs) -> Vec<&str> {
         let good = found.items.iter().filter(|input| input.fault.is_none());
         good.map(|input| input.path.file_name().unwrap().to_str().unwrap()).collect()
     }
 
-    fn faults(found: &Inputs) -> Vec<String> {
+    fn faults(found: &MediaInputs) -> Vec<String> {
         let bad = found.items.iter().filter_map(|input| Some((input, input.fault.as_ref()?)));
         bad.map(|(input, fault)| format!("{}: {fault}", input.path.display())).collect()
     }
