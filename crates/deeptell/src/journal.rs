@@ -128,10 +128,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Open`].
     pub fn create(path: &Path) -> Result<Self, JournalError> {
-        let created = match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            Some(folder) => fs::create_dir_all(folder).and_then(|()| File::create(path)),
-            None => File::create(path),
-        };
+        let created = create_folder_of(path).and_then(|()| File::create(path));
         let file = created.map_err(|source| JournalError::Open { path: path.to_owned(), source })?;
         Ok(Self::new(Box::new(file)))
     }
@@ -252,7 +249,7 @@ impl EarlierReports {
         &self.done
     }
 
-    /// Continues the file, without the lines of inputs that must be scanned again.
+    /// Continues the file, without the lines of inputs that must be scanned again, and creates its folder if needed.
     ///
     /// # Errors
     /// [`JournalError::Open`].
@@ -261,6 +258,7 @@ impl EarlierReports {
             if self.is_changed() {
                 deeptell_files::write_whole(&self.path, &self.kept())?;
             }
+            create_folder_of(&self.path)?;
             OpenOptions::new().append(true).create(true).open(&self.path)
         };
         let file = open().map_err(|source| JournalError::Open { path: self.path.clone(), source })?;
@@ -276,6 +274,14 @@ impl EarlierReports {
     fn kept(&self) -> Vec<u8> {
         let kept = self.lines.iter().filter(|(_, is_kept)| *is_kept);
         kept.flat_map(|(range, _)| &self.text[range.clone()]).copied().collect()
+    }
+}
+
+/// Creates the folder that a file is going to be in.
+fn create_folder_of(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => fs::create_dir_all(folder),
+        None => Ok(()),
     }
 }
 
