@@ -16,6 +16,7 @@ mod model_args;
 mod output;
 mod progress;
 mod provenance;
+mod task;
 mod training;
 mod views;
 mod which_split;

@@ -26,6 +26,8 @@ mod score_tables;
 mod scores;
 #[path = "it/shards.rs"]
 mod shards;
+#[path = "it/tasks.rs"]
+mod tasks;
 #[path = "it/training.rs"]
 mod training;
 

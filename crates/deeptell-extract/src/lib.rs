@@ -14,11 +14,13 @@ mod frames;
 mod merge;
 mod parts;
 mod settings;
+mod shard;
 mod store;
 
 pub use error::ExtractError;
 pub use merge::{Merged, merge};
-pub use settings::{Failure, Format, InPlace, Place, Settings, Shard, root_of};
+pub use settings::{Failure, Format, InPlace, Place, Settings, root_of};
+pub use shard::{Shard, ShardChoice, ShardError, TaskIndex, path_of_shard};
 pub use store::{Event, SETTINGS_FILE, Store, Summary, Tools};
 
 /// Compiles the example of the README.

@@ -1,40 +1,9 @@
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use deeptell_data::Sample;
 use deeptell_face::{FaceCrop, FaceDetectorId, Selection};
-use deeptell_files::{name_below, sha256};
 use serde::{Deserialize, Serialize};
 
-/// One shard of a data set, for one of several machines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shard {
-    /// From 0.
-    pub part: u64,
-    /// How many machines there are.
-    pub count: u64,
-}
-
-impl FromStr for Shard {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let numbers = text.split_once('/').and_then(|(part, count)| {
-            let (part, count) = (part.parse::<u64>().ok()?, count.parse::<u64>().ok()?);
-            (1..=count).contains(&part).then(|| Self { part: part - 1, count })
-        });
-        numbers.ok_or_else(|| "expected PART/COUNT, such as 1/3, 2/3 and 3/3".to_owned())
-    }
-}
-
-impl Shard {
-    /// Whether the file, which is below `root`, belongs to this shard.
-    pub fn takes(self, root: &Path, sample: &Sample) -> bool {
-        let hash = sha256(name_below(root, &sample.path).as_bytes());
-        // Sixteen hexadecimal digits always are a number.
-        u64::from_str_radix(&hash[..16], 16).is_ok_and(|hash| hash % self.count == self.part)
-    }
-}
+use crate::Shard;
 
 /// Where file names of a data set start: its folder, or that of its manifest.
 pub fn root_of(data: &Path) -> &Path {
@@ -127,33 +96,4 @@ pub struct Failure {
     pub file: String,
     /// Why it failed.
     pub error: String,
-}
-
-#[cfg(test)]
-mod tests {
-    use deeptell_data::Label;
-
-    use super::*;
-
-    #[test]
-    fn every_file_is_done_by_one_machine_wherever_the_data_set_lies() {
-        let shards: Vec<Shard> = (1..=3).map(|part| format!("{part}/3").parse().unwrap()).collect();
-        let mut counts = [0; 3];
-        for number in 0..300 {
-            let takers = |root: &str| {
-                let path = Path::new(root).join("real").join(format!("{number}.mp4"));
-                let sample = Sample::new(path, Label::Real, "a");
-                let takes = |shard: &Shard| shard.takes(Path::new(root), &sample);
-                shards.iter().map(takes).collect::<Vec<_>>()
-            };
-            let takes = takers("/data/set");
-            assert_eq!(takes, takers("elsewhere"));
-            assert_eq!(takes.iter().filter(|takes| **takes).count(), 1);
-            counts[takes.iter().position(|takes| *takes).unwrap()] += 1;
-        }
-        assert!(counts.iter().all(|count| (70..130).contains(count)), "{counts:?}");
-        for wrong in ["", "1", "0/3", "4/3", "1/0", "a/b", "1/2/3", "-1/3"] {
-            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
-        }
-    }
 }

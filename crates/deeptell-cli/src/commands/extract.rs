@@ -1,7 +1,9 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use deeptell_extract::{Event, Format, InPlace, Place, Settings, Shard, Store, Summary, Tools, root_of};
+use deeptell_extract::{
+    Event, Format, InPlace, Place, Settings, Store, Summary, Tools, path_of_shard, root_of,
+};
 use deeptell_face::{FaceCrop, Selection};
 
 use crate::dataset::{Dataset, DatasetArgs};
@@ -9,6 +11,7 @@ use crate::device::DeviceName;
 use crate::face_detector::face_detector;
 use crate::output::{note, say};
 use crate::progress::Progress;
+use crate::task::TaskArgs;
 use crate::{Outcome, interrupt, output};
 
 /// Cut face crops for training out of a data set of videos or pictures.
@@ -22,10 +25,13 @@ use crate::{Outcome, interrupt, output};
 Examples:
   deeptell extract dataset/ -o crops
   deeptell extract videos.jsonl -o crops --frames 20 --scale 1.3
-  deeptell extract dataset/ -o part2 --shard 2/3         # the second of three; then `merge`
+  deeptell extract dataset/ -o 'parts/{shard}' --shard-index auto --shards 64
   deeptell extract dataset/ -o crops --store tar         # a few archives, not many small files
   deeptell extract loose/ -o found --in-place box        # keeps the pictures; training crops them
   deeptell extract faces/ -o found --in-place landmarks  # keeps face crops whole, for blending
+
+The third is for the tasks of an array, which a scheduler runs on several machines; `merge` combines
+the parts. A task that was interrupted is run again, and resumes.
 
 Layouts that deeptell knows: folders real/ and fake/, Celeb-DF, FaceForensics++, DFDC,
 DeepfakeBench, and tables of crops.")]
@@ -34,7 +40,8 @@ pub(crate) struct Args {
     data: PathBuf,
     #[command(flatten)]
     dataset: DatasetArgs,
-    /// Folder for the crops, `manifest.jsonl` and `failures.jsonl`.
+    /// Folder for the crops, `manifest.jsonl` and `failures.jsonl`; `{shard}` stands for the index of the
+    /// shard, from 0.
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
     /// Number of frames to sample, spread evenly over each video.
@@ -73,10 +80,6 @@ pub(crate) struct Args {
     /// each. Not for videos.
     #[arg(long, value_enum, value_name = "WHAT")]
     in_place: Option<InPlace>,
-    /// Process only shard PART of COUNT. Files are assigned by a hash of their path below the data
-    /// set, so that all machines agree.
-    #[arg(long, value_name = "PART/COUNT")]
-    shard: Option<Shard>,
     /// Stream of each video to sample, numbered from 0 over all streams of the file [default: the one
     /// that players show].
     #[arg(long, value_name = "NUMBER")]
@@ -90,6 +93,8 @@ pub(crate) struct Args {
     /// Device to compute on.
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     device: DeviceName,
+    #[command(flatten, next_help_heading = "Several machines")]
+    task: TaskArgs,
 }
 
 /// Which face of a frame to take.
@@ -102,6 +107,8 @@ enum Which {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let shard = args.task.shard()?;
+    let out = path_of_shard(&args.out, shard)?;
     let settings = Settings {
         frames: args.frames,
         crop: FaceCrop { size: args.size, scale: args.scale, align: args.align },
@@ -115,19 +122,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         format: args.format,
         store: args.store,
         in_place: args.in_place,
-        shard: args.shard,
+        shard,
         stream: args.stream,
     };
     let device = args.device.open()?;
     let detector = face_detector(settings.min_face, &device)?;
     let root = root_of(&args.data);
     let Dataset { mut samples, outcome, .. } = args.dataset.read(&args.data)?;
-    if let Some(shard) = args.shard {
-        samples.retain(|sample| shard.takes(root, sample));
+    if let Some(shard) = shard {
+        samples.retain(|sample| shard.takes(root, &sample.path));
     }
     let videos = crate::isolation::reading(args.stream, args.trusted)?;
     let tools = Tools { detector: &detector, videos, tar_bytes: args.tar_size << 20 };
-    let store = Store::open(&args.out, root, settings, tools)?;
+    let store = Store::open(&out, root, settings, tools)?;
 
     let progress = std::sync::OnceLock::new();
     let bar = |waiting| progress.get_or_init(|| Progress::new("extracting", waiting, "files"));
@@ -157,10 +164,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         "{crops} crops from {} of {} files; manifest: {}",
         samples.len() - failures,
         samples.len(),
-        args.out.join("manifest.jsonl").display()
+        out.join("manifest.jsonl").display()
     );
     if failures > 0 {
-        say!("{failures} files failed; see {}", args.out.join("failures.jsonl").display());
+        say!("{failures} files failed; see {}", out.join("failures.jsonl").display());
         return Ok(Outcome::SomeFailed);
     }
     Ok(outcome)

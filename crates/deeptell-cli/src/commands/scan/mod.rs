@@ -1,6 +1,7 @@
 //! `deeptell scan`: what to scan, what to write, and how it ends.
 
 mod pages;
+mod targets;
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -18,8 +19,10 @@ use serde::Serialize;
 use crate::detector::DetectorArgs;
 use crate::output::{alert, detail, note, say};
 use crate::progress::Progress;
+use crate::task::TaskArgs;
 use crate::{Outcome, interrupt, output};
 use pages::Pages;
+use targets::Targets;
 
 /// Judge videos and pictures: likely real, likely fake, inconclusive, or no face found.
 ///
@@ -33,30 +36,18 @@ Examples:
   deeptell scan 'archive/**/*.mp4' --jsonl scan.jsonl --resume
   find . -name '*.mov' | deeptell scan - --csv verdicts.csv
   deeptell scan clip.mp4 --json - | jq .reports[0].verdict
-  deeptell scan uploads/ --fail-on fake --json scan.json")]
+  deeptell scan uploads/ --fail-on fake --json scan.json
+  deeptell scan archive/ --jsonl 'scan-{shard}.jsonl' --resume --shard-index auto --shards 64
+
+The last is for the tasks of an array, which a scheduler runs on several machines: in the names of files
+and folders to write, `{shard}` stands for the index of the shard, from 0.")]
 pub(crate) struct Args {
     /// Videos, pictures, folders or quoted patterns such as 'clips/**/*.mp4'; `-` reads a list of
     /// them from standard input.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
-    /// Write all reports as one JSON document; `-` is standard output.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Write each report as one line of JSON as soon as its file is scanned; `-` is standard output.
-    #[arg(long, value_name = "FILE")]
-    jsonl: Option<PathBuf>,
-    /// Skip files that the --jsonl file has a report of already.
-    ///
-    /// A report counts if the same version and model made it with the same options, and the file has
-    /// not changed since. Lines about other files are kept.
-    #[arg(long, requires = "jsonl")]
-    resume: bool,
-    /// Write the verdicts as a CSV table; `-` is standard output.
-    #[arg(long, value_name = "FILE")]
-    csv: Option<PathBuf>,
-    /// Write a self-contained HTML page per input, and an index, into this folder.
-    #[arg(long, value_name = "DIR")]
-    html: Option<PathBuf>,
+    #[command(flatten)]
+    targets: Targets,
     /// Turn off the protection against malicious files; only for files whose origin you trust.
     ///
     /// Lifts the limits on formats, sizes and decoding time, and decodes in this process instead of a
@@ -72,6 +63,8 @@ pub(crate) struct Args {
     fail_on: Option<FailOn>,
     #[command(flatten)]
     detector: DetectorArgs,
+    #[command(flatten, next_help_heading = "Several machines")]
+    task: TaskArgs,
 }
 
 /// The end of a message about a limit for untrusted files.
@@ -111,16 +104,21 @@ struct Failure<'a> {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let quiet = takes_standard_output(args)?;
+    let shard = args.task.shard()?;
+    let targets = args.targets.of_shard(shard)?;
+    let quiet = targets.takes_standard_output()?;
     let detector = args.detector.open(args.trusted)?;
     // Pictures are for pages alone.
-    let options = args.detector.options().evidence(args.html.is_some()).stream(args.stream);
+    let options = args.detector.options().evidence(targets.html.is_some()).stream(args.stream);
     options.check()?;
-    let MediaInputs { items, left_out, .. } = MediaInputs::find(&args.inputs, std::io::stdin().lock())?;
+    let MediaInputs { mut items, left_out, .. } = MediaInputs::find(&args.inputs, std::io::stdin().lock())?;
+    if let Some(shard) = shard {
+        items.retain(|input| shard.takes(Path::new(""), &input.path));
+    }
 
     let mut known = HashMap::new();
-    let journal = match &args.jsonl {
-        Some(path) if args.resume => {
+    let journal = match &targets.jsonl {
+        Some(path) if targets.resume => {
             let paths = items.iter().map(|input| input.path.as_path());
             let goes_on = || !interrupt::requested();
             let info = detector.model().info();
@@ -137,7 +135,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         None => None,
     };
     let inputs: Vec<PathBuf> = items.iter().map(|input| input.path.clone()).collect();
-    let pages = args.html.as_deref().map(|folder| Pages::new(folder, &inputs));
+    let pages = targets.html.as_deref().map(|folder| Pages::new(folder, &inputs));
     let work = Work {
         detector: &detector,
         options: &options,
@@ -157,7 +155,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     if !left_out.is_empty() {
         note!("{}", deeptell_data::note_on_skipped(&left_out));
     }
-    if let Some(target) = &args.json {
+    if let Some(target) = &targets.json {
         let document = Document {
             schema_version: deeptell::SCHEMA_VERSION,
             reports: results.iter().filter_map(|result| result.as_ref().ok()).collect(),
@@ -169,7 +167,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         };
         output::write_json(&document, target)?;
     }
-    if let Some(target) = &args.csv {
+    if let Some(target) = &targets.csv {
         let rows = inputs.iter().zip(&results);
         let rows = rows.map(|(path, result)| (path.as_path(), result.as_ref().map_err(String::as_str)));
         output::write_document(target, verdict_table(rows).as_bytes())?;
@@ -206,30 +204,6 @@ fn which_file(error: JournalError) -> anyhow::Error {
         }
         JournalError::OtherFile { .. } => anyhow::anyhow!("{error}: is this the right --jsonl file?"),
         error => error.into(),
-    }
-}
-
-/// Whether a document is written to standard output, so that nothing else may be.
-///
-/// # Errors
-/// If there are several.
-fn takes_standard_output(args: &Args) -> anyhow::Result<bool> {
-    let documents = [("--json", &args.json), ("--jsonl", &args.jsonl), ("--csv", &args.csv)];
-    let taken: Vec<&str> = documents
-        .into_iter()
-        .filter(|(_, target)| target.as_deref() == Some(Path::new("-")))
-        .map(|(option, _)| option)
-        .collect();
-    if args.resume && taken.contains(&"--jsonl") {
-        anyhow::bail!("--resume needs --jsonl with the path of a file, not `-`");
-    }
-    match taken.as_slice() {
-        [] => Ok(false),
-        [_] => Ok(true),
-        several => anyhow::bail!(
-            "only one document can be written to standard output: give {} a file each",
-            several.join(" and ")
-        ),
     }
 }
 
