@@ -72,7 +72,7 @@ Exit codes:
   1    some inputs failed, or `scan --fail-on` or `audit` found something; everything else was done
   2    wrong usage, or the command could not be carried out
   3    samples are missing from an evaluation
-  130  interrupted; long commands continue with --resume, or when they are run again
+  130  interrupted by Ctrl-C or SIGTERM; long commands continue when run again, or with --resume
 
 `deeptell COMMAND --help` describes a command, with examples.";
 

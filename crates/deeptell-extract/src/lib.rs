@@ -10,6 +10,7 @@
 mod archives;
 mod crops;
 mod error;
+mod failure;
 mod frames;
 mod merge;
 mod parts;
@@ -18,8 +19,9 @@ mod shard;
 mod store;
 
 pub use error::ExtractError;
+pub use failure::{AllowedFailures, Failure, FailureReason, Redo};
 pub use merge::{Merged, merge};
-pub use settings::{Failure, Format, InPlace, Place, Settings, root_of};
+pub use settings::{Format, InPlace, Place, Settings, root_of};
 pub use shard::{Shard, ShardChoice, ShardError, TaskIndex, path_of_shard};
 pub use store::{Event, SETTINGS_FILE, Store, Summary, Tools};
 

@@ -1,13 +1,19 @@
-//! The parts under `done/`: one small manifest an input, written once all its crops are stored.
+//! The parts under `done/`: one small manifest an input, `KEY.jsonl`, written once all its crops are
+//! stored; or `KEY.failed` with the reason why it has none.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use deeptell_data::{Sample, ShardIndex, read_manifest, write_manifest};
+use deeptell_files::write_whole;
 
-use crate::ExtractError;
+use crate::{ExtractError, Failure};
 
+/// How the names of parts and of failures end.
+pub(crate) const PART: &str = "jsonl";
+pub(crate) const FAILED: &str = "failed";
 /// Folder of crops that are files, and of archives, in the output folder.
 pub(crate) const CROPS: &str = "crops";
 pub(crate) const ARCHIVES: &str = "shards";
@@ -28,7 +34,39 @@ impl Parts {
     }
 
     pub(crate) fn path(&self, key: &str) -> PathBuf {
-        self.done.join(format!("{key}.jsonl"))
+        self.done.join(format!("{key}.{PART}"))
+    }
+
+    fn failure_path(&self, key: &str) -> PathBuf {
+        self.done.join(format!("{key}.{FAILED}"))
+    }
+
+    /// Why an input has no crops, as far as a run has tried it.
+    pub(crate) fn failure(&self, key: &str) -> Result<Option<Failure>, ExtractError> {
+        let path = self.failure_path(key);
+        match fs::read(&path) {
+            // Cut short by a power cut: it is tried again.
+            Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(ExtractError::io(&path)(error)),
+        }
+    }
+
+    /// Records that an input has no crops.
+    pub(crate) fn write_failure(&self, key: &str, failure: &Failure) -> Result<(), ExtractError> {
+        let path = self.failure_path(key);
+        let mut text = serde_json::to_vec(failure).map_err(|error| ExtractError::damaged(&path, error))?;
+        text.push(b'\n');
+        write_whole(&path, &text).map_err(ExtractError::io(&path))
+    }
+
+    /// Forgets that an input failed.
+    pub(crate) fn clear_failure(&self, key: &str) -> Result<(), ExtractError> {
+        let path = self.failure_path(key);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ExtractError::io(&path)(error)),
+            _ => Ok(()),
+        }
     }
 
     /// All parts, sorted.
@@ -36,7 +74,7 @@ impl Parts {
         let mut parts = Vec::new();
         for entry in fs::read_dir(&self.done).map_err(ExtractError::io(&self.done))? {
             let path = entry.map_err(ExtractError::io(&self.done))?.path();
-            if path.extension().is_some_and(|end| end == "jsonl") {
+            if path.extension().is_some_and(|end| end == PART) {
                 parts.push(path);
             }
         }

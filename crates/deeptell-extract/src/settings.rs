@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use deeptell_face::{FaceCrop, FaceDetectorId, Selection};
 use serde::{Deserialize, Serialize};
@@ -85,15 +85,4 @@ pub struct Settings {
     /// The stream of each video to sample, where that is not the one that players show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<u32>,
-}
-
-/// A row of `failures.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Failure {
-    /// The file.
-    pub path: PathBuf,
-    /// The path below the data set.
-    pub file: String,
-    /// Why it failed.
-    pub error: String,
 }

@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -15,7 +14,7 @@ use crate::archives::Archives;
 use crate::crops::{CropWriter, Crops, length_of, video_of};
 use crate::frames::FrameSource;
 use crate::parts::{ARCHIVES, CROPS, Parts, Presence};
-use crate::{ExtractError, Failure, Place, Settings};
+use crate::{ExtractError, Failure, FailureReason, Place, Redo, Settings};
 
 /// Name of the file with the settings in an output folder.
 pub const SETTINGS_FILE: &str = "extract.toml";
@@ -39,6 +38,7 @@ pub struct Store<'a> {
     parts: Parts,
     /// The archives, if crops are not stored as files.
     archives: Option<Archives>,
+    redo: Redo,
     /// Held until the store is dropped.
     _lock: FolderLock,
 }
@@ -58,6 +58,11 @@ pub struct Tools<'a> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// Inputs that failed before are not tried again, because [`Store::redo`] says so.
+    Kept {
+        /// How many.
+        failures: usize,
+    },
     /// The extraction begins.
     Started {
         /// Inputs to do.
@@ -131,10 +136,19 @@ impl<'a> Store<'a> {
             detector_name: id.name,
             parts,
             archives,
+            redo: Redo::default(),
             _lock: lock,
         };
         store.check_parts()?;
         Ok(store)
+    }
+
+    /// Sets which of the inputs that failed in earlier runs are tried again; by default, all. One whose
+    /// size has changed since is tried again in any case.
+    #[must_use]
+    pub fn redo(mut self, redo: Redo) -> Self {
+        self.redo = redo;
+        self
     }
 
     /// Removes parts whose crops are gone, and names the others by what they are of.
@@ -214,37 +228,60 @@ impl<'a> Store<'a> {
         on_event: impl Fn(Event<'_>) + Sync,
     ) -> Result<Option<Summary>, ExtractError> {
         let mut waiting = Vec::new();
+        let mut kept = 0;
         for sample in samples {
-            if !self.is_done(sample)? {
+            if self.is_done(sample)? {
+                continue;
+            }
+            if self.stays_failed(sample)? {
+                kept += 1;
+            } else {
                 waiting.push(sample);
             }
         }
+        if kept > 0 {
+            on_event(Event::Kept { failures: kept });
+        }
         on_event(Event::Started { waiting: waiting.len(), inputs: samples.len() });
-        let failures = Mutex::new(Vec::new());
-        waiting.par_iter().for_each(|&sample| {
+        waiting.par_iter().try_for_each(|&sample| -> Result<(), ExtractError> {
             if stop.load(Ordering::Relaxed) {
-                return;
+                return Ok(());
             }
+            let key = key(&self.name(sample));
             match self.extract(sample, stop) {
-                Ok(true) => on_event(Event::Done { sample }),
+                Ok(true) => {
+                    self.parts.clear_failure(&key)?;
+                    on_event(Event::Done { sample });
+                }
                 Ok(false) => {}
                 Err(error) => {
-                    if let Ok(mut failures) = failures.lock() {
-                        failures.push(self.failure(sample, &error));
-                    }
+                    self.parts.write_failure(&key, &self.failure(sample, &error))?;
                     on_event(Event::Failed { sample, error });
                 }
             }
-        });
+            Ok(())
+        })?;
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let failures = failures.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        self.assemble(samples, failures, &on_event).map(Some)
+        self.assemble(samples, &on_event).map(Some)
+    }
+
+    /// Whether an input failed before and is not to be tried again.
+    fn stays_failed(&self, sample: &Sample) -> Result<bool, ExtractError> {
+        let failure = self.parts.failure(&key(&self.name(sample)))?;
+        Ok(failure
+            .is_some_and(|failure| failure.bytes == length_of(sample) && !self.redo.includes(failure.reason)))
     }
 
     fn failure(&self, sample: &Sample, error: &ExtractError) -> Failure {
-        Failure { path: sample.path.clone(), file: self.name(sample), error: one_line(error) }
+        Failure {
+            path: sample.path.clone(),
+            file: self.name(sample),
+            reason: FailureReason::of(error, &self.folder),
+            error: one_line(error),
+            bytes: length_of(sample),
+        }
     }
 
     /// Cuts the faces out of one input; `false` when `stop` ended that early.
@@ -294,21 +331,19 @@ impl<'a> Store<'a> {
 
     /// Ends the archive that is open, and writes the manifest in the order of the data set and the
     /// list of failures.
-    fn assemble(
-        &self,
-        samples: &[Sample],
-        mut failures: Vec<Failure>,
-        on_event: &impl Fn(Event<'_>),
-    ) -> Result<Summary, ExtractError> {
+    fn assemble(&self, samples: &[Sample], on_event: &impl Fn(Event<'_>)) -> Result<Summary, ExtractError> {
         if let Some(archives) = &self.archives {
             archives.finish()?;
         }
         let mut writer = ManifestWriter::create(self.folder.join("manifest.jsonl"))?;
         let mut presence = Presence::default();
         let mut crops = 0;
+        let mut failures = Vec::new();
         for sample in samples {
             let part = self.part(sample);
             if !part.is_file() {
+                let failure = self.parts.failure(&key(&self.name(sample)))?;
+                failures.extend(failure.map(|failure| Failure { path: sample.path.clone(), ..failure }));
                 continue;
             }
             let mut rows = self.rows(&part)?;

@@ -103,6 +103,69 @@ fn what_is_done_stays_and_what_failed_is_tried_again() {
 }
 
 #[test]
+fn only_failures_of_the_chosen_reasons_are_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = data_set(folder.path());
+    let run = |redo: &str, stop: &AtomicBool| {
+        let store = open(folder.path(), settings(), &*MIDDLE).unwrap().redo(redo.parse().unwrap());
+        let (kept, tried) = (Mutex::new(0), Mutex::new(Vec::new()));
+        let summary = store.run(&samples, stop, |event| match event {
+            Event::Kept { failures } => *kept.lock().unwrap() = failures,
+            Event::Done { sample } | Event::Failed { sample, .. } => {
+                let mut tried = tried.lock().unwrap();
+                tried.push(sample.path.file_name().unwrap().to_str().unwrap().to_owned());
+                tried.sort();
+            }
+            _ => {}
+        });
+        (summary.unwrap(), kept.into_inner().unwrap(), tried.into_inner().unwrap())
+    };
+    let go = AtomicBool::new(false);
+    let failures = || std::fs::read_to_string(folder.path().join("out/failures.jsonl")).unwrap();
+    assert_eq!(run("none", &go).2.len(), 4, "nothing has failed before");
+    let first = failures();
+    assert!(
+        first.contains(r#""reason":"no-face""#) && first.contains(r#""reason":"unsupported""#),
+        "{first}"
+    );
+    let whole = Some(Summary { crops: 2, failures: 2 });
+    assert_eq!(run("none", &go), (whole.clone(), 2, Vec::new()));
+    assert_eq!(failures(), first, "they stay listed");
+    assert_eq!(run("no-face,limit", &go), (whole.clone(), 1, vec!["black.png".to_owned()]));
+    assert_eq!(run("all", &go).2, ["black.png", "damaged.png"]);
+    // Another file of the same name has not failed.
+    std::fs::copy(folder.path().join("set/real/a.png"), folder.path().join("set/fake/damaged.png")).unwrap();
+    let repaired = Some(Summary { crops: 3, failures: 1 });
+    assert_eq!(run("none", &go), (repaired, 1, vec!["damaged.png".to_owned()]));
+    assert!(!failures().contains("damaged.png"));
+}
+
+/// A failure is known from the moment on at which it happens, whatever happens to the run.
+#[test]
+fn failures_of_a_run_that_was_stopped_are_known_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut samples = data_set(folder.path());
+    samples.retain(|sample| sample.path.ends_with("damaged.png"));
+    let stop = AtomicBool::new(false);
+    let store = open(folder.path(), settings(), &*MIDDLE).unwrap();
+    let stopped = store.run(&samples, &stop, |event| {
+        if matches!(event, Event::Failed { .. }) {
+            stop.store(true, Ordering::Relaxed);
+        }
+    });
+    assert_eq!(stopped.unwrap(), None);
+    drop(store);
+    let store = open(folder.path(), settings(), &*MIDDLE).unwrap().redo("none".parse().unwrap());
+    let summary = store.run(&samples, &AtomicBool::new(false), |event| {
+        assert!(
+            matches!(event, Event::Kept { failures: 1 } | Event::Started { waiting: 0, .. }),
+            "{event:?}"
+        );
+    });
+    assert_eq!(summary.unwrap(), Some(Summary { crops: 0, failures: 1 }));
+}
+
+#[test]
 fn the_hash_of_an_endless_file_obeys_the_deadline_and_the_user() {
     let folder = tempfile::tempdir().unwrap();
     let clip = folder.path().join("set/real/long.mp4");

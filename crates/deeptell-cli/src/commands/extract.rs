@@ -1,8 +1,10 @@
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::ValueEnum;
+use deeptell_data::scan_dataset;
 use deeptell_extract::{
-    Event, Format, InPlace, Place, Settings, Store, Summary, Tools, path_of_shard, root_of,
+    Event, Format, InPlace, Place, Redo, Settings, Store, Summary, Tools, path_of_shard, root_of,
 };
 use deeptell_face::{FaceCrop, Selection};
 
@@ -18,7 +20,7 @@ use crate::{Outcome, interrupt, output};
 ///
 /// Writes the crops and a manifest that says where each came from: video, time, box, landmarks. Run
 /// the command again to resume after an interruption: finished files are kept, and failed ones are
-/// tried again. A file that cannot be read, or shows no face, becomes a row of `failures.jsonl` and
+/// tried again. Ctrl-C and SIGTERM end it after the files under way, with exit code 130. A file that cannot be read, or shows no face, becomes a row of `failures.jsonl` and
 /// does not stop the run.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -90,6 +92,10 @@ pub(crate) struct Args {
     /// sandboxed one.
     #[arg(long)]
     trusted: bool,
+    /// Of the files that failed in an earlier run, try only those again that failed for these reasons: all,
+    /// none, or some of no-face, unreadable, unsupported, limit, damaged, output, other.
+    #[arg(long, value_name = "REASON,...", default_value = "all", hide_default_value = true)]
+    redo: Redo,
     /// Device to compute on.
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     device: DeviceName,
@@ -107,7 +113,7 @@ enum Which {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let shard = args.task.shard()?;
+    let shard = args.task.begin()?;
     let out = path_of_shard(&args.out, shard)?;
     let settings = Settings {
         frames: args.frames,
@@ -128,20 +134,29 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let device = args.device.open()?;
     let detector = face_detector(settings.min_face, &device)?;
     let root = root_of(&args.data);
-    let Dataset { mut samples, outcome, .. } = args.dataset.read(&args.data)?;
+    let found = scan_dataset(&args.data)?;
+    let mut unreadable = found.unreadable.clone();
+    let Dataset { mut samples, .. } = args.dataset.take(found)?;
     if let Some(shard) = shard {
         samples.retain(|sample| shard.takes(root, &sample.path));
+        unreadable.retain(|it| shard.takes(root, &it.path));
     }
     let videos = crate::isolation::reading(args.stream, args.trusted)?;
     let tools = Tools { detector: &detector, videos, tar_bytes: args.tar_size << 20 };
-    let store = Store::open(&out, root, settings, tools)?;
+    let store = Store::open(&out, root, settings, tools)?.redo(args.redo.clone());
 
+    let kept = AtomicUsize::new(0);
     let progress = std::sync::OnceLock::new();
     let bar = |waiting| progress.get_or_init(|| Progress::new("extracting", waiting, "files"));
     let summary = store.run(&samples, interrupt::flag(), |event| match event {
+        Event::Kept { failures } => {
+            note!("{failures} files failed in an earlier run and are not tried again");
+            kept.store(failures, Ordering::Relaxed);
+        }
         Event::Started { waiting, inputs } => {
-            if waiting < inputs {
-                note!("{} of {inputs} files are already done", inputs - waiting);
+            let done = inputs - waiting - kept.load(Ordering::Relaxed);
+            if done > 0 {
+                note!("{done} of {inputs} files are already done");
             }
             bar(waiting);
         }
@@ -168,7 +183,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     );
     if failures > 0 {
         say!("{failures} files failed; see {}", out.join("failures.jsonl").display());
-        return Ok(Outcome::SomeFailed);
     }
-    Ok(outcome)
+    Ok(args.task.outcome(failures + unreadable.len(), samples.len() + unreadable.len()))
 }

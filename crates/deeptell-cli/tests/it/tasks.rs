@@ -98,3 +98,112 @@ fn scan_as_an_array_has_each_file_once() {
     let expected = ["broken.mp4", "fake/orl-s01.mp4", "real/orl-s01.mp4"];
     assert_eq!(names, expected.map(|name| path(&data.join(name)).to_owned()));
 }
+
+#[test]
+fn a_task_may_have_failures() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    data_set(&at("set"), &["orl-s01"]);
+    fs::write(at("set/real/broken.mp4"), "no video").unwrap();
+    let (data, out) = (at("set"), at("out"));
+    let extract = ["extract", path(&data), "--out", path(&out), "--frames", "2", "--min-probability", "0.8"];
+    let scan = ["scan", path(&data), "--frames", "1"];
+    for words in [&extract[..], &scan[..]] {
+        fails(1, words);
+        fails(1, &[words, &["--allow-failures=33%"]].concat());
+        succeeds(&[words, &["--allow-failures=0.34"]].concat());
+        succeeds(&[words, &["--allow-failures"]].concat());
+        fails(2, &[words, &["--allow-failures=34"]].concat());
+    }
+    let failures = fs::read_to_string(at("out/failures.jsonl")).unwrap();
+    assert!(failures.contains(r#""reason":"unsupported""#), "{failures}");
+    let run = super::deeptell(&[&extract[..], &["--redo", "none"]].concat());
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(said.contains("1 files failed in an earlier run and are not tried again"), "{said}");
+    assert!(run.status.code() == Some(1) && !said.contains("failed: "), "{said}");
+    let said = fails(2, &[&extract[..], &["--redo", "slow"]].concat());
+    assert!(said.contains("`slow` is no reason") && said.contains("no-face"), "{said}");
+}
+
+/// How many files an extraction has done.
+#[cfg(unix)]
+fn done(out: &Path) -> usize {
+    let entries = fs::read_dir(out.join("done")).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "jsonl")).count()
+}
+
+/// Waits until this holds, which it soon does.
+#[cfg(unix)]
+fn wait(what: &str, until: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !until() {
+        assert!(began.elapsed() < std::time::Duration::from_secs(50), "{what}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_termination_that_comes_twice_ends_after_the_file_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    data_set(&at("set"), &["orl-s01", "orl-s02", "orl-s03"]);
+    let (data, out) = (at("set"), at("out"));
+    let words = ["extract", path(&data), "--out", path(&out), "--threads", "1", "--min-probability", "0.8"];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_deeptell"))
+        .args(words)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait("the first file", || done(&out) > 0);
+    // As from a scheduler that signals the group, and from a script that passes it on.
+    for _ in 0..2 {
+        assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let before = done(&out);
+    assert!((1..6).contains(&before), "{before}");
+    assert!(!out.join("deeptell.lock").exists() && !out.join("manifest.jsonl").exists());
+    let run = super::deeptell(&words);
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(
+        run.status.success() && said.contains(&format!("{before} of 6 files are already done")),
+        "{said}"
+    );
+}
+
+/// A scheduler that dies leaves no second writer behind.
+#[cfg(unix)]
+#[test]
+fn an_orphan_ends_where_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    data_set(&at("set"), &["orl-s01", "orl-s02", "orl-s03"]);
+    // Work of far more than a minute.
+    let data = at("long.jsonl");
+    let clips = deeptell_data::read_dataset(at("set")).unwrap();
+    let mut rows = Vec::new();
+    for number in 0..200 {
+        let name = at(&format!("{number}.mp4"));
+        fs::hard_link(&clips[number % 6].path, &name).unwrap();
+        rows.push(deeptell_data::Sample { path: name, ..clips[number % 6].clone() });
+    }
+    deeptell_data::write_manifest(&data, &rows).unwrap();
+    let out = at("out");
+    let command = format!(
+        "'{}' extract '{}' --out '{}' --frames 200 --threads 1 --end-with-parent & wait",
+        env!("CARGO_BIN_EXE_deeptell"),
+        path(&data),
+        path(&out)
+    );
+    let mut parent = Command::new("sh").args(["-c", &command]).stderr(Stdio::null()).spawn().unwrap();
+    wait("the first file", || done(&out) > 0);
+    assert!(matches!(deeptell_files::FolderLock::acquire(&out), Err(deeptell_files::LockError::Held { .. })));
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    wait("the end of the orphan", || deeptell_files::FolderLock::acquire(&out).is_ok());
+    assert!(done(&out) < 100, "it was killed, and did not end by itself");
+}

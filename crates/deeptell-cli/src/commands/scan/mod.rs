@@ -104,7 +104,7 @@ struct Failure<'a> {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let shard = args.task.shard()?;
+    let shard = args.task.begin()?;
     let targets = args.targets.of_shard(shard)?;
     let quiet = targets.takes_standard_output()?;
     let detector = args.detector.open(args.trusted)?;
@@ -192,8 +192,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Interrupted);
     }
     let alarming = |report: &Report| args.fail_on.is_some_and(|limit| limit.is_met_by(report.verdict));
-    let failed = results.iter().any(|result| result.as_ref().map_or(true, alarming));
-    Ok(if failed { Outcome::SomeFailed } else { Outcome::Done })
+    if results.iter().flatten().any(alarming) {
+        return Ok(Outcome::SomeFailed);
+    }
+    let failed = results.iter().filter(|result| result.is_err()).count();
+    Ok(args.task.outcome(failed, results.len()))
 }
 
 /// The error, with the option to correct if the file is not a journal.
