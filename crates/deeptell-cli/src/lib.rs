@@ -69,7 +69,8 @@ Examples:
 
 Exit codes:
   0    success
-  1    some inputs failed, or `scan --fail-on` or `audit` found something; everything else was done
+  1    some inputs failed, or `scan --fail-on` or `audit` found something; everything else was done.
+       `status`: something is missing
   2    wrong usage, or the command could not be carried out
   3    samples are missing from an evaluation
   130  interrupted by Ctrl-C or SIGTERM; long commands continue when run again, or with --resume
@@ -81,6 +82,7 @@ enum Command {
     Scan(commands::scan::Args),
     Serve(commands::serve::Args),
     Extract(commands::extract::Args),
+    Status(commands::status::Args),
     Merge(commands::merge::Args),
     Split(commands::split::Args),
     Audit(commands::audit::Args),
@@ -180,6 +182,7 @@ fn perform(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Scan(args) => commands::scan::run(&args),
         Command::Serve(args) => commands::serve::run(&args),
         Command::Extract(args) => commands::extract::run(&args),
+        Command::Status(args) => commands::status::run(&args),
         Command::Merge(args) => commands::merge::run(&args),
         Command::Split(args) => commands::split::run(&args),
         Command::Audit(args) => commands::audit::run(&args),

@@ -7,6 +7,9 @@ use deeptell_files::LockError;
 use deeptell_video::VideoError;
 use image::ImageError;
 
+use crate::status::ranges;
+use crate::{ShardState, Status};
+
 /// Why faces could not be extracted, or extractions not be merged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -70,6 +73,45 @@ pub enum ExtractError {
     #[error("the face is too small to be cropped")]
     TooSmall,
 
+    /// A folder is no output folder, and has none in it.
+    #[error(
+        "{} holds no extraction: give the --out of an extraction, or the folder that those of its shards are in",
+        folder.display()
+    )]
+    NoExtraction {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Among shards there is an extraction that is none.
+    #[error("{} is not the shard of a data set: give its folder alone", folder.display())]
+    NotAShard {
+        /// Its output folder.
+        folder: PathBuf,
+    },
+    /// A folder has shards of several divisions.
+    #[error(
+        "{} and {} are of different numbers of shards: keep those of one number in one folder",
+        one.display(), other.display()
+    )]
+    OtherDivision {
+        /// One output folder.
+        one: PathBuf,
+        /// The other.
+        other: PathBuf,
+    },
+    /// A shard was done twice.
+    #[error("{} and {} are both shard {index}: remove one of them", one.display(), other.display())]
+    SameShard {
+        /// The shard, from 0.
+        index: u64,
+        /// One output folder.
+        one: PathBuf,
+        /// The other.
+        other: PathBuf,
+    },
+    /// Shards of an extraction have not begun, are running or were interrupted.
+    #[error("{} is not finished{}", .0.folder.display(), unfinished(.0))]
+    Unfinished(Box<Status>),
     /// Crops to be merged were made with different settings.
     #[error("{} and {} differ: crops made with different settings cannot be merged", one.display(), other.display())]
     SettingsDiffer {
@@ -149,6 +191,27 @@ pub enum ExtractError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// What is not finished and how it could be, as the end of a sentence.
+fn unfinished(status: &Status) -> String {
+    let in_state = |state| {
+        let shards = status.shards.iter().filter(|shard| shard.state == state);
+        ranges(&shards.map(|shard| shard.index).collect::<Vec<_>>())
+    };
+    let running = in_state(ShardState::Running);
+    let mut text = match status.count {
+        Some(_) if !running.is_empty() => format!(": shards {running} are running, wait until they end"),
+        None if !running.is_empty() => ": it is running, wait until it ends".to_owned(),
+        _ => String::new(),
+    };
+    let advice = status.advice();
+    if !advice.is_empty() {
+        text += if text.is_empty() { ": " } else { "; " };
+        text += &advice;
+        text += "; files that are done are kept";
+    }
+    text
 }
 
 impl ExtractError {

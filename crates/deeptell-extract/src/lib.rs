@@ -3,7 +3,8 @@
 //! A [`Store`] is an output folder: crops in files or tar archives, a manifest that says where each
 //! came from, and a list of the files that failed. One process works in it at a time. A run can be
 //! killed at any moment and resumed; finished files are kept. Several machines can each process a
-//! [`Shard`] of a data set into their own folder, and [`merge`] combines the folders.
+//! [`Shard`] of a data set into their own folder; [`Status`] says how far they are, and [`merge`] combines
+//! the folders.
 //!
 //! Works with any [`FaceDetector`](deeptell_face::FaceDetector).
 
@@ -13,16 +14,22 @@ mod error;
 mod failure;
 mod frames;
 mod merge;
+#[cfg(feature = "clap")]
+mod options;
 mod parts;
 mod settings;
 mod shard;
+mod status;
 mod store;
 
 pub use error::ExtractError;
 pub use failure::{AllowedFailures, Failure, FailureReason, Redo};
 pub use merge::{Merged, merge};
+#[cfg(feature = "clap")]
+pub use options::SettingsArgs;
 pub use settings::{Format, InPlace, Place, Settings, root_of};
 pub use shard::{Shard, ShardChoice, ShardError, TaskIndex, path_of_shard};
+pub use status::{ShardState, ShardStatus, Status, finished_manifests};
 pub use store::{Event, SETTINGS_FILE, Store, Summary, Tools};
 
 /// Compiles the example of the README.

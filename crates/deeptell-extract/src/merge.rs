@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use deeptell_data::{Sample, read_manifest};
 use deeptell_files::name_below;
-use serde::Deserialize;
 
+use crate::status::{FAILURES, read_failures};
 use crate::{ExtractError, SETTINGS_FILE};
 
 /// Several extractions, merged.
@@ -41,6 +41,20 @@ impl Merged {
         }
         Ok(())
     }
+
+    /// Puts the crops into the order of a data set at `root`, in which one extraction of all of it writes
+    /// them. Crops of files that are not in the data set come last.
+    pub fn sort_as(&mut self, all: &[Sample], root: &Path) {
+        let names = all.iter().map(|sample| name_below(root, &sample.path));
+        let places: HashMap<String, usize> = names.zip(0..).collect();
+        let place = |row: &Sample| file_of(row).and_then(|file| places.get(&file).copied());
+        self.rows.sort_by_cached_key(|row| place(row).unwrap_or(usize::MAX));
+    }
+}
+
+/// The name below its data set of the file that a crop was cut from.
+fn file_of(row: &Sample) -> Option<String> {
+    Some(row.extra.get("file")?.as_str()?.to_owned())
 }
 
 /// Merges the manifests of several extractions, and checks that they fit together.
@@ -70,7 +84,7 @@ pub fn merge(manifests: &[PathBuf]) -> Result<Merged, ExtractError> {
                 _ => settings = Some((path, table)),
             }
         }
-        failed.extend(failures(&folder.join("failures.jsonl"))?);
+        failed.extend(read_failures(&folder.join(FAILURES))?.into_iter().map(|failure| failure.file));
         let mut files = BTreeSet::new();
         for row in read_manifest(manifest)? {
             let other = || manifest.clone();
@@ -81,11 +95,10 @@ pub fn merge(manifests: &[PathBuf]) -> Result<Merged, ExtractError> {
                     other: other(),
                 });
             }
-            let file = row.extra.get("file");
-            let Some(file) = file.as_ref().and_then(|file| file.as_str()) else {
+            let Some(file) = file_of(&row) else {
                 return Err(ExtractError::NoFile { manifest: other(), crop: row.path });
             };
-            files.insert(file.to_owned());
+            files.insert(file);
             rows.push(row);
         }
         for file in files {
@@ -96,25 +109,6 @@ pub fn merge(manifests: &[PathBuf]) -> Result<Merged, ExtractError> {
         }
     }
     Ok(Merged { rows, done: file_in.into_keys().collect(), failed })
-}
-
-/// A row of `failures.jsonl`.
-#[derive(Deserialize)]
-struct Failure {
-    file: String,
-}
-
-/// Names of the files that a run could not do.
-fn failures(path: &Path) -> Result<Vec<String>, ExtractError> {
-    if !path.is_file() {
-        return Ok(Vec::new());
-    }
-    let name = |line: &str| {
-        let failure: Failure =
-            serde_json::from_str(line).map_err(|error| ExtractError::damaged(path, error))?;
-        Ok(failure.file)
-    };
-    read(path)?.lines().map(name).collect()
 }
 
 fn read(path: &Path) -> Result<String, ExtractError> {

@@ -30,14 +30,18 @@ impl FromStr for Shard {
 impl Shard {
     /// Whether the file, which is below `root`, belongs to this shard.
     pub fn takes(self, root: &Path, path: &Path) -> bool {
-        self.takes_name(&name_below(root, path))
+        Self::of(&name_below(root, path), self.count) == self
     }
 
-    /// Whether the file of this name, by which all machines know it, belongs to this shard.
-    pub fn takes_name(self, name: &str) -> bool {
+    /// The shard, one of `count`, of the file of this name, by which all machines know it.
+    ///
+    /// # Panics
+    /// If `count` is 0.
+    pub fn of(name: &str, count: u64) -> Self {
         let hash = sha256(name.as_bytes());
         // Sixteen hexadecimal digits always are a number.
-        u64::from_str_radix(&hash[..16], 16).is_ok_and(|hash| hash % self.count == self.part)
+        let hash = u64::from_str_radix(&hash[..16], 16).unwrap_or_default();
+        Self { part: hash % count, count }
     }
 }
 
@@ -68,7 +72,7 @@ pub struct ShardChoice {
     /// Number of shards. Tasks that are submitted again need the number of the first time.
     #[cfg_attr(
         feature = "clap",
-        arg(long, value_name = "COUNT", requires = "shard_index", value_parser = clap::value_parser!(u64).range(1..))
+        arg(long, value_name = "COUNT", requires = "shard_index", value_parser = clap::value_parser!(u64).range(1..=1_000_000))
     )]
     pub shards: Option<u64>,
 }

@@ -14,6 +14,7 @@ use crate::archives::Archives;
 use crate::crops::{CropWriter, Crops, length_of, video_of};
 use crate::frames::FrameSource;
 use crate::parts::{ARCHIVES, CROPS, Parts, Presence};
+use crate::status::{FAILURES, MANIFEST};
 use crate::{ExtractError, Failure, FailureReason, Place, Redo, Settings};
 
 /// Name of the file with the settings in an output folder.
@@ -335,7 +336,7 @@ impl<'a> Store<'a> {
         if let Some(archives) = &self.archives {
             archives.finish()?;
         }
-        let mut writer = ManifestWriter::create(self.folder.join("manifest.jsonl"))?;
+        let mut writer = ManifestWriter::create(self.folder.join(MANIFEST))?;
         let mut presence = Presence::default();
         let mut crops = 0;
         let mut failures = Vec::new();
@@ -370,7 +371,7 @@ impl<'a> Store<'a> {
         }
         writer.finish()?;
         let failures: BTreeMap<&Path, &Failure> = failures.iter().map(|f| (f.path.as_path(), f)).collect();
-        let path = self.folder.join("failures.jsonl");
+        let path = self.folder.join(FAILURES);
         let mut lines = String::new();
         for failure in failures.values() {
             let line = serde_json::to_string(failure).map_err(|error| ExtractError::damaged(&path, error))?;
@@ -408,7 +409,7 @@ fn agree(folder: &Path, settings: &Settings, id: &FaceDetectorId) -> Result<(), 
 }
 
 /// Tells inputs apart whatever their names: the start of a hash of the name below the data set.
-fn key(file: &str) -> String {
+pub(crate) fn key(file: &str) -> String {
     let mut key = sha256(file.as_bytes());
     key.truncate(12);
     key

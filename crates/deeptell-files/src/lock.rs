@@ -1,6 +1,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Why a folder could not be locked.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,10 @@ pub enum LockError {
     },
 }
 
+/// How often a lock that is held is tried again, and after which time.
+const TRIES: u32 = 5;
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
+
 /// A lock on a folder, held by one process at a time and released when dropped.
 ///
 /// It is a file lock of the operating system on `deeptell.lock` in the folder, so it ends with the
@@ -51,11 +56,18 @@ impl FolderLock {
         let path = folder.join(Self::FILE);
         let fail = |source| LockError::Io { path: path.clone(), source };
         fs::create_dir_all(folder).map_err(fail)?;
+        let mut tries = 0;
         loop {
             let mut options = File::options();
             let mut file =
                 options.read(true).write(true).create(true).truncate(false).open(&path).map_err(fail)?;
             match file.try_lock() {
+                // Somebody who only asks whether it is held, holds it for a moment.
+                Err(TryLockError::WouldBlock) if tries < TRIES => {
+                    tries += 1;
+                    std::thread::sleep(BETWEEN_TRIES);
+                    continue;
+                }
                 Err(TryLockError::WouldBlock) => {
                     return Err(LockError::Held { folder: folder.to_path_buf(), holder: holder(&mut file) });
                 }
@@ -70,6 +82,20 @@ impl FolderLock {
             file.set_len(0).and_then(|()| file.write_all(note.as_bytes())).map_err(fail)?;
             return Ok(Self { path, file });
         }
+    }
+
+    /// Whether a process holds the lock on `folder`; never on file systems without locks.
+    ///
+    /// # Errors
+    /// [`LockError::Io`].
+    pub fn is_held(folder: &Path) -> Result<bool, LockError> {
+        let path = folder.join(Self::FILE);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(source) => return Err(LockError::Io { path, source }),
+        };
+        Ok(matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 }
 
@@ -141,7 +167,9 @@ mod tests {
         assert!(matches!(refused, LockError::Held { .. }), "{said}");
         let process = format!("(process {} on host ", std::process::id());
         assert!(said.contains("another deeptell is working in") && said.contains(&process), "{said}");
+        assert!(FolderLock::is_held(&folder).unwrap());
         drop(lock);
+        assert!(!FolderLock::is_held(&folder).unwrap());
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
         FolderLock::acquire(&folder).unwrap();
     }

@@ -1,12 +1,8 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use clap::ValueEnum;
 use deeptell_data::scan_dataset;
-use deeptell_extract::{
-    Event, Format, InPlace, Place, Redo, Settings, Store, Summary, Tools, path_of_shard, root_of,
-};
-use deeptell_face::{FaceCrop, Selection};
+use deeptell_extract::{Event, Redo, SettingsArgs, Store, Summary, Tools, path_of_shard, root_of};
 
 use crate::dataset::{Dataset, DatasetArgs};
 use crate::device::DeviceName;
@@ -20,8 +16,8 @@ use crate::{Outcome, interrupt, output};
 ///
 /// Writes the crops and a manifest that says where each came from: video, time, box, landmarks. Run
 /// the command again to resume after an interruption: finished files are kept, and failed ones are
-/// tried again. Ctrl-C and SIGTERM end it after the files under way, with exit code 130. A file that cannot be read, or shows no face, becomes a row of `failures.jsonl` and
-/// does not stop the run.
+/// tried again. Ctrl-C and SIGTERM end it after the files under way, with exit code 130. A file that
+/// cannot be read, or shows no face, becomes a row of `failures.jsonl` and does not stop the run.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -46,46 +42,8 @@ pub(crate) struct Args {
     /// shard, from 0.
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
-    /// Number of frames to sample, spread evenly over each video.
-    #[arg(long, default_value_t = 10, value_name = "N")]
-    frames: usize,
-    /// Side of the crops.
-    #[arg(long, default_value_t = FaceCrop::default().size, value_name = "PIXELS")]
-    size: u32,
-    /// Side of a crop, as a multiple of the longer side of the face box.
-    #[arg(long, default_value_t = FaceCrop::default().scale, value_name = "FACTOR")]
-    scale: f32,
-    /// Rotate faces upright by their landmarks.
-    #[arg(long)]
-    align: bool,
-    /// Which face of a frame to take.
-    #[arg(long, value_enum, default_value_t = Which::Largest)]
-    face: Which,
-    /// Smallest face to detect, in pixels of the frame.
-    #[arg(long, default_value_t = 40.0, value_name = "PIXELS")]
-    min_face: f32,
-    /// Skip faces with a lower probability from the face detector than this.
-    #[arg(long, default_value_t = 0.9, value_name = "0..1")]
-    min_probability: f32,
-    /// Image format of the crops.
-    #[arg(long, value_enum, default_value_t = Format::Png)]
-    format: Format,
-    /// Where to put the crops: in files, or in tar archives as WebDataset uses them (`KEY.png` with
-    /// `KEY.json`). Every command reads both; a manifest names a crop in an archive as if the archive
-    /// were a folder.
-    #[arg(long, value_enum, default_value_t = Place::Files, conflicts_with = "in_place")]
-    store: Place,
-    /// With --store tar: maximum size of an archive.
-    #[arg(long, default_value_t = 1024, value_name = "MEBIBYTES", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
-    tar_size: u64,
-    /// Cut nothing; write a manifest of the pictures as they are, with the position of the face in
-    /// each. Not for videos.
-    #[arg(long, value_enum, value_name = "WHAT")]
-    in_place: Option<InPlace>,
-    /// Stream of each video to sample, numbered from 0 over all streams of the file [default: the one
-    /// that players show].
-    #[arg(long, value_name = "NUMBER")]
-    stream: Option<u32>,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// Turn off the protection against malicious files; only for files whose origin you trust.
     ///
     /// Lifts the limits on formats, sizes and decoding time, and decodes in this process instead of a
@@ -103,34 +61,10 @@ pub(crate) struct Args {
     task: TaskArgs,
 }
 
-/// Which face of a frame to take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Which {
-    /// The largest.
-    Largest,
-    /// The one with the highest probability.
-    MostProbable,
-}
-
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let shard = args.task.begin()?;
     let out = path_of_shard(&args.out, shard)?;
-    let settings = Settings {
-        frames: args.frames,
-        crop: FaceCrop { size: args.size, scale: args.scale, align: args.align },
-        face: match args.face {
-            Which::Largest => Selection::Largest,
-            Which::MostProbable => Selection::MostProbable,
-        },
-        face_detector: None,
-        min_face: args.min_face,
-        min_probability: args.min_probability,
-        format: args.format,
-        store: args.store,
-        in_place: args.in_place,
-        shard,
-        stream: args.stream,
-    };
+    let settings = args.settings.settings(shard);
     let device = args.device.open()?;
     let detector = face_detector(settings.min_face, &device)?;
     let root = root_of(&args.data);
@@ -141,8 +75,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         samples.retain(|sample| shard.takes(root, &sample.path));
         unreadable.retain(|it| shard.takes(root, &it.path));
     }
-    let videos = crate::isolation::reading(args.stream, args.trusted)?;
-    let tools = Tools { detector: &detector, videos, tar_bytes: args.tar_size << 20 };
+    let videos = crate::isolation::reading(settings.stream, args.trusted)?;
+    let tools = Tools { detector: &detector, videos, tar_bytes: args.settings.tar_bytes() };
     let store = Store::open(&out, root, settings, tools)?.redo(args.redo.clone());
 
     let kept = AtomicUsize::new(0);

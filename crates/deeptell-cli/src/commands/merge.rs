@@ -1,7 +1,7 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use deeptell_data::write_manifest;
-use deeptell_extract::{merge, root_of};
+use deeptell_extract::{SETTINGS_FILE, finished_manifests, merge, root_of};
 
 use crate::Outcome;
 use crate::dataset::{Dataset, DatasetArgs};
@@ -9,21 +9,24 @@ use crate::output::say;
 
 /// Combine the manifests of several extractions, and check that they fit together.
 ///
-/// Refuses crops made with different settings, a crop that is listed twice, and a file whose crops
-/// are in two manifests. With --data, also refuses a file of the data set that is in no manifest,
-/// neither among the crops nor among the failures.
+/// Refuses crops made with different settings, a crop that is listed twice, a file whose crops are in
+/// two manifests, and a folder with a shard that is not finished. With --data, also refuses a file of
+/// the data set that is in no manifest, neither among the crops nor among the failures, and writes the
+/// crops in the order of the data set: the manifest is then the one that a single extraction writes,
+/// but for the folders of the crops.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  deeptell merge part1/manifest.jsonl part2/manifest.jsonl part3/manifest.jsonl -o crops.jsonl
-  deeptell merge part*/manifest.jsonl --data dataset/ -o crops.jsonl")]
+  deeptell merge parts/ --data dataset/     # writes parts/manifest.jsonl
+  deeptell merge part1/manifest.jsonl part2/manifest.jsonl part3/manifest.jsonl -o crops.jsonl")]
 pub(crate) struct Args {
-    /// Manifests to combine.
-    #[arg(required = true, value_name = "MANIFEST")]
-    manifests: Vec<PathBuf>,
-    /// Manifest to write.
+    /// Manifests to combine, or folders of shards, as `extract -o 'parts/{shard}'` makes one.
+    #[arg(required = true, value_name = "MANIFEST|DIR")]
+    inputs: Vec<PathBuf>,
+    /// Manifest to write [default: `manifest.jsonl` in the folder of shards, if one is all that is
+    /// combined].
     #[arg(short, long, value_name = "FILE")]
-    out: PathBuf,
+    out: Option<PathBuf>,
     /// Data set that the crops come from; every file of it must be accounted for.
     #[arg(long, value_name = "FILE|DIR")]
     data: Option<PathBuf>,
@@ -32,19 +35,37 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let merged = merge(&args.manifests)?;
-    let mut outcome = Outcome::Done;
-    if let Some(data) = &args.data {
-        let all: Dataset = args.dataset.read(data)?;
-        outcome = all.outcome;
-        merged.accounts_for(&all.samples, root_of(data))?;
+    let out = match (&args.out, args.inputs.as_slice()) {
+        (Some(out), _) => out.clone(),
+        (None, [folder]) if folder.is_dir() && !folder.join(SETTINGS_FILE).exists() => {
+            folder.join("manifest.jsonl")
+        }
+        _ => anyhow::bail!("name the manifest to write: -o FILE"),
+    };
+    let all: Option<Dataset> = args.data.as_deref().map(|data| args.dataset.read(data)).transpose()?;
+    let root = args.data.as_deref().map_or(Path::new(""), root_of);
+    let mut manifests = Vec::new();
+    for input in &args.inputs {
+        if input.is_dir() {
+            // With several folders, each has a part of the data set.
+            let data = all.as_ref().filter(|_| args.inputs.len() == 1);
+            manifests.extend(finished_manifests(input, data.map(|all| (all.samples.as_slice(), root)))?);
+        } else {
+            manifests.push(input.clone());
+        }
     }
-    write_manifest(&args.out, &merged.rows)?;
+    let mut merged = merge(&manifests)?;
+    if let Some(all) = &all {
+        merged.accounts_for(&all.samples, root)?;
+        merged.sort_as(&all.samples, root);
+    }
+    write_manifest(&out, &merged.rows)?;
     say!(
-        "{} crops from {} manifests, {} files failed",
+        "{} crops from {} manifests, {} files failed; manifest: {}",
         merged.rows.len(),
-        args.manifests.len(),
-        merged.failed.len()
+        manifests.len(),
+        merged.failed.len(),
+        out.display()
     );
-    Ok(outcome)
+    Ok(all.map_or(Outcome::Done, |all| all.outcome))
 }

@@ -17,6 +17,7 @@ pub(crate) mod preview;
 pub(crate) mod scan;
 pub(crate) mod serve;
 pub(crate) mod split;
+pub(crate) mod status;
 pub(crate) mod suite;
 pub(crate) mod train;
 pub(crate) mod weights;

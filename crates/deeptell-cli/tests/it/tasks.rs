@@ -100,6 +100,54 @@ fn scan_as_an_array_has_each_file_once() {
 }
 
 #[test]
+fn status_and_merge_of_an_array_from_the_first_task_to_the_manifest() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    data_set(&at("set"), &["orl-s01", "orl-s02"]);
+    fs::write(at("set/fake/broken.mp4"), "no video").unwrap();
+    let (data, parts, alone, all) = (at("set"), at("parts"), at("alone"), at("new/all.jsonl"));
+    let settings = ["--frames", "2", "--min-probability", "0.8", "--allow-failures"];
+    let extract = |out: &Path, shard: &[&str]| {
+        succeeds(&[&["extract", path(&data), "--out", path(out)], &settings[..], shard].concat());
+    };
+    let task = |index: &str| extract(&parts.join("{shard}"), &["--shards", "3", "--shard-index", index]);
+    let status = ["status", path(&parts), "--data", path(&data)];
+    let merge = ["merge", path(&parts), "--data", path(&data)];
+
+    assert!(fails(2, &status).contains("holds no extraction"));
+    task("1");
+    let run = super::deeptell(&status);
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.code() == Some(1) && said.contains("3 shards: 1 finished, 2 not begun"), "{said}");
+    let run = super::deeptell(&[&status[..], &["--json"]].concat());
+    let found: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!((&found["resubmit"], &found["is_finished"]), (&"0,2".into(), &false.into()), "{found}");
+    let said = fails(2, &merge);
+    assert!(said.contains("run shards 0,2 of 3 again: --array=0,2 for Slurm"), "{said}");
+    assert!(!parts.join("manifest.jsonl").exists());
+    task("0");
+    task("2");
+    assert!(succeeds(&status).contains("1 failed (1 unsupported), 0 waiting"));
+    succeeds(&merge);
+    succeeds(&[&merge[..], &["--out", path(&all)]].concat());
+    extract(&alone, &[]);
+    let text = |path: &Path| fs::read_to_string(path).unwrap();
+    let without = |text: String, folder: &str| {
+        (0..3).fold(text, |text, shard| text.replace(&format!("{folder}{shard}/crops/"), "crops/"))
+    };
+    let whole = text(&alone.join("manifest.jsonl"));
+    assert_eq!(whole.lines().count(), 9);
+    assert_eq!(without(text(&parts.join("manifest.jsonl")), ""), whole);
+    assert_eq!(without(text(&all), &format!("{}/", parts.display())), whole);
+    // Manifests one by one need a name for the result, and have an order of their own.
+    let named = ["0", "1", "2"].map(|shard| parts.join(shard).join("manifest.jsonl"));
+    let words = [&["merge"], &named.each_ref().map(|manifest| path(manifest))[..]].concat();
+    assert!(fails(2, &words).contains("-o FILE"));
+    succeeds(&[&words[..], &["--out", path(&all)]].concat());
+    assert_eq!(text(&all).lines().count(), 9);
+}
+
+#[test]
 fn a_task_may_have_failures() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
