@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::process::{cargo, is_installed, output_of, run_step};
 use crate::setup;
 use crate::workspace::Workspace;
-use crate::{api, invariants, packages, python, sources, web};
+use crate::{api, deploy, invariants, packages, python, sources, web};
 
 /// A check, given the name it goes by.
 type Check = fn(&str) -> Result<()>;
@@ -19,17 +19,21 @@ type Check = fn(&str) -> Result<()>;
 /// When a check fails; the error names each that did.
 pub(crate) fn run(_: &Workspace) -> Result<()> {
     setup::ensure()?;
-    let checks: [(&str, Check); 10] = [
+    let checks: [(&str, Check); 11] = [
         ("format", |step| run_step(step, cargo().args(["fmt", "--all", "--check"])).map(drop)),
         ("architecture", architecture),
         ("licences", |step| {
             where_installed(
                 step,
                 "cargo-deny",
+                "cargo install --locked cargo-deny",
                 cargo().args(["deny", "check", "licenses", "bans", "sources"]),
             )
         }),
-        ("spelling", |step| where_installed(step, "typos", &mut Command::new("typos"))),
+        ("spelling", |step| {
+            let install = "cargo install --locked typos-cli";
+            where_installed(step, "typos", install, &mut Command::new("typos"))
+        }),
         ("lints", |step| {
             let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
             run_step(step, cargo().args(clippy)).map(drop)
@@ -42,6 +46,7 @@ pub(crate) fn run(_: &Workspace) -> Result<()> {
         ("types", python::check_types),
         ("packages", packages::run),
         ("browser", web::check),
+        ("deploy", deploy::check),
     ];
     let mut failed = Vec::new();
     for (step, check) in checks {
@@ -75,14 +80,14 @@ fn architecture(step: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs a check whose tool is not part of the toolchain, or says that it is skipped.
-fn where_installed(step: &str, program: &str, command: &mut Command) -> Result<()> {
+/// Runs a check whose tool is not part of the toolchain, or says that it is skipped and what would `install` it.
+///
+/// # Errors
+/// When the check fails.
+pub(crate) fn where_installed(step: &str, program: &str, install: &str, command: &mut Command) -> Result<()> {
     if is_installed(program) {
         return run_step(step, command).map(drop);
     }
-    let package = if program == "typos" { "typos-cli" } else { program };
-    eprintln!(
-        "\n==> {step}: skipped, because {program} is not installed (`cargo install --locked {package}`)"
-    );
+    eprintln!("\n==> {step}: skipped, because {program} is not installed (`{install}`)");
     Ok(())
 }

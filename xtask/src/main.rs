@@ -14,6 +14,7 @@ mod arguments;
 mod check;
 mod cuda;
 mod demo;
+mod deploy;
 mod devices;
 mod exports;
 mod ffmpeg;

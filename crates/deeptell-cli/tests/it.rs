@@ -4,6 +4,9 @@
 
 #[path = "it/audit.rs"]
 mod audit;
+#[cfg(unix)]
+#[path = "it/deploy.rs"]
+mod deploy;
 #[path = "it/devices.rs"]
 mod devices;
 #[path = "it/extraction.rs"]

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Submits the shards of an extraction that are not finished, and a job that combines all of them afterwards:
+#
+#   ./submit.sh DATA OUT SHARDS AT_ONCE [OPTION OF deeptell extract]...
+#   ./submit.sh /data/videos /scratch/crops 1000 64 --store tar
+#
+# Run it again, with the same arguments, after shards have failed. SBATCH_* variables set options of all jobs, such as
+# SBATCH_ACCOUNT; DEEPTELL is the program, if it is not on the PATH.
+set -eu
+if [ $# -lt 4 ]; then
+    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+fi
+data=$1 out=$2 shards=$3 at_once=$4
+shift 4
+here=$(cd "$(dirname "$0")" && pwd)
+program=${DEEPTELL:-deeptell}
+
+# The first time there is no folder, and all shards are to be done.
+array="0-$((shards - 1))"
+if [ -d "$out" ] && [ -n "$(ls -A "$out")" ]; then
+    # Exit code 1 says that something is missing.
+    status=$("$program" --quiet status "$out" --data "$data" --json) || [ $? -eq 1 ]
+    array=$(printf '%s' "$status" | sed -n 's/^ *"resubmit": "\([0-9,-]*\)",\{0,1\}$/\1/p')
+fi
+mkdir -p "$out"
+after=()
+if [ -n "$array" ]; then
+    job=$(sbatch --parsable --array="$array%$at_once" "$here/extract.sbatch" "$data" "$out" "$shards" "$@")
+    echo "shards $array: job $job"
+    after=(--dependency="afterok:${job%%;*}" --kill-on-invalid-dep=yes)
+fi
+merge=$(printf '%q ' "$program" merge "$out" --data "$data")
+job=$(sbatch --parsable "${after[@]}" --job-name=deeptell-merge --output=%x-%j.log --wrap "$merge")
+echo "merge: job $job, writes $out/manifest.jsonl"
