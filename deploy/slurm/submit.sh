@@ -31,5 +31,5 @@ if [ -n "$array" ]; then
     after=(--dependency="afterok:${job%%;*}" --kill-on-invalid-dep=yes)
 fi
 merge=$(printf '%q ' "$program" merge "$out" --data "$data")
-job=$(sbatch --parsable "${after[@]}" --job-name=deeptell-merge --output=%x-%j.log --wrap "$merge")
+job=$(sbatch --parsable "${after[@]}" --job-name=deeptell-merge --mem=4G --output=%x-%j.log --wrap "$merge")
 echo "merge: job $job, writes $out/manifest.jsonl"

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::package::{CHANNELS, Channel};
 use crate::peers::{COMPARISONS, Request};
-use crate::{ffmpeg, hostile, python, web};
+use crate::{cluster, ffmpeg, hostile, python, web};
 
 /// What `cargo xtask --help` prints.
 pub(crate) const HELP: &str = "\
@@ -70,6 +70,12 @@ Tasks:
              cargo xtask web [--serve | --test]
            --serve  show it on this machine
            --test   test it in Chromium
+  cluster  Extract the sample on a real cluster of two nodes on this machine, kill a
+           program, a worker or a node in the middle, and compare with one run
+             cargo xtask cluster slurm | ray [--program FILE]
+           slurm      installs Slurm with apt; takes some minutes
+           ray        needs Python; downloads 100 MB
+           --program  run this one instead of building it
   sample   Generate datasets/sample again from public portraits
 
 All tasks that build run setup first, which does nothing if all is installed.
@@ -111,6 +117,7 @@ pub(crate) enum Task {
     Exports,
     Sample,
     Web(web::Request),
+    Cluster(cluster::Request),
 }
 
 /// Reads the words after `cargo xtask`.
@@ -142,6 +149,7 @@ pub(crate) fn parse(words: &[String]) -> Result<Task, String> {
         "python" => return parse_python(rest).map(Task::Python),
         "web" => return parse_web(rest).map(Task::Web),
         "peers" => return parse_peers(rest).map(Task::Peers),
+        "cluster" => return parse_cluster(rest).map(Task::Cluster),
         other => return Err(format!("there is no task `{other}`")),
     };
     match rest.first() {
@@ -187,6 +195,21 @@ fn parse_hostile(words: &[String]) -> Result<hostile::Request, String> {
         }
     }
     Ok(request)
+}
+
+fn parse_cluster(words: &[String]) -> Result<cluster::Request, String> {
+    let mut words = words.iter();
+    let (mut engine, mut program) = (None, None);
+    while let Some(word) = words.next() {
+        if word == "--program" {
+            program = Some(words.next().ok_or("`--program` needs a path")?.into());
+            continue;
+        }
+        let found = cluster::Engine::ALL.into_iter().find(|engine| engine.name() == word);
+        engine = Some(found.ok_or_else(|| format!("`cluster` knows no `{word}`; it knows slurm and ray"))?);
+    }
+    let engine = engine.ok_or("`cluster` needs to know which: slurm or ray")?;
+    Ok(cluster::Request { engine, program })
 }
 
 fn parse_python(words: &[String]) -> Result<python::Request, String> {
@@ -327,6 +350,14 @@ mod tests {
     }
 
     #[test]
+    fn cluster_takes_an_engine() {
+        let ray = cluster::Request { engine: cluster::Engine::Ray, program: Some("d".into()) };
+        assert_eq!(parse_line("cluster --program d ray"), Ok(Task::Cluster(ray)));
+        let slurm = cluster::Request { engine: cluster::Engine::Slurm, program: None };
+        assert_eq!(parse_line("cluster slurm"), Ok(Task::Cluster(slurm)));
+    }
+
+    #[test]
     fn package_takes_channels() {
         assert_eq!(parse_line("package"), Ok(Task::Package(Vec::new())));
         assert_eq!(parse_line("package binary sbom"), Ok(Task::Package(CHANNELS[..2].to_vec())));
@@ -347,7 +378,7 @@ mod tests {
     fn every_task_but_help_is_in_the_help_text() {
         for task in [
             "setup", "demo", "test", "check", "api", "sanitize", "fuzz", "hostile", "peers", "devices",
-            "wgpu", "cuda", "sample", "exports", "python", "ffmpeg", "package", "web",
+            "wgpu", "cuda", "sample", "exports", "python", "ffmpeg", "package", "web", "cluster",
         ] {
             assert!(HELP.contains(&format!("\n  {task} ")), "{task}");
         }
@@ -387,6 +418,9 @@ mod tests {
             ("python --python", "`--python`"),
             ("python wheel", "`wheel`"),
             ("python types now", "`now`"),
+            ("cluster", "slurm"),
+            ("cluster pbs", "`pbs`"),
+            ("cluster ray --program", "`--program`"),
             ("peers", "scan"),
             ("peers nothing", "`nothing`"),
             ("peers scan --json", "`--json`"),

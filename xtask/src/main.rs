@@ -12,6 +12,7 @@
 mod api;
 mod arguments;
 mod check;
+mod cluster;
 mod cuda;
 mod demo;
 mod deploy;
@@ -95,5 +96,6 @@ fn perform(task: &Task) -> anyhow::Result<()> {
         Task::Exports => exports::run(&workspace),
         Task::Sample => sample::run(&workspace),
         Task::Web(request) => web::run(&workspace, *request),
+        Task::Cluster(request) => cluster::run(&workspace, request),
     }
 }

@@ -95,7 +95,7 @@ pub(crate) fn environment(requirements: &Path, folder: &Path) -> Result<PathBuf>
         return Ok(python);
     }
     if !is_installed("python3") {
-        return Err(NotReady("the peers need python3 with its venv module".to_owned()).into());
+        return Err(NotReady("this needs python3 with its venv module".to_owned()).into());
     }
     eprintln!("The packages in {} are large; this happens once.", requirements.display());
     run_step("virtual environment", Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder))

@@ -24,6 +24,7 @@ enum Need {
     Browser,
     Llvm,
     FfmpegTools,
+    Slurm,
 }
 
 impl Need {
@@ -41,6 +42,7 @@ impl Need {
             Self::Browser => "Chromium",
             Self::Llvm => "LLVM 22",
             Self::FfmpegTools => "the tools that build FFmpeg",
+            Self::Slurm => "Slurm",
         }
     }
 
@@ -55,6 +57,7 @@ impl Need {
             // Letters to draw come with it only as a recommendation.
             Self::Browser => &["chromium", "fonts-dejavu-core"],
             Self::Llvm => &["libllvm22", "llvm-22-dev"],
+            Self::Slurm => &["slurm-wlm", "munge"],
             Self::FfmpegTools => &["make", "meson", "nasm", "ninja-build", "tar", "xz-utils"],
         }
     }
@@ -76,6 +79,7 @@ impl Need {
             Self::Libclang => libclang_folders().iter().any(|folder| holds_libclang(folder)),
             Self::Browser => browser().is_some(),
             Self::Llvm => Path::new("/usr/lib/llvm-22/bin/llvm-config").is_file(),
+            Self::Slurm => crate::cluster::has_slurm(),
             Self::FfmpegTools => {
                 // The assembler of x86; others have theirs in the compiler.
                 let assembler = cfg!(target_arch = "x86_64").then_some("nasm");
@@ -140,6 +144,17 @@ pub(crate) fn ensure_llvm() -> Result<()> {
 /// As [`ensure`].
 pub(crate) fn ensure_for_ffmpeg() -> Result<()> {
     ensure_all(&Need::FFMPEG)
+}
+
+/// Makes sure that Slurm is there, and what the build needs.
+///
+/// # Errors
+/// As [`ensure`]; [`NotReady`] where there is no apt.
+pub(crate) fn ensure_for_slurm() -> Result<()> {
+    if !has_apt() && !Need::Slurm.is_met(false) {
+        return Err(NotReady("install slurmctld, slurmd and munged, then run this again".to_owned()).into());
+    }
+    ensure_all(&[Need::BUILD.as_slice(), &[Need::Slurm]].concat())
 }
 
 /// Whether packages are installed with apt here.
