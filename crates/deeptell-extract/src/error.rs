@@ -8,7 +8,7 @@ use deeptell_video::VideoError;
 use image::ImageError;
 
 use crate::status::ranges;
-use crate::{ShardState, Status};
+use crate::{Shard, ShardState, Status};
 
 /// Why faces could not be extracted, or extractions not be merged.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,20 @@ pub enum ExtractError {
     OtherSettings {
         /// The output folder.
         folder: PathBuf,
+    },
+    /// The folder is that of another shard, or of another number of shards.
+    #[error(
+        "{} is the folder of {}, and not of {}: give each shard a folder of its own, as with --out 'DIR/{{shard}}', and \
+         the number of shards of the first time",
+        folder.display(), shard_name(*before), shard_name(*now)
+    )]
+    OtherShard {
+        /// The output folder.
+        folder: PathBuf,
+        /// The one that it is for; `None` for a data set that is not divided.
+        before: Option<Shard>,
+        /// The one of this run.
+        now: Option<Shard>,
     },
     /// The folder holds boxes of another face detector, and crops of two must not be mixed.
     #[error(
@@ -191,6 +205,13 @@ pub enum ExtractError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+fn shard_name(shard: Option<Shard>) -> String {
+    shard.map_or_else(
+        || "a whole data set".to_owned(),
+        |Shard { part, count }| format!("shard {part} of {count} (from 0)"),
+    )
 }
 
 /// What is not finished and how it could be, as the end of a sentence.

@@ -102,8 +102,8 @@ impl<'a> Store<'a> {
     ///
     /// # Errors
     /// [`ExtractError::Lock`] while another process works in the folder,
-    /// [`ExtractError::OtherSettings`] and [`ExtractError::OtherFaceDetector`] when it holds other
-    /// crops, [`ExtractError::Setting`], [`ExtractError::Damaged`], [`ExtractError::Io`].
+    /// [`ExtractError::OtherSettings`], [`ExtractError::OtherShard`] and [`ExtractError::OtherFaceDetector`]
+    /// when it holds other crops, [`ExtractError::Setting`], [`ExtractError::Damaged`], [`ExtractError::Io`].
     pub fn open(
         folder: &Path,
         root: &Path,
@@ -393,6 +393,10 @@ fn agree(folder: &Path, settings: &Settings, id: &FaceDetectorId) -> Result<(), 
             toml::from_str(&text).map_err(|error| ExtractError::damaged(&path, error.message()))?;
         if before == now {
             return Ok(());
+        }
+        if before.shard != now.shard && (Settings { shard: now.shard, ..before.clone() }) == now {
+            let folder = folder.to_path_buf();
+            return Err(ExtractError::OtherShard { folder, before: before.shard, now: now.shard });
         }
         if (Settings { face_detector: now.face_detector.clone(), ..before.clone() }) != now {
             return Err(ExtractError::OtherSettings { folder: folder.to_path_buf() });

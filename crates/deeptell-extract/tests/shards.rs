@@ -61,6 +61,10 @@ impl Set {
     }
 
     fn store(&self, folder: &str, shard: Option<Shard>) -> Store<'static> {
+        self.open(folder, shard).unwrap()
+    }
+
+    fn open(&self, folder: &str, shard: Option<Shard>) -> Result<Store<'static>, ExtractError> {
         let settings = Settings {
             frames: 1,
             crop: FaceCrop { size: 32, ..FaceCrop::default() },
@@ -75,7 +79,7 @@ impl Set {
             stream: None,
         };
         let tools = Tools { detector: &*MIDDLE, videos: VideoReader::options(), tar_bytes: 1 << 20 };
-        Store::open(&self.at(folder), &self.at("set"), settings, tools).unwrap()
+        Store::open(&self.at(folder), &self.at("set"), settings, tools)
     }
 
     /// Extracts a shard, or the first file of it.
@@ -187,6 +191,21 @@ fn folders_that_do_not_belong_together_are_refused() {
     std::fs::write(set.at("parts/0/extract.toml"), settings.replace("count = 3", "count = 9000000000"))
         .unwrap();
     assert!(matches!(refused("parts"), ExtractError::Damaged { .. }));
+}
+
+/// As when all tasks of an array are given one folder.
+#[test]
+fn a_folder_is_of_one_shard() {
+    let set = Set::new();
+    let shard = |part, count| Some(Shard { part, count });
+    set.extract("out", shard(1, 3), false);
+    for other in [shard(0, 3), shard(1, 4), None] {
+        let refused = set.open("out", other).err().unwrap();
+        let said = refused.to_string();
+        assert!(matches!(refused, ExtractError::OtherShard { .. }), "{said}");
+        assert!(said.contains("shard 1 of 3") && said.contains("--out 'DIR/{shard}'"), "{said}");
+    }
+    set.store("out", shard(1, 3));
 }
 
 /// The text of a manifest but for the folders of shards.
