@@ -31,5 +31,6 @@ if [ -n "$array" ]; then
     after=(--dependency="afterok:${job%%;*}" --kill-on-invalid-dep=yes)
 fi
 merge=$(printf '%q ' "$program" merge "$out" --data "$data")
-job=$(sbatch --parsable "${after[@]}" --job-name=deeptell-merge --mem=4G --output=%x-%j.log --wrap "$merge")
+# Old versions of bash take an empty list for an unset variable.
+job=$(sbatch --parsable ${after[@]+"${after[@]}"} --job-name=deeptell-merge --mem=4G --output=%x-%j.log --wrap "$merge")
 echo "merge: job $job, writes $out/manifest.jsonl"
