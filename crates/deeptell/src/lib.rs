@@ -36,6 +36,7 @@ mod decoding;
 mod detector;
 #[cfg(feature = "ffmpeg")]
 pub mod diagnosis;
+mod document;
 mod error;
 mod evidence;
 mod face_list;
@@ -89,6 +90,7 @@ pub use card::{
 #[cfg(feature = "ffmpeg")]
 pub use decoding::Decoding;
 pub use detector::{Detector, Progress};
+pub use document::{ScanDocument, ScanFailure};
 pub use error::{Error, InputError, ModelError, ReportError};
 pub use evidence::Evidence;
 pub use face_list::{FaceEntry, FaceList, FileFaces, FrameFaces};

@@ -10,11 +10,11 @@ use std::time::Instant;
 
 use clap::ValueEnum;
 use deeptell::{
-    Detector, EarlierReports, Journal, JournalError, Report, ScanOptions, Verdict, printable, verdict_table,
+    Detector, EarlierReports, Journal, JournalError, Report, ScanDocument, ScanOptions, Verdict, printable,
+    verdict_table,
 };
 use deeptell_data::{MediaInput, MediaInputs};
 use rayon::prelude::*;
-use serde::Serialize;
 
 use crate::detector::DetectorArgs;
 use crate::output::{alert, detail, note, say};
@@ -87,22 +87,6 @@ impl FailOn {
     }
 }
 
-/// The document of `--json`.
-#[derive(Serialize)]
-struct Document<'a> {
-    /// Version of the report format.
-    schema_version: u32,
-    reports: Vec<&'a Report>,
-    failures: Vec<Failure<'a>>,
-}
-
-/// An input that could not be scanned.
-#[derive(Serialize)]
-struct Failure<'a> {
-    path: &'a Path,
-    error: &'a str,
-}
-
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let shard = args.task.begin()?;
     let targets = args.targets.of_shard(shard)?;
@@ -155,22 +139,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     if !left_out.is_empty() {
         note!("{}", deeptell_data::note_on_skipped(&left_out));
     }
+    let rows = || {
+        let rows = inputs.iter().zip(&results);
+        rows.map(|(path, result)| (path.as_path(), result.as_ref().map_err(String::as_str)))
+    };
     if let Some(target) = &targets.json {
-        let document = Document {
-            schema_version: deeptell::SCHEMA_VERSION,
-            reports: results.iter().filter_map(|result| result.as_ref().ok()).collect(),
-            failures: inputs
-                .iter()
-                .zip(&results)
-                .filter_map(|(path, result)| Some(Failure { path, error: result.as_ref().err()? }))
-                .collect(),
-        };
-        output::write_json(&document, target)?;
+        output::write_json(&ScanDocument::new(rows()), target)?;
     }
     if let Some(target) = &targets.csv {
-        let rows = inputs.iter().zip(&results);
-        let rows = rows.map(|(path, result)| (path.as_path(), result.as_ref().map_err(String::as_str)));
-        output::write_document(target, verdict_table(rows).as_bytes())?;
+        output::write_document(target, verdict_table(rows()).as_bytes())?;
     }
     let start = pages.as_ref().map(|pages| pages.start(&inputs, &results)).transpose()?;
     // After the files are written: standard output may be closed at any line.
