@@ -98,6 +98,10 @@ impl Open {
     }
 }
 
+/// The address that a request came from, among its extensions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Client(pub(crate) IpAddr);
+
 /// How much a connection needs its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Need {
@@ -123,6 +127,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Who is at the other end.
+    pub(crate) fn client(&self) -> Client {
+        Client(self.address)
+    }
+
     fn new(address: IpAddr, now: Instant) -> Self {
         Self {
             address,

@@ -1,5 +1,6 @@
 //! Places for uploads and scans that are not finished.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -10,8 +11,9 @@ use crate::pace::{Pace, WINDOW};
 /// A fixed number of places, which bounds the files on disk.
 ///
 /// An upload has its place from its first byte on. When there is none left, an upload that is
-/// slower than [`LEAST_RATE`](crate::pace::LEAST_RATE) loses its place to a new one, so slow
-/// clients cannot keep others out.
+/// slower than [`LEAST_RATE`](crate::pace::LEAST_RATE) loses its place to a new one, and so does one that is not known to
+/// be faster if its address has more uploads than that of the new one would. So slow clients cannot keep others out, nor
+/// can one that begins ever new uploads.
 pub(crate) struct Places {
     state: Mutex<State>,
     changed: Notify,
@@ -24,6 +26,7 @@ struct State {
 }
 
 struct Upload {
+    address: IpAddr,
     pace: Mutex<Pace>,
     displaced: Notify,
 }
@@ -49,11 +52,11 @@ impl Places {
 
     /// A place for a new upload; `None` when all are taken by scans and by uploads that are fast
     /// enough. Waits at most a little longer than [`WINDOW`], until that is known.
-    pub(crate) async fn take(self: &Arc<Self>) -> Option<Place> {
+    pub(crate) async fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let deadline = Instant::now() + WINDOW + WINDOW / 10;
         loop {
             let changed = self.changed.notified();
-            let until = match self.attempt(Instant::now()) {
+            let until = match self.attempt(address, Instant::now()) {
                 Attempt::Taken(place) => return Some(place),
                 Attempt::Wait(until) if until <= deadline => until,
                 Attempt::Wait(_) | Attempt::Full => return None,
@@ -65,11 +68,11 @@ impl Places {
         }
     }
 
-    fn attempt(self: &Arc<Self>, now: Instant) -> Attempt {
+    fn attempt(self: &Arc<Self>, address: IpAddr, now: Instant) -> Attempt {
         let mut state = self.lock();
         if state.free > 0 {
             state.free -= 1;
-        } else if let Some(slowest) = state.slowest(now) {
+        } else if let Some(slowest) = state.slowest(address, now) {
             state.uploads.swap_remove(slowest).displaced.notify_one();
         } else {
             let paces = state.uploads.iter().map(|upload| *upload.pace());
@@ -77,7 +80,7 @@ impl Places {
             let next = unknown.map(|pace| pace.settled()).min();
             return next.map_or(Attempt::Full, Attempt::Wait);
         }
-        let upload = Arc::new(Upload { pace: Mutex::new(Pace::new(now)), displaced: Notify::new() });
+        let upload = Arc::new(Upload { address, pace: Mutex::new(Pace::new(now)), displaced: Notify::new() });
         state.uploads.push(Arc::clone(&upload));
         Attempt::Taken(Place { places: Arc::clone(self), upload: Some(upload) })
     }
@@ -88,12 +91,21 @@ impl Places {
 }
 
 impl State {
-    /// The slowest of the uploads that are too slow.
-    fn slowest(&self, now: Instant) -> Option<usize> {
-        let paces = self.uploads.iter().map(|upload| *upload.pace()).enumerate();
-        let slow = paces.filter(|(_, pace)| pace.is_slow(now));
-        slow.min_by(|(_, a), (_, b)| a.rate(now).unwrap_or(0.0).total_cmp(&b.rate(now).unwrap_or(0.0)))
-            .map(|(index, _)| index)
+    /// The upload that loses its place to a new one from `address`: the slowest of those that are too slow; or, of the
+    /// address that has the most, the last one that is not known to be fast.
+    fn slowest(&self, address: IpAddr, now: Instant) -> Option<usize> {
+        let paces = || self.uploads.iter().map(|upload| *upload.pace()).enumerate();
+        let slow = paces().filter(|(_, pace)| pace.is_slow(now));
+        let rate = |pace: &Pace| pace.rate(now).unwrap_or(0.0);
+        let slowest = slow.min_by(|(_, a), (_, b)| rate(a).total_cmp(&rate(b)));
+        slowest.map(|(index, _)| index).or_else(|| {
+            let share =
+                |address: IpAddr| self.uploads.iter().filter(|upload| upload.address == address).count();
+            let unknown = paces().filter(|(_, pace)| pace.rate(now).is_none());
+            let shares = unknown.map(|(index, _)| (share(self.uploads[index].address), index));
+            let (most, index) = shares.max()?;
+            (most > share(address) + 1).then_some(index)
+        })
     }
 
     /// Removes an upload; whether it was still there.
@@ -154,6 +166,9 @@ mod tests {
 
     use super::*;
 
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
+
     fn taken(attempt: Attempt) -> Place {
         match attempt {
             Attempt::Taken(place) => place,
@@ -169,13 +184,13 @@ mod tests {
     fn place_is_free_again_when_dropped() {
         let places = Arc::new(Places::new(1));
         let now = Instant::now();
-        let mut place = taken(places.attempt(now));
-        assert!(matches!(places.attempt(now), Attempt::Wait(_)));
+        let mut place = taken(places.attempt(HERE, now));
+        assert!(matches!(places.attempt(HERE, now), Attempt::Wait(_)));
         assert!(place.keep());
-        assert!(matches!(places.attempt(now), Attempt::Full), "scans cannot lose their place");
+        assert!(matches!(places.attempt(HERE, now), Attempt::Full), "scans cannot lose their place");
         drop(place);
         assert_eq!(places.lock().free, 1);
-        drop(taken(places.attempt(now)));
+        drop(taken(places.attempt(HERE, now)));
         assert_eq!(places.lock().free, 1);
     }
 
@@ -183,11 +198,11 @@ mod tests {
     fn slowest_upload_loses_its_place_after_one_window() {
         let places = Arc::new(Places::new(2));
         let now = Instant::now();
-        let (slow, mut slower) = (taken(places.attempt(now)), taken(places.attempt(now)));
+        let (slow, mut slower) = (taken(places.attempt(HERE, now)), taken(places.attempt(HERE, now)));
         receive(&slow, 1000, now + WINDOW / 2);
         receive(&slower, 10, now + WINDOW / 2);
-        let Attempt::Wait(until) = places.attempt(now) else { panic!("too early to tell") };
-        let mut third = taken(places.attempt(until + Duration::from_millis(1)));
+        let Attempt::Wait(until) = places.attempt(HERE, now) else { panic!("too early to tell") };
+        let mut third = taken(places.attempt(HERE, until + Duration::from_millis(1)));
         assert!(!slower.keep() && third.keep());
         drop(slower);
         assert_eq!(places.lock().free, 0, "the place has a new owner");
@@ -198,11 +213,24 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_begins_ever_new_uploads_does_not_keep_another_out() {
+        let places = Arc::new(Places::new(3));
+        let now = Instant::now();
+        let mut theirs = [(); 3].map(|()| taken(places.attempt(THERE, now)));
+        let mut first = taken(places.attempt(HERE, now));
+        assert_eq!(theirs.each_mut().map(Place::keep).iter().filter(|kept| **kept).count(), 2);
+        assert!(first.keep());
+        let others = Arc::new(Places::new(2));
+        let _one_of_each = [taken(others.attempt(HERE, now)), taken(others.attempt(THERE, now))];
+        assert!(matches!(others.attempt(HERE, now), Attempt::Wait(_)), "each has one");
+    }
+
+    #[test]
     fn fast_upload_keeps_its_place() {
         let places = Arc::new(Places::new(1));
         let now = Instant::now();
-        let place = taken(places.attempt(now));
+        let place = taken(places.attempt(HERE, now));
         receive(&place, 1_000_000, now + WINDOW / 2);
-        assert!(matches!(places.attempt(now + WINDOW), Attempt::Full));
+        assert!(matches!(places.attempt(HERE, now + WINDOW), Attempt::Full));
     }
 }

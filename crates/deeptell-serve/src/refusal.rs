@@ -120,6 +120,10 @@ impl Refusal {
         "The body must be the file itself, not a form with parts. With curl, use `--data-binary @FILE` or `-T FILE -X \
          POST` instead of `-F`.",
     );
+    pub(crate) const ENCODED: Self = Self::fixed(
+        Code::NotTheFile,
+        "The body must be the file itself, not compressed for the transfer. Send it without `Content-Encoding`.",
+    );
     pub(crate) const EMPTY: Self = Self::fixed(Code::Empty, "The file is empty.");
     pub(crate) const INCOMPLETE: Self =
         Self::fixed(Code::Incomplete, "The upload ended before the whole file was received. Send it again.");

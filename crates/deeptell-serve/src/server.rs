@@ -168,9 +168,10 @@ async fn converse(socket: TcpStream, admitted: Admitted, router: Router, app: Ar
 async fn answer(
     router: &Router,
     connection: &Arc<Connection>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<ExchangeBody>, std::convert::Infallible> {
     let (number, exchange) = connection.begin();
+    request.extensions_mut().insert(connection.client());
     let mut response: Response<Body> = TowerToHyperService::new(router.clone()).call(request).await?;
     if number >= REQUESTS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -1,6 +1,7 @@
 //! Uploads.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::body::BodyDataStream;
@@ -16,6 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::Event;
 use crate::app::App;
+use crate::connections::Client;
 use crate::pace::LEAST_RATE;
 use crate::places::Place;
 use crate::queue::Job;
@@ -48,11 +50,15 @@ async fn take(app: &App, parts: &Parts, body: &mut BodyDataStream) -> Result<Arc
     if kind.starts_with("multipart/") {
         return Err(Refusal::NOT_THE_FILE);
     }
+    if text(header::CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+        return Err(Refusal::ENCODED);
+    }
     let declared: Option<u64> = text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
     if declared.is_some_and(|bytes| bytes > app.settings.max_upload_bytes) {
         return Err(Refusal::upload_too_large(app.settings.max_upload_bytes));
     }
-    let mut place = app.places.take().await.ok_or(Refusal::QUEUE_FULL)?;
+    let client = parts.extensions.get().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Client(address)| *address);
+    let mut place = app.places.take(client).await.ok_or(Refusal::QUEUE_FULL)?;
 
     let (file, path) = new_file(app).map_err(|error| not_stored(app, &error))?;
     // From here on, dropping `path` deletes the file, however this ends.

@@ -46,6 +46,18 @@ fn form_with_parts_is_refused() {
 }
 
 #[test]
+fn compressed_body_is_refused() {
+    let server = Server::start(|_| {});
+    let ask = |encoding| {
+        let headers = [("X-Deeptell", "1"), ("Content-Encoding", encoding)];
+        Request { method: "POST", path: SCANS, headers: &headers, body: b"break" }.ask(server.address)
+    };
+    let answer = ask("gzip");
+    assert_eq!((answer.status, answer.code().as_str()), (415, "not_the_file"));
+    assert_eq!(ask("identity").status, 202);
+}
+
+#[test]
 fn content_types_that_clients_send_by_default_are_accepted() {
     let server = Server::start(|_| {});
     // The first is what `curl --data-binary` sends.
