@@ -44,7 +44,8 @@ pub use landmarks::Landmarks;
 pub use link::link_faces;
 pub use nms::{Overlap, non_maximum_suppression};
 pub use picture::{
-    Picture, PictureError, PictureFormat, PictureKind, PictureLimits, read_picture, shrunk, size_within,
+    Picture, PictureError, PictureFormat, PictureKind, PictureLimits, exif_orientation, read_picture, shrunk,
+    size_within,
 };
 pub use rect::{Point, Rect};
 pub use redetection::redetection_rate;

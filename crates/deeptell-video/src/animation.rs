@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
-use deeptell_face::{PictureFormat, PictureKind};
+use deeptell_face::{PictureFormat, PictureKind, exif_orientation};
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
@@ -62,9 +62,7 @@ impl AnimationReader {
         if u64::from(width) * u64::from(height) > max_pixels {
             return Err(VideoError::TooLarge { path: path.to_owned(), width, height, max_pixels });
         }
-        let exif = decoder.exif_metadata().ok().flatten();
-        let orientation = exif.and_then(|exif| Orientation::from_exif_chunk(&exif));
-        let orientation = orientation.unwrap_or(Orientation::NoTransforms);
+        let orientation = exif_orientation(&decoder.exif_metadata().ok().flatten().unwrap_or_default());
         drop(decoder);
         let (starts, end) = times(&file, &guard)?;
         if starts.is_empty() {

@@ -275,14 +275,21 @@ fn decode<R: BufRead + Seek>(
     // Conversion makes a second buffer only where the result is larger than what it is made of.
     let held = if coded >= rgb { held } else { held.max(rgb) };
     limits.check_memory(coded.saturating_add(held))?;
-    // A picture with damaged EXIF data is a picture all the same.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let orientation = exif_orientation(&decoder.exif_metadata().ok().flatten().unwrap_or_default());
     let length = usize::try_from(coded).map_err(|_| PictureError::TooMuchMemory { limit: coded })?;
     let mut pixels = vec![0; length];
     decoder.read_image(&mut pixels).map_err(fault)?;
     let image = to_rgb(pixels, color, width, height)
         .ok_or_else(|| PictureError::Unsupported { detail: format!("pixels as {color:?}") })?;
     Ok(Picture::new(upright(image, orientation, limits)?, format))
+}
+
+/// How the EXIF data of a picture ask for it to be turned and mirrored. A picture with damaged EXIF data is a picture all
+/// the same.
+pub fn exif_orientation(exif: &[u8]) -> Orientation {
+    // JPEG puts this before the data, and some programs put it into WebP, too.
+    let exif = exif.strip_prefix(b"Exif\0\0").unwrap_or(exif);
+    Orientation::from_exif_chunk(exif).unwrap_or(Orientation::NoTransforms)
 }
 
 /// `image` turned and mirrored as its file asks.

@@ -127,6 +127,24 @@ fn pictures_come_out_upright() {
     }
 }
 
+/// Some programs begin the EXIF data of WebP as JPEG does.
+#[test]
+fn a_webp_comes_out_upright_with_either_beginning_of_its_exif_data() {
+    use image::ImageEncoder as _;
+    use image::codecs::webp::WebPEncoder;
+    let plain = read(JPEGS[2].1).unwrap().image;
+    let mut expected = DynamicImage::ImageRgb8(plain.clone());
+    expected.apply_orientation(Orientation::Rotate90);
+    for exif in [exif(6), [b"Exif\0\0", exif(6).as_slice()].concat()] {
+        let mut bytes = Vec::new();
+        let mut encoder = WebPEncoder::new_lossless(&mut bytes);
+        encoder.set_exif_metadata(exif).unwrap();
+        let (width, height) = plain.dimensions();
+        encoder.write_image(&plain, width, height, image::ExtendedColorType::Rgb8).unwrap();
+        assert!(read(&bytes).unwrap().image == expected.to_rgb8());
+    }
+}
+
 #[test]
 fn every_kind_of_pixel_becomes_what_the_image_crate_makes_of_it() {
     let wide = |x: u32, y: u32, n: u32| (x * 4001 + y * 977 + n * 13007) as u16;
