@@ -17,7 +17,7 @@ const RUNTIMES: [&str; 4] = ["ONNX Runtime", "OpenCV", "tract", "rten"];
 /// Exports the detector that ships as ONNX, runs it in every runtime and compares the probabilities with our own.
 ///
 /// # Errors
-/// When Python or a runtime is missing, or one computes something else.
+/// When Python or a runtime is missing, or one gives other results.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     setup::ensure()?;
     let ours = workspace.build(Program::Deeptell)?;
@@ -25,8 +25,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let python = environment(&folder.join("requirements.txt"), Path::new("target/exports"))?;
     let mut command = Command::new(&python);
     command.arg(folder.join("exports.py")).arg("--rust").arg("--ours").arg(ours);
-    let lines =
-        output_of(&mut command).context("step `exports` failed: a runtime computes something else")?;
+    let lines = output_of(&mut command).context("step `exports` failed: a runtime gives other results")?;
     print!("{lines}");
     complete(&lines)
 }

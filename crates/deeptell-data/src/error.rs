@@ -229,7 +229,7 @@ pub enum DataError {
     /// A split would have no sample of a class.
     #[error(
         "{groups} independent groups of {label} samples are too few to put one in every split ({split} \
-         has none); add sources, set the share of a split to 0, or group by less (see `GroupBy`)"
+         has none); add sources, set the share of a split to 0, or group the samples by source alone"
     )]
     TooFewSources {
         /// A split left without.

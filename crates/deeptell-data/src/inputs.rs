@@ -1,7 +1,7 @@
 //! Finds the videos and pictures that somebody names on a command line.
 
-use std::collections::HashSet;
-use std::io::BufRead;
+use std::collections::{HashMap, HashSet};
+use std::io::{self, BufRead, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::{DataError, FolderContents, HiddenFiles, Media};
@@ -52,7 +52,7 @@ impl MediaInputs {
         for input in inputs {
             if input == Path::new("-") {
                 let Some(lines) = listed.take() else { continue };
-                for line in lines.split(b'\n') {
+                for line in Lines(lines) {
                     let line = line.map_err(DataError::List)?;
                     let line = line.strip_suffix(b"\r").unwrap_or(&line);
                     if !line.trim_ascii().is_empty() {
@@ -109,9 +109,12 @@ impl MediaInputs {
             }
         };
         let before = self.items.len();
+        let mut ways = Ways::default();
         for found in matches {
             match found {
                 Ok(path) if path.is_dir() => {}
+                // Through a link, a pattern leads to the same folder again and again.
+                Ok(path) if !ways.is_first(&path) => {}
                 Ok(path) if Media::of(&path).is_none() => self.left_out.push(path),
                 Ok(path) => self.items.push(MediaInput { path, fault: None }),
                 Err(error) => {
@@ -122,6 +125,47 @@ impl MediaInputs {
         }
         if self.items.len() == before {
             empty.push((pattern.into(), "matches no video and no picture".to_owned()));
+        }
+    }
+}
+
+/// The way by which each folder was reached first.
+#[derive(Default)]
+struct Ways(HashMap<PathBuf, PathBuf>);
+
+impl Ways {
+    /// Whether the folder of `path` was not reached by another way before.
+    fn is_first(&mut self, path: &Path) -> bool {
+        let Some(folder) = path.parent() else { return true };
+        let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let Ok(real) = here.canonicalize() else { return true };
+        self.0.entry(real).or_insert_with(|| folder.to_owned()) == folder
+    }
+}
+
+/// The longest line of a list, in bytes; no system has longer paths.
+const MAX_LINE: u64 = 1 << 16;
+
+/// The lines of a list, up to the first that is too long.
+struct Lines<R>(R);
+
+impl<R: BufRead> Iterator for Lines<R> {
+    type Item = io::Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut line = Vec::new();
+        match self.0.by_ref().take(MAX_LINE).read_until(b'\n', &mut line) {
+            Ok(0) => None,
+            Ok(_) if line.last() == Some(&b'\n') => {
+                line.pop();
+                Some(Ok(line))
+            }
+            Ok(length) if length as u64 == MAX_LINE => {
+                let reason = format!("a line has more than {MAX_LINE} bytes, which no path has");
+                Some(Err(io::Error::new(io::ErrorKind::InvalidData, reason)))
+            }
+            Ok(_) => Some(Ok(line)),
+            Err(error) => Some(Err(error)),
         }
     }
 }
@@ -193,6 +237,28 @@ mod tests {
         let pattern = find(&[folder.path().join("*.gif"), folder.path().join("b.mp4")], b"").unwrap();
         assert_eq!((names(&pattern), faults(&pattern).len()), (vec!["b.mp4"], 1));
         assert!(find(&["-".into()], b"\n").unwrap_err().to_string().contains("list of files is empty"));
+    }
+
+    #[test]
+    fn a_list_ends_at_a_line_that_is_no_path() {
+        let zeros = io::BufReader::new(io::repeat(0));
+        let error = MediaInputs::find(&["-".into()], zeros).unwrap_err();
+        assert!(
+            matches!(&error, DataError::List(source) if source.kind() == io::ErrorKind::InvalidData),
+            "{error}"
+        );
+        let folder = some_files();
+        let clip = folder.path().join("b.mp4").display().to_string();
+        assert_eq!(names(&find(&["-".into()], clip.as_bytes()).unwrap()), ["b.mp4"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pattern_does_not_follow_a_link_in_circles() {
+        let folder = some_files();
+        std::os::unix::fs::symlink("..", folder.path().join("deep/up")).unwrap();
+        let found = find(&[folder.path().join("**/*.mp4")], b"").unwrap();
+        assert_eq!(names(&found), ["b.mp4", "c.mp4"]);
     }
 
     #[test]

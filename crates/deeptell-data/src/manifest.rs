@@ -115,7 +115,7 @@ impl<R: BufRead> ManifestReader<R> {
             }
             Ok(read) if read as u64 > LONGEST_LINE => {
                 self.ended = true;
-                let reason = "longer than 1 MiB: this is no manifest row";
+                let reason = "longer than 1 MiB: this is not a row of a manifest";
                 Some(Err(DataError::line(&self.path, self.line, reason)))
             }
             Ok(_) => Some(Ok(())),

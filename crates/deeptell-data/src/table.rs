@@ -1,10 +1,14 @@
 //! Reads tables as spreadsheets save them.
 
-use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
+use deeptell_files::read_bounded;
+
 use crate::DataError;
+
+/// The largest table, in bytes: ten million rows or so.
+const MAX_BYTES: u64 = 1 << 29;
 
 /// What may stand between the cells of a table.
 const DELIMITERS: [u8; 3] = *b",;\t";
@@ -20,7 +24,7 @@ const DELIMITERS: [u8; 3] = *b",;\t";
 /// [`DataError::Io`], and [`DataError::Metadata`] for another encoding.
 pub fn open_table(path: impl AsRef<Path>) -> Result<csv::Reader<Cursor<String>>, DataError> {
     let path = path.as_ref();
-    let bytes = fs::read(path).map_err(DataError::io(path))?;
+    let bytes = read_bounded(path, MAX_BYTES).map_err(DataError::io(path))?;
     let text = decoded(bytes).ok_or_else(|| {
         DataError::metadata(path, "it is text in neither UTF-8 nor UTF-16; save the table as CSV in UTF-8")
     })?;
@@ -88,7 +92,7 @@ mod tests {
 
     fn cells(bytes: &[u8]) -> Result<Vec<Vec<String>>, DataError> {
         let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), bytes).unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
         let mut table = open_table(file.path())?;
         let text = |record: &csv::StringRecord| record.iter().map(str::to_owned).collect::<Vec<_>>();
         let mut rows = vec![text(table.headers().unwrap())];

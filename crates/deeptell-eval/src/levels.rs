@@ -364,7 +364,7 @@ fn thresholds(
         let of_domain = (0..domains).map(|domain| {
             let scores = of_class(units, fake, Some(domain));
             let allowed = (rate * scores.len() as f64).floor() as usize;
-            // So few say nothing about so rare an error: the highest of them is no bound for the next one.
+            // So few say nothing about so rare an error: the highest of them does not bound the next one.
             let tail = if allowed == 0 { normal_bound(&scores, normal) } else { 0.0 };
             over_all_but(scores, allowed).max(tail)
         });

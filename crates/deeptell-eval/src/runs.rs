@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use deeptell_files::{read_bounded, read_text_bounded};
 use deeptell_metrics::AucComparison;
 use deeptell_train::{EpochRecord, TrainConfig, read_history};
 use serde::Serialize;
@@ -14,6 +15,11 @@ use crate::{Comparison, EvalError, compare_scores};
 type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What is wrong with a folder that is not one of a run.
+/// The largest `config.toml` of a run.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
+/// The largest document of a run.
+const MAX_DOCUMENT_BYTES: u64 = 1 << 28;
+
 const NO_EPOCH: &str = "is not a run folder with a finished epoch";
 
 /// Figures of `metrics.json`, by their names there and in the table.
@@ -181,8 +187,8 @@ impl RunSummary {
         }
         let best = best.ok_or_else(|| fault(folder, NO_EPOCH, "its history is empty".into()))?;
         let path = folder.join("config.toml");
-        let text =
-            std::fs::read_to_string(&path).map_err(|error| fault(&path, "cannot be read", error.into()))?;
+        let text = read_text_bounded(&path, MAX_CONFIG_BYTES)
+            .map_err(|error| fault(&path, "cannot be read", error.into()))?;
         let config: toml::Value = toml::from_str(&TrainConfig::with_tables(&text))
             .map_err(|error| fault(&path, "is not valid TOML", error.into()))?;
         let mut settings = BTreeMap::new();
@@ -228,7 +234,8 @@ fn document(path: &Path) -> Result<Option<Value>, EvalError> {
         return Ok(None);
     }
     let fault = |what, source: BoxedError| EvalError::Run { path: path.to_owned(), what, source };
-    let bytes = std::fs::read(path).map_err(|error| fault("cannot be read", error.into()))?;
+    let bytes =
+        read_bounded(path, MAX_DOCUMENT_BYTES).map_err(|error| fault("cannot be read", error.into()))?;
     let document = serde_json::from_slice(&bytes);
     Ok(Some(document.map_err(|error| fault("is not valid JSON", error.into()))?))
 }

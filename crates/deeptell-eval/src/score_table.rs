@@ -211,13 +211,8 @@ impl ScoreTable {
     pub fn suite(&mut self, suite: &Suite) -> Result<SuiteScores, EvalError> {
         let mut sets = Vec::with_capacity(suite.sets.len());
         for set in &suite.sets {
-            let samples = match set.samples() {
-                Ok(samples) => samples,
-                Err(error) => {
-                    sets.push(SetScores { fault: Some(chain(&error)), crops: Vec::new() });
-                    continue;
-                }
-            };
+            let listing = set.readable_samples();
+            let (samples, fault) = listing.unwrap_or_else(|error| (Vec::new(), Some(chain(&error))));
             let samples: Vec<&Sample> = samples.iter().collect();
             let mut crops = self.crops(&samples, &set.data, Some(&set.name))?;
             if set.scan {
@@ -228,7 +223,7 @@ impl ScoreTable {
                     }
                 }
             }
-            sets.push(SetScores { fault: None, crops });
+            sets.push(SetScores { fault, crops });
         }
         Ok(SuiteScores { suite: suite.clone(), model: Scorer::Table(self.info.clone()), sets })
     }

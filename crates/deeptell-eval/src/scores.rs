@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use deeptell::text_cell;
 use deeptell_data::{Label, Sample, open_table, parse_number};
 use deeptell_metrics::{AucComparison, MetricsError, compare_auc, roc_auc};
 use serde::de::Error as _;
@@ -59,7 +60,8 @@ pub enum Comparison {
     },
 }
 
-/// The bytes of a table with the probability of each crop, as CSV.
+/// The bytes of a table with the probability of each crop, as CSV, safe in spreadsheets and terminals as [`text_cell`]
+/// says.
 ///
 /// # Errors
 /// [`EvalError::WriteScores`] when memory runs out.
@@ -70,11 +72,11 @@ pub fn write_scores(samples: &[&Sample], probabilities: &[f64]) -> Result<Vec<u8
         .map_err(EvalError::WriteScores)?;
     for (sample, probability) in samples.iter().zip(probabilities) {
         let row = [
-            &sample.path.display().to_string(),
-            &sample.label.to_string(),
-            &sample.source,
-            sample.video.as_deref().unwrap_or_default(),
-            &probability.to_string(),
+            text_cell(&sample.path.display().to_string()),
+            sample.label.to_string(),
+            text_cell(&sample.source),
+            text_cell(sample.video.as_deref().unwrap_or_default()),
+            probability.to_string(),
         ];
         table.write_record(row).map_err(EvalError::WriteScores)?;
     }
@@ -141,6 +143,14 @@ pub fn compare_scores(first_path: &Path, second_path: &Path) -> Result<ScoreComp
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_cell_is_a_formula_or_has_control_characters() {
+        let sample =
+            Sample { video: Some("+c".to_owned()), ..Sample::new("=a.png", Label::Real, "@b\u{1b}") };
+        let table = String::from_utf8(write_scores(&[&sample], &[0.5]).unwrap()).unwrap();
+        assert_eq!(table.lines().nth(1), Some("'=a.png,real,'@b\\u{1b},'+c,0.5"));
+    }
 
     #[test]
     fn tables_of_spreadsheets_are_read() {

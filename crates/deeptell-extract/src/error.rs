@@ -87,7 +87,7 @@ pub enum ExtractError {
     #[error("the face is too small to be cropped")]
     TooSmall,
 
-    /// A folder is no output folder, and has none in it.
+    /// A folder is not an output folder, nor are those in it.
     #[error(
         "{} holds no extraction: give the --out of an extraction, or the folder that those of its shards are in",
         folder.display()

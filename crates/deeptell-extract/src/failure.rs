@@ -38,7 +38,7 @@ pub enum FailureReason {
     NoFace,
     /// The file cannot be opened or read: it is gone, or its disk fails.
     Unreadable,
-    /// The file is no video or picture, or not one of an allowed format.
+    /// The file is not a video or picture of an allowed format.
     Unsupported,
     /// The file exceeds a limit of size, memory or time.
     Limit,
@@ -120,7 +120,7 @@ impl FromStr for FailureReason {
     fn from_str(text: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|reason| reason.name() == text).ok_or_else(|| {
             let names: Vec<&str> = Self::ALL.iter().map(|reason| reason.name()).collect();
-            format!("`{text}` is no reason: expected all, none, or some of {}", names.join(","))
+            format!("`{text}` is not a reason: expected all, none, or some of {}", names.join(","))
         })
     }
 }

@@ -154,7 +154,7 @@ pub enum ShardError {
     )]
     NoIndex,
     /// The scheduler has set something else than a number.
-    #[error("{variable} is `{value}`, which is no number: give the index, as in --shard-index 0")]
+    #[error("{variable} is `{value}`, which is not a number: give the index, as in --shard-index 0")]
     NotANumber {
         /// The variable.
         variable: &'static str,

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use deeptell_data::{ManifestWriter, Sample, sha256_of_file_while};
 use deeptell_face::{FaceDetector, FaceDetectorId};
-use deeptell_files::{FolderLock, name_below, remove_leftovers, sha256, write_whole};
+use deeptell_files::{FolderLock, name_below, read_text_bounded, remove_leftovers, sha256, write_whole};
 use deeptell_video::VideoOptions;
 use rayon::prelude::*;
 
@@ -388,7 +388,7 @@ fn agree(folder: &Path, settings: &Settings, id: &FaceDetectorId) -> Result<(), 
     let path = folder.join(SETTINGS_FILE);
     let now = Settings { face_detector: Some(id.clone()), ..settings.clone() };
     if path.is_file() {
-        let text = fs::read_to_string(&path).map_err(ExtractError::io(&path))?;
+        let text = read_text_bounded(&path, 1 << 20).map_err(ExtractError::io(&path))?;
         let before: Settings =
             toml::from_str(&text).map_err(|error| ExtractError::damaged(&path, error.message()))?;
         if before == now {

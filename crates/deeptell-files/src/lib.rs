@@ -1,5 +1,6 @@
 //! Files of long-running programs.
 //!
+//! - [`read_bounded`], [`read_text_bounded`]: files whose size somebody else decides.
 //! - [`write_whole`] and [`WholeFile`]: atomic writes.
 //! - [`sha256`], [`sha256_of_reader`], [`sha256_of_file`], [`sha256_while`]: digests in hexadecimal.
 //! - [`name_below`], [`stem`]: path names that are the same on every machine.
@@ -15,11 +16,13 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod bounded;
 mod digest;
 mod lock;
 mod name;
 mod whole;
 
+pub use bounded::{is_same_file, read_bounded, read_text_bounded};
 pub use digest::{hexadecimal, sha256, sha256_of_file, sha256_of_reader, sha256_while};
 pub use lock::{FolderLock, LockError, is_at};
 pub use name::{name_below, stem};

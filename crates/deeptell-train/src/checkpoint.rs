@@ -91,7 +91,7 @@ pub(crate) fn save(
 
 pub(crate) fn load_state(folder: &Path) -> Result<State, TrainError> {
     let path = folder.join(STATE);
-    let text = fs::read_to_string(&path).map_err(TrainError::io(&path))?;
+    let text = deeptell_files::read_text_bounded(&path, 1 << 20).map_err(TrainError::io(&path))?;
     serde_json::from_str(&text).map_err(|e| TrainError::Checkpoint { path, reason: e.to_string() })
 }
 

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::config_forms::AnyForm;
 use crate::{Schedule, TrainError};
 
+/// The largest configuration file.
+const MAX_BYTES: u64 = 1 << 20;
+
 /// Order of the training samples in an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -265,7 +268,7 @@ impl TrainConfig {
     /// [`TrainError::Io`] when it cannot be read, [`TrainError::Config`] when a field is
     /// unknown or of the wrong type, [`TrainError::Setting`] when a value is out of range.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
-        let text = std::fs::read_to_string(path).map_err(TrainError::io(path))?;
+        let text = deeptell_files::read_text_bounded(path, MAX_BYTES).map_err(TrainError::io(path))?;
         let config: Self = toml::from_str(&text)
             .map_err(|e| TrainError::Config { path: path.to_owned(), reason: e.to_string() })?;
         config.validate()?;

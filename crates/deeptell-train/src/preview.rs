@@ -57,6 +57,6 @@ mod tests {
         assert!(rows.iter().all(|row| row.len() == 1 && row[0].0.dimensions() == (48, 48)));
         assert_eq!(rows, preview(&config, &samples, 4).unwrap());
         assert_eq!(preview(&config, &samples, 100).unwrap().len(), 6, "no more than an epoch has");
-        assert!(preview(&config, &samples[..1], 4).is_err(), "one class is no training");
+        assert!(preview(&config, &samples[..1], 4).is_err(), "one class is not enough");
     }
 }

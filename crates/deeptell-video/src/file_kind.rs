@@ -1,4 +1,4 @@
-//! What a file is that is no video, by its first bytes, so that a refusal can name it.
+//! Detects by their first bytes what files are that are not videos, so that a refusal can name it.
 
 use std::fmt;
 #[cfg(feature = "ffmpeg")]
@@ -153,7 +153,7 @@ impl fmt::Display for FileKind {
 }
 
 impl Unsupported {
-    /// What the first bytes of a file that is no video say it is; a kilobyte of them is enough.
+    /// What a file that is not a video is, by its first bytes; a kilobyte of them is enough.
     ///
     /// ```
     /// let reason = deeptell_video::Unsupported::by_first_bytes(b"%PDF-1.7\n");

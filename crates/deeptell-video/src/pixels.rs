@@ -167,7 +167,7 @@ impl Layout {
 
     /// Bytes from one row to the next while the scaler writes.
     ///
-    /// The scaler works in blocks of columns: into tight rows of a width that is no multiple of 8 it
+    /// The scaler works in blocks of columns: into tight rows of a width that is not a multiple of 8 it
     /// leaves the last columns unwritten. Such rows get room first and move together afterwards.
     fn stride(self) -> usize {
         let width = self.width as usize;

@@ -1,4 +1,4 @@
-//! Decoding in processes of its own: the same frames, and walls that hold.
+//! Decoding in separate processes: the same frames, and a sandbox that holds.
 
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
@@ -327,7 +327,7 @@ fn a_launcher_that_stands_still_is_not_waited_for() {
 }
 
 #[test]
-fn pictures_are_the_same_there() {
+fn isolated_pictures_match_those_in_process() {
     let folder = tempfile::tempdir().unwrap();
     let image = RgbImage::from_fn(300, 200, |x, y| Rgb([x as u8, y as u8, (x ^ y) as u8]));
     let decoder = strict();

@@ -175,7 +175,7 @@ impl WebScan {
     /// When it cannot be decoded, or a network fails.
     pub fn look_at_picture(&mut self) -> Result<(), JsValue> {
         let Kind::Picture(bytes) = std::mem::replace(&mut self.kind, Kind::Unknown) else {
-            return Err(refusal("internal", "the file is no picture"));
+            return Err(refusal("internal", "the file is not a picture"));
         };
         let picture = read(&self.name, &bytes)?;
         self.facts.kind = InputKind::Image;

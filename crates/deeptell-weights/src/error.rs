@@ -15,9 +15,7 @@ pub enum WeightsError {
         source: std::io::Error,
     },
     /// A PyTorch checkpoint in memory: its reader works on files.
-    #[error(
-        "{path} is a PyTorch checkpoint, which can only be read from a file: use `Weights::read` with its path"
-    )]
+    #[error("{path} is a PyTorch checkpoint, which can only be read from a file, not from memory")]
     NeedsFile {
         /// What the bytes were said to be.
         path: PathBuf,

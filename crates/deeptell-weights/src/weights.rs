@@ -7,6 +7,7 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn_store::{BurnToPyTorchAdapter, ModuleSnapshot, bridge};
 use deeptell_files::write_whole;
+use serde_json::{Map, Value, json};
 
 use crate::names::is_counter;
 use crate::placing::{Placing, slots};
@@ -37,6 +38,22 @@ impl Weights {
     /// Largest file that [`read`](Self::read) takes, in bytes: 4 GiB.
     pub const MAX_FILE: u64 = 4 << 30;
 
+    /// What there is, without the values, as JSON: `metadata`, parsed where it is JSON, the shapes of all `tensors` by
+    /// name, and the number of `values`.
+    pub fn summary(&self) -> Value {
+        let metadata = self.metadata.iter().map(|(key, text)| {
+            let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()));
+            (key.clone(), value)
+        });
+        let shapes = self.tensors.iter().map(|tensor| (tensor.name.clone(), json!(tensor.shape)));
+        let values: usize = self.tensors.iter().map(|tensor| tensor.values.len()).sum();
+        json!({
+            "metadata": metadata.collect::<Map<_, _>>(),
+            "values": values,
+            "tensors": shapes.collect::<Map<_, _>>(),
+        })
+    }
+
     /// Reads a weights file, whatever its format: ONNX, safetensors, or PyTorch (`.pt`,
     /// `.pth`), told apart by content.
     ///
@@ -51,19 +68,26 @@ impl Weights {
     pub fn read(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
         let path = path.as_ref();
         let io = |source| WeightsError::Io { path: path.to_owned(), source };
-        let length = std::fs::metadata(path).map_err(io)?.len();
-        if length > Self::MAX_FILE {
-            return Err(WeightsError::TooLarge {
-                path: path.to_owned(),
-                bytes: length,
-                limit: Self::MAX_FILE,
-            });
-        }
+        let length = Self::check_size(path)?;
         let bytes = std::fs::read(path).map_err(io)?;
         if pytorch::recognises(&bytes) {
             return pytorch::read(path, length)?.checked(path);
         }
         Self::parse(&bytes, path, path.parent())
+    }
+
+    /// The size of a file in bytes.
+    ///
+    /// # Errors
+    /// [`WeightsError::TooLarge`] over [`MAX_FILE`](Self::MAX_FILE), and when it cannot be asked.
+    pub fn check_size(path: impl AsRef<Path>) -> Result<u64, WeightsError> {
+        let path = path.as_ref();
+        let asked = std::fs::metadata(path);
+        let bytes = asked.map_err(|source| WeightsError::Io { path: path.to_owned(), source })?.len();
+        if bytes > Self::MAX_FILE {
+            return Err(WeightsError::TooLarge { path: path.to_owned(), bytes, limit: Self::MAX_FILE });
+        }
+        Ok(bytes)
     }
 
     /// [`read`](Self::read) from memory; `origin` only names the source in errors.

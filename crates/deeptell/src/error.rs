@@ -151,7 +151,7 @@ pub enum ModelError {
     /// A value in the card cannot work.
     #[error("its model card is unusable: {0}")]
     CardValue(&'static str),
-    /// It is no weights file, or the weights do not fit the network with one logit.
+    /// It is not a weights file, or the weights do not fit the network with one logit.
     #[error(transparent)]
     Weights(#[from] WeightsError),
     /// The manifest beside the file cannot be read.
@@ -170,7 +170,7 @@ pub enum ModelError {
         /// What the file has.
         found: String,
     },
-    /// The network gave something that is no number.
+    /// The network gave something that is not a number.
     #[error("it scored a face as {0}, which is not a number: the weights are damaged")]
     Score(f64),
 }

@@ -438,7 +438,7 @@ mod tests {
         assert_eq!((judged.verdict, judged.decisive_person), (Verdict::Inconclusive, Some(1)));
         assert_eq!(judged.score, Some(0.9));
         assert_eq!(judged.reasons[0].code(), "blurred_face");
-        // One in the middle between the thresholds is no reason to doubt the others.
+        // One in the middle between the thresholds does not put the others in doubt.
         for observation in &mut seen[5..] {
             observation.fake_probability = 0.5;
         }

@@ -112,7 +112,7 @@ pub use report::{
 };
 pub use scan::Scan;
 pub use scanning::Scanning;
-pub use table::verdict_table;
+pub use table::{text_cell, verdict_table};
 pub use track::{FaceLinker, Sighting};
 pub use view::View;
 pub use warning::Warning;

@@ -1,4 +1,4 @@
-//! What somebody looks like from afar: a face and what is around it, in a few coloured cells.
+//! Low-resolution colour descriptor of a face and its surroundings.
 
 use deeptell_face::{CropError, FaceCrop, Rect, RgbImage};
 

@@ -59,7 +59,7 @@ impl Manifest {
     pub(crate) fn expected_sha256(model: &Path) -> Result<Option<String>, ModelError> {
         let path = model.with_file_name(Self::FILE);
         let fail = |problem: String| ModelError::Manifest { path: path.clone(), problem };
-        let text = match std::fs::read_to_string(&path) {
+        let text = match deeptell_files::read_text_bounded(&path, 1 << 20) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(fail(error.to_string())),

@@ -74,7 +74,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Device`] when the crops differ in size or the device fails, [`Error::Model`] when
-    /// a logit is no number.
+    /// a logit is not a number.
     pub fn logits(&self, crops: &[RgbImage]) -> Result<Vec<f64>, Error> {
         Ok(self.readings(crops)?.into_iter().map(|reading| reading.logit).collect())
     }

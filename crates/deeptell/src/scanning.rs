@@ -16,8 +16,8 @@ use crate::{
     Verdict, Warning, merge,
 };
 
-/// At most this many tracks are compared to find those of one person, so that the cost stays
-/// bounded in a film that starts ever new ones. The others are people of their own.
+/// Most tracks that are compared to find those of one person, which bounds the cost in long films. Further tracks
+/// stay separate people.
 const MOST_COMPARED: usize = 512;
 /// A face with a higher probability needs no confirmation.
 const SURE: f32 = 0.999;

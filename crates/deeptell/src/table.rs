@@ -53,8 +53,13 @@ fn quoted(cell: &str) -> Cow<'_, str> {
     }
 }
 
-/// A text cell that is safe in spreadsheets and terminals; a formula may also start after spaces.
-fn text_cell(text: &str) -> String {
+/// The text of a cell in a table that is safe in spreadsheets and terminals: control and formatting characters are
+/// [escaped](printable), and text that would start a formula, also after spaces, is prefixed with `'`.
+///
+/// ```
+/// assert_eq!(deeptell::text_cell("=1+1"), "'=1+1");
+/// ```
+pub fn text_cell(text: &str) -> String {
     let text = printable(text);
     let is_formula = text.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠', '%', '|']);
     if is_formula { format!("'{text}") } else { text.into_owned() }

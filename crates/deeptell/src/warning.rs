@@ -1,4 +1,4 @@
-//! What went less than perfectly in a scan.
+//! Non-fatal warnings of a scan.
 
 use std::fmt;
 

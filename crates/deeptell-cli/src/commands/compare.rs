@@ -1,7 +1,6 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use deeptell_eval::{SuiteScores, compare_runs, compare_scores, compare_suites};
 use serde::Serialize;
 
@@ -32,6 +31,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    output::check_targets([&args.json], &args.inputs)?;
     if let Some(folder) = args.inputs.iter().find(|input| input.is_dir()) {
         if let Some(file) = args.inputs.iter().find(|input| !input.is_dir()) {
             anyhow::bail!(
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let [first, second] = &args.inputs[..] else {
         anyhow::bail!("pass run folders, or exactly two score tables");
     };
-    if let [Some(first), Some(second)] = [suite_scores(first)?, suite_scores(second)?] {
+    if let [Some(first), Some(second)] = [SuiteScores::read(first)?, SuiteScores::read(second)?] {
         return show(&compare_suites(&first, &second)?, args.json.as_deref());
     }
     let document = compare_scores(first, second)?;
@@ -60,15 +60,6 @@ fn show(result: &(impl Serialize + Display), json: Option<&Path>) -> anyhow::Res
         None => output::lines(result)?,
     }
     Ok(Outcome::Done)
-}
-
-/// The scores of a suite, if the file has some.
-fn suite_scores(path: &Path) -> anyhow::Result<Option<SuiteScores>> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    if !SuiteScores::is_saved(&bytes) {
-        return Ok(None);
-    }
-    Ok(Some(SuiteScores::from_bytes(&bytes, path)?))
 }
 
 #[cfg(test)]

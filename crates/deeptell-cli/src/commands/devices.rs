@@ -26,7 +26,7 @@ Examples:
   deeptell devices --device wgpu
   deeptell devices --device cuda --speed --batch 256 --json -
 
-Exits with code 1 if a device computes something else, or if one given with --device cannot be used.
+Exits with code 1 if a device gives other results than the CPU, or if one given with --device cannot be used.
 
 The first use of a GPU takes a while, because each operation is compiled and tuned.")]
 pub(crate) struct Args {

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use deeptell::Thresholds;
-use deeptell_data::{Layout, Sample, read_layout};
+use deeptell_data::{Layout, Sample, scan_layout};
 use deeptell_eval::{Distortion, Measurement, ScoreTable, TableInfo};
 use deeptell_face::FaceDetector;
 use deeptell_metrics::EvaluationConfig;
@@ -71,7 +71,7 @@ pub(crate) struct Args {
     /// `logit`). With --incomplete, samples without a score are left out, and the exit code is 3.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "views", "device", "precision", "detect", "distort"])]
     scores_from: Option<PathBuf>,
-    /// Where the scores of --scores-from say real (up to LOW) and fake (from HIGH on) [default: 0.5 divides].
+    /// Thresholds for --scores-from: real up to LOW, fake from HIGH on [default: real below 0.5].
     #[arg(long, value_name = "LOW:HIGH", requires = "scores_from")]
     thresholds: Option<Thresholds>,
     #[command(flatten)]
@@ -92,13 +92,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let (data, Dataset { samples, mut outcome, missing }) = match (&args.crops, &args.manifest) {
-        (Some(crops), _) => {
-            let samples = read_layout(crops, Layout::Folders)?;
-            (crops, Dataset { samples, outcome: Outcome::Done, missing: 0 })
-        }
+        (Some(crops), _) => (crops, args.dataset.take(scan_layout(crops, Layout::Folders)?)?),
         (None, Some(manifest)) => (manifest, args.dataset.read(manifest)?),
         (None, None) => anyhow::bail!("pass --crops or --manifest"),
     };
+    let inputs = [Some(data), args.scores_from.as_ref()];
+    let targets = [&args.scores, &args.html, &Some(args.json.clone())];
+    output::check_targets(targets, inputs.into_iter().flatten())?;
     let takes = |sample: &Sample| args.crops.is_some() || args.split.takes(sample.split);
     if !samples.iter().any(takes) {
         anyhow::bail!(

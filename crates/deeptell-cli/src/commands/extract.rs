@@ -103,7 +103,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             let path = sample.path.display();
             let progress = bar(0);
             progress.add(1, &path.to_string());
-            progress.warn(&format!("failed: {path}: {}", output::one_line(&error.into())));
+            progress
+                .warn(&format!("failed: {}", output::about(&sample.path, &output::one_line(&error.into()))));
         }
         _ => {}
     })?;
@@ -116,7 +117,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         out.join("manifest.jsonl").display()
     );
     if failures > 0 {
-        say!("{failures} files failed; see {}", out.join("failures.jsonl").display());
+        let files = if failures == 1 { "file" } else { "files" };
+        say!("{failures} {files} failed; see {}", out.join("failures.jsonl").display());
     }
     Ok(args.task.outcome(failures + unreadable.len(), samples.len() + unreadable.len()))
 }

@@ -92,6 +92,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
     };
     let config = MtcnnConfig { retry_turned: args.try_rotations, ..config };
+    output::check_targets([&args.json], &args.files)?;
     if args.frames == 0 {
         anyhow::bail!("--frames must be at least 1");
     }
@@ -103,7 +104,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
         let list = faces_of(args, &mtcnn, file).unwrap_or_else(|error| {
             let error = output::one_line(&error);
-            alert!("error: {}: {error}", file.display());
+            alert!("error: {}", output::about(file, &error));
             FaceList::Error(error)
         });
         entries.push(FileFaces::new(file, list));

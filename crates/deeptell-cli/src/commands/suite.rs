@@ -1,6 +1,5 @@
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use deeptell::{Detector, ScanOptions, Thresholds};
 use deeptell_eval::{
     Instruments, ScanOutcome, Scanning, ScoreTable, Scorer, Scoring, Suite, SuiteScores, TableInfo,
@@ -61,7 +60,7 @@ pub(crate) struct Args {
     /// `logit`); optional are `set`, `label`, and `why`, which says why a row has no number.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "views", "device", "precision", "faces"])]
     scores_from: Option<PathBuf>,
-    /// Where the scores of --scores-from say real (up to LOW) and fake (from HIGH on) [default: 0.5 divides].
+    /// Thresholds for --scores-from: real up to LOW, fake from HIGH on [default: real below 0.5].
     #[arg(long, value_name = "LOW:HIGH", requires = "scores_from")]
     thresholds: Option<Thresholds>,
     #[command(flatten)]
@@ -84,15 +83,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let bytes =
-        std::fs::read(&args.suite).with_context(|| format!("cannot read {}", args.suite.display()))?;
+    let inputs = [Some(&args.suite), args.scores_from.as_ref()];
+    output::check_targets([&args.scores, &args.json, &args.html], inputs.into_iter().flatten())?;
+    let saved = SuiteScores::read(&args.suite)?;
     let scores = if let Some(table) = &args.scores_from {
-        if SuiteScores::is_saved(&bytes) {
+        if saved.is_some() {
             anyhow::bail!("{} has scores already: pass a suite with --scores-from", args.suite.display());
         }
         from_table(table, args)?
-    } else if SuiteScores::is_saved(&bytes) {
-        let mut scores = SuiteScores::from_bytes(&bytes, &args.suite)?;
+    } else if let Some(mut scores) = saved {
         if let Some(model) = args.model.path() {
             judge_by(&mut scores, model)?;
         }

@@ -3,12 +3,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use burn::tensor::Device;
 use clap::Subcommand;
-use deeptell_data::sha256_of_file;
+use deeptell_data::sha256_of_file_while;
 use deeptell_network::{Architecture, KnownFile, StoredPrecision, Weights};
 
-use crate::Outcome;
 use crate::output::say;
 use crate::training::cached_imagenet;
+use crate::{Outcome, interrupt};
 
 /// Import ImageNet weights, or show the contents of a weights file.
 #[derive(clap::Args)]
@@ -51,14 +51,13 @@ enum Action {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     match &args.action {
-        Action::Import { file, out, sha256 } => import(file, out.as_deref(), sha256.as_deref())?,
-        Action::Show { file } => show(file)?,
+        Action::Import { file, out, sha256 } => import(file, out.as_deref(), sha256.as_deref()),
+        Action::Show { file } => show(file),
     }
-    Ok(Outcome::Done)
 }
 
-fn import(file: &Path, out: Option<&Path>, expected: Option<&str>) -> anyhow::Result<()> {
-    let found = sha256_of_file(file)?;
+fn import(file: &Path, out: Option<&Path>, expected: Option<&str>) -> anyhow::Result<Outcome> {
+    let Some(found) = digest(file)? else { return Ok(Outcome::Interrupted) };
     if let Some(expected) = expected.filter(|e| !e.eq_ignore_ascii_case(&found)) {
         anyhow::bail!("{} has the SHA-256 {found}, not {expected}: download it again", file.display());
     }
@@ -94,24 +93,20 @@ fn import(file: &Path, out: Option<&Path>, expected: Option<&str>) -> anyhow::Re
         say!("not a published file that deeptell knows (SHA-256 {found}); the tensors fit {title}");
     }
     say!("{} tensors stored in {}", weights.tensors.len(), out.display());
-    Ok(())
+    Ok(Outcome::Done)
 }
 
-fn show(file: &Path) -> anyhow::Result<()> {
-    let weights = Weights::read(file)?;
-    let tensors: serde_json::Map<String, serde_json::Value> =
-        weights.tensors.iter().map(|t| (t.name.clone(), serde_json::json!(t.shape))).collect();
-    let metadata: serde_json::Map<String, serde_json::Value> = weights
-        .metadata
-        .iter()
-        .map(|(key, text)| {
-            let value = serde_json::from_str(text).unwrap_or_else(|_| serde_json::json!(text));
-            (key.clone(), value)
-        })
-        .collect();
-    let values: usize = weights.tensors.iter().map(|t| t.values.len()).sum();
-    let document = serde_json::json!({
-        "file": file, "sha256": sha256_of_file(file)?, "metadata": metadata, "values": values, "tensors": tensors,
-    });
-    crate::output::write_json(&document, Path::new("-"))
+/// The SHA-256 of a weights file that is not too large to be one; `None` if interrupted.
+fn digest(file: &Path) -> anyhow::Result<Option<String>> {
+    Weights::check_size(file)?;
+    Ok(sha256_of_file_while(file, || !interrupt::requested())?)
+}
+
+fn show(file: &Path) -> anyhow::Result<Outcome> {
+    let Some(sha256) = digest(file)? else { return Ok(Outcome::Interrupted) };
+    let mut document = Weights::read(file)?.summary();
+    document["file"] = serde_json::json!(file);
+    document["sha256"] = serde_json::json!(sha256);
+    crate::output::write_json(&document, Path::new("-"))?;
+    Ok(Outcome::Done)
 }

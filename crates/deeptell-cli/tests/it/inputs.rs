@@ -54,6 +54,52 @@ fn scan_continues_after_bad_links_and_empty_folders() {
 }
 
 #[test]
+fn no_output_overwrites_an_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::copy(clip("real/orl-s01.mp4"), at("a.mp4")).unwrap();
+    fs::hard_link(at("a.mp4"), at("b.json")).unwrap();
+    fs::write(at("scores.csv"), "path,label,source,video,probability\n").unwrap();
+    let (before, table) = (fs::read(at("a.mp4")).unwrap(), fs::read(at("scores.csv")).unwrap());
+    for [command, option, target, input] in [
+        ["scan", "--json", "a.mp4", "a.mp4"],
+        ["scan", "--jsonl", "b.json", "a.mp4"],
+        ["scan", "--csv", "./a.mp4", "a.mp4"],
+        ["faces", "--json", "a.mp4", "a.mp4"],
+        ["compare", "--json", "scores.csv", "scores.csv"],
+    ] {
+        let mut words = vec![command.to_owned(), at(input).display().to_string()];
+        words.extend((command == "compare").then(|| at(input).display().to_string()));
+        words.extend([option.to_owned(), at(target).display().to_string()]);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        assert!(fails(2, &words).contains("is an input"), "{words:?}");
+        assert!(fs::read(at("a.mp4")).unwrap() == before, "{words:?}");
+        assert_eq!(fs::read(at("scores.csv")).unwrap(), table, "{words:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn eval_continues_after_a_bad_link() {
+    let folder = tempfile::tempdir().unwrap();
+    for label in ["real", "fake"] {
+        fs::create_dir(folder.path().join(label)).unwrap();
+        for source in ["a", "b"] {
+            let file = folder.path().join(label).join(source).with_extension("png");
+            image::RgbImage::from_pixel(64, 64, image::Rgb([90, 120, 150])).save(file).unwrap();
+        }
+    }
+    std::os::unix::fs::symlink("nowhere", folder.path().join("real/c.png")).unwrap();
+    let output = deeptell(&["eval", "--resamples", "10", "--crops", path(folder.path())]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    let messages = String::from_utf8(output.stderr).unwrap();
+    let judged = &document["answers"]["real"];
+    let count: u64 = judged.as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum();
+    assert_eq!((output.status.code(), count), (Some(1), 2), "{messages}{document}");
+    assert!(messages.contains("c.png") && messages.contains("leads nowhere"), "{messages}");
+}
+
+#[test]
 fn skipped_files_are_counted_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(clip("real/orl-s01.mp4"), folder.path().join("a.MP4")).unwrap();

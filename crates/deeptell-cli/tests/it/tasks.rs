@@ -170,7 +170,7 @@ fn a_task_may_have_failures() {
     assert!(said.contains("1 files failed in an earlier run and are not tried again"), "{said}");
     assert!(run.status.code() == Some(1) && !said.contains("failed: "), "{said}");
     let said = fails(2, &[&extract[..], &["--redo", "slow"]].concat());
-    assert!(said.contains("`slow` is no reason") && said.contains("no-face"), "{said}");
+    assert!(said.contains("`slow` is not a reason") && said.contains("no-face"), "{said}");
 }
 
 /// How many files an extraction has done.

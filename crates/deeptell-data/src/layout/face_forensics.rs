@@ -79,7 +79,7 @@ fn sample(path: PathBuf, compression: &Path, set: &str, label: Label) -> Result<
     };
     let (source, identities) = if ACTORS.contains(&set) { actors(&name, label) } else { pair(&name, label) }
         .ok_or_else(|| {
-            let reason = format!("`{name}` is no video name of FaceForensics++ {set}");
+            let reason = format!("`{name}` is not a video name of FaceForensics++ {set}");
             DataError::InvalidSample { path: path.clone(), reason }
         })?;
     Ok(Sample {

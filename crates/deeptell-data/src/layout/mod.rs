@@ -12,7 +12,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use deeptell_files::{name_below, stem};
+use deeptell_files::{name_below, read_text_bounded, stem};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -318,8 +318,11 @@ fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(found.into_iter().collect())
 }
 
+/// The largest list of files or metadata of a data set, in bytes.
+const MAX_LIST_BYTES: u64 = 1 << 28;
+
 fn read_text(path: &Path) -> Result<String, DataError> {
-    fs::read_to_string(path).map_err(DataError::io(path))
+    read_text_bounded(path, MAX_LIST_BYTES).map_err(DataError::io(path))
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, DataError> {

@@ -17,7 +17,7 @@ pub const CHOSEN_HERE: [&str; 2] = [
 /// [`Subject::caution`] for crops that are not of a test split.
 pub const NO_TEST: [&str; 2] = [
     "These figures may flatter.",
-    "This is no test split: if the detector was trained or chosen on this data, it does \
+    "This is not a test split: if the detector was trained or chosen on this data, it does \
                                   worse elsewhere.",
 ];
 

@@ -55,7 +55,7 @@ impl FoundFaces {
     /// [`SuiteError`] when the file cannot be read or is something else.
     pub fn read(path: &Path, finder: impl Into<String>) -> Result<Self, SuiteError> {
         let mut found = Self::new(finder);
-        let text = match std::fs::read_to_string(path) {
+        let text = match deeptell_files::read_text_bounded(path, 1 << 30) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
             Err(source) => return Err(SuiteError::Io { path: path.to_owned(), source }),

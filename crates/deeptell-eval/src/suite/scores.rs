@@ -1,11 +1,14 @@
 //! Scores of every crop of a suite, saved in a file from which the table is made.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use deeptell::{Levels, Model, Verdict};
 use deeptell_data::{Label, Sample, read_picture};
 use deeptell_face::{Face, FaceDetector, RgbImage, Selection, blur_effect};
+use deeptell_files::read_bounded;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +22,8 @@ const BATCH: usize = 64;
 const MIN_PROBABILITY: f32 = 0.8;
 
 const SCHEMA: &str = "deeptell-suite-scores-1";
+/// The largest file of scores, in bytes: some millions of samples.
+const MAX_BYTES: u64 = 1 << 30;
 
 /// Every crop of a suite with the score that one detector gave it.
 #[derive(Debug, Clone)]
@@ -172,10 +177,8 @@ pub fn score_suite(
     let mut faults = Vec::with_capacity(suite.sets.len());
     let mut scans = Vec::with_capacity(suite.sets.len());
     for set in &suite.sets {
-        let (samples, fault) = match set.samples() {
-            Ok(samples) => (samples, None),
-            Err(error) => (Vec::new(), Some(chain(&error))),
-        };
+        let listing = set.readable_samples();
+        let (samples, fault) = listing.unwrap_or_else(|error| (Vec::new(), Some(chain(&error))));
         let framing = Framing { detect: set.detect, whole_without_face: set.whole_without_face };
         let (to_crop, to_scan) = if set.scan { (Vec::new(), samples) } else { (samples, Vec::new()) };
         listed.push((framing, to_crop));
@@ -505,6 +508,21 @@ impl SuiteScores {
     /// Whether the first bytes of a file are those of saved scores, and not of a suite in TOML.
     pub fn is_saved(bytes: &[u8]) -> bool {
         bytes.starts_with(b"{")
+    }
+
+    /// Reads a file that [`to_bytes`](Self::to_bytes) wrote; `None` for another file, such as a suite in TOML, of which only
+    /// the first byte is read.
+    ///
+    /// # Errors
+    /// [`SuiteError::Io`] and [`SuiteError::Scores`].
+    pub fn read(path: &Path) -> Result<Option<Self>, SuiteError> {
+        let fault = |source| SuiteError::Io { path: path.to_owned(), source };
+        let mut first = Vec::new();
+        File::open(path).and_then(|file| file.take(1).read_to_end(&mut first)).map_err(fault)?;
+        if !Self::is_saved(&first) {
+            return Ok(None);
+        }
+        Self::from_bytes(&read_bounded(path, MAX_BYTES).map_err(fault)?, path).map(Some)
     }
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote; `path` serves errors.

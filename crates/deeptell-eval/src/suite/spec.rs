@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-use deeptell_data::{DataError, Sample, Split, read_dataset};
+use deeptell_data::{DataError, Sample, Split, read_dataset, scan_dataset};
 use serde::{Deserialize, Serialize};
 
 /// Named sets of labelled crops.
@@ -175,13 +175,16 @@ pub enum SuiteError {
     },
 }
 
+/// The largest file of a suite.
+const MAX_BYTES: u64 = 1 << 22;
+
 impl Suite {
     /// Reads a suite from a TOML file; its paths are relative to the file's folder.
     ///
     /// # Errors
     /// [`SuiteError`].
     pub fn read(path: &Path) -> Result<Self, SuiteError> {
-        let text = std::fs::read_to_string(path)
+        let text = deeptell_files::read_text_bounded(path, MAX_BYTES)
             .map_err(|source| SuiteError::Io { path: path.to_owned(), source })?;
         Self::parse(&text, path.parent().unwrap_or(Path::new("")))
     }
@@ -222,7 +225,20 @@ impl SuiteSet {
     /// # Errors
     /// As [`read_dataset`].
     pub fn samples(&self) -> Result<Vec<Sample>, DataError> {
-        let mut samples = read_dataset(&self.data)?;
+        Ok(self.of_this_set(read_dataset(&self.data)?))
+    }
+
+    /// As [`samples`](Self::samples), but what cannot be read of a folder is named beside the rest.
+    pub(crate) fn readable_samples(&self) -> Result<(Vec<Sample>, Option<String>), DataError> {
+        let mut listing = scan_dataset(&self.data)?;
+        let unreadable = std::mem::take(&mut listing.unreadable);
+        let count = unreadable.len();
+        let fault =
+            unreadable.into_iter().next().map(|first| DataError::Unreadable { first, count }.to_string());
+        Ok((self.of_this_set(listing.complete()?), fault))
+    }
+
+    fn of_this_set(&self, mut samples: Vec<Sample>) -> Vec<Sample> {
         let root = if self.data.is_dir() {
             self.data.as_path()
         } else {
@@ -232,7 +248,7 @@ impl SuiteSet {
         if let Some(most) = self.sample {
             samples = subset(samples, most);
         }
-        Ok(samples)
+        samples
     }
 
     fn takes(&self, sample: &Sample, root: &Path) -> bool {

@@ -108,7 +108,9 @@ impl fmt::Display for SuiteReport {
     /// The table for a terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sha256 = self.model_sha256.get(..12).unwrap_or(&self.model_sha256);
-        let views = self.views.map_or_else(String::new, |views| format!(", {views} view(s)"));
+        let views = self.views.map_or_else(String::new, |views| {
+            format!(", {views} {}", if views == 1 { "view" } else { "views" })
+        });
         writeln!(f, "{} on the suite {} ({sha256}{views})\n", self.model, self.suite)?;
         let header = [
             "set",

@@ -24,7 +24,7 @@ pub struct Confinement {
 /// `confinement` with what this process has, which has been locked in.
 #[expect(unsafe_code, reason = "there is no safe way to ask for a descriptor by number")]
 pub(super) fn describe(confinement: &Confinement) -> Confinement {
-    // SAFETY: asking for the flags of a number that is no descriptor is an error without effect.
+    // SAFETY: asking for the flags of a number that is not a descriptor is an error without effect.
     let is_open = |number: &i32| unsafe { libc::fcntl(*number, libc::F_GETFD) } >= 0;
     Confinement {
         variables: std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()).collect(),

@@ -39,8 +39,8 @@ Examples:
   deeptell scan uploads/ --fail-on fake --json scan.json
   deeptell scan archive/ --jsonl 'scan-{shard}.jsonl' --resume --shard-index auto --shards 64
 
-The last is for the tasks of an array, which a scheduler runs on several machines: in the names of files
-and folders to write, `{shard}` stands for the index of the shard, from 0.")]
+The last is for array jobs on several machines: `{shard}` in the name of an output is the index of
+the shard, from 0.")]
 pub(crate) struct Args {
     /// Videos, pictures, folders or quoted patterns such as 'clips/**/*.mp4'; `-` reads a list of
     /// them from standard input.
@@ -100,6 +100,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         items.retain(|input| shard.takes(Path::new(""), &input.path));
     }
 
+    let inputs: Vec<PathBuf> = items.iter().map(|input| input.path.clone()).collect();
+    output::check_targets([&targets.json, &targets.jsonl, &targets.csv], &inputs)?;
+
     let mut known = HashMap::new();
     let journal = match &targets.jsonl {
         Some(path) if targets.resume => {
@@ -118,7 +121,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         Some(path) => Some(Journal::create(path)?),
         None => None,
     };
-    let inputs: Vec<PathBuf> = items.iter().map(|input| input.path.clone()).collect();
     let pages = targets.html.as_deref().map(|folder| Pages::new(folder, &inputs));
     let work = Work {
         detector: &detector,
