@@ -1,10 +1,12 @@
-//! ONNX files: reads initializers, writes whole graphs.
+//! ONNX files: reads initializers and nodes, writes whole graphs.
 
 mod graph;
+mod model;
 mod read;
 mod wire;
 
 pub use graph::{Attribute, Graph, Options};
+pub use model::{Model, Node};
 pub(crate) use read::{read, recognises};
 
 /// Numbers of ONNX's `TensorProto.DataType`.

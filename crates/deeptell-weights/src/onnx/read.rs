@@ -33,7 +33,7 @@ pub(crate) fn read(bytes: &[u8], origin: &Path, folder: Option<&Path>) -> Result
     if folded {
         return Err(WeightsError::Folded { path: origin.to_owned() });
     }
-    let mut decoder = Decoder { origin, folder, files: HashMap::new(), done: HashMap::new() };
+    let mut decoder = Decoder::new(origin, folder);
     let mut tensors = Vec::new();
     for (name, proto) in stored.into_iter().filter(|(name, _)| is_parameter(name)) {
         let found = if let Some(found) = decoder.done.get(&proto.as_ptr()) {
@@ -56,7 +56,7 @@ pub(crate) fn read(bytes: &[u8], origin: &Path, folder: Option<&Path>) -> Result
 }
 
 /// `ModelProto.graph`.
-fn graph(model: &[u8]) -> Result<Option<&[u8]>, Malformed> {
+pub(super) fn graph(model: &[u8]) -> Result<Option<&[u8]>, Malformed> {
     let mut graph = None;
     for field in fields(model) {
         if let (7, value) = field? {
@@ -67,14 +67,14 @@ fn graph(model: &[u8]) -> Result<Option<&[u8]>, Malformed> {
 }
 
 /// What a graph holds.
-struct Stored<'a> {
+pub(super) struct Stored<'a> {
     /// The `TensorProto` behind each name.
-    tensors: BTreeMap<&'a str, &'a [u8]>,
+    pub(super) tensors: BTreeMap<&'a str, &'a [u8]>,
     /// Whether there are convolutions and no normalisation beside them.
     folded: bool,
 }
 
-fn stored(graph: &[u8]) -> Result<Stored<'_>, Malformed> {
+pub(super) fn stored(graph: &[u8]) -> Result<Stored<'_>, Malformed> {
     let mut tensors = BTreeMap::new();
     let mut nodes = Vec::new();
     for field in fields(graph) {
@@ -265,9 +265,9 @@ impl<'a> External<'a> {
 }
 
 /// Shape and values of a tensor.
-type Decoded = Option<(Vec<usize>, Arc<[f32]>)>;
+pub(super) type Decoded = Option<(Vec<usize>, Arc<[f32]>)>;
 
-struct Decoder<'a> {
+pub(super) struct Decoder<'a> {
     origin: &'a Path,
     folder: Option<&'a Path>,
     /// Files beside the model that are open, each with the bytes that tensors may still take from it.
@@ -277,7 +277,12 @@ struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    fn decode(&mut self, name: &str, proto: &'a [u8]) -> Result<Decoded, WeightsError> {
+    /// `folder` is where weights in other files are; `None` reads none.
+    pub(super) fn new(origin: &'a Path, folder: Option<&'a Path>) -> Self {
+        Self { origin, folder, files: HashMap::new(), done: HashMap::new() }
+    }
+
+    pub(super) fn decode(&mut self, name: &str, proto: &'a [u8]) -> Result<Decoded, WeightsError> {
         let origin = self.origin;
         let damaged =
             |reason: String| WeightsError::Damaged { path: origin.to_owned(), format: "ONNX", reason };
