@@ -7,7 +7,7 @@ use crate::normalize::{Maps, Parameters};
 use crate::planes::PlaneLayout;
 use crate::pointwise::Pointwise;
 use crate::stack::Stack;
-use crate::{ConvGeometry, buffers};
+use crate::{ConvGeometry, buffers, pool};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients as Tape;
@@ -50,6 +50,9 @@ pub(crate) trait InferenceKernels: Backend {
         geometry: ConvGeometry,
         activation: Activation,
     ) -> FloatTensor<Self>;
+
+    /// Maxima of two by two cells of `[n, c, h, w]`.
+    fn max_pool_by_two(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// A whole network on `[n, h, w, c]`.
     fn conv_stack(x: FloatTensor<Self>, stack: Arc<Stack>) -> FloatTensor<Self>;
@@ -152,6 +155,14 @@ impl InferenceKernels for Flex {
         activation: Activation,
     ) -> FlexTensor {
         convolve(x, weight, Some(bias), geometry, activation)
+    }
+
+    fn max_pool_by_two(x: FlexTensor) -> FlexTensor {
+        let x = contiguous(x);
+        let [images, channels, height, width] = x.layout().shape().dims();
+        let output = pool::halved(x.storage(), images * channels, [height, width]);
+        recycle(x);
+        tensor(output, Shape::from([images, channels, height / 2, width / 2]))
     }
 
     fn conv_stack(x: FlexTensor, stack: Arc<Stack>) -> FlexTensor {

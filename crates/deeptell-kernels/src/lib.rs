@@ -5,7 +5,7 @@
 //! several times from kernels made for them. This crate adds such kernels, forward and
 //! backward, to Burn's Flex backend through its extension mechanism. They are functions on
 //! [`Tensor`] like any other: [`conv2d`], [`batch_norm_activation`] for training, and
-//! [`conv2d_bias_activation`] for inference. [`ConvStack`] runs a whole network of small dense
+//! [`conv2d_bias_activation`] and [`max_pool_2x2`] for inference. [`ConvStack`] runs a whole network of small dense
 //! convolutions with `PReLU` and max pooling in one pass, [`InvertedResidualStack`] a whole
 //! mobile network.
 //!
@@ -57,6 +57,7 @@ mod normalize;
 mod panel;
 mod planes;
 mod pointwise;
+mod pool;
 mod residual;
 mod scratch;
 mod split;
@@ -71,6 +72,8 @@ pub use stack::RowSource;
 
 use burn::backend::Dispatch;
 use burn::tensor::activation::{hard_swish, relu};
+use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{DType, Device, Tensor};
 use extension::{InferenceKernels, TrainingKernels};
 
@@ -227,6 +230,32 @@ pub fn conv2d_bias_activation(
         geometry,
         activation,
     ))
+}
+
+/// The largest of each two by two cells, for inference; a last odd row or column is left out. NaN passes.
+///
+/// On an autodiff device the same result is Burn's own, which is differentiable.
+///
+/// # Shapes
+///
+/// - `x`: `[batch, channels, height, width]`, height and width at least 2
+/// - output: `[batch, channels, height / 2, width / 2]`
+///
+/// # Panics
+///
+/// If a side is less than 2, a dimension is zero, or `x` is not `f32` on a device that [`supports`] accepts.
+pub fn max_pool_2x2(x: Tensor<4>) -> Tensor<4> {
+    check_tensor("max_pool_2x2", "the input", &x);
+    let [batch, channels, height, width] = x.dims();
+    assert!(
+        batch > 0 && channels > 0 && height > 1 && width > 1,
+        "max_pool_2x2: an input of {:?} has no two by two cells",
+        x.dims()
+    );
+    if x.device().is_autodiff() {
+        return max_pool2d(x, MaxPoolOptions::new([2, 2]));
+    }
+    Tensor::from_dispatch(Dispatch::max_pool_by_two(x.into_dispatch()))
 }
 
 /// Batch normalisation with the statistics of this batch, then the activation;

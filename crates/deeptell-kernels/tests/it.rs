@@ -7,7 +7,7 @@ use burn::tensor::activation::{hard_sigmoid, hard_swish, relu};
 use burn::tensor::{Device, Tensor, TensorData, module, ops::ConvOptions};
 use deeptell_kernels::{
     Activation, ConvGeometry, ConvStack, FoldedConv, InvertedResidual, InvertedResidualStack, RowSource,
-    StackLayer, batch_norm_activation, conv2d, conv2d_bias_activation, supports,
+    StackLayer, batch_norm_activation, conv2d, conv2d_bias_activation, max_pool_2x2, supports,
 };
 use proptest::prelude::*;
 
@@ -212,6 +212,19 @@ fn conv2d_matches_burn_for_any_window() {
             assert!(difference(a, b) < 1e-4, "input gradient, {case}");
             let (a, b) = (weight.grad(&actual).unwrap(), weight.grad(&expected).unwrap());
             assert!(difference(a, b) < 1e-4, "weight gradient, {case}");
+        }
+    }
+}
+
+#[test]
+fn max_pool_matches_burn_for_odd_sizes_and_parts_of_tensors() {
+    for device in [Device::flex(), Device::flex().autodiff()] {
+        for dims in [[2, 3, 8, 10], [1, 1, 2, 2], [1, 2, 7, 5]] {
+            let x = random(3, dims, &device);
+            let burn = MaxPool2dConfig::new([2, 2]).init();
+            assert_eq!(values(max_pool_2x2(x.clone())), values(burn.forward(x.clone())), "{dims:?}");
+            let turned = x.swap_dims(2, 3);
+            assert_eq!(values(max_pool_2x2(turned.clone())), values(burn.forward(turned)), "{dims:?}");
         }
     }
 }
