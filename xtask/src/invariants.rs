@@ -13,7 +13,7 @@ use serde_json::Value;
 const FFMPEG_CRATE: &str = "deeptell-video";
 
 /// The crates that compute with tensors.
-const BURN_CRATES: [&str; 11] = [
+const BURN_CRATES: [&str; 12] = [
     "deeptell",
     "deeptell-benches",
     "deeptell-cli",
@@ -25,6 +25,7 @@ const BURN_CRATES: [&str; 11] = [
     "deeptell-train",
     "deeptell-web",
     "deeptell-weights",
+    "deeptell-yunet",
 ];
 
 /// The crates that may name a backend outside of their tests: those that choose a device, and the one that
@@ -42,9 +43,10 @@ const PLAIN_CRATES: [&str; 5] =
 
 /// The crates behind a seam, and those that may depend on them, outside of tests too: everybody else knows networks and
 /// face detectors through the seam.
-const BEHIND_SEAMS: [(&str, &[&str]); 2] = [
+const BEHIND_SEAMS: [(&str, &[&str]); 3] = [
     ("deeptell-mobilenet", &["deeptell-network"]),
     ("deeptell-mtcnn", &["deeptell", "deeptell-benches", "deeptell-cli"]),
+    ("deeptell-yunet", &["deeptell-benches", "deeptell-cli"]),
 ];
 
 /// What one of our manifests declares.
@@ -310,6 +312,7 @@ mod tests {
             ("deeptell-video", vec![("ffmpeg-next", None, vec![])]),
             ("deeptell-web", vec![flex()]),
             ("deeptell-weights", vec![burn()]),
+            ("deeptell-yunet", vec![burn()]),
             ("xtask", vec![("serde_json", None, vec![])]),
         ]
     }
