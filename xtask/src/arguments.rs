@@ -37,6 +37,7 @@ Tasks:
              cargo xtask peers decode [--input PATH]... [--json FILE]
              cargo xtask peers faces [--input PATH]... [--json FILE]
              cargo xtask peers network [--json FILE]
+             cargo xtask peers browser [--json FILE]
            --input  a file or a folder to measure on; without it, measures the
                     included files, as for the table in BENCHMARKS.md
            --json   append the comparisons to FILE, one JSON line each

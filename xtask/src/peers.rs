@@ -35,6 +35,7 @@ pub(crate) const COMPARISONS: &[Comparison] = &[
     Comparison { name: "decode", program: Program::Example { name: "sample" }, inputs: &[] },
     Comparison { name: "faces", program: Program::Example { name: "measure" }, inputs: &[] },
     Comparison { name: "network", program: Program::Example { name: "measure_network" }, inputs: &[] },
+    Comparison { name: "browser", program: Program::Deeptell, inputs: &[] },
 ];
 
 /// What to measure, on what, and where the figures go.
