@@ -38,17 +38,19 @@ pub(crate) struct Structure {
     pub(crate) has_shared: bool,
     /// Replaces the operator of the node that makes a tensor.
     pub(crate) instead: Option<(&'static str, &'static str)>,
+    /// Factor on all weights. With 1, some sizes of boxes overflow to infinity.
+    pub(crate) gain: f32,
 }
 
 impl Structure {
     /// YuNet-n, narrower.
     pub(crate) fn n() -> Self {
-        Self { widths: [4, 8, 8, 8, 8, 8], has_shared: true, instead: None }
+        Self { widths: [4, 8, 8, 8, 8, 8], has_shared: true, instead: None, gain: 1.0 }
     }
 
     /// YuNet-s, narrower.
     pub(crate) fn s() -> Self {
-        Self { widths: [4, 6, 8, 8, 8, 8], has_shared: false, instead: None }
+        Self { widths: [4, 6, 8, 8, 8, 8], has_shared: false, instead: None, gain: 1.0 }
     }
 
     /// The file with weights drawn from `seed`.
@@ -59,6 +61,7 @@ impl Structure {
             initializers: Vec::new(),
             tensors: 0,
             instead: self.instead,
+            gain: self.gain,
         };
         graph.network(self);
         let contents = graph.nodes.iter().fold(Message::default(), |message, node| message.bytes(1, node));
@@ -73,6 +76,7 @@ struct Graph {
     initializers: Vec<Vec<u8>>,
     tensors: usize,
     instead: Option<(&'static str, &'static str)>,
+    gain: f32,
 }
 
 impl Graph {
@@ -142,10 +146,10 @@ impl Graph {
         self.node("Conv", &[x, &weight, &bias], &attributes)
     }
 
-    /// Stores random values of a variance of 2 / `inputs`.
+    /// Stores random values of a standard deviation of `gain` * sqrt(2 / `inputs`).
     fn initializer(&mut self, shape: &[usize], inputs: usize) -> String {
         let name = self.name();
-        let scale = (6.0 / inputs as f32).sqrt();
+        let scale = self.gain * (6.0 / inputs as f32).sqrt();
         let count = shape.iter().product();
         let values: Vec<u8> =
             (0..count).flat_map(|_| (scale * (2.0 * self.random.f32() - 1.0)).to_le_bytes()).collect();
