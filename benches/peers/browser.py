@@ -8,7 +8,7 @@ the peer from a batch of normalised views to their logits, with the model that P
 the sides, after warm-ups; the median of the rounds is reported, and the fastest ones on standard error.
 
 FOLDER is what `cargo xtask web` builds (target/web/site). Needs Chromium, whose program the variable DEEPTELL_BROWSER
-names if it is not `chromium`. onnxruntime-web comes from the npm registry and is checked by its hash. JSON lines on standard
+names if it is not `chromium`, and npm, which fetches onnxruntime-web; the file is checked by its hash. JSON lines on standard
 output, all else on standard error. `--bars` fails where a ratio exceeds the bar in its line.
 """
 
@@ -24,12 +24,11 @@ import sys
 import tarfile
 import tempfile
 import threading
-import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = "1.30.0"
-PACKAGE = f"https://registry.npmjs.org/onnxruntime-web/-/onnxruntime-web-{VERSION}.tgz"
+PACKAGE = f"onnxruntime-web@{VERSION}"
 SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
 PARTS = ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"]
 PORTRAIT = ROOT / "crates/deeptell-train/assets/portrait.jpg"
@@ -72,8 +71,13 @@ def fetch_peer(folder):
     """The files of onnxruntime-web, kept in `folder`."""
     if not all((folder / part).is_file() for part in PARTS):
         print(f"fetching onnxruntime-web {VERSION}", file=sys.stderr)
-        with urllib.request.urlopen(PACKAGE, timeout=120) as response:
-            package = response.read()
+        with tempfile.TemporaryDirectory() as downloads:
+            pack = ["npm", "pack", "--silent", "--pack-destination", downloads, PACKAGE]
+            try:
+                subprocess.run(pack, check=True, stdout=sys.stderr)
+            except (OSError, subprocess.CalledProcessError) as error:
+                sys.exit(f"cannot fetch {PACKAGE} with npm: {error}")
+            package = next(Path(downloads).iterdir()).read_bytes()
         if base64.b64encode(hashlib.sha512(package).digest()).decode() != SHA512:
             sys.exit(f"{PACKAGE} is not the file that was pinned")
         folder.mkdir(parents=True, exist_ok=True)
