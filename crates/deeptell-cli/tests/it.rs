@@ -80,6 +80,17 @@ fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
+/// A data set of real and fake clips of `people`.
+fn data_set(root: &Path, people: &[&str]) {
+    for label in ["real", "fake"] {
+        fs::create_dir_all(root.join(label)).unwrap();
+        for person in people {
+            let name = format!("{label}/{person}.mp4");
+            fs::copy(clip(&name), root.join(&name)).unwrap();
+        }
+    }
+}
+
 /// Crops of six people of the sample, real and fake, split two, two and two.
 fn crops(folder: &Path) -> PathBuf {
     let mut clips = read_manifest(sample().join("manifest.jsonl")).unwrap();

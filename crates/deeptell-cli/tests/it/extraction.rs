@@ -8,18 +8,7 @@ use std::time::Duration;
 
 use deeptell_data::{Sample, read_manifest, sha256_of_file};
 
-use super::{clip, deeptell, fails, path, succeeds};
-
-/// A data set of real and fake clips of `people`.
-fn data_set(root: &Path, people: &[&str]) {
-    for label in ["real", "fake"] {
-        fs::create_dir_all(root.join(label)).unwrap();
-        for person in people {
-            let name = format!("{label}/{person}.mp4");
-            fs::copy(clip(&name), root.join(&name)).unwrap();
-        }
-    }
-}
+use super::{clip, data_set, deeptell, fails, path, succeeds};
 
 fn words<'a>(data: &'a Path, out: &'a Path, store: &'a str) -> Vec<&'a str> {
     let one_thread = ["--threads", "1", "extract", path(data), "--out", path(out)];

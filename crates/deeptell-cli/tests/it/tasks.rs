@@ -5,18 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use super::{clip, fails, path, succeeds};
-
-/// A data set of real and fake clips of `people`.
-fn data_set(root: &Path, people: &[&str]) {
-    for label in ["real", "fake"] {
-        fs::create_dir_all(root.join(label)).unwrap();
-        for person in people {
-            let name = format!("{label}/{person}.mp4");
-            fs::copy(clip(&name), root.join(&name)).unwrap();
-        }
-    }
-}
+use super::{data_set, fails, path, succeeds};
 
 /// Runs the program as a task in which a scheduler has set `variables`.
 fn task(variables: &[(&str, &str)], words: &[&str]) -> Output {
