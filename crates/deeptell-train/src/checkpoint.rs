@@ -1,7 +1,8 @@
 //! Checkpoints after each epoch, and resuming from them.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module as _;
@@ -78,7 +79,15 @@ pub(crate) fn save(
     record(OPTIMIZER, optimizer.save(partial.join(OPTIMIZER)))?;
     let text = serde_json::to_string_pretty(state)
         .map_err(|e| TrainError::Checkpoint { path: partial.join(STATE), reason: e.to_string() })?;
-    fs::write(partial.join(STATE), text).map_err(TrainError::io(partial.join(STATE)))?;
+    write_whole(&partial.join(STATE), &text)?;
+    // The renames must not reach the disk before what they name.
+    for name in [NETWORK, AVERAGE, OPTIMIZER] {
+        let path = partial.join(name);
+        match File::options().write(true).open(&path).and_then(|file| file.sync_all()) {
+            Err(error) if name == AVERAGE && error.kind() == io::ErrorKind::NotFound => {}
+            synced => synced.map_err(TrainError::io(&path))?,
+        }
+    }
     if last.exists() {
         fs::rename(&last, &old).map_err(TrainError::io(&last))?;
     }
