@@ -359,6 +359,11 @@ impl ModelCard {
         }
         let form: Form = serde_json::from_str(json).map_err(ModelError::Card)?;
         let card = match form.format_version {
+            0 => {
+                return Err(ModelError::CardValue(
+                    "`format_version` is 0, which no version of deeptell writes",
+                ));
+            }
             1 => serde_json::from_str::<CardV1>(json).map_err(ModelError::Card)?.into(),
             2 => {
                 if let Some(name) = form.architecture {
@@ -691,6 +696,9 @@ pub(crate) mod tests {
         let error = ModelCard::from_json(&json.to_string()).unwrap_err();
         assert!(matches!(error, ModelError::FormatVersion { found: 3, newest: 2 }), "{error}");
         assert!(error.to_string().contains("newer"), "{error}");
+        json["format_version"] = 0.into();
+        let error = ModelCard::from_json(&json.to_string()).unwrap_err();
+        assert!(matches!(error, ModelError::CardValue(_)), "{error}");
     }
 
     /// Asserts that a change makes a card unusable, in memory and as JSON, and that the fault names `word`.

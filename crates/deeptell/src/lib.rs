@@ -82,6 +82,7 @@ pub use deeptell_video::{Frame, run_if_decoder};
 pub use deeptell_video::{
     IsolationError, Limits, StreamLabel, Unsupported, VideoError, Warning as VideoWarning,
 };
+pub use serde_json::Error as JsonError;
 
 pub use card::{
     Calibration, CropLevel, Levels, Measure, ModelCard, OutOfDistribution, PersonCalibration, PersonFeatures,
