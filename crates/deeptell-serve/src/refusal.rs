@@ -278,6 +278,10 @@ impl Refusal {
                     *max_pixels as f64 / 1e6
                 ),
             ),
+            VideoError::PacketTooLarge { .. } => Self::fixed(
+                Code::TooLarge,
+                "A picture of the video takes more bytes than allowed. The file may be damaged: download it again.",
+            ),
             VideoError::OutOfMemory { .. } => {
                 Self::fixed(Code::TooLarge, "Decoding this video needs too much memory. Send a smaller copy.")
             }

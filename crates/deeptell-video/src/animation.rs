@@ -23,6 +23,8 @@ const TICK_SECONDS: f64 = 0.001;
 /// Frames that are to be shown no longer than `TOO_SHORT` ticks are shown for `USUAL`, as browsers do.
 const TOO_SHORT: u32 = 10;
 const USUAL: u32 = 100;
+/// Longer EXIF data are not read, in bytes; cameras write 64 KiB at most.
+const MAX_METADATA: usize = 1 << 20;
 
 /// An animated WebP file.
 pub(crate) struct AnimationReader {
@@ -101,7 +103,9 @@ impl AnimationReader {
 
 fn decoder(file: &File, guard: &Guard) -> Result<Decoder, VideoError> {
     let file = GuardedFile::new(file, guard).map_err(|error| guard.io(error))?;
-    WebPDecoder::new(BufReader::new(file)).map_err(|error| explain(error, guard))
+    let mut decoder = WebPDecoder::new(BufReader::new(file)).map_err(|error| explain(error, guard))?;
+    decoder.set_memory_limit(MAX_METADATA);
+    Ok(decoder)
 }
 
 /// The error behind a decoder's: the disk's, the deadline's, or its own.

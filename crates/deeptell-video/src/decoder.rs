@@ -32,6 +32,20 @@ pub(crate) fn warm_up() {
     }
 }
 
+/// Makes FFmpeg refuse single allocations that no file within `limits` needs, in this process and for good: what a
+/// container says of its own sizes must not decide how much memory is taken.
+#[cfg(unix)]
+pub(crate) fn limit_allocations(limits: &Limits) {
+    // The largest is a plane of four channels of 16 bits, with its edges, or a packet.
+    let plane = max_pixels(limits).saturating_mul(8).saturating_add(4 << 20);
+    let bytes = plane.max(limits.max_packet_bytes.saturating_add(4 << 20));
+    #[expect(unsafe_code, reason = "the wrapper leaves out the function")]
+    // SAFETY: the function stores a number.
+    unsafe {
+        ff::ffi::av_max_alloc(usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
+}
+
 /// The decoder of one stream, which is another one in each part that the file is joined of.
 pub(crate) struct Decoder {
     part: Part,

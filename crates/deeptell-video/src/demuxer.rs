@@ -22,6 +22,10 @@ const MAX_DAMAGE_IN_A_ROW: u32 = 10_000;
 
 /// FFmpeg's name of MPEG transport streams.
 const TRANSPORT_STREAM: &str = "mpegts";
+/// FFmpeg's names of the containers in which a picture ends where the next begins: all bytes up to there are joined.
+const WITHOUT_SIZES: [&str; 7] = ["h264", "hevc", "mpegvideo", "m4v", "mjpeg", "obu", "gif"];
+/// Bytes that FFmpeg reads ahead, at most.
+const READ_AHEAD: u64 = 1 << 20;
 /// Parts of a joined file that are read.
 const MAX_PARTS: usize = 64;
 
@@ -117,7 +121,9 @@ impl Opened {
         limits: &Limits,
         wanted: Option<u32>,
     ) -> Result<Self, VideoError> {
-        let (input, declared) = open_container(bytes, guard, limits)?;
+        let opened = open_container(bytes, guard, limits);
+        guard.allow_bytes(u64::MAX);
+        let (input, declared) = opened?;
         let (stream, others) = choose_stream(&input, &declared, guard, limits, wanted)?;
         let mut opened = Self { input, stream, others };
         discard_other_streams(&mut opened.input, stream);
@@ -230,6 +236,10 @@ impl Demuxer {
         Ok(true)
     }
 
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// What the file is joined of.
     pub(crate) fn joined(&self) -> &Joined {
         &self.parts
@@ -310,8 +320,16 @@ impl Demuxer {
         let mut damage_in_a_row = 0;
         while damage_in_a_row < MAX_DAMAGE_IN_A_ROW {
             self.guard.check()?;
+            limit_reading(&self.input, &self.guard, self.limits.max_packet_bytes);
             let mut packet = Packet::empty();
-            match packet.read(&mut self.input) {
+            let read = packet.read(&mut self.input);
+            let max_bytes = self.limits.max_packet_bytes;
+            if self.guard.is_allowance_spent() || packet.size() as u64 > max_bytes {
+                self.guard.allow_bytes(u64::MAX);
+                return Err(VideoError::PacketTooLarge { path: self.guard.path(), max_bytes });
+            }
+            self.guard.allow_bytes(u64::MAX);
+            match read {
                 Ok(()) if packet.stream() == self.stream => {
                     packet.set_stream(self.part);
                     self.damaged += u64::from(packet.is_corrupt());
@@ -407,6 +425,13 @@ impl Joined {
             Some(error) if self.parts.is_empty() => Err(error),
             _ => Ok(()),
         }
+    }
+}
+
+/// Where FFmpeg would join bytes until a picture is complete, lets it read no more than so many from now on.
+fn limit_reading(input: &Input, guard: &Guard, bytes: u64) {
+    if input.format().name().split(',').any(|name| WITHOUT_SIZES.contains(&name)) {
+        guard.allow_bytes(bytes.saturating_add(READ_AHEAD));
     }
 }
 
@@ -525,7 +550,13 @@ fn open_container(
         unsafe { (*input.as_mut_ptr()).max_streams = input.nb_streams() as i32 };
     }
     let declared = input.streams().map(|stream| picture_size(&stream)).collect();
-    probe_streams(&mut input, limits).map_err(corrupt)?;
+    limit_reading(&input, guard, limits.max_packet_bytes.saturating_add(limits.probe_bytes.into()));
+    let probed = probe_streams(&mut input, limits).map_err(corrupt);
+    if guard.is_allowance_spent() {
+        let max_bytes = limits.max_packet_bytes;
+        return Err(VideoError::PacketTooLarge { path: guard.path(), max_bytes });
+    }
+    probed?;
     Ok((input, declared))
 }
 

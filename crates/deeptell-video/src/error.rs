@@ -83,6 +83,19 @@ pub enum VideoError {
         /// The limit in pixels.
         max_pixels: u64,
     },
+    /// One picture has more coded bytes than [`Limits::max_packet_bytes`].
+    #[error(
+        "{path}: a picture of the video takes more than {} MB, as in a damaged file or one that was not downloaded to \
+         its end: download the file again{}",
+        max_bytes >> 20,
+        if *max_bytes < Limits::default().max_packet_bytes { ", or use --trusted if you know where it comes from" } else { "" }
+    )]
+    PacketTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit in bytes.
+        max_bytes: u64,
+    },
     /// Reading and decoding took longer than [`Limits::deadline`].
     #[error(
         "{path}: reading took longer than {deadline:?}; ask for fewer frames{}",

@@ -12,7 +12,7 @@ use ffmpeg_next as ff;
 
 use crate::VideoError;
 
-/// Knows the file's name, how much time is left and whether the disk failed.
+/// Knows the file's name, how much time is left, how much may be read, and whether the disk failed.
 ///
 /// Clones share their state: one lives in the reader, one in the byte source, one in the
 /// interrupt callback.
@@ -26,6 +26,8 @@ pub(crate) struct Guard {
     /// Start of the running call, in nanoseconds since `origin`; `IDLE` between calls.
     running_since: Arc<AtomicU64>,
     read_error: Arc<Mutex<Option<io::Error>>>,
+    /// Bytes that may be read before the next [`Guard::allow_bytes`].
+    bytes_left: Arc<AtomicU64>,
 }
 
 const IDLE: u64 = u64::MAX;
@@ -49,6 +51,7 @@ impl Guard {
             spent: Arc::default(),
             running_since: Arc::new(AtomicU64::new(IDLE)),
             read_error: Arc::default(),
+            bytes_left: Arc::new(AtomicU64::new(u64::MAX)),
         }
     }
 
@@ -88,6 +91,16 @@ impl Guard {
             return Err(VideoError::Timeout { path: self.path(), deadline: self.deadline });
         }
         Ok(())
+    }
+
+    /// Lets so many bytes be read from now on, and no more than that.
+    pub(crate) fn allow_bytes(&self, bytes: u64) {
+        self.bytes_left.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether all bytes that [`Self::allow_bytes`] allowed were read.
+    pub(crate) fn is_allowance_spent(&self) -> bool {
+        self.bytes_left.load(Ordering::Relaxed) == 0
     }
 
     /// The error behind FFmpeg's: the disk's, the deadline's, or what `otherwise` makes of its text.
@@ -169,10 +182,17 @@ fn read_at(mut file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
 impl Read for GuardedFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.bytes.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
-        let most = buffer.len().min(left);
+        let allowed = self.guard.bytes_left.load(Ordering::Relaxed);
+        if allowed == 0 {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let most = buffer.len().min(left).min(usize::try_from(allowed).unwrap_or(usize::MAX));
         let at = self.at;
         let read = self.watched(|file| read_at(file, &mut buffer[..most], at))?;
         self.at += read as u64;
+        if allowed < u64::MAX {
+            self.guard.bytes_left.store(allowed - read as u64, Ordering::Relaxed);
+        }
         Ok(read)
     }
 }
@@ -223,6 +243,19 @@ mod tests {
         assert_eq!(&two, b"45");
         assert!(part.seek(SeekFrom::Current(-6)).is_err());
         assert!(part.seek(SeekFrom::Start(u64::MAX)).is_err());
+    }
+
+    #[test]
+    fn no_more_is_read_than_allowed() {
+        let mut file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut file, b"0123456789").unwrap();
+        let guard = Guard::new(Path::new("clip.h264"), Duration::from_secs(9));
+        let mut bytes = GuardedFile::new(&file, &guard).unwrap();
+        guard.allow_bytes(4);
+        assert_eq!((bytes.read(&mut [0; 8]).unwrap(), guard.is_allowance_spent()), (4, true));
+        assert_eq!(bytes.read(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        guard.allow_bytes(u64::MAX);
+        assert_eq!((bytes.read(&mut [0; 8]).unwrap(), guard.is_allowance_spent()), (6, false));
     }
 
     #[test]

@@ -31,6 +31,9 @@ pub struct Limits {
     /// Memory of a separate decoding process ([`DecoderProcess`](crate::DecoderProcess)), including the program and the
     /// frame in transit. Enforced on Linux, and not when decoding in the caller's process.
     pub memory_bytes: u64,
+    /// Coded bytes of one picture. A container may say that a picture is larger, and a stream without a container that
+    /// never begins another picture is one picture to its end.
+    pub max_packet_bytes: u64,
     /// Streams a container may declare.
     pub max_streams: u32,
     /// Bytes read to find out what the streams are.
@@ -90,6 +93,7 @@ impl Limits {
             max_pixels: 4096 * 2304,
             deadline: Duration::from_secs(20),
             memory_bytes: 600 << 20,
+            max_packet_bytes: 40 << 20,
             max_streams: 64,
             probe_bytes: 5_000_000,
             probe_duration: Duration::from_secs(5),
@@ -116,6 +120,12 @@ impl Limits {
     #[must_use]
     pub fn memory_bytes(self, memory_bytes: u64) -> Self {
         Self { memory_bytes, ..self }
+    }
+
+    /// Allows so many coded bytes for one picture. See [`max_packet_bytes`](field@Self::max_packet_bytes).
+    #[must_use]
+    pub fn max_packet_bytes(self, max_packet_bytes: u64) -> Self {
+        Self { max_packet_bytes, ..self }
     }
 
     /// Allows a container so many streams. See [`max_streams`](field@Self::max_streams).
@@ -164,6 +174,7 @@ impl Default for Limits {
             max_pixels: 8192 * 4320,
             deadline: Duration::from_mins(10),
             memory_bytes: 4 << 30,
+            max_packet_bytes: 512 << 20,
             fixed_streams: false,
             containers: [untrusted.containers, names(FURTHER_CONTAINERS)].concat(),
             codecs: [untrusted.codecs, names(FURTHER_CODECS)].concat(),
@@ -188,6 +199,7 @@ mod tests {
             .max_pixels(1)
             .deadline(Duration::from_secs(2))
             .memory_bytes(3)
+            .max_packet_bytes(7)
             .max_streams(4)
             .probe(5, Duration::from_secs(6))
             .fixed_streams(true)
@@ -198,6 +210,7 @@ mod tests {
             max_pixels: 1,
             deadline: Duration::from_secs(2),
             memory_bytes: 3,
+            max_packet_bytes: 7,
             max_streams: 4,
             probe_bytes: 5,
             probe_duration: Duration::from_secs(6),

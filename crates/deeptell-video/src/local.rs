@@ -95,14 +95,17 @@ impl LocalReader {
         }
         let joined_unchecked = joined.is_unchecked;
         let is_small = file_bytes <= job.tuning.survey_bytes || facts.span.is_none() && !facts.is_joined;
-        let surveyed = if is_small {
-            let mut keep = Keep::up_to(job.tuning.keep_bytes);
-            Survey::of(&mut demuxer, &facts, &mut keep, || true)?.map(|survey| (survey, keep))
-        } else if job.tuning.watch_clocks && facts.clock_may_jump {
-            let mut keep = Keep::up_to(0);
-            let survey = Survey::of(&mut demuxer, &facts, &mut keep, || !guard.is_half_spent())?;
+        let watches_clock = job.tuning.watch_clocks && facts.clock_may_jump;
+        let surveyed = if is_small || watches_clock {
+            let mut keep = Keep::up_to(if is_small { job.tuning.keep_bytes } else { 0 });
+            let may_go_on = || is_small || !guard.is_half_spent();
+            let survey = Survey::of(&mut demuxer, &facts, &mut keep, may_go_on)?;
+            if survey.is_none() && facts.span.is_none() {
+                // Nothing says how long it is.
+                return Err(VideoError::OutOfMemory { path: path.to_owned() });
+            }
             if survey.is_none() {
-                if !joined_unchecked {
+                if watches_clock && !joined_unchecked {
                     warnings.push(Warning::ClockUnchecked);
                 }
                 demuxer = demuxer.reopen(&file, &job.limits)?;
@@ -256,6 +259,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn packets_too_many_to_be_listed_are_read_all_the_same() {
+        let clips = Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/clips");
+        let open = |name: &str, memory_bytes| {
+            let path = clips.join(name);
+            let job = Job { limits: Limits::default().memory_bytes(memory_bytes), ..Job::default() };
+            LocalReader::open(File::open(&path).unwrap(), &path, &job)
+        };
+        for name in ["untagged.mp4", "h264.mkv"] {
+            let times = |memory_bytes| {
+                let mut reader = open(name, memory_bytes).unwrap();
+                let is_listed = reader.survey.is_counted;
+                let frames: Vec<Frame> =
+                    LocalFrames::new(&mut reader, Sampling::Uniform(6)).flatten().collect();
+                (is_listed, frames.iter().map(|frame| frame.pts_seconds).collect::<Vec<_>>())
+            };
+            let ((_, few), (is_listed, all)) = (times(300 * 10), times(1 << 30));
+            assert!(is_listed && few == all, "{name}: {few:?} {all:?}");
+        }
+        // Nothing says how long this one is.
+        assert!(matches!(open("raw.h264", 300 * 10), Err(VideoError::OutOfMemory { .. })));
     }
 
     #[test]

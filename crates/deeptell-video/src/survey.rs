@@ -13,6 +13,10 @@ use crate::{VideoError, Warning};
 /// Frame rate assumed of a stream that gives neither times nor a rate.
 const DEFAULT_FRAMES_PER_SECOND: f64 = 25.0;
 
+/// One packet is listed for so many bytes of [`Limits::memory_bytes`](crate::Limits::memory_bytes), of which the list
+/// takes a quarter: 2 million for untrusted files, nearly ten hours at 60 frames per second.
+const MEMORY_PER_PACKET: u64 = 300;
+
 /// Packets before a joint among which the one is that seems to be damaged: a parser may hold one back.
 const JOINT_PACKETS: u64 = 2;
 
@@ -70,7 +74,7 @@ impl Survey {
     }
 
     /// Reads every packet, decodes none; those that fit are kept. `None` when `may_go_on`, asked now and
-    /// then, says no.
+    /// then, says no, and of a stream of so many packets that listing them takes too much memory.
     pub(crate) fn of(
         demuxer: &mut Demuxer,
         facts: &StreamFacts,
@@ -86,8 +90,9 @@ impl Survey {
         let mut held: Option<Option<FramePacket>> = None;
         let mut last_damaged = None;
         let mut cut_at_joints = 0;
+        let max_packets = demuxer.limits().memory_bytes / MEMORY_PER_PACKET;
         while let Some(packet) = demuxer.next_packet()? {
-            if packets % 4096 == 4095 && !may_go_on() {
+            if packets >= max_packets || packets % 4096 == 4095 && !may_go_on() {
                 return Ok(None);
             }
             packets += 1;

@@ -418,6 +418,85 @@ fn a_stream_may_change_its_size() {
 }
 
 #[test]
+fn a_picture_without_end_takes_little_memory() {
+    const LONG: u64 = 500 << 20;
+    let bench = Bench::new();
+    let limits = || Limits::untrusted().memory_bytes(300 << 20);
+    // What was there, and zeros that take no room on the disk.
+    let outcome = |name: &str, bytes: &[u8]| {
+        let path = bench.file(name, bytes);
+        fs::File::options().write(true).open(&path).unwrap().set_len(bytes.len() as u64 + LONG).unwrap();
+        bench.attempt(&path, limits(), 12).map(|(frames, _)| frames.len())
+    };
+    let raw = golden("raw.h264");
+    let unended = [&raw[..], b"\0\0\x01\x65\x88"].concat();
+    for (name, bytes) in
+        [("zeros.h264", &raw), ("unended.h264", &unended), ("head.h264", &raw[..2000].to_vec())]
+    {
+        let error = outcome(name, bytes).unwrap_err();
+        assert!(
+            matches!(error, VideoError::PacketTooLarge { max_bytes, .. } if max_bytes == limits().max_packet_bytes),
+            "{name}: {error:?}"
+        );
+    }
+    // Containers that say how large a picture is: it may not be needed, or be skipped as damage.
+    let (mut mp4, _) = index_first();
+    let sizes = content(&mp4, b"stsz");
+    let last = sizes + 12 + 4 * (number(&mp4, sizes + 8) as usize - 1);
+    put(&mut mp4, last, LONG as u32);
+    let mut avi = golden("mpeg4.avi");
+    let index = avi.windows(4).rposition(|name| name == b"idx1").unwrap();
+    avi.truncate(index);
+    avi.extend_from_slice(b"00dc");
+    avi.extend_from_slice(&(LONG as u32).to_le_bytes());
+    for (name, bytes) in [("sample.mp4", &mp4), ("chunk.avi", &avi)] {
+        let outcome = outcome(name, bytes);
+        assert!(
+            matches!(
+                outcome,
+                Ok(12) | Err(VideoError::PacketTooLarge { .. } | VideoError::OutOfMemory { .. })
+            ),
+            "{name}: {outcome:?}"
+        );
+    }
+    // An animation whose description of the camera is as long; its frames are read all the same.
+    let path = bench.folder.path().join("described.webp");
+    let mut webp = animated_webp();
+    let length = webp.len() as u32 - 8 + 8 + LONG as u32;
+    webp[4..8].copy_from_slice(&length.to_le_bytes());
+    webp[20] |= 0x08;
+    webp.extend_from_slice(b"EXIF");
+    webp.extend_from_slice(&(LONG as u32).to_le_bytes());
+    fs::write(&path, &webp).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_len(u64::from(length) + 8).unwrap();
+    assert_eq!(bench.attempt(&path, limits(), 2).unwrap().0.len(), 2);
+}
+
+/// Two frames, each a lossless picture of one colour.
+fn animated_webp() -> Vec<u8> {
+    let chunk = |name: &[u8], content: &[u8]| {
+        let padding = &[0][..content.len() % 2];
+        [name, &(content.len() as u32).to_le_bytes(), content, padding].concat()
+    };
+    let still = |red| {
+        let mut bytes = Vec::new();
+        let image = RgbImage::from_pixel(16, 16, Rgb([red, 9, 9]));
+        image::codecs::webp::WebPEncoder::new_lossless(&mut bytes)
+            .encode(&image, 16, 16, image::ExtendedColorType::Rgb8)
+            .unwrap();
+        bytes.split_off(12)
+    };
+    let frame = |red| {
+        // Place and size, a tenth of a second, no blending.
+        let head = [0, 0, 0, 0, 0, 0, 15, 0, 0, 15, 0, 0, 100, 0, 0, 2];
+        chunk(b"ANMF", &[&head[..], &still(red)].concat())
+    };
+    let head = chunk(b"VP8X", &[0x02, 0, 0, 0, 15, 0, 0, 15, 0, 0]);
+    let all = [b"WEBP".to_vec(), head, chunk(b"ANIM", &[0; 6]), frame(10), frame(200)].concat();
+    chunk(b"RIFF", &all)
+}
+
+#[test]
 fn damaged_indices_end_well() {
     let bench = Bench::new();
     let (original, pictures) = index_first();

@@ -34,7 +34,9 @@ fn code_of(error: &InputError) -> &'static str {
     match error {
         InputError::Video(VideoError::Unsupported { .. } | VideoError::NoVideo { .. })
         | InputError::Picture(PictureError::Unsupported { .. } | PictureError::Unknown) => "unsupported",
-        InputError::Video(VideoError::TooLarge { .. } | VideoError::OutOfMemory { .. })
+        InputError::Video(
+            VideoError::TooLarge { .. } | VideoError::PacketTooLarge { .. } | VideoError::OutOfMemory { .. },
+        )
         | InputError::Picture(
             PictureError::TooLarge { .. }
             | PictureError::FileTooLarge { .. }

@@ -177,6 +177,19 @@ fn containers(maker: &mut Maker<'_>, clip: &Path, copies: usize, numbers: &mut R
             maker.damage("containers", name, &bytes, 2 * copies, numbers)?;
         }
     }
+    for (name, codec) in [("zeros.h264", "copy"), ("zeros.hevc", "libx265")] {
+        let words = ["-c:v", codec, "-bsf:v", if codec == "copy" { "h264_mp4toannexb" } else { "null" }];
+        if let Some(bytes) = convert(name, &words)? {
+            maker.add("containers", name, &bytes)?;
+            // Half a gigabyte of zeros that take no room on the disk: its last picture does not end.
+            if let Some(last) = maker.made.last() {
+                fs::File::options()
+                    .append(true)
+                    .open(&last.path)?
+                    .set_len(bytes.len() as u64 + (500 << 20))?;
+            }
+        }
+    }
     let one = convert("one.ts", &copy)?;
     let other = convert("other.ts", &["-c", "copy", "-mpegts_start_pid", "512", "-mpegts_service_id", "7"])?;
     if let (Some(one), Some(other)) = (one, other) {

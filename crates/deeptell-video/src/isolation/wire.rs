@@ -90,6 +90,7 @@ pub(crate) enum Failure {
     NoSuchStream { stream: u32, streams: Vec<u32> },
     NoVideo,
     TooLarge { width: u32, height: u32, max_pixels: u64 },
+    PacketTooLarge(u64),
     Timeout(Duration),
     Corrupt(String),
     Truncated(String),
@@ -113,6 +114,7 @@ impl From<VideoError> for Failure {
             VideoError::TooLarge { width, height, max_pixels, .. } => {
                 Self::TooLarge { width, height, max_pixels }
             }
+            VideoError::PacketTooLarge { max_bytes, .. } => Self::PacketTooLarge(max_bytes),
             VideoError::Timeout { deadline, .. } => Self::Timeout(deadline),
             VideoError::Corrupt { detail, .. } => Self::Corrupt(detail),
             VideoError::Truncated { detail, .. } => Self::Truncated(detail),
@@ -141,6 +143,7 @@ impl Failure {
             Self::TooLarge { width, height, max_pixels } => {
                 VideoError::TooLarge { path, width, height, max_pixels }
             }
+            Self::PacketTooLarge(max_bytes) => VideoError::PacketTooLarge { path, max_bytes },
             Self::Timeout(deadline) => VideoError::Timeout { path, deadline },
             Self::Corrupt(detail) => VideoError::Corrupt { path, detail },
             Self::Truncated(detail) => VideoError::Truncated { path, detail },

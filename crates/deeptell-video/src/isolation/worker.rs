@@ -13,6 +13,7 @@ use super::pixels::{Room, TAKEN};
 use super::privileges::{Confinement, describe};
 use super::sandbox::{self, Baseline, Bounds, OnForbidden};
 use super::wire::{self, Failure, FrameHead, PictureHead, Reply, Request};
+use crate::decoder::limit_allocations;
 use crate::frames::Timing;
 use crate::local::Job;
 use crate::local_source::{LocalSource, LocalSourceFrames};
@@ -64,6 +65,9 @@ fn answer(descriptors: Descriptors, origin: &Origin) -> io::Result<()> {
         let detail = format!("the decoding process cannot lock itself in: {error}");
         let error = VideoError::Decoder { path: "".into(), detail };
         return wire::send(&mut channel, &Reply::Failed(error.into()));
+    }
+    if let Request::Video(job) = &request {
+        limit_allocations(&job.limits);
     }
     let pixels = Pixels { shared, is_full: false };
     match request {
