@@ -260,7 +260,12 @@ impl ManifestWriter {
         row.path = self.portable(&sample.path)?;
         let line = serde_json::to_string(&row).map_err(|error| DataError::InvalidSample {
             path: sample.path.clone(),
-            reason: error.to_string(),
+            reason: if row.path.to_str().is_none() {
+                "its path is not Unicode, which no manifest can contain: rename the file or its folder"
+                    .to_owned()
+            } else {
+                error.to_string()
+            },
         })?;
         writeln!(self.output, "{line}").map_err(DataError::io(&self.path))
     }

@@ -204,7 +204,10 @@ pub struct EvaluationDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_sha256: Option<String>,
     /// The table that the scores of another detector are from.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "deeptell_files::serialize_optional_path"
+    )]
     pub scores_from: Option<PathBuf>,
     /// SHA-256 of that table.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -216,6 +219,7 @@ pub struct EvaluationDocument {
     #[serde(skip_serializing_if = "Precision::is_full")]
     pub precision: Precision,
     /// Manifest or folder of the data set.
+    #[serde(serialize_with = "deeptell_files::serialize_path")]
     pub data: PathBuf,
     /// The split that was measured; absent for a data set without splits.
     #[serde(skip_serializing_if = "Option::is_none")]

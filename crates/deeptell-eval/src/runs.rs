@@ -31,6 +31,7 @@ const FIGURES: [(&str, &str); 5] =
 #[non_exhaustive]
 pub struct RunSummary {
     /// The folder.
+    #[serde(serialize_with = "deeptell_files::serialize_path")]
     pub run: PathBuf,
     /// Whether it finished and wrote a detector.
     pub finished: bool,

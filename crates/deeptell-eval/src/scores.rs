@@ -35,8 +35,10 @@ fn number<'de, D: Deserializer<'de>>(cell: D) -> Result<f64, D::Error> {
 #[derive(Debug, Clone, Serialize)]
 pub struct ScoreComparison {
     /// The first table.
+    #[serde(serialize_with = "deeptell_files::serialize_path")]
     pub first: PathBuf,
     /// The second table.
+    #[serde(serialize_with = "deeptell_files::serialize_path")]
     pub second: PathBuf,
     /// Number of crops.
     pub crops: usize,

@@ -16,6 +16,7 @@ use crate::ExtractError;
 #[non_exhaustive]
 pub struct Failure {
     /// The file.
+    #[serde(serialize_with = "deeptell_files::serialize_path")]
     pub path: PathBuf,
     /// The path below the data set.
     pub file: String,
@@ -93,7 +94,10 @@ impl FailureReason {
                 | VideoError::NoVideo { .. },
             ) => Self::Unsupported,
             ExtractError::Video(
-                VideoError::TooLarge { .. } | VideoError::Timeout { .. } | VideoError::OutOfMemory { .. },
+                VideoError::TooLarge { .. }
+                | VideoError::PacketTooLarge { .. }
+                | VideoError::Timeout { .. }
+                | VideoError::OutOfMemory { .. },
             ) => Self::Limit,
             ExtractError::Data(_)
             | ExtractError::Video(

@@ -24,6 +24,7 @@ pub(crate) const FAILURES: &str = "failures.jsonl";
 #[non_exhaustive]
 pub struct Status {
     /// The output folder, or the folder of those of the shards.
+    #[serde(serialize_with = "deeptell_files::serialize_path")]
     pub folder: PathBuf,
     /// Whether nothing is missing. Files that failed are not missing.
     pub is_finished: bool,
@@ -52,6 +53,7 @@ pub struct ShardStatus {
     /// Its index, from 0; 0 also when the data set is not divided.
     pub index: u64,
     /// Its output folder; `None` for one that has not begun.
+    #[serde(serialize_with = "deeptell_files::serialize_optional_path")]
     pub folder: Option<PathBuf>,
     /// Where it stands.
     pub state: ShardState,

@@ -3,7 +3,9 @@
 //! - [`read_bounded`], [`read_text_bounded`]: files whose size somebody else decides.
 //! - [`write_whole`] and [`WholeFile`]: atomic writes.
 //! - [`sha256`], [`sha256_of_reader`], [`sha256_of_file`], [`sha256_while`]: digests in hexadecimal.
+//! - [`check_outputs`]: no input is overwritten.
 //! - [`name_below`], [`stem`]: path names that are the same on every machine.
+//! - [`serialize_path`], [`serialize_optional_path`]: path names in documents, whatever bytes they have.
 //! - [`FolderLock`]: a folder that one process works in at a time.
 //!
 //! ```
@@ -20,12 +22,14 @@ mod bounded;
 mod digest;
 mod lock;
 mod name;
+mod outputs;
 mod whole;
 
 pub use bounded::{is_same_file, read_bounded, read_text_bounded};
 pub use digest::{hexadecimal, sha256, sha256_of_file, sha256_of_reader, sha256_while};
 pub use lock::{FolderLock, LockError, is_at};
-pub use name::{name_below, stem};
+pub use name::{name_below, serialize_optional_path, serialize_path, stem};
+pub use outputs::{OverwritesInput, check_outputs};
 pub use whole::{WholeFile, remove_leftovers, write_whole};
 
 /// Compiles the example of the README.

@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use serde::{Serialize as _, Serializer};
+
 /// The path of a file below `folder`, with `/` between names on every system; the whole path when
 /// it lies elsewhere.
 ///
@@ -17,6 +19,26 @@ pub fn name_below(folder: &Path, path: &Path) -> String {
 /// The name of a file without its extension; empty for a path without a file name.
 pub fn stem(path: &Path) -> String {
     path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Writes a path as text into a document for people, where bytes that are not Unicode become `U+FFFD`: for
+/// `#[serde(serialize_with = "deeptell_files::serialize_path")]`. Without it, such a path makes the document an error.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize_path<P: AsRef<Path>, S: Serializer>(path: &P, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.as_ref().display())
+}
+
+/// As [`serialize_path`], for a path that may be missing.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize_optional_path<P: AsRef<Path>, S: Serializer>(
+    path: &Option<P>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    path.as_ref().map(|path| path.as_ref().display().to_string()).serialize(serializer)
 }
 
 #[cfg(test)]

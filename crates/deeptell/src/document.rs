@@ -23,6 +23,7 @@ pub struct ScanDocument<'a> {
 #[non_exhaustive]
 pub struct ScanFailure<'a> {
     /// The file.
+    #[serde(serialize_with = "deeptell_files::serialize_path")]
     pub path: &'a Path,
     /// Why.
     pub error: &'a str,

@@ -14,6 +14,7 @@ use crate::printable;
 #[non_exhaustive]
 pub struct FileFaces {
     /// The file.
+    #[serde(serialize_with = "deeptell_files::serialize_path")]
     pub file: PathBuf,
     /// Its faces.
     #[serde(flatten)]

@@ -66,6 +66,7 @@ enum Line {
 /// A file without a report.
 #[derive(Serialize)]
 struct Failure<'a> {
+    #[serde(serialize_with = "deeptell_files::serialize_path")]
     path: &'a Path,
     error: &'a str,
 }

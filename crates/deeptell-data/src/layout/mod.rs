@@ -149,6 +149,16 @@ impl Listing {
         }
     }
 
+    /// Moves samples whose names below `root` are not Unicode to what cannot be read: no manifest can contain them,
+    /// and names that are changed to fit may be those of other files.
+    fn leave_out_unwritable(&mut self, root: &Path) {
+        let is_writable = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_str().is_some();
+        for sample in self.samples.extract_if(.., |sample| !is_writable(&sample.path)) {
+            let reason = "its name is not Unicode, which no manifest can contain: rename it".to_owned();
+            self.unreadable.push(Unreadable { path: sample.path, reason });
+        }
+    }
+
     /// The samples, if no file is missing and everything could be read.
     ///
     /// # Errors
@@ -214,7 +224,7 @@ pub fn read_layout(root: impl AsRef<Path>, layout: Layout) -> Result<Vec<Sample>
     scan_layout(root, layout)?.complete()
 }
 
-/// Reads a data set and reports missing files.
+/// Reads a data set and reports missing files, and those whose names are not Unicode, which no manifest can contain.
 ///
 /// # Errors
 /// [`DataError::LayoutMismatch`] when the folder has another layout, [`DataError::Empty`] when
@@ -224,7 +234,7 @@ pub fn read_layout(root: impl AsRef<Path>, layout: Layout) -> Result<Vec<Sample>
 pub fn scan_layout(root: impl AsRef<Path>, layout: Layout) -> Result<Listing, DataError> {
     let root = root.as_ref();
     fs::read_dir(root).map_err(DataError::io(root))?;
-    let listing = match layout {
+    let mut listing = match layout {
         Layout::Folders => folders::scan(root),
         Layout::CelebDf => celeb_df::scan(root),
         Layout::FaceForensics => face_forensics::scan(root),
@@ -232,7 +242,9 @@ pub fn scan_layout(root: impl AsRef<Path>, layout: Layout) -> Result<Listing, Da
         Layout::DeepfakeBench => deepfake_bench::scan(root),
         Layout::CropTable => crop_table::scan(root),
     }?;
+    listing.leave_out_unwritable(root);
     if listing.samples.is_empty() && listing.missing.is_empty() {
+        listing.complete()?;
         return Err(DataError::Empty { root: root.to_path_buf() });
     }
     Ok(listing)
@@ -449,6 +461,37 @@ mod tests {
         assert_eq!(named, links);
         let error = read_dataset(root.path()).unwrap_err().to_string();
         assert!(error.contains("b.mp4") && error.contains("2 files or folders"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_name_that_is_not_unicode_is_reported_and_the_rest_is_listed() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt as _;
+        let root = tree(&["real/a.mp4", "fake/a.mp4"]);
+        // Both would be `caf?.mp4` if their names were changed to fit.
+        let odd = [&b"fake/caf\xe9.mp4"[..], b"fake/caf\xe8.mp4"].map(|name| {
+            let path = root.path().join(OsStr::from_bytes(name));
+            fs::write(&path, "").unwrap();
+            path
+        });
+        let listing = scan_dataset(root.path()).unwrap();
+        assert_eq!(listing.samples.len(), 2);
+        let mut named: Vec<_> = listing.unreadable.iter().map(|unread| unread.path.clone()).collect();
+        named.sort_unstable_by(|one, other| other.cmp(one));
+        assert_eq!(named, odd);
+        assert!(listing.unreadable[0].reason.contains("rename it"));
+        write_manifest(root.path().join("m.jsonl"), &listing.samples).unwrap();
+        // One that lies elsewhere says why it cannot be written.
+        let elsewhere = root.path().join(OsStr::from_bytes(b"d\xff/a.mp4"));
+        let sample = Sample::new(elsewhere, Label::Real, "a");
+        let error = write_manifest(root.path().join("m.jsonl"), &[sample]).unwrap_err().to_string();
+        assert!(error.contains("not Unicode") && error.contains("rename"), "{error}");
+        // Nothing is left.
+        for file in ["real/a.mp4", "fake/a.mp4"] {
+            fs::remove_file(root.path().join(file)).unwrap();
+        }
+        assert!(matches!(scan_dataset(root.path()), Err(DataError::Unreadable { count: 2, .. })));
     }
 
     #[test]

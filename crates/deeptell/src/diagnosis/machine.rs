@@ -34,6 +34,7 @@ pub struct FreeSpace {
     /// What is written there.
     pub purpose: &'static str,
     /// The folder.
+    #[serde(serialize_with = "deeptell_files::serialize_path")]
     pub folder: PathBuf,
     /// In bytes, where known.
     pub free: Option<u64>,
