@@ -4,7 +4,7 @@
 //! other programs may contain control characters, which are [escaped](deeptell::printable).
 
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use anyhow::Context as _;
@@ -142,29 +142,6 @@ pub(crate) fn write_json(document: &impl Serialize, target: &Path) -> anyhow::Re
 /// As [`write_json`], with each list on one line, which keeps columns of numbers readable.
 pub(crate) fn write_figures(document: &impl Serialize, target: &Path) -> anyhow::Result<()> {
     write_document(target, printable_json(&deeptell_eval::to_json(document)?).as_bytes())
-}
-
-/// Refuses to write over a file that is read.
-///
-/// # Errors
-/// If one of the `targets` is one of the `inputs`, by whatever name or link.
-pub(crate) fn check_targets<'a, I>(
-    targets: impl IntoIterator<Item = &'a Option<PathBuf>>,
-    inputs: impl IntoIterator<Item = &'a PathBuf, IntoIter = I>,
-) -> anyhow::Result<()>
-where
-    I: Iterator<Item = &'a PathBuf> + Clone,
-{
-    let inputs = inputs.into_iter();
-    for target in targets.into_iter().flatten().filter(|target| target.exists()) {
-        if inputs.clone().any(|input| deeptell_files::is_same_file(target, input)) {
-            anyhow::bail!(
-                "{} is an input, which would be overwritten: give the output another name",
-                target.display()
-            );
-        }
-    }
-    Ok(())
 }
 
 /// Writes `content` to `target`: a file, or standard output for `-`.

@@ -73,7 +73,7 @@ pub use suite::{
     SuiteComparison, SuiteError, SuiteReport, SuiteScores, SuiteSet, SuiteSummary, UnitLevel, WorstRow,
     compare_suites, report_suite, score_suite, suite_page,
 };
-pub use training::{EndedRun, FinishedRun, SplitAudit, best_epoch, start_from};
+pub use training::{EndedRun, FinishedRun, RUN_FILES, SplitAudit, best_epoch, start_from};
 pub use watch::{NoWatch, Watch};
 
 /// Compiles the example of the README.

@@ -17,6 +17,22 @@ use crate::{
     evaluate, page, probabilities, score_samples, to_json, write_scores,
 };
 
+/// Names of the files that a training writes into the folder of its run, beside its checkpoints.
+pub const RUN_FILES: [&str; 12] = [
+    "audit.json",
+    "best.safetensors",
+    "config.toml",
+    "detector.safetensors",
+    "history.jsonl",
+    "history.svg",
+    "metrics.json",
+    "provenance.json",
+    "report.html",
+    "skipped.jsonl",
+    "start.json",
+    "validation.csv",
+];
+
 /// What a training starts from, by the file at `path`: of a model file or a checkpoint the whole network, of other
 /// weights all but the classifier.
 ///

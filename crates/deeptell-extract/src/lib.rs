@@ -30,7 +30,7 @@ pub use options::SettingsArgs;
 pub use settings::{Format, InPlace, Place, Settings, root_of};
 pub use shard::{Shard, ShardChoice, ShardError, TaskIndex, path_of_shard};
 pub use status::{ShardState, ShardStatus, Status, finished_manifests};
-pub use store::{Event, SETTINGS_FILE, Store, Summary, Tools};
+pub use store::{Event, OUTPUT_FILES, SETTINGS_FILE, Store, Summary, Tools};
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

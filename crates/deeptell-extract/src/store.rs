@@ -19,6 +19,8 @@ use crate::{ExtractError, Failure, FailureReason, Place, Redo, Settings};
 
 /// Name of the file with the settings in an output folder.
 pub const SETTINGS_FILE: &str = "extract.toml";
+/// Names of the files that an extraction writes into its output folder, beside the crops.
+pub const OUTPUT_FILES: [&str; 3] = [SETTINGS_FILE, MANIFEST, FAILURES];
 /// The face detector of folders that do not name one.
 const FIRST_DETECTOR: &str = "mtcnn";
 

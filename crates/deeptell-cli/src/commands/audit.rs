@@ -42,12 +42,14 @@ pub(crate) struct Args {
 /// The document of `--json`.
 #[derive(Serialize)]
 struct Document<'a> {
+    #[serde(serialize_with = "deeptell_files::serialize_path")]
     data: &'a Path,
     #[serde(flatten)]
     report: &'a DatasetReport,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    deeptell_files::check_outputs(&args.json, [&args.data])?;
     let Dataset { samples, outcome, .. } = args.dataset.read(&args.data)?;
     let found = inspect_dataset(&samples, args.split.split(), args.resamples, &mut Tasks::default());
     let Some(report) = unless_stopped(found)? else { return Ok(Outcome::Interrupted) };

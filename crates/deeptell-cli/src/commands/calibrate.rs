@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use deeptell::StoredPrecision;
 use deeptell_data::{Sample, Split};
 use deeptell_eval::{Calibrated, FittedLevels, Suite, calibrate, calibrate_on_suite};
+use deeptell_files::check_outputs;
 use deeptell_metrics::BinaryReport;
 use serde::Serialize;
 
@@ -103,6 +104,7 @@ fn validation(data: &[PathBuf], dataset: DatasetArgs) -> anyhow::Result<Dataset>
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    check_outputs([&args.out], args.data.iter().chain(&args.model))?;
     let device = args.device.open()?;
     let file = model_file(args.model.as_deref())?;
     let mut card = file.card().clone();

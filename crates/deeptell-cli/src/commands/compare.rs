@@ -2,6 +2,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use deeptell_eval::{SuiteScores, compare_runs, compare_scores, compare_suites};
+use deeptell_files::check_outputs;
 use serde::Serialize;
 
 use crate::{Outcome, output};
@@ -31,7 +32,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    output::check_targets([&args.json], &args.inputs)?;
+    check_outputs(&args.json, &args.inputs)?;
     if let Some(folder) = args.inputs.iter().find(|input| input.is_dir()) {
         if let Some(file) = args.inputs.iter().find(|input| !input.is_dir()) {
             anyhow::bail!(

@@ -4,6 +4,7 @@ use deeptell::Thresholds;
 use deeptell_data::{Layout, Sample, scan_layout};
 use deeptell_eval::{Distortion, Measurement, ScoreTable, TableInfo};
 use deeptell_face::FaceDetector;
+use deeptell_files::check_outputs;
 use deeptell_metrics::EvaluationConfig;
 
 use crate::dataset::{Dataset, DatasetArgs};
@@ -96,9 +97,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         (None, Some(manifest)) => (manifest, args.dataset.read(manifest)?),
         (None, None) => anyhow::bail!("pass --crops or --manifest"),
     };
+    let outputs = [args.scores.as_ref(), args.html.as_ref(), Some(&args.json)];
     let inputs = [Some(data), args.scores_from.as_ref()];
-    let targets = [&args.scores, &args.html, &Some(args.json.clone())];
-    output::check_targets(targets, inputs.into_iter().flatten())?;
+    check_outputs(outputs.into_iter().flatten(), inputs.into_iter().flatten())?;
     let takes = |sample: &Sample| args.crops.is_some() || args.split.takes(sample.split);
     if !samples.iter().any(takes) {
         anyhow::bail!(

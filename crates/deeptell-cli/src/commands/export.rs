@@ -52,6 +52,7 @@ enum Precision {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    deeptell_files::check_outputs([&args.out], &args.model)?;
     let model = model_file(args.model.as_deref())?;
     match args.format {
         Format::Onnx => output::write_file(&args.out, &model.to_onnx()?)?,

@@ -2,7 +2,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use deeptell_data::scan_dataset;
-use deeptell_extract::{Event, Redo, SettingsArgs, Store, Summary, Tools, path_of_shard, root_of};
+use deeptell_extract::{
+    Event, OUTPUT_FILES, Redo, SettingsArgs, Store, Summary, Tools, path_of_shard, root_of,
+};
+use deeptell_files::check_outputs;
 
 use crate::dataset::{Dataset, DatasetArgs};
 use crate::device::DeviceName;
@@ -64,6 +67,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let shard = args.task.begin()?;
     let out = path_of_shard(&args.out, shard)?;
+    check_outputs(OUTPUT_FILES.map(|name| out.join(name)), [&args.data])?;
     let settings = args.settings.settings(shard);
     let device = args.device.open()?;
     let detector = face_detector(settings.min_face, &device)?;

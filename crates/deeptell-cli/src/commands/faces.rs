@@ -92,7 +92,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
     };
     let config = MtcnnConfig { retry_turned: args.try_rotations, ..config };
-    output::check_targets([&args.json], &args.files)?;
+    deeptell_files::check_outputs(&args.json, &args.files)?;
     if args.frames == 0 {
         anyhow::bail!("--frames must be at least 1");
     }

@@ -54,6 +54,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             manifests.push(input.clone());
         }
     }
+    deeptell_files::check_outputs([&out], manifests.iter().chain(&args.data))?;
     let mut merged = merge(&manifests)?;
     if let Some(all) = &all {
         merged.accounts_for(&all.samples, root)?;

@@ -44,6 +44,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         None => TrainConfig::default(),
     };
     let Dataset { samples, outcome, .. } = args.dataset.read(&args.data)?;
+    let crops = samples.iter().map(|sample| &sample.path);
+    deeptell_files::check_outputs([&args.out], [&args.data].into_iter().chain(&args.config).chain(crops))?;
     audit(&samples).into_result()?;
     let units = preview(&config, &samples, args.rows)?;
     let mut bytes = Cursor::new(Vec::new());

@@ -50,6 +50,7 @@ enum By {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let Dataset { mut samples, outcome, .. } = args.dataset.read(&args.data)?;
+    deeptell_files::check_outputs([&args.out], [&args.data])?;
     let config = SplitConfig {
         train: args.train,
         validation: args.validation,

@@ -30,6 +30,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    deeptell_files::check_outputs(&args.json, &args.data)?;
     let all = args.data.as_deref().map(|data| args.dataset.read(data)).transpose()?;
     let root = args.data.as_deref().map_or(Path::new(""), root_of);
     let status = Status::read(&args.out, all.as_ref().map(|all| (all.samples.as_slice(), root)))?;

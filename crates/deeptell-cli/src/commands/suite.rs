@@ -5,6 +5,7 @@ use deeptell_eval::{
     Instruments, ScanOutcome, Scanning, ScoreTable, Scorer, Scoring, Suite, SuiteScores, TableInfo,
     report_suite, score_suite, some_of, suite_page,
 };
+use deeptell_files::check_outputs;
 use deeptell_metrics::EvaluationConfig;
 
 use crate::detector::{detector, model_file};
@@ -84,7 +85,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let inputs = [Some(&args.suite), args.scores_from.as_ref()];
-    output::check_targets([&args.scores, &args.json, &args.html], inputs.into_iter().flatten())?;
+    let outputs = [&args.scores, &args.json, &args.html].into_iter().flatten();
+    check_outputs(outputs, inputs.into_iter().flatten())?;
     let saved = SuiteScores::read(&args.suite)?;
     let scores = if let Some(table) = &args.scores_from {
         if saved.is_some() {

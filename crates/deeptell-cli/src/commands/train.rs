@@ -1,9 +1,9 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use deeptell_data::Split;
-use deeptell_eval::{EndedRun, SplitAudit, uncalibrated};
-use deeptell_files::{FolderLock, remove_leftovers};
+use deeptell_eval::{EndedRun, RUN_FILES, SplitAudit, uncalibrated};
+use deeptell_files::{FolderLock, check_outputs, remove_leftovers};
 use deeptell_network::Architecture;
 use deeptell_train::{Start, TrainConfig, Trainer, has_checkpoint};
 use serde::{Deserialize, Serialize};
@@ -82,6 +82,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    if !args.resume {
+        let inputs = [args.data.as_path()].into_iter().chain(args.config.as_deref());
+        let inputs = inputs.chain(args.init.as_ref().map(Path::new));
+        check_outputs(RUN_FILES.map(|name| args.out.join(name)), inputs)?;
+    }
     let device = args.device.open()?;
     let config = config(args)?;
     warn_if_slower(config.precision, args.device);

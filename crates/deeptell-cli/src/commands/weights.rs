@@ -57,6 +57,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
 }
 
 fn import(file: &Path, out: Option<&Path>, expected: Option<&str>) -> anyhow::Result<Outcome> {
+    deeptell_files::check_outputs(out, [file])?;
     let Some(found) = digest(file)? else { return Ok(Outcome::Interrupted) };
     if let Some(expected) = expected.filter(|e| !e.eq_ignore_ascii_case(&found)) {
         anyhow::bail!("{} has the SHA-256 {found}, not {expected}: download it again", file.display());
@@ -105,7 +106,7 @@ fn digest(file: &Path) -> anyhow::Result<Option<String>> {
 fn show(file: &Path) -> anyhow::Result<Outcome> {
     let Some(sha256) = digest(file)? else { return Ok(Outcome::Interrupted) };
     let mut document = Weights::read(file)?.summary();
-    document["file"] = serde_json::json!(file);
+    document["file"] = serde_json::json!(file.to_string_lossy());
     document["sha256"] = serde_json::json!(sha256);
     crate::output::write_json(&document, Path::new("-"))?;
     Ok(Outcome::Done)

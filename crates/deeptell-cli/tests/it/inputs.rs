@@ -53,6 +53,67 @@ fn scan_continues_after_bad_links_and_empty_folders() {
     assert!(messages.contains("no video and no picture"), "{messages}");
 }
 
+#[cfg(unix)]
+#[test]
+fn names_that_are_not_unicode_end_nothing() {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set");
+    for (label, from) in [("real", "real/orl-s01.mp4"), ("fake", "fake/orl-s01.mp4")] {
+        fs::create_dir_all(set.join(label)).unwrap();
+        fs::copy(clip(from), set.join(label).join("a.mp4")).unwrap();
+    }
+    let odd = |name: &[u8]| folder.path().join(OsStr::from_bytes(name));
+    let bad = odd(b"set/fake/caf\xe9.mp4");
+    fs::write(&bad, "not a video").unwrap();
+    fs::write(odd(b"w\xff.pth"), "no weights").unwrap();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/deeptell-mnv3s.safetensors");
+    fs::copy(model, odd(b"m\xff.safetensors")).unwrap();
+    let run = |words: &[&OsStr]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_deeptell")).args(words).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+    let out = |name: &str| folder.path().join(name).into_os_string();
+    for (command, inputs, outputs, code, told) in [
+        (
+            "split --train 1 --validation 0 --test 0 -o",
+            vec![out("m.jsonl"), set.clone().into()],
+            "m.jsonl",
+            1,
+            "rename it",
+        ),
+        ("audit --json", vec![out("a.json"), set.clone().into()], "a.json", 1, "rename it"),
+        (
+            "extract --frames 1 -o",
+            vec![out("crops"), set.clone().into()],
+            "crops/manifest.jsonl",
+            1,
+            "rename it",
+        ),
+        (
+            "scan --frames 1 --jsonl",
+            vec![out("s.jsonl"), set.into(), "--json".into(), out("s.json")],
+            "s.json",
+            1,
+            "caf",
+        ),
+        ("faces --json", vec![out("f.json"), bad.into()], "f.json", 1, "caf"),
+        ("weights show", vec![odd(b"w\xff.pth").into()], "", 2, "w\u{fffd}.pth"),
+        ("weights show", vec![odd(b"m\xff.safetensors").into()], "", 0, ""),
+    ] {
+        let all: Vec<OsString> = words(command).into_iter().chain(inputs).collect();
+        let all: Vec<&OsStr> = all.iter().map(OsString::as_os_str).collect();
+        let (found, _, messages) = run(&all);
+        assert_eq!(found, Some(code), "{command}: {messages}");
+        assert!(messages.contains(told) && !messages.contains("panicked"), "{command}: {messages}");
+        assert!(folder.path().join(outputs).exists(), "{command}: {messages}");
+    }
+    assert_eq!(fs::read_to_string(folder.path().join("s.jsonl")).unwrap().lines().count(), 3);
+}
+
 #[test]
 fn no_output_overwrites_an_input() {
     let folder = tempfile::tempdir().unwrap();
@@ -75,6 +136,64 @@ fn no_output_overwrites_an_input() {
         assert!(fails(2, &words).contains("is an input"), "{words:?}");
         assert!(fs::read(at("a.mp4")).unwrap() == before, "{words:?}");
         assert_eq!(fs::read(at("scores.csv")).unwrap(), table, "{words:?}");
+    }
+}
+
+#[test]
+fn no_manifest_model_or_configuration_is_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    fs::create_dir(at("run")).unwrap();
+    let manifest = concat!(
+        "{\"schema\":\"deeptell-manifest\",\"version\":1}\n",
+        "{\"path\":\"a.png\",\"label\":\"real\",\"source\":\"a\",\"split\":\"train\"}\n",
+        "{\"path\":\"b.png\",\"label\":\"fake\",\"source\":\"b\",\"split\":\"train\"}\n",
+    );
+    for name in ["m.jsonl", "run/manifest.jsonl", "run/history.jsonl", "run/start.json"] {
+        fs::write(at(name), manifest).unwrap();
+    }
+    fs::write(at("sheet.png"), "").unwrap();
+    fs::hard_link(at("m.jsonl"), at("link.jsonl")).unwrap();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/deeptell-mnv3s.safetensors");
+    for name in ["model.safetensors", "run/best.safetensors"] {
+        fs::copy(&model, at(name)).unwrap();
+    }
+    fs::write(at("run/config.toml"), "epochs = 1\n").unwrap();
+    let contents = || -> Vec<Vec<u8>> {
+        let names =
+            ["m.jsonl", "run/manifest.jsonl", "run/history.jsonl", "run/start.json", "model.safetensors"];
+        let more = ["run/best.safetensors", "run/config.toml", "sheet.png"];
+        names.into_iter().chain(more).map(|name| fs::read(at(name)).unwrap()).collect()
+    };
+    let before = contents();
+    for words in [
+        &["split", "m.jsonl", "-o", "link.jsonl"][..],
+        &["split", "m.jsonl", "-o", "./m.jsonl"],
+        &["merge", "m.jsonl", "run/manifest.jsonl", "-o", "m.jsonl"],
+        &["extract", "run/manifest.jsonl", "-o", "run"],
+        &["calibrate", "m.jsonl", "--model", "model.safetensors", "-o", "model.safetensors"],
+        &["calibrate", "m.jsonl", "-o", "m.jsonl"],
+        &["export", "--format", "onnx", "--model", "model.safetensors", "-o", "model.safetensors"],
+        &["weights", "import", "model.safetensors", "-o", "model.safetensors"],
+        &["audit", "m.jsonl", "--json=m.jsonl"],
+        &["preview", "m.jsonl", "--config", "sheet.png", "-o", "sheet.png"],
+        &["train", "run/history.jsonl", "--init", "scratch", "-o", "run"],
+        &["train", "m.jsonl", "--init", "run/best.safetensors", "-o", "run"],
+        &["train", "m.jsonl", "--init", "scratch", "--config", "run/config.toml", "-o", "run"],
+    ] {
+        let is_file = |word: &str| word.contains('.') || word == "run";
+        let words: Vec<String> = words
+            .iter()
+            .map(|word| match word.strip_prefix("--json=") {
+                Some(file) => format!("--json={}", at(file)),
+                None if is_file(word) => at(word),
+                None => (*word).to_owned(),
+            })
+            .collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let message = fails(2, &words);
+        assert!(message.contains("is an input"), "{words:?}: {message}");
+        assert!(contents() == before, "{words:?}");
     }
 }
 

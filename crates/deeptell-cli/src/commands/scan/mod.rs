@@ -101,7 +101,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
 
     let inputs: Vec<PathBuf> = items.iter().map(|input| input.path.clone()).collect();
-    output::check_targets([&targets.json, &targets.jsonl, &targets.csv], &inputs)?;
+    deeptell_files::check_outputs(
+        [&targets.json, &targets.jsonl, &targets.csv].into_iter().flatten(),
+        &inputs,
+    )?;
 
     let mut known = HashMap::new();
     let journal = match &targets.jsonl {
