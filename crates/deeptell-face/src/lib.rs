@@ -19,6 +19,7 @@
 //! # Ok::<(), deeptell_face::CropError>(())
 //! ```
 
+mod background;
 mod blur;
 mod crop;
 mod detector;
@@ -26,7 +27,10 @@ mod draw;
 mod face;
 mod landmarks;
 mod link;
+mod linker;
+mod look;
 mod nms;
+mod people;
 mod picture;
 mod rect;
 mod redetection;
@@ -42,7 +46,10 @@ pub use face::{Face, Selection};
 pub use image::RgbImage;
 pub use landmarks::Landmarks;
 pub use link::link_faces;
+pub use linker::{FaceLinker, Sighting};
+pub use look::Look;
 pub use nms::{Overlap, non_maximum_suppression};
+pub use people::{Appearance, merge};
 pub use picture::{
     Picture, PictureError, PictureFormat, PictureKind, PictureLimits, exif_orientation, read_picture, shrunk,
     size_within,

@@ -15,7 +15,8 @@
 use std::io::BufRead as _;
 
 use burn::tensor::Device;
-use deeptell::{Appearance, Detector, FaceLinker, InputFrame, RgbImage, ScanOptions, Sighting, merge};
+use deeptell::{Detector, InputFrame, RgbImage, ScanOptions};
+use deeptell_face::{Appearance, FaceLinker, Sighting, merge};
 use deeptell_video::{Sampling, VideoReader};
 
 const FRAMES: usize = 16;

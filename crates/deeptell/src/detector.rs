@@ -43,7 +43,7 @@ pub(crate) type OnProgress<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
 ///
 /// [`scan`](Self::scan) does the whole job; each of its stages can be called alone:
 /// `VideoReader::sample` of `deeptell-video`, [`find_faces`](Self::find_faces), [`crop`](Self::crop),
-/// [`classify`](Self::classify), [`FaceLinker`](crate::FaceLinker) and
+/// [`classify`](Self::classify), [`FaceLinker`](deeptell_face::FaceLinker) and
 /// [`Criteria::judge`](crate::Criteria::judge). A detector has no changing state: share one
 /// between threads by reference.
 #[derive(Debug, Clone)]

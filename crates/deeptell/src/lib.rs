@@ -28,7 +28,6 @@
 //! A verdict is a reason to look closer, never proof. Scores are probabilities for material like that of the validation;
 //! [`ModelCard::limits`] says what the model misses.
 
-mod background;
 mod card;
 mod clock;
 #[cfg(feature = "ffmpeg")]
@@ -49,12 +48,10 @@ pub mod html;
 mod input;
 mod journal;
 mod judge;
-mod look;
 mod manifest;
 mod model;
 mod model_file;
 mod options;
-mod people;
 mod printable;
 mod reason;
 mod report;
@@ -62,7 +59,6 @@ mod scan;
 mod scanning;
 mod sentence;
 mod table;
-mod track;
 mod view;
 mod warning;
 
@@ -99,12 +95,10 @@ pub use heat::HeatMap;
 pub use input::{Input, InputFrame};
 pub use journal::{EarlierReports, Journal, JournalError};
 pub use judge::{Aggregation, Criteria, Judgement};
-pub use look::Look;
 pub use manifest::{Manifest, ManifestEntry};
 pub use model::{Model, Reading};
 pub use model_file::ModelFile;
 pub use options::ScanOptions;
-pub use people::{Appearance, merge};
 pub use printable::{is_invisible, printable, printable_json};
 pub use reason::Reason;
 pub use report::{
@@ -114,7 +108,6 @@ pub use report::{
 pub use scan::Scan;
 pub use scanning::Scanning;
 pub use table::{text_cell, verdict_table};
-pub use track::{FaceLinker, Sighting};
 pub use view::View;
 pub use warning::Warning;
 

@@ -3,17 +3,15 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use deeptell_face::{Face, RgbImage, blur_effect, shrunk};
+use deeptell_face::{Appearance, Face, FaceLinker, Look, RgbImage, Sighting, blur_effect, merge, shrunk};
 
 use crate::detector::FaceFinder;
 use crate::input::InputFrame;
 use crate::judge::Judgement;
 use crate::report::rounded;
-use crate::track::FaceLinker;
 use crate::{
-    Appearance, Detector, Error, Evidence, FrameFacts, HeatMap, InputError, InputFacts, InputKind, Look,
-    Observation, Person, Progress, Reason, Report, SCHEMA_VERSION, Scan, ScanOptions, Sighting, VERSION,
-    Verdict, Warning, merge,
+    Detector, Error, Evidence, FrameFacts, HeatMap, InputError, InputFacts, InputKind, Observation, Person,
+    Progress, Reason, Report, SCHEMA_VERSION, Scan, ScanOptions, VERSION, Verdict, Warning,
 };
 
 /// Most tracks that are compared to find those of one person, which bounds the cost in long films. Further tracks

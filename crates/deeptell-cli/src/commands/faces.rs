@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use deeptell::{FaceEntry, FaceLinker, FaceList, FileFaces, FrameFaces, Sighting};
-use deeptell_face::{Face, FaceDetector, RgbImage, draw_faces};
+use deeptell::{FaceEntry, FaceList, FileFaces, FrameFaces};
+use deeptell_face::{Face, FaceDetector, FaceLinker, RgbImage, Sighting, draw_faces};
 use deeptell_mtcnn::{FaceSize, Mtcnn, MtcnnConfig, Tracker, TrackerConfig};
 use deeptell_video::{Media, Sampling, VideoReader};
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use deeptell::{
-    Detector, Face, FaceDetector, FaceDetectorId, FaceError, Input, InputFrame, Look, Reason, Report,
-    RgbImage, Verdict, html,
+    Detector, Face, FaceDetector, FaceDetectorId, FaceError, Input, InputFrame, Reason, Report, RgbImage,
+    Verdict, html,
 };
-use deeptell_face::Rect;
+use deeptell_face::{Look, Rect};
 use deeptell_mtcnn::{Mtcnn, MtcnnConfig};
 use deeptell_video::{Sampling, VideoReader};
 use image::{Rgb, imageops};

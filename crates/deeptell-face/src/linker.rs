@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use deeptell_face::{CropError, Face, RgbImage, link_faces};
-
-use crate::Look;
 use crate::background::Background;
+use crate::{CropError, Face, Look, RgbImage, link_faces};
 
 /// Faces at one place whose looks both correlate by less and lie further apart, in levels of 255,
 /// are two people with a cut between them, unless the background says that there was no cut.
@@ -60,10 +58,9 @@ impl Sighting {
 /// moved elsewhere.
 ///
 /// ```
-/// use deeptell::{Face, FaceLinker, RgbImage, Sighting};
-/// use deeptell_face::Rect;
+/// use deeptell_face::{CropError, Face, FaceLinker, Rect, RgbImage, Sighting};
 ///
-/// # fn main() -> Result<(), deeptell_face::CropError> {
+/// # fn main() -> Result<(), CropError> {
 /// let frame = RgbImage::new(640, 360);
 /// let at = |x: f32| {
 ///     let face = Face::frontal(Rect::new(x, 0.0, x + 100.0, 120.0), 1.0);
@@ -149,10 +146,10 @@ fn could_be_alone(before: &Sighting, now: &Sighting) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use deeptell_face::Rect;
     use image::Rgb;
 
     use super::*;
+    use crate::Rect;
 
     fn sighting(x: f32, y: f32, side: f32, look: Look) -> Sighting {
         Sighting { face: Face::frontal(Rect::new(x, y, x + side, y + side), 1.0), look, head: look }

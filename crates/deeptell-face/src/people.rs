@@ -34,9 +34,8 @@ impl Appearance {
         Self::default()
     }
 
-    /// Adds a face: the number of its frame, its look, and the network's
-    /// [features](crate::Reading::features), of the same number for all faces. Frames must come in
-    /// order.
+    /// Adds a face: the number of its frame, its look, and a network's features of it, of the same
+    /// number for all faces; empty to compare looks alone. Frames must come in order.
     pub fn add(&mut self, frame: usize, look: &Look, features: &[f32]) {
         self.frames.push(frame);
         self.levels.iter_mut().zip(look.levels()).for_each(|(sum, level)| *sum += level);
@@ -109,8 +108,7 @@ fn cosine(one: &[f32], other: &[f32]) -> f32 {
 /// The work grows with the cube of the number of tracks: a scan compares its first 512.
 ///
 /// ```
-/// use deeptell::{Appearance, Look, merge};
-/// use deeptell_face::{Rect, RgbImage};
+/// use deeptell_face::{Appearance, Look, Rect, RgbImage, merge};
 ///
 /// let shot = |shirt: [u8; 3]| {
 ///     RgbImage::from_fn(96, 96, |_, y| image::Rgb(if y < 48 { [200, 170, 150] } else { shirt }))

@@ -1,6 +1,6 @@
 //! Whether two sampled frames belong to one shot of a camera at rest, by what is behind the people.
 
-use deeptell_face::{Rect, RgbImage, Thumbnail};
+use crate::{Rect, RgbImage, Thumbnail};
 
 const COLUMNS: usize = Thumbnail::COLUMNS as usize;
 const ROWS: usize = Thumbnail::ROWS as usize;

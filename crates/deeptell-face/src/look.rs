@@ -1,6 +1,6 @@
 //! Low-resolution colour descriptor of a face and its surroundings.
 
-use deeptell_face::{CropError, FaceCrop, Rect, RgbImage};
+use crate::{CropError, FaceCrop, Rect, RgbImage};
 
 /// Cells along each side.
 const SIDE: usize = 8;
