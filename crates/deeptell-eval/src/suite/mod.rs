@@ -1,21 +1,25 @@
 //! Suites: named sets of labelled crops that a detector is measured on together.
 
+mod comparison;
 mod faces;
 mod page;
 mod report;
 mod scores;
+mod shares;
 mod spec;
 mod text;
+mod units;
 
+pub use comparison::{SetComparison, SuiteComparison, compare_suites};
 pub use faces::{FoundFace, FoundFaces};
 pub use page::suite_page;
-pub(crate) use report::verdict;
 pub use report::{
-    AnswerShares, Coverage, GeneratorFigures, SetComparison, SetReport, Share, SuiteComparison, SuiteReport,
-    SuiteSummary, UnitLevel, WorstRow, compare_suites, report_suite,
+    Coverage, GeneratorFigures, SetReport, SuiteReport, SuiteSummary, UnitLevel, WorstRow, report_suite,
 };
 pub use scores::{
     CropOutcome, CropScore, Instruments, ScanOutcome, Scanning, Scoring, SetScores, SuiteScores, score_suite,
 };
 pub(crate) use scores::{Framing, chain, score_listed};
+pub(crate) use shares::verdict;
+pub use shares::{AnswerShares, Share};
 pub use spec::{Expected, Role, Suite, SuiteError, SuiteSet};

@@ -3,7 +3,8 @@
 use deeptell::html::{Text, frame};
 use maud::{Markup, html};
 
-use super::report::{Share, SuiteReport};
+use super::report::SuiteReport;
+use super::shares::Share;
 use super::text::{COVERAGE, GENERATORS, auc_words, counts, coverage_row, coverage_words, generator_rows};
 
 /// The page of a suite.

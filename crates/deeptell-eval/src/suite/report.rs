@@ -1,18 +1,17 @@
-//! The table of a suite, and the comparison of two models over it.
+//! The table of a suite.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use deeptell::{Levels, Thresholds, Verdict};
+use deeptell::Levels;
 use deeptell_data::Label;
-use deeptell_metrics::{
-    AucComparison, BootstrapConfig, MetricsError, bootstrap_interval, compare_auc, roc_auc,
-};
+use deeptell_metrics::{BootstrapConfig, MetricsError, bootstrap_interval, roc_auc};
 use serde::Serialize;
 
-use super::scores::{CropOutcome, CropScore, SetScores, SuiteScores};
+use super::scores::{CropOutcome, SetScores, SuiteScores};
+use super::shares::{AnswerShares, Share};
 use super::spec::Role;
+use super::units::{Kind, Unit, genuine_of, thresholds, units};
 use crate::EvalError;
-use crate::person::person_score;
 
 /// Reasons for missing crops that are listed in full; more are counted.
 const REASONS: usize = 3;
@@ -125,28 +124,6 @@ pub struct UnitLevel {
     pub manipulated: Option<AnswerShares>,
 }
 
-/// The answers for one class, at the thresholds of this level.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct AnswerShares {
-    /// Share that is called likely fake.
-    pub likely_fake: Share,
-    /// Share that is called likely real.
-    pub likely_real: Share,
-}
-
-/// A share with its 95% interval (Wilson's, for as many independent cases as there are sources).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Share {
-    /// How many.
-    pub count: usize,
-    /// Of how many.
-    pub of: usize,
-    /// The share, in `0..=1`.
-    pub value: f64,
-    /// Its interval.
-    pub ci95: [f64; 2],
-}
-
 /// Means over the sets, and the worst sets. Each set counts equally, at its highest level: videos if it has some,
 /// otherwise crops.
 #[derive(Debug, Clone, Serialize)]
@@ -186,38 +163,6 @@ pub struct WorstRow {
     pub set: String,
     /// Its value.
     pub value: f64,
-}
-
-/// Crops that are judged together.
-#[derive(Debug, Clone)]
-struct Unit<'a> {
-    /// What it is known by in another table of the same suite.
-    key: String,
-    source: &'a str,
-    /// How the fake was made, where that is known.
-    method: Option<&'a str>,
-    is_fake: bool,
-    score: f64,
-    /// What a scan said; where there was none, the thresholds decide.
-    verdict: Option<Verdict>,
-}
-
-/// What these thresholds make of a score.
-pub(crate) fn verdict(thresholds: Thresholds, score: f64) -> Verdict {
-    if score >= thresholds.high {
-        Verdict::LikelyFake
-    } else if score <= thresholds.low {
-        Verdict::LikelyReal
-    } else {
-        Verdict::Inconclusive
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Crops,
-    People,
-    Videos,
 }
 
 /// Makes the table from scores, without running the model.
@@ -347,11 +292,6 @@ fn level(
     })
 }
 
-/// The genuine units of the sets that another one is measured against.
-fn genuine_of<'a>(opponents: &[&'a SetScores], kind: Kind, levels: &Levels) -> Vec<Unit<'a>> {
-    opponents.iter().flat_map(|set| units(set, kind, levels)).filter(|unit| !unit.is_fake).collect()
-}
-
 fn generators(
     set: &SetScores,
     opponents: &[&SetScores],
@@ -406,118 +346,7 @@ fn auc(units: &[&Unit<'_>], bootstrap: &BootstrapConfig) -> Result<WithInterval,
     }
 }
 
-fn thresholds(levels: &Levels, kind: Kind) -> Thresholds {
-    match kind {
-        Kind::Crops => levels.crop.thresholds,
-        Kind::People | Kind::Videos => levels.person.thresholds,
-    }
-}
-
-/// The units of a level, in the order in which they first appear.
-fn units<'a>(set: &'a SetScores, kind: Kind, levels: &Levels) -> Vec<Unit<'a>> {
-    let scored: Vec<(&CropScore, f64)> =
-        set.crops.iter().filter_map(|crop| Some((crop, crop.probability(levels)?))).collect();
-    if kind == Kind::Crops {
-        return scored
-            .into_iter()
-            .map(|(crop, score)| Unit {
-                key: crop.path.display().to_string(),
-                source: &crop.source,
-                method: crop.method.as_deref(),
-                is_fake: crop.label.is_fake(),
-                score,
-                verdict: None,
-            })
-            .collect();
-    }
-    let people = grouped(&scored, |(crop, _)| crop.person_key());
-    let people: Vec<(Unit<'a>, String)> = people
-        .into_iter()
-        .filter_map(|(key, members)| {
-            let first = members[0].0;
-            let crops: Vec<&CropScore> = members.iter().map(|(crop, _)| *crop).collect();
-            let score = person_score(levels, &crops)?;
-            let is_fake = first.label.is_fake();
-            let method = first.method.as_deref();
-            let unit = Unit { key, source: &first.source, method, is_fake, score, verdict: None };
-            Some((unit, first.video_key()))
-        })
-        .collect();
-    if kind == Kind::People {
-        return people.into_iter().map(|(unit, _)| unit).collect();
-    }
-    let videos = grouped(&people, |(_, video)| video.clone()).into_iter().map(|(key, members)| Unit {
-        key,
-        source: members[0].0.source,
-        method: members.iter().find_map(|(unit, _)| unit.method),
-        is_fake: members.iter().any(|(unit, _)| unit.is_fake),
-        score: members.iter().map(|(unit, _)| unit.score).fold(f64::NEG_INFINITY, f64::max),
-        verdict: None,
-    });
-    let scans = set.crops.iter().filter_map(|crop| match crop.outcome {
-        CropOutcome::Scanned(found) => Some(Unit {
-            key: crop.path.display().to_string(),
-            source: &crop.source,
-            method: crop.method.as_deref(),
-            is_fake: crop.label.is_fake(),
-            score: found.score,
-            verdict: Some(found.verdict),
-        }),
-        _ => None,
-    });
-    videos.chain(scans).collect()
-}
-
-/// Items by key, in the order in which the keys first appear.
-fn grouped<T>(items: &[T], key: impl Fn(&T) -> String) -> Vec<(String, Vec<&T>)> {
-    let mut number_of = HashMap::new();
-    let mut groups: Vec<(String, Vec<&T>)> = Vec::new();
-    for item in items {
-        let key = key(item);
-        let number = *number_of.entry(key.clone()).or_insert(groups.len());
-        if number == groups.len() {
-            groups.push((key, Vec::new()));
-        }
-        groups[number].1.push(item);
-    }
-    groups
-}
-
-impl AnswerShares {
-    fn of<'u, 's: 'u>(units: impl Iterator<Item = &'u Unit<'s>>, thresholds: Thresholds) -> Option<Self> {
-        let units: Vec<&Unit<'_>> = units.collect();
-        if units.is_empty() {
-            return None;
-        }
-        let sources = units.iter().map(|unit| unit.source).collect::<BTreeSet<_>>().len();
-        let share = |wanted: Verdict| {
-            let says =
-                |unit: &&&Unit<'_>| unit.verdict.unwrap_or_else(|| verdict(thresholds, unit.score)) == wanted;
-            Share::of(units.iter().filter(says).count(), units.len(), sources)
-        };
-        Some(Self { likely_fake: share(Verdict::LikelyFake), likely_real: share(Verdict::LikelyReal) })
-    }
-}
-
-impl Share {
-    /// `count` of `of` cases, of which `independent` are independent.
-    pub(crate) fn of(count: usize, of: usize, independent: usize) -> Self {
-        let value = count as f64 / of.max(1) as f64;
-        Self { count, of, value, ci95: wilson(value, independent as f64) }
-    }
-}
-
-/// Wilson's 95% interval of a share that `n` independent cases showed.
-fn wilson(share: f64, n: f64) -> [f64; 2] {
-    const Z: f64 = 1.959_963_984_540_054;
-    let n = n.max(1.0);
-    let centre = share + Z * Z / (2.0 * n);
-    let reach = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
-    let scale = 1.0 + Z * Z / n;
-    [((centre - reach) / scale).max(0.0), ((centre + reach) / scale).min(1.0)]
-}
-
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+pub(super) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let values: Vec<f64> = values.collect();
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
@@ -569,133 +398,15 @@ impl SuiteSummary {
     }
 }
 
-/// Two models over one suite.
-#[derive(Debug, Clone, Serialize)]
-pub struct SuiteComparison {
-    /// Name of the suite.
-    pub suite: String,
-    /// SHA-256 of the two models, or of tables of other detectors' scores.
-    pub models: [String; 2],
-    /// One entry per set that both have.
-    pub sets: Vec<SetComparison>,
-    /// Mean difference of the AUC over the sets with both classes, the second less the first.
-    pub auc_difference: Option<f64>,
-    /// Its 95% interval, taking sets for independent.
-    pub auc_difference_ci95: Option<[f64; 2]>,
-    /// Mean share of the genuine that each calls likely fake.
-    pub genuine_likely_fake: [Option<f64>; 2],
-    /// Mean share of the manipulated that each calls likely fake.
-    pub manipulated_likely_fake: [Option<f64>; 2],
-}
-
-/// Two models on one set, at the level that a verdict would be given at.
-#[derive(Debug, Clone, Serialize)]
-pub struct SetComparison {
-    /// Name of the set.
-    pub name: String,
-    /// Units that both scored.
-    pub units: usize,
-    /// DeLong's test for samples clustered by source; absent where a class is missing.
-    pub auc: Option<AucComparison>,
-    /// Genuine units that each calls likely fake.
-    pub genuine_likely_fake: [Option<Share>; 2],
-    /// Manipulated units that each calls likely fake.
-    pub manipulated_likely_fake: [Option<Share>; 2],
-}
-
-/// Compares two models by their scores of one suite: on each set the units that both scored.
-///
-/// # Errors
-/// [`EvalError::OtherSuite`] when no set has the same name, and [`EvalError::Metrics`].
-pub fn compare_suites(first: &SuiteScores, second: &SuiteScores) -> Result<SuiteComparison, EvalError> {
-    let mut sets = Vec::new();
-    for (number, spec) in first.suite.sets.iter().enumerate() {
-        let Some(twin) = second.suite.sets.iter().position(|set| set.name == spec.name) else { continue };
-        let pair = [(first, number), (second, twin)];
-        let has_videos = pair.iter().all(|(scores, set)| scores.sets[*set].has_videos());
-        let kind = if has_videos { Kind::Videos } else { Kind::Crops };
-        let [one, two] = pair.map(|(scores, set)| {
-            let levels = scores.model.levels();
-            let mut all = units(&scores.sets[set], kind, &levels);
-            let against = scores.suite.sets.iter().zip(&scores.sets);
-            let against = against.filter(|(other, _)| scores.suite.sets[set].against.contains(&other.name));
-            let own = all.len();
-            let against: Vec<&SetScores> = against.map(|(_, set)| set).collect();
-            all.extend(genuine_of(&against, kind, &levels));
-            (all, own)
-        });
-        sets.push(SetComparison::of(&spec.name, (&one.0, one.1), (&two.0, two.1), kind, [first, second])?);
-    }
-    if sets.is_empty() {
-        return Err(EvalError::OtherSuite {
-            first: first.suite.name.clone(),
-            second: second.suite.name.clone(),
-        });
-    }
-    let compared: Vec<&AucComparison> = sets.iter().filter_map(|set| set.auc.as_ref()).collect();
-    let auc_difference = mean(compared.iter().map(|auc| auc.difference));
-    let variance: f64 = compared.iter().map(|auc| auc.standard_error.powi(2)).sum();
-    let reach = 1.96 * variance.sqrt() / compared.len().max(1) as f64;
-    let shares = |of: fn(&SetComparison) -> [Option<Share>; 2]| {
-        [0, 1].map(|model| mean(sets.iter().filter_map(|set| of(set)[model]).map(|share| share.value)))
-    };
-    Ok(SuiteComparison {
-        suite: first.suite.name.clone(),
-        models: [first, second].map(|scores| scores.model.sha256().to_owned()),
-        auc_difference,
-        auc_difference_ci95: auc_difference.map(|difference| [difference - reach, difference + reach]),
-        genuine_likely_fake: shares(|set| set.genuine_likely_fake),
-        manipulated_likely_fake: shares(|set| set.manipulated_likely_fake),
-        sets,
-    })
-}
-
-impl SetComparison {
-    fn of(
-        name: &str,
-        (one, own_one): (&[Unit<'_>], usize),
-        (two, own_two): (&[Unit<'_>], usize),
-        kind: Kind,
-        scores: [&SuiteScores; 2],
-    ) -> Result<Self, EvalError> {
-        let of_second: HashMap<&str, f64> = two.iter().map(|unit| (unit.key.as_str(), unit.score)).collect();
-        let pairs: Vec<(&Unit<'_>, f64)> =
-            one.iter().filter_map(|unit| Some((unit, *of_second.get(unit.key.as_str())?))).collect();
-        let first: Vec<f64> = pairs.iter().map(|(unit, _)| unit.score).collect();
-        let second: Vec<f64> = pairs.iter().map(|(_, score)| *score).collect();
-        let labels: Vec<bool> = pairs.iter().map(|(unit, _)| unit.is_fake).collect();
-        let sources: Vec<&str> = pairs.iter().map(|(unit, _)| unit.source).collect();
-        let auc = match compare_auc(&first, &second, &labels, &sources) {
-            Ok(compared) => Some(compared),
-            Err(MetricsError::OneClass { .. } | MetricsError::Empty | MetricsError::TooFewGroups { .. }) => {
-                None
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let shares = |fake: bool| {
-            [(&one[..own_one], scores[0]), (&two[..own_two], scores[1])].map(|(units, scores)| {
-                let of_class = units.iter().filter(|unit| unit.is_fake == fake);
-                AnswerShares::of(of_class, thresholds(&scores.model.levels(), kind))
-                    .map(|shares| shares.likely_fake)
-            })
-        };
-        Ok(Self {
-            name: name.to_owned(),
-            units: pairs.len(),
-            auc,
-            genuine_likely_fake: shares(false),
-            manipulated_likely_fake: shares(true),
-        })
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use deeptell::Verdict;
+
     use super::*;
     use crate::evaluation::page::tests::model;
-    use crate::suite::{ScanOutcome, Suite};
+    use crate::suite::{CropScore, ScanOutcome, Suite};
 
-    fn crop(name: &str, label: Label, video: Option<&str>, outcome: CropOutcome) -> CropScore {
+    pub(crate) fn crop(name: &str, label: Label, video: Option<&str>, outcome: CropOutcome) -> CropScore {
         CropScore {
             path: name.into(),
             label,
@@ -708,19 +419,19 @@ mod tests {
         }
     }
 
-    fn scored(logit: f64) -> CropOutcome {
+    pub(crate) fn scored(logit: f64) -> CropOutcome {
         CropOutcome::Scored { logit, blur: 0.5, whole: false }
     }
 
     /// Thresholds are 0.3 and 0.7, and probabilities the plain sigmoid of the logits.
-    fn scores(sets: &str, crops: Vec<Vec<CropScore>>) -> SuiteScores {
+    pub(crate) fn scores(sets: &str, crops: Vec<Vec<CropScore>>) -> SuiteScores {
         let suite = Suite::parse(&format!("name = \"s\"\n{sets}"), "".as_ref()).unwrap();
         let model = model("m").into();
         let sets = crops.into_iter().map(|crops| SetScores { fault: None, crops }).collect();
         SuiteScores { suite, model, sets }
     }
 
-    const VIDEOS: &str = "[[set]]\nname = \"videos\"\ndata = \"x\"\n";
+    pub(crate) const VIDEOS: &str = "[[set]]\nname = \"videos\"\ndata = \"x\"\n";
 
     fn two_videos() -> Vec<CropScore> {
         vec![
@@ -859,37 +570,5 @@ mod tests {
         let cut = &bytes[..bytes.len() - 10];
         let error = SuiteScores::from_bytes(cut, "s".as_ref()).unwrap_err();
         assert!(error.to_string().contains("line 5"), "{error}");
-    }
-
-    #[test]
-    fn two_models_are_compared_on_what_both_scored() {
-        let shifted = |by: f64| -> Vec<CropScore> {
-            (0..40)
-                .map(|i| {
-                    let label = if i % 2 == 0 { Label::Real } else { Label::Fake };
-                    let noise = f64::from(i * 7 % 20) / 4.0 - 2.5;
-                    let logit = if i % 2 == 0 { noise } else { noise + by };
-                    crop(&format!("{i}-x"), label, None, scored(logit))
-                })
-                .collect()
-        };
-        let first = scores(VIDEOS, vec![shifted(0.5)]);
-        let mut second = scores(VIDEOS, vec![shifted(3.0)]);
-        second.sets[0].crops[0].outcome = CropOutcome::NoFace;
-        let compared = compare_suites(&first, &second).unwrap();
-        let auc = compared.sets[0].auc.unwrap();
-        assert_eq!(compared.sets[0].units, 39);
-        assert!(auc.difference > 0.2 && auc.p_value < 0.01, "{auc:?}");
-        assert_eq!(compared.auc_difference, Some(auc.difference));
-        assert!(compared.to_string().contains("mean of the sets"));
-        let other = scores("[[set]]\nname = \"else\"\ndata = \"x\"\n", vec![vec![]]);
-        assert!(matches!(compare_suites(&first, &other), Err(EvalError::OtherSuite { .. })));
-    }
-
-    #[test]
-    fn wilsons_interval_by_hand() {
-        let [low, high] = wilson(0.1, 100.0);
-        assert!((low - 0.0552).abs() < 1e-4 && (high - 0.1744).abs() < 1e-4, "{low} {high}");
-        assert_eq!(wilson(0.0, 10.0)[0], 0.0);
     }
 }

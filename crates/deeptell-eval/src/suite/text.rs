@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use super::report::{Coverage, GeneratorFigures, SetReport, Share, SuiteComparison, SuiteReport, UnitLevel};
+use super::comparison::SuiteComparison;
+use super::report::{Coverage, GeneratorFigures, SetReport, SuiteReport, UnitLevel};
+use super::shares::Share;
 
 /// Rows of equal length as columns, those of these numbers to the left and the others to the right.
 fn columns(f: &mut fmt::Formatter<'_>, rows: &[Vec<String>], left: &[usize]) -> fmt::Result {
