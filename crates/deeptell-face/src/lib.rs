@@ -1,7 +1,7 @@
 //! Faces in images: detection, linking, cropping.
 //!
 //! [`FaceDetector`] is the interface of face detectors, and [`Face`] is a face that one found.
-//! [`link_faces`] matches the faces of one frame with those of the next. [`FaceCrop`] cuts a face out
+//! [`FaceTracker`] follows faces from frame to frame, and [`merge_tracks`] finds the tracks of one person. [`FaceCrop`] cuts a face out
 //! of its frame; training and inference both use [`FaceCrop::cut`], so that a classifier sees the
 //! framing that it was trained on. [`read_picture`] reads still pictures, upright. The crate also has
 //! the geometry for this: boxes, landmarks, similarity transforms, non-maximum suppression. [`draw_faces`] shows what was found.
@@ -21,6 +21,7 @@
 
 mod background;
 mod blur;
+mod color_grid;
 mod crop;
 mod detector;
 mod draw;
@@ -28,7 +29,6 @@ mod face;
 mod landmarks;
 mod link;
 mod linker;
-mod look;
 mod nms;
 mod people;
 mod picture;
@@ -36,9 +36,11 @@ mod rect;
 mod redetection;
 mod similarity;
 mod thumbnail;
+mod tracker;
 mod warp;
 
 pub use blur::blur_effect;
+pub use color_grid::ColorGrid;
 pub use crop::{CropError, FaceCrop};
 pub use detector::{FaceDetector, FaceDetectorFn, FaceDetectorId, FaceError};
 pub use draw::draw_faces;
@@ -47,9 +49,8 @@ pub use image::RgbImage;
 pub use landmarks::Landmarks;
 pub use link::link_faces;
 pub use linker::{FaceLinker, Sighting};
-pub use look::Look;
 pub use nms::{Overlap, non_maximum_suppression};
-pub use people::{Appearance, merge};
+pub use people::{Appearance, merge_tracks};
 pub use picture::{
     Picture, PictureError, PictureFormat, PictureKind, PictureLimits, exif_orientation, read_picture, shrunk,
     size_within,
@@ -58,6 +59,7 @@ pub use rect::{Point, Rect};
 pub use redetection::redetection_rate;
 pub use similarity::Similarity;
 pub use thumbnail::Thumbnail;
+pub use tracker::{FaceTracker, SampleTracker};
 pub use warp::{warp, warp_stretched};
 
 /// Compiles the example of the README.

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::look::{self, Look, VALUES};
+use crate::color_grid::{self, ColorGrid, VALUES};
 
-/// Smallest correlation of the appearance of one person ([`Look::correlation`]).
+/// Smallest correlation of the appearance of one person ([`ColorGrid::correlation`]).
 const MIN_CORRELATION: f32 = 0.88;
-/// Looks of one person differ by at most this many levels of 255: two people side by side share a
+/// Colours of one person differ by at most this many levels of 255: two people side by side share a
 /// background, and differ in clothes and hair.
 const MAX_DISTANCE: f32 = 20.0;
 /// The network's features of one person agree at least as well as this (cosine).
 const MIN_COSINE: f32 = 0.5;
 
-/// What is known of a track beside its places: when it was seen, its mean look and its mean
-/// features.
+/// What is known of a track beside its places: when it was seen, its mean colours and its
+/// mean features.
 #[derive(Debug, Clone)]
 pub struct Appearance {
     frames: Vec<usize>,
@@ -34,11 +34,11 @@ impl Appearance {
         Self::default()
     }
 
-    /// Adds a face: the number of its frame, its look, and a network's features of it, of the same
-    /// number for all faces; empty to compare looks alone. Frames must come in order.
-    pub fn add(&mut self, frame: usize, look: &Look, features: &[f32]) {
+    /// Adds a face: the number of its frame, its colours, and a network's features of it, of the same
+    /// number for all faces; empty to compare colours alone. Frames must come in order.
+    pub fn add(&mut self, frame: usize, colors: &ColorGrid, features: &[f32]) {
         self.frames.push(frame);
-        self.levels.iter_mut().zip(look.levels()).for_each(|(sum, level)| *sum += level);
+        self.levels.iter_mut().zip(colors.levels()).for_each(|(sum, level)| *sum += level);
         self.features.resize(features.len(), 0.0);
         self.features.iter_mut().zip(features).for_each(|(sum, feature)| *sum += feature);
     }
@@ -52,9 +52,9 @@ impl Appearance {
         }
         let mean = |track: &Self| track.levels.map(|sum| sum / track.frames.len() as f32);
         let (one, two) = (mean(self), mean(other));
-        let correlation = look::correlation(&one, &two);
+        let correlation = color_grid::correlation(&one, &two);
         let is_alike = correlation >= MIN_CORRELATION
-            && look::distance(&one, &two) <= MAX_DISTANCE
+            && color_grid::distance(&one, &two) <= MAX_DISTANCE
             && cosine(&self.features, &other.features) >= MIN_COSINE;
         is_alike.then_some(correlation)
     }
@@ -80,7 +80,7 @@ fn cosine(one: &[f32], other: &[f32]) -> f32 {
 
 /// Gives every track the number of its person, from 0 in order of the tracks.
 ///
-/// Tracks are one person when all pairs of them look alike: the mean [`Look`]s correlate by 0.88
+/// Tracks are one person when all pairs of them look alike: the mean [`ColorGrid`]s correlate by 0.88
 /// and differ by no more than 20 levels, and the classifier's pooled features, which see the face
 /// alone, do not object (cosine of 0.5). Tracks seen in one frame are never one person, and
 /// neither are those that `kept_apart` names. A wrong merge puts two people into one verdict, a
@@ -94,7 +94,7 @@ fn cosine(one: &[f32], other: &[f32]) -> f32 {
 /// | same person, same shot | 108 of 120 (90%) | 163 of 168 (97%) |
 /// | same person, another shot in the same clothes | 456 of 560 (81%) | |
 ///
-/// At the bound that merges 1% of the signers' different pairs, the correlation of looks alone
+/// At the bound that merges 1% of the signers' different pairs, the correlation of colours alone
 /// finds 83% of their other shots, the network's features alone 62%, and those of its blocks at
 /// best 68%: they were trained to see manipulation, not people. As a veto the features, which come
 /// from the pass that scores, more than halve the signers' wrong merges. Across films, where clothes
@@ -108,22 +108,22 @@ fn cosine(one: &[f32], other: &[f32]) -> f32 {
 /// The work grows with the cube of the number of tracks: a scan compares its first 512.
 ///
 /// ```
-/// use deeptell_face::{Appearance, Look, Rect, RgbImage, merge};
+/// use deeptell_face::{Appearance, ColorGrid, Rect, RgbImage, merge_tracks};
 ///
 /// let shot = |shirt: [u8; 3]| {
 ///     RgbImage::from_fn(96, 96, |_, y| image::Rgb(if y < 48 { [200, 170, 150] } else { shirt }))
 /// };
 /// let seen_in = |frame, shot: &RgbImage| {
 ///     let mut track = Appearance::new();
-///     track.add(frame, &Look::of(shot, Rect::new(28.0, 28.0, 68.0, 68.0)).unwrap(), &[]);
+///     track.add(frame, &ColorGrid::of(shot, Rect::new(28.0, 28.0, 68.0, 68.0)).unwrap(), &[]);
 ///     track
 /// };
 /// let (red, green) = (shot([150, 30, 30]), shot([20, 120, 40]));
 /// // A cut to somebody else, and back.
 /// let tracks = [seen_in(0, &red), seen_in(1, &green), seen_in(2, &red)];
-/// assert_eq!(merge(&tracks, |_, _| false), [0, 1, 0]);
+/// assert_eq!(merge_tracks(&tracks, |_, _| false), [0, 1, 0]);
 /// ```
-pub fn merge(tracks: &[Appearance], kept_apart: impl Fn(usize, usize) -> bool) -> Vec<usize> {
+pub fn merge_tracks(tracks: &[Appearance], kept_apart: impl Fn(usize, usize) -> bool) -> Vec<usize> {
     let likeness = |one: usize, two: usize| {
         if kept_apart(one, two) { None } else { tracks[one].likeness(&tracks[two]) }
     };
@@ -178,14 +178,14 @@ mod tests {
 
     use super::*;
 
-    /// A track of one of a few people, each with a look and features of their own, in `frames`.
+    /// A track of one of a few people, each with colours and features of their own, in `frames`.
     fn track(person: usize, frames: &[usize]) -> Appearance {
         let mut track = Appearance::new();
         for &frame in frames {
-            let look = Look::from_levels(|i| ((i * (2 * person + 1) * 7) % 256) as u8);
+            let colors = ColorGrid::from_levels(|i| ((i * (2 * person + 1) * 7) % 256) as u8);
             let mut features = [0.1; 8];
             features[person % 8] = 1.0;
-            track.add(frame, &look, &features);
+            track.add(frame, &colors, &features);
         }
         track
     }
@@ -197,22 +197,22 @@ mod tests {
     #[test]
     fn who_comes_back_is_the_same_person() {
         let tracks = [track(0, &[0, 1]), track(1, &[2, 3]), track(0, &[4]), track(2, &[5]), track(1, &[6])];
-        assert_eq!(merge(&tracks, never), [0, 1, 0, 2, 1]);
-        assert!(merge(&[], never).is_empty());
-        assert_eq!(merge(&[Appearance::new(), Appearance::new()], never), [0, 1]);
+        assert_eq!(merge_tracks(&tracks, never), [0, 1, 0, 2, 1]);
+        assert!(merge_tracks(&[], never).is_empty());
+        assert_eq!(merge_tracks(&[Appearance::new(), Appearance::new()], never), [0, 1]);
     }
 
     #[test]
     fn twins_in_one_frame_stay_two_and_a_third_track_goes_to_one_of_them() {
         let tracks = [track(0, &[0, 1]), track(0, &[1, 2]), track(0, &[4])];
-        assert_eq!(merge(&tracks, never), [0, 1, 0]);
+        assert_eq!(merge_tracks(&tracks, never), [0, 1, 0]);
     }
 
     #[test]
-    fn looks_and_features_both_have_a_veto() {
+    fn colours_and_features_each_have_a_veto() {
         let with = |level: u8, feature: f32| {
             let mut track = Appearance::new();
-            track.add(usize::from(level), &Look::from_levels(|i| i as u8 / 2 + level), &[1.0, feature]);
+            track.add(usize::from(level), &ColorGrid::from_levels(|i| i as u8 / 2 + level), &[1.0, feature]);
             track
         };
         let likeness = |a: &Appearance, b: &Appearance| a.likeness(b).is_some();
@@ -225,9 +225,9 @@ mod tests {
     #[test]
     fn those_kept_apart_stay_apart_through_third_parties() {
         let tracks = [track(0, &[0]), track(0, &[1]), track(0, &[2])];
-        assert_eq!(merge(&tracks, never), [0, 0, 0]);
+        assert_eq!(merge_tracks(&tracks, never), [0, 0, 0]);
         let apart = |one: usize, two: usize| one.min(two) == 0 && one.max(two) == 2;
-        let people = merge(&tracks, apart);
+        let people = merge_tracks(&tracks, apart);
         assert_ne!(people[0], people[2]);
         assert_eq!(people.iter().max(), Some(&1), "the one in between goes to one of them");
     }
@@ -237,14 +237,14 @@ mod tests {
         // A little noise, so that no two pairs are equally alike.
         let one = (0_usize..4, frames, prop::collection::vec(0_u8..12, VALUES));
         prop::collection::vec(one, 0..9).prop_map(|all| {
-            let look = |person: usize, noise: &[u8]| {
-                Look::from_levels(|i| ((i * (2 * person + 1) * 7) % 240) as u8 + noise[i])
+            let colors = |person: usize, noise: &[u8]| {
+                ColorGrid::from_levels(|i| ((i * (2 * person + 1) * 7) % 240) as u8 + noise[i])
             };
             let appearance =
                 |(person, frames, noise): (usize, std::collections::BTreeSet<usize>, Vec<u8>)| {
                     let mut track = Appearance::new();
                     for frame in frames {
-                        track.add(frame, &look(person, &noise), &[1.0]);
+                        track.add(frame, &colors(person, &noise), &[1.0]);
                     }
                     track
                 };
@@ -255,7 +255,7 @@ mod tests {
     proptest! {
         #[test]
         fn two_faces_of_one_frame_never_share_a_person(tracks in any_tracks()) {
-            let people = merge(&tracks, never);
+            let people = merge_tracks(&tracks, never);
             for one in 0..tracks.len() {
                 for two in 0..one {
                     if people[one] == people[two] {
@@ -273,9 +273,9 @@ mod tests {
                 (Just(tracks), Just(order).prop_shuffle())
             })
         ) {
-            let people = merge(&tracks, never);
+            let people = merge_tracks(&tracks, never);
             let shuffled: Vec<Appearance> = order.iter().map(|&track| tracks[track].clone()).collect();
-            let of_shuffled = merge(&shuffled, never);
+            let of_shuffled = merge_tracks(&shuffled, never);
             for (one, &was_one) in order.iter().enumerate() {
                 for (two, &was_two) in order.iter().enumerate() {
                     prop_assert_eq!(of_shuffled[one] == of_shuffled[two], people[was_one] == people[was_two]);

@@ -16,7 +16,7 @@ use std::io::BufRead as _;
 
 use burn::tensor::Device;
 use deeptell::{Detector, InputFrame, RgbImage, ScanOptions};
-use deeptell_face::{Appearance, FaceLinker, Sighting, merge};
+use deeptell_face::{Appearance, FaceLinker, Sighting, merge_tracks};
 use deeptell_video::{Sampling, VideoReader};
 
 const FRAMES: usize = 16;
@@ -127,11 +127,11 @@ fn are_merged(one: &[&Seen], other: &[&Seen]) -> bool {
     let track = |shot: &[&Seen], first: usize| {
         let mut track = Appearance::new();
         for (i, seen) in shot.iter().enumerate() {
-            track.add(first + i, &seen.sighting.look, &seen.features);
+            track.add(first + i, &seen.sighting.colors, &seen.features);
         }
         track
     };
-    merge(&[track(one, 0), track(other, FRAMES)], |_, _| false) == [0, 0]
+    merge_tracks(&[track(one, 0), track(other, FRAMES)], |_, _| false) == [0, 0]
 }
 
 fn is_continued(earlier: &Seen, later: &Seen) -> bool {

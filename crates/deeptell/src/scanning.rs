@@ -3,7 +3,9 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use deeptell_face::{Appearance, Face, FaceLinker, Look, RgbImage, Sighting, blur_effect, merge, shrunk};
+use deeptell_face::{
+    Appearance, ColorGrid, Face, FaceLinker, RgbImage, Sighting, blur_effect, merge_tracks, shrunk,
+};
 
 use crate::detector::FaceFinder;
 use crate::input::InputFrame;
@@ -77,7 +79,7 @@ struct Confirmations {
 /// A face that waits for the classifier.
 struct Waiting {
     crop: RgbImage,
-    look: Look,
+    colors: ColorGrid,
 }
 
 /// A face that was cut out of its frame.
@@ -194,7 +196,7 @@ impl Scanning {
     fn link(&mut self, frame: usize, image: &RgbImage, cuts: Vec<Cut>) -> Result<(), Error> {
         let sightings: Vec<Sighting> = cuts.iter().map(|cut| cut.sighting).collect();
         for (cut, track) in cuts.into_iter().zip(self.linker.link(image, &sightings)) {
-            let Sighting { face, look, .. } = cut.sighting;
+            let Sighting { face, colors, .. } = cut.sighting;
             self.confirm(image, &face, track)?;
             if let Some(evidence) = &mut self.evidence {
                 evidence.push_face(&cut.crop);
@@ -206,7 +208,7 @@ impl Scanning {
                 crop_width: cut.crop_width,
                 blur: rounded(blur_effect(&cut.crop).into()) as f32,
             });
-            self.waiting.push(Waiting { crop: cut.crop, look });
+            self.waiting.push(Waiting { crop: cut.crop, colors });
         }
         Ok(())
     }
@@ -227,11 +229,11 @@ impl Scanning {
 
     /// Scores the `count` crops that wait longest.
     fn classify(&mut self, count: usize) -> Result<(), Error> {
-        let (crops, looks): (Vec<RgbImage>, Vec<Look>) =
-            self.waiting.drain(..count).map(|waiting| (waiting.crop, waiting.look)).unzip();
+        let (crops, colors): (Vec<RgbImage>, Vec<ColorGrid>) =
+            self.waiting.drain(..count).map(|waiting| (waiting.crop, waiting.colors)).unzip();
         let model = self.detector.model();
         let scored = &self.seen[self.scores.len()..][..count];
-        for ((seen, look), reading) in scored.iter().zip(&looks).zip(model.readings(&crops)?) {
+        for ((seen, colors), reading) in scored.iter().zip(&colors).zip(model.readings(&crops)?) {
             let probability = model.card().levels.crop.calibration.probability(reading.logit);
             let score = Score { logit: rounded(reading.logit), fake_probability: rounded(probability) };
             self.scores.push(score);
@@ -239,7 +241,7 @@ impl Scanning {
                 if seen.track >= self.appearances.len() {
                     self.appearances.resize_with(seen.track + 1, Appearance::new);
                 }
-                self.appearances[seen.track].add(seen.frame, look, &reading.features);
+                self.appearances[seen.track].add(seen.frame, colors, &reading.features);
             }
         }
         if self.evidence.is_some() {
@@ -272,7 +274,7 @@ impl Scanning {
         // Each track as if it were a person of its own.
         let tracks =
             criteria.judge_sample(&self.observations(|track| track), self.frames.len(), input_frames).people;
-        let mut group_of = merge(&self.appearances, |one, two| tracks[one].contradicts(&tracks[two]));
+        let mut group_of = merge_tracks(&self.appearances, |one, two| tracks[one].contradicts(&tracks[two]));
         let merged = group_of.iter().max().map_or(0, |last| last + 1);
         group_of
             .extend((self.appearances.len()..self.confirmations.len()).zip(merged..).map(|(_, group)| group));

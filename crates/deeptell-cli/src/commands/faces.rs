@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use deeptell::{FaceEntry, FaceList, FileFaces, FrameFaces};
-use deeptell_face::{Face, FaceDetector, FaceLinker, RgbImage, Sighting, draw_faces};
+use deeptell_face::{Face, FaceDetector, FaceTracker, RgbImage, SampleTracker, draw_faces};
 use deeptell_mtcnn::{FaceSize, Mtcnn, MtcnnConfig, Tracker, TrackerConfig};
 use deeptell_video::{Media, Sampling, VideoReader};
 
@@ -149,13 +149,13 @@ fn picture(
 }
 
 fn video(args: &Args, mtcnn: &Mtcnn, file: &Path, reader: &mut VideoReader) -> anyhow::Result<FaceList> {
-    let (sampling, mut follower) = if args.every_frame {
-        let tracker = Tracker::new(mtcnn.clone(), TrackerConfig::default())?;
-        (Sampling::EveryFrame, Follower::EveryFrame(Box::new(tracker)))
+    let sampling = if args.every_frame { Sampling::EveryFrame } else { Sampling::Uniform(args.frames) };
+    let mut tracker: Option<Box<dyn FaceTracker + '_>> = if args.every_frame {
+        Some(Box::new(Tracker::new(mtcnn.clone(), TrackerConfig::default())?))
     } else if args.largest {
-        (Sampling::Uniform(args.frames), Follower::Largest(mtcnn))
+        None
     } else {
-        (Sampling::Uniform(args.frames), Follower::Samples(mtcnn, FaceLinker::new()))
+        Some(Box::new(SampleTracker::new(mtcnn)))
     };
     let mut frames = Vec::new();
     for frame in reader.sample(sampling) {
@@ -166,51 +166,26 @@ fn video(args: &Args, mtcnn: &Mtcnn, file: &Path, reader: &mut VideoReader) -> a
         if frame.repeats_previous {
             continue;
         }
-        let tracked = follower.follow(&frame.image)?;
+        let faces: Vec<(Option<u64>, Face)> = match &mut tracker {
+            Some(tracker) => tracker
+                .next_faces(&frame.image)?
+                .into_iter()
+                .map(|(track, face)| (Some(track), face))
+                .collect(),
+            None => mtcnn.detect_largest(&frame.image)?.into_iter().map(|face| (None, face)).collect(),
+        };
+        let entries = faces.iter().map(|(track, face)| FaceEntry::new(face, *track)).collect();
         if let Some(folder) = &args.draw {
             let name = format!("{}-{:05}.png", name_of(file), frames.len());
-            let faces: Vec<Face> = tracked.iter().map(|(face, _)| *face).collect();
+            let faces: Vec<Face> = faces.into_iter().map(|(_, face)| face).collect();
             write_drawing(frame.image, &faces, &folder.join(name))?;
         }
-        let faces = tracked.iter().map(|(face, track)| FaceEntry::new(face, *track)).collect();
-        frames.push(FrameFaces::new(frame.pts_seconds, faces));
+        frames.push(FrameFaces::new(frame.pts_seconds, entries));
     }
     for warning in reader.warnings() {
         alert!("warning: {}: {warning}", file.display());
     }
     Ok(FaceList::Frames(frames))
-}
-
-/// How the faces of a video are detected and numbered.
-enum Follower<'a> {
-    /// Tracked from each frame to the next.
-    EveryFrame(Box<Tracker>),
-    /// In frames far apart, as in a scan.
-    Samples(&'a dyn FaceDetector, FaceLinker),
-    /// The largest of each frame, without a number.
-    Largest(&'a dyn FaceDetector),
-}
-
-impl Follower<'_> {
-    /// The faces of the next frame, each with the number of its track.
-    fn follow(&mut self, frame: &RgbImage) -> anyhow::Result<Vec<(Face, Option<u64>)>> {
-        Ok(match self {
-            Self::EveryFrame(tracker) => {
-                let tracked = tracker.follow(frame)?;
-                tracked.faces.iter().map(|tracked| (tracked.face, Some(tracked.track))).collect()
-            }
-            Self::Samples(detector, linker) => {
-                let faces = detector.find(frame, 0.0)?;
-                let seen =
-                    faces.iter().map(|face| Sighting::of(frame, face)).collect::<Result<Vec<_>, _>>()?;
-                let tracks = linker.link(frame, &seen);
-                faces.into_iter().zip(tracks).map(|(face, track)| (face, Some(track as u64))).collect()
-            }
-            Self::Largest(detector) => {
-                detector.detect_largest(frame)?.map(|face| (face, None)).into_iter().collect()
-            }
-        })
-    }
 }
 
 /// The whole file name: `a.jpg` and `a.png` must not overwrite each other's drawing.

@@ -94,6 +94,8 @@ mod tests {
     fn sizes_keep_the_shape() {
         assert_eq!(size_within((1920, 1080), 480), (480, 270));
         assert_eq!(size_within((1080, 1920), 480), (270, 480));
+        assert_eq!(size_within((500, 900), 450), (250, 450));
+        assert_eq!(size_within((4000, 1), 100), (100, 1));
         assert_eq!(size_within((320, 200), 480), (320, 200));
         assert_eq!(size_within((9000, 1), 480), (480, 1));
     }

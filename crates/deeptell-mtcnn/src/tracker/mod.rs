@@ -3,7 +3,9 @@
 mod config;
 mod smooth;
 
-use deeptell_face::{Face, Overlap, RgbImage, Thumbnail, link_faces, non_maximum_suppression};
+use deeptell_face::{
+    Face, FaceError, FaceTracker, Overlap, RgbImage, Thumbnail, link_faces, non_maximum_suppression,
+};
 use serde::{Deserialize, Serialize};
 
 pub use config::TrackerConfig;
@@ -147,6 +149,12 @@ impl Track {
         }
         self.smooth = self.smoother.add(&face);
         (self.face, self.missed, self.is_confirmed) = (face, 0, true);
+    }
+}
+
+impl FaceTracker for Tracker {
+    fn next_faces(&mut self, frame: &RgbImage) -> Result<Vec<(u64, Face)>, FaceError> {
+        Ok(self.follow(frame)?.faces.iter().map(|tracked| (tracked.track, tracked.face)).collect())
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{CropError, FaceCrop, Rect, RgbImage};
 
 /// Cells along each side.
 const SIDE: usize = 8;
-/// Values of a look.
+/// Values of a grid.
 pub(crate) const VALUES: usize = SIDE * SIDE * CHANNELS;
 const CHANNELS: usize = 3;
 /// Pixels that are averaged along each side of a cell.
@@ -21,12 +21,12 @@ const HEAD_SCALE: f32 = 1.3;
 /// somebody wears and sits before stays the same from shot to shot. It says nothing about who
 /// somebody is, and cannot find the same person in another film.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
+pub struct ColorGrid {
     cells: [u8; VALUES],
 }
 
-impl Look {
-    /// The look of the face in `bbox`, in pixels of `image`.
+impl ColorGrid {
+    /// The grid about the face in `bbox`, in pixels of `image`.
     ///
     /// # Errors
     /// [`CropError`] when the box does not touch the image.
@@ -34,7 +34,7 @@ impl Look {
         Self::around(image, bbox, SCALE)
     }
 
-    /// The look of the face in `bbox` and its hair alone, 1.3 times the size of the box.
+    /// The grid about the face in `bbox` and its hair alone, 1.3 times the size of the box.
     ///
     /// # Errors
     /// As [`of`](Self::of).
@@ -75,7 +75,7 @@ impl Look {
     }
 }
 
-/// [`Look::correlation`] of levels.
+/// [`ColorGrid::correlation`] of levels.
 pub(crate) fn correlation(one: &[f32; VALUES], other: &[f32; VALUES]) -> f32 {
     let (one, other) = (centred(one), centred(other));
     let dot = |a: &[f32; VALUES], b: &[f32; VALUES]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
@@ -88,7 +88,7 @@ pub(crate) fn correlation(one: &[f32; VALUES], other: &[f32; VALUES]) -> f32 {
     }
 }
 
-/// [`Look::distance`] of levels.
+/// [`ColorGrid::distance`] of levels.
 pub(crate) fn distance(one: &[f32; VALUES], other: &[f32; VALUES]) -> f32 {
     let squares = one.iter().zip(other).map(|(a, b)| (a - b) * (a - b)).sum::<f32>();
     (squares / VALUES as f32).sqrt()
@@ -106,8 +106,8 @@ fn centred(levels: &[f32; VALUES]) -> [f32; VALUES] {
 }
 
 #[cfg(test)]
-impl Look {
-    /// A look with these levels.
+impl ColorGrid {
+    /// A grid with these levels.
     pub(crate) fn from_levels(level: impl Fn(usize) -> u8) -> Self {
         Self { cells: std::array::from_fn(level) }
     }
@@ -120,25 +120,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_look_is_the_mean_colour_of_its_cells() {
+    fn a_cell_is_its_mean_colour() {
         // Twice 8 cells of 6 pixels about a box of 20: the picture has 48 pixels a side.
         let checks = RgbImage::from_fn(48, 48, |x, y| {
             if (x / 6 + y / 6) % 2 == 0 { Rgb([200, 10, 90]) } else { Rgb([0; 3]) }
         });
-        let look = Look::of(&checks, Rect::new(14.0, 14.0, 34.0, 34.0)).unwrap();
-        let [first, second] = [0, 1].map(|cell| &look.cells[CHANNELS * cell..][..CHANNELS]);
+        let colors = ColorGrid::of(&checks, Rect::new(14.0, 14.0, 34.0, 34.0)).unwrap();
+        let [first, second] = [0, 1].map(|cell| &colors.cells[CHANNELS * cell..][..CHANNELS]);
         assert!(first[0] > 190 && first[1] >= 9 && first[2] > 84, "{first:?}");
         assert!(second.iter().all(|level| *level < 10), "{second:?}");
         let nowhere = Rect::new(100.0, 100.0, 120.0, 120.0);
-        assert!(Look::of(&checks, nowhere).is_err());
+        assert!(ColorGrid::of(&checks, nowhere).is_err());
     }
 
     #[test]
     fn correlation_and_distance_by_hand() {
-        let ramp = Look::from_levels(|i| (i / 2) as u8);
-        let brighter = Look::from_levels(|i| (i / 2) as u8 + 20);
-        let reversed = Look::from_levels(|i| 100 - (i / 2) as u8);
-        let flat = Look::from_levels(|_| 90);
+        let ramp = ColorGrid::from_levels(|i| (i / 2) as u8);
+        let brighter = ColorGrid::from_levels(|i| (i / 2) as u8 + 20);
+        let reversed = ColorGrid::from_levels(|i| 100 - (i / 2) as u8);
+        let flat = ColorGrid::from_levels(|_| 90);
         assert!((ramp.correlation(&brighter) - 1.0).abs() < 1e-5, "brightness alone changes nothing");
         assert!((ramp.correlation(&reversed) + 1.0).abs() < 1e-2);
         assert_eq!((flat.correlation(&flat), flat.correlation(&ramp)), (1.0, 0.0));
