@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use burn::tensor::Device;
 use deeptell::ModelFile;
-use deeptell_data::{Sample, read_picture};
 use deeptell_eval::start_from;
 use deeptell_network::{Architecture, Weights};
 use deeptell_train::{EpochRecord, Event, Run, Start, Trainer};
-use rayon::prelude::*;
 
 use crate::output::{alert, note};
 use crate::progress::Progress;
@@ -43,10 +41,7 @@ pub(crate) fn cached_imagenet(architecture: Architecture) -> anyhow::Result<Path
         .or_else(|| Some(from("LOCALAPPDATA")?.join("deeptell")))
         .or_else(|| Some(from("HOME")?.join(".cache").join("deeptell")))
         .context("there is no cache folder for weights: set DEEPTELL_CACHE, or pass --out")?;
-    Ok(cache.join(match architecture {
-        Architecture::MobileNetV3Small => "imagenet.safetensors".to_owned(),
-        other => format!("imagenet-{other}.safetensors"),
-    }))
+    Ok(cache.join(architecture.imagenet_file()))
 }
 
 /// Runs a training in the folder `out` and prints its progress; the pictures that it left out are listed there.
@@ -89,18 +84,6 @@ pub(crate) fn train_with_progress(trainer: Trainer<'_>, out: &Path, device: &Dev
         alert!("{} pictures cannot be read and were left out; see {}", run.unreadable.len(), list.display());
     }
     Ok(run)
-}
-
-/// The samples whose pictures can be read; warns about the others.
-pub(crate) fn readable(samples: Vec<&Sample>) -> Vec<&Sample> {
-    let read = |sample: &&Sample| match read_picture(&sample.path) {
-        Ok(_) => true,
-        Err(error) => {
-            alert!("left out: {error}");
-            false
-        }
-    };
-    samples.into_par_iter().filter(read).collect()
 }
 
 fn epoch_line(record: &EpochRecord, best: bool) -> String {

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use deeptell_data::{Sample, Split};
+use deeptell::Model;
+use deeptell_data::{DataError, Sample, Split};
 use deeptell_metrics::{MetricsError, compare_auc, roc_auc};
 use deeptell_train::TrainConfig;
 use serde::Serialize;
 
-use crate::EvalError;
 use crate::suite::CropScore;
+use crate::{EvalError, Watch, readable, score_samples};
 
 /// What is left out of a training, one value at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -43,7 +44,10 @@ pub struct Fold {
 
 /// The folds of a leave-one-out measurement, by name.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Folds {
+    /// What is left out.
+    pub by: LeaveOut,
     /// Those that can be trained and measured.
     pub folds: Vec<Fold>,
     /// The others, with the reason.
@@ -57,6 +61,24 @@ pub struct Skipped {
     pub name: String,
     /// Why.
     pub reason: String,
+}
+
+/// A training that [`Folds::measure`] asks for.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct FoldTraining<'a> {
+    /// Its number, from 1.
+    pub number: usize,
+    /// Trainings in all.
+    pub total: usize,
+    /// What it lacks; `None` for the one on everything.
+    pub left_out: Option<&'a str>,
+    /// Name of its folder, safe on every file system.
+    pub folder: String,
+    /// Its configuration.
+    pub config: TrainConfig,
+    /// Its samples, of the training and validation splits.
+    pub samples: &'a [Sample],
 }
 
 /// One line of the result.
@@ -80,12 +102,9 @@ pub struct FoldFigures {
 ///
 /// Samples of the test split and those without a split take no part.
 pub fn leave_one_out(samples: &[Sample], what: LeaveOut) -> Folds {
-    let used: Vec<&Sample> = samples
-        .iter()
-        .filter(|sample| matches!(sample.split, Some(Split::Train | Split::Validation)))
-        .collect();
+    let used: Vec<&Sample> = samples.iter().filter(|sample| takes_part(sample)).collect();
     let names: BTreeSet<&str> = used.iter().filter_map(|sample| what.value_of(sample)).collect();
-    let mut found = Folds { folds: Vec::new(), skipped: Vec::new() };
+    let mut found = Folds { by: what, folds: Vec::new(), skipped: Vec::new() };
     for name in names {
         let fold = Fold {
             name: name.to_owned(),
@@ -102,6 +121,10 @@ pub fn leave_one_out(samples: &[Sample], what: LeaveOut) -> Folds {
         }
     }
     found
+}
+
+fn takes_part(sample: &Sample) -> bool {
+    matches!(sample.split, Some(Split::Train | Split::Validation))
 }
 
 fn held_out(samples: &[&Sample], what: LeaveOut, name: &str) -> Vec<Sample> {
@@ -137,6 +160,19 @@ impl Fold {
         config
     }
 
+    /// Compares the training on everything with the one without the fold on what it holds out.
+    fn figures(
+        &self,
+        with: &Model,
+        without: &Model,
+        watch: &mut dyn Watch,
+    ) -> Result<FoldFigures, EvalError> {
+        let held_out: Vec<&Sample> = self.held_out.iter().collect();
+        let with = score_samples(with, &held_out, None, watch)?;
+        let without = score_samples(without, &held_out, None, watch)?;
+        fold_figures(&self.name, &with, &without)
+    }
+
     fn fault(&self) -> Option<String> {
         let mut counts: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
         for sample in &self.training {
@@ -159,11 +195,8 @@ impl Fold {
     }
 }
 
-/// Compares the training on everything with the one without `name` on the crops of the latter.
-///
-/// # Errors
-/// [`EvalError::MissingCrop`] when a crop has no score, and [`EvalError::Metrics`] when a class is missing.
-pub fn fold_figures(name: &str, with: &[CropScore], without: &[CropScore]) -> Result<FoldFigures, EvalError> {
+/// Compares the scores of the training on everything with those of the one without `name`, crop by crop.
+fn fold_figures(name: &str, with: &[CropScore], without: &[CropScore]) -> Result<FoldFigures, EvalError> {
     let logits = |crops: &[CropScore]| -> Result<Vec<f64>, EvalError> {
         let logit = |crop: &CropScore| {
             let missing =
@@ -211,8 +244,65 @@ impl Folds {
         Ok(())
     }
 
+    /// Removes the held-out samples whose pictures cannot be read, and returns why, each once.
+    pub fn remove_unreadable(&mut self) -> Vec<DataError> {
+        let mut errors = BTreeMap::new();
+        for fold in &mut self.folds {
+            let (kept, unreadable) = readable(fold.held_out.iter().collect());
+            fold.held_out = kept.into_iter().cloned().collect();
+            errors.extend(unreadable.into_iter().map(|error| (error.to_string(), error)));
+        }
+        errors.into_values().collect()
+    }
+
+    /// Trains on all `samples` and once without each fold, and measures both trainings on what the fold holds out.
+    ///
+    /// `train` gets each training, in order, and returns its model, or `None` to stop. Stopping there or by `watch` gives
+    /// `None`.
+    ///
+    /// # Errors
+    /// Those of `train`; [`EvalError::Data`] if a picture cannot be read ([`remove_unreadable`](Self::remove_unreadable)
+    /// removes these); [`EvalError::Metrics`] if too few are left to measure on.
+    pub fn measure<E: From<EvalError>>(
+        self,
+        config: &TrainConfig,
+        samples: &[Sample],
+        mut train: impl FnMut(&FoldTraining<'_>) -> Result<Option<Model>, E>,
+        watch: &mut dyn Watch,
+    ) -> Result<Option<LeaveOneOutReport>, E> {
+        let used: Vec<Sample> = samples.iter().filter(|sample| takes_part(sample)).cloned().collect();
+        let total = self.folds.len() + 1;
+        let everything = FoldTraining {
+            number: 1,
+            total,
+            left_out: None,
+            folder: "everything".to_owned(),
+            config: config.clone(),
+            samples: &used,
+        };
+        let Some(everything) = train(&everything)? else { return Ok(None) };
+        let mut figures = Vec::with_capacity(self.folds.len());
+        for ((fold, folder), number) in self.folds.iter().zip(self.folders()).zip(2..) {
+            let training = FoldTraining {
+                number,
+                total,
+                left_out: Some(&fold.name),
+                folder,
+                config: fold.config(config),
+                samples: &fold.training,
+            };
+            let Some(without) = train(&training)? else { return Ok(None) };
+            match fold.figures(&everything, &without, watch) {
+                Ok(found) => figures.push(found),
+                Err(EvalError::Stopped) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Some(LeaveOneOutReport::new(self.by, config, figures, self.skipped)))
+    }
+
     /// One folder name per fold, `without-NAME`: safe on every file system, and each only once.
-    pub fn folders(&self) -> Vec<String> {
+    fn folders(&self) -> Vec<String> {
         let mut taken = BTreeSet::new();
         let mut folders = Vec::with_capacity(self.folds.len());
         for fold in &self.folds {
@@ -251,12 +341,7 @@ pub struct LeaveOneOutReport {
 
 impl LeaveOneOutReport {
     /// The report of trainings with this configuration.
-    pub fn new(
-        by: LeaveOut,
-        config: &TrainConfig,
-        left_out: Vec<FoldFigures>,
-        skipped: Vec<Skipped>,
-    ) -> Self {
+    fn new(by: LeaveOut, config: &TrainConfig, left_out: Vec<FoldFigures>, skipped: Vec<Skipped>) -> Self {
         let mean =
             |which: usize| left_out.iter().map(|row| row.auc[which]).sum::<f64>() / left_out.len() as f64;
         let mean_auc = [mean(0), mean(1)];
@@ -329,7 +414,7 @@ mod tests {
 
     #[test]
     fn data_sets_are_left_out_whole() {
-        let Folds { folds, skipped } = leave_one_out(&samples(), LeaveOut::Dataset);
+        let Folds { folds, skipped, .. } = leave_one_out(&samples(), LeaveOut::Dataset);
         assert_eq!(folds.iter().map(|fold| fold.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(names(&folds[0].held_out), ["a-validation", "a-m-validation", "a-n-validation"]);
         assert_eq!(
@@ -352,7 +437,7 @@ mod tests {
 
     #[test]
     fn of_a_method_its_fakes_are_left_out_and_genuine_faces_stay() {
-        let Folds { folds, skipped } = leave_one_out(&samples(), LeaveOut::Method);
+        let Folds { folds, skipped, .. } = leave_one_out(&samples(), LeaveOut::Method);
         assert!(skipped.is_empty(), "{skipped:?}");
         let [of_m, of_n] = folds.as_slice() else { panic!("{folds:?}") };
         assert_eq!(
@@ -365,7 +450,7 @@ mod tests {
         // Where only one method exists, nothing is left to learn from.
         let alone: Vec<Sample> =
             samples().into_iter().filter(|sample| sample.method.as_deref() != Some("n")).collect();
-        let Folds { folds, skipped } = leave_one_out(&alone, LeaveOut::Method);
+        let Folds { folds, skipped, .. } = leave_one_out(&alone, LeaveOut::Method);
         assert!(folds.is_empty() && skipped[0].reason.contains("no manipulated sample is left for training"));
     }
 
@@ -393,7 +478,7 @@ mod tests {
         let fold = |name: &str| Fold { name: name.to_owned(), training: Vec::new(), held_out: Vec::new() };
         let folds = ["../etc", "-- etc", "Face2Face", "face2face"].map(fold).to_vec();
         assert_eq!(
-            Folds { folds, skipped: Vec::new() }.folders(),
+            Folds { by: LeaveOut::Method, folds, skipped: Vec::new() }.folders(),
             ["without----etc", "without----etc-2", "without-Face2Face", "without-face2face-2"]
         );
     }

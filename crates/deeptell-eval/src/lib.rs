@@ -58,7 +58,7 @@ pub use evaluation::{
 };
 pub use json::to_json;
 pub use leave_one_out::{
-    Fold, FoldFigures, Folds, LeaveOneOutReport, LeaveOut, Skipped, fold_figures, leave_one_out,
+    Fold, FoldFigures, FoldTraining, Folds, LeaveOneOutReport, LeaveOut, Skipped, leave_one_out,
 };
 pub use levels::{Domain, DomainFigures, FittedLevels, RiskBin, fit_levels};
 pub use measurement::{EvaluationDocument, Measurement};
@@ -66,7 +66,7 @@ pub use runs::{RunComparison, RunFigure, RunSummary, compare_runs};
 pub use score_table::{ScoreTable, some_of};
 pub use scorer::{Scorer, TableInfo};
 pub use scores::{Comparison, ScoreComparison, ScoreRow, compare_scores, read_scores, write_scores};
-pub use scoring::{find_largest_faces, score_samples};
+pub use scoring::{find_largest_faces, readable, score_samples};
 pub use suite::{
     AnswerShares, Coverage, CropOutcome, CropScore, Expected, FoundFace, FoundFaces, GeneratorFigures,
     Instruments, Role, ScanOutcome, Scanning, Scoring, SetComparison, SetReport, SetScores, Share, Suite,

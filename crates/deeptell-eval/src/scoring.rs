@@ -1,5 +1,5 @@
 use deeptell::Model;
-use deeptell_data::{Sample, read_picture};
+use deeptell_data::{DataError, Sample, read_picture};
 use deeptell_face::{Face, FaceDetector, Selection};
 use rayon::prelude::*;
 
@@ -27,6 +27,15 @@ pub fn score_samples(
         }
     }
     Ok(scored)
+}
+
+/// The samples whose pictures can be read, in their order, and the errors of the others.
+pub fn readable(samples: Vec<&Sample>) -> (Vec<&Sample>, Vec<DataError>) {
+    let errors: Vec<Option<DataError>> =
+        samples.par_iter().map(|sample| read_picture(&sample.path).err()).collect();
+    let kept =
+        samples.into_iter().zip(&errors).filter_map(|(sample, error)| error.is_none().then_some(sample));
+    (kept.collect(), errors.into_iter().flatten().collect())
 }
 
 /// Pictures that are searched between two questions whether to stop.

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::NetworkConfig;
+use crate::{KnownFile, NetworkConfig};
 
 /// The architecture of a network; in files its name, for example `mobilenet-v3-small`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +23,31 @@ pub enum Architecture {
     #[serde(rename = "mobilenet-v3-large")]
     MobileNetV3Large,
 }
+
+/// Files that `deeptell weights import` recognises.
+pub const KNOWN_FILES: &[KnownFile] = &[
+    KnownFile {
+        name: "mobilenet_v3_small-047dcff4.pth",
+        architecture: Architecture::MobileNetV3Small,
+        sha256: "047dcff4addef86ea5bc2eff13c9614dc11f47ab1160d0a71a25e7db994f4e1f",
+        origin: "torchvision MobileNet_V3_Small_Weights.IMAGENET1K_V1 (BSD-3-Clause), \
+                 https://download.pytorch.org/models/mobilenet_v3_small-047dcff4.pth",
+    },
+    KnownFile {
+        name: "mobilenet_v3_large-8738ca79.pth",
+        architecture: Architecture::MobileNetV3Large,
+        sha256: "8738ca79",
+        origin: "torchvision MobileNet_V3_Large_Weights.IMAGENET1K_V1 (BSD-3-Clause), \
+                 https://download.pytorch.org/models/mobilenet_v3_large-8738ca79.pth",
+    },
+    KnownFile {
+        name: "mobilenet_v3_large-5c1a4163.pth",
+        architecture: Architecture::MobileNetV3Large,
+        sha256: "5c1a4163",
+        origin: "torchvision MobileNet_V3_Large_Weights.IMAGENET1K_V2 (BSD-3-Clause), \
+                 https://download.pytorch.org/models/mobilenet_v3_large-5c1a4163.pth",
+    },
+];
 
 /// There is no architecture of that name.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -51,6 +76,14 @@ impl Architecture {
         match self {
             Self::MobileNetV3Small => Variant::Small.name(),
             Self::MobileNetV3Large => Variant::Large.name(),
+        }
+    }
+
+    /// Name of the file in the cache that holds its ImageNet weights.
+    pub fn imagenet_file(self) -> String {
+        match self {
+            Self::MobileNetV3Small => "imagenet.safetensors".to_owned(),
+            other => format!("imagenet-{other}.safetensors"),
         }
     }
 

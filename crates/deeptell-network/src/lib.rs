@@ -22,10 +22,10 @@ mod known;
 mod network;
 mod normalization;
 
-pub use architecture::{Architecture, UnknownArchitecture};
+pub use architecture::{Architecture, KNOWN_FILES, UnknownArchitecture};
 pub use deeptell_weights::onnx::Options as OnnxOptions;
 pub use deeptell_weights::{NamedTensor, Precision, PrecisionError, StoredPrecision, Weights, WeightsError};
-pub use known::{KNOWN_FILES, KnownFile};
+pub use known::KnownFile;
 pub use network::{Network, NetworkConfig};
 pub use normalization::{Normalization, PreprocessError, normalize};
 

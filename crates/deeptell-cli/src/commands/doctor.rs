@@ -43,7 +43,7 @@ fn folders() -> Vec<(&'static str, PathBuf)> {
         ("the current folder", std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."))),
         ("temporary files and uploads", std::env::temp_dir()),
     ];
-    let cache = crate::training::cached_imagenet(Architecture::MobileNetV3Small).ok();
+    let cache = crate::training::cached_imagenet(Architecture::default()).ok();
     // It is made when the first file goes into it.
     let cache = cache.as_deref().and_then(|file| file.ancestors().skip(1).find(|folder| folder.is_dir()));
     folders.extend(cache.map(|cache| ("the cache of weights", cache.to_owned())));

@@ -1,22 +1,18 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use burn::tensor::Device;
 use deeptell::{Model, View};
-use deeptell_data::{Sample, Split, audit};
-use deeptell_eval::{
-    CropScore, Fold, LeaveOneOutReport, LeaveOut, best_epoch, fold_figures, leave_one_out, score_samples,
-    uncalibrated,
-};
+use deeptell_data::audit;
+use deeptell_eval::{FoldTraining, LeaveOut, best_epoch, leave_one_out, uncalibrated};
 use deeptell_files::{FolderLock, remove_leftovers};
 use deeptell_train::{Start, TrainConfig, Trainer, has_checkpoint};
 
 use crate::dataset::{Dataset, DatasetArgs};
 use crate::device::DeviceName;
-use crate::output::note;
-use crate::progress::{Tasks, unless_stopped};
+use crate::output::{alert, note};
+use crate::progress::Tasks;
 use crate::provenance::Provenance;
-use crate::training::{readable, starting_weights, train_with_progress};
+use crate::training::{starting_weights, train_with_progress};
 use crate::{Outcome, interrupt, output};
 
 /// Measure how well training generalises to data sets or methods that it has not seen.
@@ -99,33 +95,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             }
         );
     }
-    let folders = found.folders();
     let _lock = FolderLock::acquire(&args.out)?;
     remove_leftovers(&args.out)?;
     output::write_json(&Provenance::now(), &args.out.join("provenance.json"))?;
-
-    let used: Vec<Sample> = samples
-        .into_iter()
-        .filter(|sample| matches!(sample.split, Some(Split::Train | Split::Validation)))
-        .collect();
-    let total = found.folds.len() + 1;
-    note!("training 1 of {total}: on everything");
-    let Some(everything) = trained(args, &config, &used, &args.out.join("everything"), &device)? else {
+    for error in found.remove_unreadable() {
+        alert!("left out: {error}");
+    }
+    let train = |training: &FoldTraining<'_>| trained(args, training, &device);
+    let Some(report) = found.measure(&config, &samples, train, &mut Tasks::default())? else {
         return Ok(Outcome::Interrupted);
     };
-    let mut figures = Vec::new();
-    for (number, (fold, folder)) in found.folds.iter().zip(&folders).enumerate() {
-        note!("training {} of {total}: without {}", number + 2, fold.name);
-        let Some(without) =
-            trained(args, &fold.config(&config), &fold.training, &args.out.join(folder), &device)?
-        else {
-            return Ok(Outcome::Interrupted);
-        };
-        let Some(scores) = scores(&everything, fold)? else { return Ok(Outcome::Interrupted) };
-        let Some(scores_without) = self::scores(&without, fold)? else { return Ok(Outcome::Interrupted) };
-        figures.push(fold_figures(&fold.name, &scores, &scores_without)?);
-    }
-    let report = LeaveOneOutReport::new(what, &config, figures, found.skipped);
     output::write_json(&report, &args.out.join("leave-one-out.json"))?;
     output::lines(&report)?;
     Ok(outcome)
@@ -142,31 +121,23 @@ fn config(args: &Args) -> anyhow::Result<TrainConfig> {
     Ok(config)
 }
 
-/// The best epoch of a training in `folder`, which is continued with `--resume`; `None` if it was interrupted.
-fn trained(
-    args: &Args,
-    config: &TrainConfig,
-    samples: &[Sample],
-    folder: &Path,
-    device: &Device,
-) -> anyhow::Result<Option<Model>> {
-    let start = if args.resume && has_checkpoint(folder) {
+/// The best epoch of a training, which `--resume` continues; `None` if it was interrupted.
+fn trained(args: &Args, training: &FoldTraining<'_>, device: &Device) -> anyhow::Result<Option<Model>> {
+    let FoldTraining { number, total, config, .. } = training;
+    match training.left_out {
+        None => note!("training {number} of {total}: on everything"),
+        Some(name) => note!("training {number} of {total}: without {name}"),
+    }
+    let folder = args.out.join(&training.folder);
+    let start = if args.resume && has_checkpoint(&folder) {
         Start::Resume
     } else {
         starting_weights(&args.init, config.architecture)?
     };
-    let trainer = Trainer::new(config, samples).start(start).stop(interrupt::flag());
-    let run = train_with_progress(trainer, folder, device)?;
-    if !run.finished {
+    let trainer = Trainer::new(config, training.samples).start(start).stop(interrupt::flag());
+    if !train_with_progress(trainer, &folder, device)?.finished {
         return Ok(None);
     }
-    let name = folder.file_name().context("the folder has no name")?.to_string_lossy().into_owned();
-    let card = uncalibrated(&name, &args.data.display().to_string(), config, vec![View::WHOLE]);
-    Ok(Some(best_epoch(folder, card, device)?.1))
-}
-
-/// Scores of the validation samples that the fold leaves out; `None` if interrupted.
-fn scores(model: &Model, fold: &Fold) -> anyhow::Result<Option<Vec<CropScore>>> {
-    let held_out = readable(fold.held_out.iter().collect());
-    Ok(unless_stopped(score_samples(model, &held_out, None, &mut Tasks::default()))?)
+    let card = uncalibrated(&training.folder, &args.data.display().to_string(), config, vec![View::WHOLE]);
+    Ok(Some(best_epoch(&folder, card, device)?.1))
 }

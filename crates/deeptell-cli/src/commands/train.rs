@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use deeptell_data::Split;
-use deeptell_eval::{EndedRun, RUN_FILES, SplitAudit, uncalibrated};
+use deeptell_eval::{EndedRun, RUN_FILES, SplitAudit, readable, uncalibrated};
 use deeptell_files::{FolderLock, check_outputs, remove_leftovers};
 use deeptell_network::Architecture;
 use deeptell_train::{Start, TrainConfig, Trainer, has_checkpoint};
@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::{Dataset, DatasetArgs};
 use crate::device::{DeviceName, PrecisionName, warn_if_slower};
-use crate::output::{note, say};
+use crate::output::{alert, note, say};
 use crate::progress::{Tasks, unless_stopped};
 use crate::provenance::Provenance;
-use crate::training::{readable, starting_weights, train_with_progress};
+use crate::training::{starting_weights, train_with_progress};
 use crate::views::Views;
 use crate::{Outcome, interrupt, output};
 
@@ -116,7 +116,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         note!("stopped after epoch {}; continue with --resume", run.history.len());
         return Ok(Outcome::Interrupted);
     }
-    let validation = readable(samples.iter().filter(|s| s.split == Some(Split::Validation)).collect());
+    let validation = samples.iter().filter(|s| s.split == Some(Split::Validation)).collect();
+    let (validation, unreadable) = readable(validation);
+    for error in unreadable {
+        alert!("left out: {error}");
+    }
     let data = args.data.display().to_string();
     let trained_on = args.trained_on.as_deref().unwrap_or(&data);
     let ended = EndedRun {
