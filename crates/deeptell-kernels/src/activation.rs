@@ -18,6 +18,16 @@ pub enum Activation {
     HardSwish,
 }
 
+/// The logistic function `1 / (1 + exp(-logit))`, in `0..=1`.
+///
+/// ```
+/// assert_eq!(deeptell_kernels::sigmoid(0.0), 0.5);
+/// assert_eq!(deeptell_kernels::sigmoid(-1000.0), 0.0);
+/// ```
+pub fn sigmoid(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
+}
+
 /// An inner loop that is compiled once for each instruction set and each activation.
 pub(crate) trait Kernel {
     type Output;

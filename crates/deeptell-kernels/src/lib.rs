@@ -64,7 +64,7 @@ mod split;
 mod stack;
 mod vector;
 
-pub use activation::Activation;
+pub use activation::{Activation, sigmoid};
 pub use buffers::{KeptBuffers, keep_buffers};
 pub use network::{ConvStack, StackLayer};
 pub use residual::{FoldedConv, InvertedResidual, InvertedResidualStack};

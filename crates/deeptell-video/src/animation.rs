@@ -5,8 +5,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
-use deeptell_face::{PictureFormat, PictureKind, exif_orientation};
-use image::imageops::{self, FilterType};
+use deeptell_face::{PictureFormat, PictureKind, exif_orientation, shrunk};
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
 use image_webp::{DecodingError, WebPDecoder};
@@ -14,7 +13,6 @@ use image_webp::{DecodingError, WebPDecoder};
 use crate::frames::Timing;
 use crate::guard::{Guard, GuardedFile};
 use crate::local::Job;
-use crate::pixels::fit_inside;
 use crate::sampling::Moments;
 use crate::{Sampling, VideoError, VideoInfo, Warning};
 
@@ -220,13 +218,8 @@ impl<'a> AnimationFrames<'a> {
             pixels.clone()
         };
         let image = RgbImage::from_raw(width, height, pixels).ok_or_else(none)?;
-        let size = fit_inside((width, height), self.reader.max_side);
-        let image = if size == (width, height) {
-            image
-        } else {
-            imageops::resize(&image, size.0, size.1, FilterType::Triangle)
-        };
-        let mut image = DynamicImage::ImageRgb8(image);
+        let smaller = self.reader.max_side.and_then(|side| shrunk(&image, side));
+        let mut image = DynamicImage::ImageRgb8(smaller.unwrap_or(image));
         image.apply_orientation(self.reader.orientation);
         Ok(image.into_rgb8())
     }

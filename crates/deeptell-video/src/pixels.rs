@@ -3,6 +3,7 @@
 use std::mem::MaybeUninit;
 use std::ptr;
 
+use deeptell_face::size_within;
 use ff::ffi;
 use ff::format::Pixel;
 use ff::frame;
@@ -88,7 +89,8 @@ impl ToRgb {
     }
 
     fn layout(&self, picture: &frame::Video) -> Layout {
-        let (width, height) = fit_inside((picture.width(), picture.height()), self.max_side);
+        let size = (picture.width(), picture.height());
+        let (width, height) = self.max_side.map_or(size, |side| size_within(size, side));
         Layout { width, height }
     }
 
@@ -250,19 +252,6 @@ fn colour_codes(picture: &frame::Video) -> (i32, i32) {
     }
 }
 
-/// The largest size of the same shape whose longer side is at most `max_side`; never enlarges.
-pub(crate) fn fit_inside((width, height): (u32, u32), max_side: Option<u32>) -> (u32, u32) {
-    let longest = width.max(height);
-    match max_side {
-        Some(max_side) if longest > max_side => {
-            let scale = f64::from(max_side) / f64::from(longest);
-            let shrink = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
-            (shrink(width), shrink(height))
-        }
-        _ => (width, height),
-    }
-}
-
 /// The deprecated formats whose name alone says that they use the full range.
 fn is_full_range_format(format: Pixel) -> bool {
     matches!(format, Pixel::YUVJ420P | Pixel::YUVJ422P | Pixel::YUVJ444P | Pixel::YUVJ440P | Pixel::YUVJ411P)
@@ -336,19 +325,5 @@ impl FromRgb {
         rgb.set_height(height);
         self.scaler.run(&rgb, &mut picture)?;
         Ok(picture)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shrinking_keeps_the_shape_and_never_enlarges() {
-        assert_eq!(fit_inside((1920, 1080), Some(640)), (640, 360));
-        assert_eq!(fit_inside((500, 900), Some(450)), (250, 450));
-        assert_eq!(fit_inside((500, 900), Some(1000)), (500, 900));
-        assert_eq!(fit_inside((4000, 1), Some(100)), (100, 1));
-        assert_eq!(fit_inside((4, 3), None), (4, 3));
     }
 }

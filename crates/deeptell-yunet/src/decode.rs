@@ -1,6 +1,7 @@
 //! From the outputs of the network to faces.
 
 use deeptell_face::{Face, Landmarks, Overlap, Point, Rect, non_maximum_suppression};
+use deeptell_kernels::sigmoid;
 
 use crate::YuNetConfig;
 
@@ -60,10 +61,6 @@ impl Grid {
 fn whole_pixels(bbox: Rect) -> Rect {
     let (x, y) = (bbox.x1.trunc(), bbox.y1.trunc());
     Rect::new(x, y, x + bbox.width().trunc(), y + bbox.height().trunc())
-}
-
-fn sigmoid(logit: f32) -> f32 {
-    1.0 / (1.0 + (-logit).exp())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use deeptell_face::{FaceCrop, FaceDetectorId};
+use deeptell_metrics::sigmoid;
 use deeptell_network::{Architecture, Normalization};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -304,10 +305,6 @@ impl Measure {
         let [low, high] = ends.map_or([None, None], |ends| ends.map(Some));
         Self { low, high, ..self }
     }
-}
-
-fn sigmoid(logit: f64) -> f64 {
-    1.0 / (1.0 + (-logit).exp())
 }
 
 impl ModelCard {

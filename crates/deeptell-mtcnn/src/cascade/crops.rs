@@ -2,12 +2,11 @@
 
 use burn::tensor::{Tensor, TensorData};
 use deeptell_face::RgbImage;
-use deeptell_kernels::{ConvStack, RowSource as _};
+use deeptell_kernels::{ConvStack, RowSource as _, sigmoid};
 use rayon::prelude::*;
 
 use crate::cascade::Candidate;
 use crate::cascade::resample::Resampled;
-use crate::network::sigmoid;
 use crate::{Mtcnn, MtcnnError};
 
 /// A network's output for one candidate's crop.

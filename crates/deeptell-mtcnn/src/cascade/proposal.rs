@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use burn::tensor::Tensor;
 use deeptell_face::{Overlap, Rect, RgbImage};
-use deeptell_kernels::ConvStack;
+use deeptell_kernels::{ConvStack, sigmoid};
 use rayon::prelude::*;
 
 use crate::cascade::candidate::{regressed, suppress};
@@ -13,7 +13,7 @@ use crate::cascade::pyramid::{Level, Tile, pyramid};
 use crate::cascade::resample::Resampled;
 use crate::cascade::{Candidate, Window};
 use crate::detector::borrowed;
-use crate::network::{PNet, sigmoid};
+use crate::network::PNet;
 use crate::{Mtcnn, MtcnnError};
 
 /// A cell in which P-Net sees a face.

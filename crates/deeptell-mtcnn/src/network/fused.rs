@@ -28,11 +28,6 @@ impl Fused {
     }
 }
 
-/// The probability of a face whose logit is `logit`.
-pub(crate) fn sigmoid(logit: f32) -> f32 {
-    1.0 / (1.0 + (-logit).exp())
-}
-
 /// A convolution and its activation.
 pub(super) fn convolution(layer: &Conv2d, activation: Option<&PRelu>, pool: Option<usize>) -> StackLayer {
     let weight = layer.weight.val();

@@ -11,7 +11,7 @@ mod rnet;
 mod trunk;
 mod weights;
 
-pub(crate) use fused::{Fused, sigmoid};
+pub(crate) use fused::Fused;
 pub use onet::{ONet, ONetOutput};
 pub use pnet::{PNet, PNetOutput};
 pub use rnet::{RNet, RNetOutput};
