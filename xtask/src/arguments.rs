@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn help_is_given_when_asked_for_anywhere_or_when_nothing_is_asked() {
+    fn help_is_shown_for_help_anywhere_or_for_no_arguments() {
         for line in ["", "help", "--help", "-h", "demo --help", "peers scan -h"] {
             assert_eq!(parse_line(line), Ok(Task::Help), "{line}");
         }
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_task_is_refused_by_name() {
+    fn unknown_arguments_are_named_in_the_error() {
         for (line, named) in [
             ("build", "`build`"),
             ("demo --fast", "`--fast`"),

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn each_trace_is_of_its_own_cause() {
+    fn quality_changes_the_size_and_the_tables_of_a_jpeg_alone() {
         let folder = tempfile::tempdir().unwrap();
         let traces = |name: &str, bytes: &[u8]| {
             let path = folder.path().join(name);

@@ -24,7 +24,7 @@ impl WebDetector {
     #[wasm_bindgen(constructor)]
     pub fn new(model: &[u8], name: &str) -> Result<Self, JsValue> {
         let device = Device::flex();
-        let load = || Detector::new(ModelFile::from_bytes(model, name)?.load(&device)?, &device);
+        let load = || Detector::new(ModelFile::from_bytes(model, name)?.load(&device)?);
         Ok(Self { detector: load().map_err(|error| thrown(&error))? })
     }
 

@@ -60,7 +60,7 @@ impl Detector {
     /// # Errors
     /// As [`Model::load`].
     pub fn load(model_path: impl AsRef<std::path::Path>, device: &Device) -> Result<Self, Error> {
-        Self::new(Model::load(model_path, device)?, device)
+        Self::new(Model::load(model_path, device)?)
     }
 
     /// The detector with the shipped model; needs no file.
@@ -68,18 +68,18 @@ impl Detector {
     /// # Errors
     /// As [`Model::shipped`].
     pub fn shipped(device: &Device) -> Result<Self, Error> {
-        Self::new(Model::shipped(device)?, device)
+        Self::new(Model::shipped(device)?)
     }
 
-    /// A detector with a loaded model, MTCNN on `device` as its face detector, and the default [`Decoding`]: files are
-    /// decoded in a separate process.
+    /// A detector with a loaded model, MTCNN on the device of the model as its face detector, and the default
+    /// [`Decoding`]: files are decoded in a separate process.
     ///
     /// # Errors
-    /// [`Error::FaceDetector`] when the face detector cannot be made on `device`.
-    pub fn new(model: Model, device: &Device) -> Result<Self, Error> {
+    /// [`Error::FaceDetector`] when the face detector cannot be made on that device.
+    pub fn new(model: Model) -> Result<Self, Error> {
         let min_face = ScanOptions::default().min_face;
         let faces = MtcnnConfig { min_face: min_face.into(), ..MtcnnConfig::default() }
-            .init(device)
+            .init(model.device())
             .map_err(FaceError::from)?;
         Ok(Self::from_parts(model, Arc::new(faces)))
     }

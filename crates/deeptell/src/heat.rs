@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_of_nothing_is_clear() {
+    fn the_overlay_of_an_empty_map_is_transparent() {
         let map = HeatMap { width: 7, height: 7, values: vec![0.0; 49] };
         let picture = image::load_from_memory(&map.overlay(map.peak())).unwrap().into_rgba8();
         assert!(picture.pixels().all(|pixel| pixel.0[3] == 0));

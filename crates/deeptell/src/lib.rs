@@ -95,7 +95,6 @@ pub use heat::HeatMap;
 pub use input::{Input, InputFrame};
 pub use journal::{EarlierReports, Journal, JournalError};
 pub use judge::{Aggregation, Criteria, Judgement};
-pub use manifest::{Manifest, ManifestEntry};
 pub use model::{Model, Reading};
 pub use model_file::ModelFile;
 pub use options::ScanOptions;

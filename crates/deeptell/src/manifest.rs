@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::ModelError;
 
@@ -15,37 +15,25 @@ use crate::ModelError;
 /// sha256 = "…64 hexadecimal digits…"
 /// card = "deeptell-mnv3s.md"
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Manifest {
+#[derive(Debug, Deserialize)]
+pub(crate) struct Manifest {
     /// One entry a file.
     #[serde(default, rename = "model")]
-    pub models: Vec<ManifestEntry>,
+    models: Vec<ManifestEntry>,
 }
 
-/// One file of a [`Manifest`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct ManifestEntry {
+/// One file of a [`Manifest`]; what else the entry says is for people.
+#[derive(Debug, Deserialize)]
+struct ManifestEntry {
     /// File name, without a folder.
-    pub file: String,
+    file: String,
     /// SHA-256 of the whole file, in hexadecimal.
-    pub sha256: String,
-    /// The model card for people, beside the file.
-    pub card: Option<String>,
+    sha256: String,
 }
 
 impl Manifest {
     /// Its file name.
-    pub const FILE: &str = "manifest.toml";
-
-    /// Parses the TOML text of a manifest.
-    ///
-    /// # Errors
-    /// [`ModelError::Manifest`] with the line at fault.
-    pub fn parse(text: &str) -> Result<Self, ModelError> {
-        Self::parse_at(text, Path::new(Self::FILE))
-    }
+    const FILE: &str = "manifest.toml";
 
     fn parse_at(text: &str, path: &Path) -> Result<Self, ModelError> {
         toml::from_str(text).map_err(|error: toml::de::Error| ModelError::Manifest {

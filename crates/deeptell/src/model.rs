@@ -57,6 +57,11 @@ impl Model {
         Ok(self)
     }
 
+    /// The device that it computes on.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// The card and the file's SHA-256.
     pub fn info(&self) -> &ModelInfo {
         &self.info

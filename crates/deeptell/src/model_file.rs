@@ -11,7 +11,8 @@ use deeptell_network::{
 
 use crate::familiarity::Familiarity;
 use crate::hash::sha256;
-use crate::{Error, Manifest, Model, ModelCard, ModelError, ModelInfo};
+use crate::manifest::Manifest;
+use crate::{Error, Model, ModelCard, ModelError, ModelInfo};
 
 /// A model file in memory: the weights of a network and its card. It can be
 /// changed, written, exported, and [loaded](Self::load) onto a device to run.

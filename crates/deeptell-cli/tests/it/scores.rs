@@ -4,7 +4,7 @@
 //! to move them, write them down again with
 //!
 //! ```sh
-//! RENEW_SCORES=1 cargo test -p deeptell-cli --test it sample_scores
+//! DEEPTELL_UPDATE_SCORES=1 cargo test -p deeptell-cli --test it sample_scores
 //! ```
 //!
 //! and commit `tests/data/sample_scores.csv` with the change.
@@ -47,7 +47,7 @@ fn sample_scores_are_those_written_down() {
     let clips = clips();
     let found = scores(&clips);
     let written = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sample_scores.csv");
-    if std::env::var_os("RENEW_SCORES").is_some() {
+    if std::env::var_os("DEEPTELL_UPDATE_SCORES").is_some() {
         let mut table = "clip,score\n".to_owned();
         for (name, score) in clips.iter().zip(&found) {
             writeln!(table, "{name},{score:.4}").unwrap();
@@ -70,7 +70,7 @@ fn sample_scores_are_those_written_down() {
     assert!(
         moved.is_empty(),
         "the shipped detector scores {} of {} clips otherwise:\n{}\nIf that is meant, run \
-         `RENEW_SCORES=1 cargo test -p deeptell-cli --test it sample_scores` and commit the table",
+         `DEEPTELL_UPDATE_SCORES=1 cargo test -p deeptell-cli --test it sample_scores` and commit the table",
         moved.len(),
         expected.len(),
         moved.join("\n")

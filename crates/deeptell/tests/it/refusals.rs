@@ -1,7 +1,7 @@
 use burn::tensor::Device;
 use deeptell::{
-    Architecture, Calibration, Detector, Error, Input, InputError, InputFrame, Manifest, Model, ModelError,
-    ModelFile, Scan,
+    Architecture, Calibration, Detector, Error, Input, InputError, InputFrame, Model, ModelError, ModelFile,
+    Scan,
 };
 use deeptell_face::RgbImage;
 use deeptell_network::{NetworkConfig, StoredPrecision};
@@ -125,7 +125,7 @@ fn the_manifest_beside_a_model_is_heeded() {
     let sha256 = Model::load(&path, &Device::flex()).unwrap().info().sha256.clone();
     let write = |sha256: &str| {
         let text = format!("[[model]]\nfile = \"random.safetensors\"\nsha256 = \"{sha256}\"\n");
-        std::fs::write(folder.path().join(Manifest::FILE), text).unwrap();
+        std::fs::write(folder.path().join("manifest.toml"), text).unwrap();
     };
     write(&sha256);
     assert_eq!(Model::load(&path, &Device::flex()).unwrap().info().sha256, sha256);
