@@ -43,7 +43,7 @@ impl ModelFile {
         Self::from_bytes(shipped.bytes, shipped.file)
     }
 
-    /// Reads a model file. If a [`Manifest`] lies beside it and names it, its SHA-256 must agree.
+    /// Reads a model file. If a `manifest.toml` lies beside it and names it, its SHA-256 must agree.
     ///
     /// # Errors
     /// [`Error::Model`] when the file or the manifest cannot be read, the hash differs, the card

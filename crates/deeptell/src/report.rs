@@ -49,9 +49,8 @@ pub struct Report {
     pub input: InputFacts,
     /// The sampled frames, in order of time.
     pub frames: Vec<FrameFacts>,
-    /// The people seen, as far as position and appearance distinguish them
-    /// ([`FaceLinker`](crate::FaceLinker), [`merge`](crate::merge)), in order of first appearance.
-    /// Faces that are not [confirmed](Person::is_confirmed) come last.
+    /// The people seen, as far as position and appearance distinguish them, in order of first appearance. Faces that are
+    /// not [confirmed](Person::is_confirmed) come last.
     pub people: Vec<Person>,
     /// Every face that was judged, in order of time.
     pub observations: Vec<Observation>,

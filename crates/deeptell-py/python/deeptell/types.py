@@ -804,8 +804,8 @@ class _ReportDocument(TypedDict):
     options: ScanOptions
     """The options of the scan."""
     people: List[Person]
-    """The people seen, as far as position and appearance distinguish them (`FaceLinker`, `merge`), in order
-    of first appearance. Faces that are not confirmed come last.
+    """The people seen, as far as position and appearance distinguish them, in order of first appearance.
+    Faces that are not confirmed come last.
     """
     reasons: List[Reason]
     """Why the verdict is what it is, most important first."""
