@@ -42,18 +42,33 @@ impl DeviceName {
 
     /// Opens the device and runs a first small computation on it.
     pub(crate) fn open(self) -> anyhow::Result<Device> {
-        detail!("device: {}, {} threads", self.name(), rayon::current_num_threads());
+        self.open_number(0)
+    }
+
+    /// As [`open`](Self::open); of several NVIDIA GPUs the one with this number, from 0.
+    pub(crate) fn open_number(self, number: usize) -> anyhow::Result<Device> {
+        detail!("device: {}, {} threads, number {number}", self.name(), rayon::current_num_threads());
         match self {
             Self::Cpu => Ok(Device::flex()),
             #[cfg(feature = "wgpu")]
             Self::Wgpu => tried("wgpu", || Device::wgpu(Default::default())),
             #[cfg(feature = "cuda")]
-            Self::Cuda => tried("cuda", || Device::cuda(0)),
+            Self::Cuda => tried("cuda", || Device::cuda(number)),
             #[cfg(not(feature = "wgpu"))]
             Self::Wgpu => Err(not_compiled_in("wgpu")),
             #[cfg(not(feature = "cuda"))]
             Self::Cuda => Err(not_compiled_in("cuda")),
         }
+    }
+}
+
+/// Reads the name of a device, with a number for one of several NVIDIA GPUs: `cuda:1`.
+pub(crate) fn numbered_device(text: &str) -> Result<(DeviceName, usize), String> {
+    let cuda = text.strip_prefix("cuda:").and_then(|number| number.parse().ok());
+    match (cuda, DeviceName::from_str(text, false)) {
+        (Some(number), _) => Ok((DeviceName::Cuda, number)),
+        (None, Ok(name)) => Ok((name, 0)),
+        (None, Err(_)) => Err("give cpu, wgpu, cuda, or cuda:NUMBER, counted from 0".to_owned()),
     }
 }
 
@@ -143,6 +158,16 @@ mod tests {
         let device = DeviceName::Cpu.open().unwrap();
         let sum = burn::tensor::Tensor::<1>::ones([4], &device).sum().into_scalar::<f32>();
         assert_eq!(sum, 4.0);
+    }
+
+    #[test]
+    fn nvidia_gpus_are_numbered() {
+        assert_eq!(numbered_device("cpu"), Ok((DeviceName::Cpu, 0)));
+        assert_eq!(numbered_device("cuda"), numbered_device("cuda:0"));
+        assert_eq!(numbered_device("cuda:12"), Ok((DeviceName::Cuda, 12)));
+        for wrong in ["cpu:1", "cuda:", "cuda:-1", "cuda:x", "gpu", ""] {
+            assert!(numbered_device(wrong).unwrap_err().contains("cuda:NUMBER"), "{wrong}");
+        }
     }
 
     #[cfg(not(feature = "cuda"))]

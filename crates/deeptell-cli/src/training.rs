@@ -48,8 +48,9 @@ pub(crate) fn cached_imagenet(architecture: Architecture) -> anyhow::Result<Path
 pub(crate) fn train_with_progress(trainer: Trainer<'_>, out: &Path, device: &Device) -> anyhow::Result<Run> {
     let mut bar: Option<Progress> = None;
     let run = trainer.run(out, device, |event| match event {
-        Event::Started { epochs_done, epochs, samples, validation_samples, pos_weight } => note!(
-            "{epochs} epochs of {samples} samples, {validation_samples} validation samples, pos_weight {pos_weight:.4}{}",
+        Event::Started { epochs_done, epochs, samples, validation_samples, pos_weight, replicas } => note!(
+            "{epochs} epochs of {samples} samples, {validation_samples} validation samples, pos_weight {pos_weight:.4}{}{}",
+            if replicas > 1 { format!(", {replicas} replicas") } else { String::new() },
             if epochs_done > 0 { format!(", resuming after epoch {epochs_done}") } else { String::new() },
         ),
         Event::Step { epoch, step, steps, loss, .. } => {

@@ -62,6 +62,12 @@ impl ConvNormActivation {
         Self { convolution, norm: Some(norm), activation }
     }
 
+    /// Normalises by the running statistics in training, too.
+    pub(crate) fn freeze_statistics(self) -> Self {
+        let frozen = |norm: BatchNorm| BatchNorm { training: norm.training.with_value(false), ..norm };
+        Self { norm: self.norm.map(frozen), ..self }
+    }
+
     /// - x: `[N, input, H, W]`
     /// - result: `[N, output, H/stride, W/stride]`, rounded up
     pub(crate) fn forward(&self, x: Tensor<4>, pass: Pass) -> Tensor<4> {
@@ -186,6 +192,20 @@ impl InvertedResidual {
             project: pointwise(expanded, output, Activation::Identity),
             residual: stride == 1 && input == output,
         }
+    }
+
+    pub(crate) fn freeze_statistics(self) -> Self {
+        Self {
+            expand: self.expand.map(ConvNormActivation::freeze_statistics),
+            depthwise: self.depthwise.freeze_statistics(),
+            project: self.project.freeze_statistics(),
+            ..self
+        }
+    }
+
+    /// Those with batch normalisation, from the input to the output.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = &ConvNormActivation> {
+        self.expand.iter().chain([&self.depthwise, &self.project])
     }
 
     /// - x: `[N, input, H, W]`

@@ -21,6 +21,7 @@
 mod architecture;
 mod blocks;
 mod class_activation;
+mod dropout;
 mod dtype;
 mod fold;
 mod model;
@@ -28,6 +29,7 @@ mod names;
 mod onnx;
 
 pub use architecture::{BlockSpec, LARGE, SMALL, Table, Variant};
+pub use dropout::DropoutMask;
 pub use model::{MobileNetV3, MobileNetV3Config};
 pub use names::names;
 pub use onnx::to_onnx;

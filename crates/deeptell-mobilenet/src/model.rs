@@ -1,7 +1,6 @@
 use burn::config::Config;
 use burn::module::{Module, ParamId, list_param_ids};
-use burn::nn::Initializer;
-use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::nn::{BatchNorm, Dropout, DropoutConfig, Initializer, Linear, LinearConfig};
 use burn::tensor::activation::hard_swish;
 use burn::tensor::{Device, Tensor};
 use deeptell_kernels as kernels;
@@ -187,8 +186,17 @@ impl MobileNetV3 {
     /// - embedding: `[N, embedding]`
     /// - result: `[N, classes]`
     pub fn classify(&self, embedding: Tensor<2>) -> Tensor<2> {
+        self.classify_with(embedding, None)
+    }
+
+    /// [`classify`](Self::classify) with the hidden units multiplied by `mask`, or dropped here.
+    pub(crate) fn classify_with(&self, embedding: Tensor<2>, mask: Option<Tensor<2>>) -> Tensor<2> {
         let hidden = hard_swish(multiply(&self.hidden, embedding, self.precision));
-        multiply(&self.classifier, self.dropout.forward(hidden), self.precision)
+        let hidden = match mask {
+            Some(mask) => hidden * mask,
+            None => self.dropout.forward(hidden),
+        };
+        multiply(&self.classifier, hidden, self.precision)
     }
 
     /// Logits of each image, as [`forward`](Self::forward), and of each position of its last feature map: what the
@@ -198,14 +206,23 @@ impl MobileNetV3 {
     /// - input: `[N, 3, H, W]`
     /// - result: `[N, classes]` and `[N, classes, H/32, W/32]`, rounded up; unbounded
     pub fn localize(&self, input: Tensor<4>) -> (Tensor<2>, Tensor<4>) {
+        self.localize_masked(input, None, None)
+    }
+
+    pub(crate) fn localize_masked(
+        &self,
+        input: Tensor<4>,
+        of_positions: Option<Tensor<2>>,
+        of_images: Option<Tensor<2>>,
+    ) -> (Tensor<2>, Tensor<4>) {
         let features = self.features(input);
         let [images, channels, height, width] = features.dims();
         let pooled = pool(features.clone()).flatten(1, 3);
         let positions = features.permute([0, 2, 3, 1]).reshape([images * height * width, channels]);
-        let map = self.classify(positions);
+        let map = self.classify_with(positions, of_positions);
         let classes = map.dims()[1];
         let map = map.reshape([images, height, width, classes]).permute([0, 3, 1, 2]);
-        (self.classify(pooled), map)
+        (self.classify_with(pooled, of_images), map)
     }
 
     /// Takes everything before the classifier out of training: weights get no gradient and
@@ -224,6 +241,45 @@ impl MobileNetV3 {
             last: self.last.unfreeze(),
             ..self
         }
+    }
+
+    /// Makes batch normalization in training use its running statistics, and keep them. Its weights are trained
+    /// like all others.
+    ///
+    /// [`unfreeze_backbone`](Self::unfreeze_backbone) undoes it.
+    #[must_use]
+    pub fn freeze_statistics(self) -> Self {
+        Self {
+            stem: self.stem.freeze_statistics(),
+            blocks: self.blocks.into_iter().map(InvertedResidual::freeze_statistics).collect(),
+            last: self.last.freeze_statistics(),
+            ..self
+        }
+    }
+
+    /// The running statistics of batch normalization, mean and variance in turn, from the input to the output.
+    ///
+    /// # Shapes
+    /// - result: two tensors a layer, `[channels]`
+    pub fn statistics(&self) -> Vec<Tensor<1>> {
+        self.norms().flat_map(|norm| [norm.running_mean.value(), norm.running_var.value()]).collect()
+    }
+
+    /// Replaces the running statistics by others in the order of [`statistics`](Self::statistics); clones of this
+    /// network, which share them, get them, too.
+    pub fn set_statistics(&self, statistics: Vec<Tensor<1>>) {
+        let running = self.norms().flat_map(|norm| [&norm.running_mean, &norm.running_var]);
+        for (running, value) in running.zip(statistics) {
+            running.update(value);
+            // An update counts once it is asked for.
+            running.value_sync();
+        }
+    }
+
+    /// From the input to the output; none once folded.
+    fn norms(&self) -> impl Iterator<Item = &BatchNorm> {
+        let layers = self.blocks.iter().flat_map(InvertedResidual::layers);
+        [&self.stem].into_iter().chain(layers).chain([&self.last]).filter_map(|layer| layer.norm.as_ref())
     }
 
     /// The same network computing in another number format.
@@ -260,14 +316,7 @@ impl MobileNetV3 {
 
     /// Number of trainable values. (`num_params` counts running statistics as well.)
     pub fn parameter_count(&self) -> usize {
-        let statistics =
-            |layer: &ConvNormActivation| layer.norm.as_ref().map_or(0, |norm| 2 * norm.gamma.val().dims()[0]);
-        let in_blocks: usize = self
-            .blocks
-            .iter()
-            .flat_map(|b| b.expand.iter().chain([&b.depthwise, &b.project]))
-            .map(statistics)
-            .sum();
-        self.num_params() - in_blocks - statistics(&self.stem) - statistics(&self.last)
+        let statistics: usize = self.norms().map(|norm| 2 * norm.gamma.dims()[0]).sum();
+        self.num_params() - statistics
     }
 }

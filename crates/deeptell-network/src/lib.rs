@@ -23,6 +23,7 @@ mod network;
 mod normalization;
 
 pub use architecture::{Architecture, KNOWN_FILES, UnknownArchitecture};
+pub use deeptell_mobilenet::DropoutMask;
 pub use deeptell_weights::onnx::Options as OnnxOptions;
 pub use deeptell_weights::{NamedTensor, Precision, PrecisionError, StoredPrecision, Weights, WeightsError};
 pub use known::KnownFile;

@@ -1,7 +1,7 @@
 use burn::config::Config;
 use burn::module::{Module, ParamId};
 use burn::tensor::{Device, Tensor};
-use deeptell_mobilenet::{MobileNetV3, MobileNetV3Config, Variant};
+use deeptell_mobilenet::{DropoutMask, MobileNetV3, MobileNetV3Config, Variant};
 use deeptell_weights::{Precision, Weights, WeightsError};
 
 use crate::Architecture;
@@ -120,6 +120,34 @@ impl Network {
         each!(self, network => network.localize(input))
     }
 
+    /// Draws the dropout of one training step on `device`, in the order in which [`forward`](Self::forward) draws it,
+    /// or with `map_size`, rows and columns of the last feature map, [`localize`](Self::localize). `None` for a
+    /// network without dropout.
+    pub fn draw_dropout(
+        &self,
+        images: usize,
+        map_size: Option<[usize; 2]>,
+        device: &Device,
+    ) -> Option<DropoutMask> {
+        each!(self, network => network.draw_dropout(images, map_size, device))
+    }
+
+    /// [`forward`](Self::forward) in training with dropout as drawn before; without a mask it is drawn here.
+    ///
+    /// # Panics
+    /// If the mask has another number of images.
+    pub fn forward_with(&self, input: Tensor<4>, mask: Option<&DropoutMask>) -> Tensor<2> {
+        each!(self, network => network.forward_with(input, mask))
+    }
+
+    /// [`localize`](Self::localize) in training with dropout as drawn before; without a mask it is drawn here.
+    ///
+    /// # Panics
+    /// If the mask has another number of images or positions, or none for positions.
+    pub fn localize_with(&self, input: Tensor<4>, mask: Option<&DropoutMask>) -> (Tensor<2>, Tensor<4>) {
+        each!(self, network => network.localize_with(input, mask))
+    }
+
     /// The parameters of each layer or block, from the input to the output.
     pub fn layers(&self) -> Vec<Vec<ParamId>> {
         each!(self, network => network.layers())
@@ -136,6 +164,29 @@ impl Network {
     #[must_use]
     pub fn unfreeze_backbone(self) -> Self {
         map_each!(self, network => network.unfreeze_backbone())
+    }
+
+    /// Makes batch normalization in training use its running statistics, and keep them. Its weights are trained
+    /// like all others.
+    ///
+    /// [`unfreeze_backbone`](Self::unfreeze_backbone) undoes it.
+    #[must_use]
+    pub fn freeze_statistics(self) -> Self {
+        map_each!(self, network => network.freeze_statistics())
+    }
+
+    /// The running statistics of batch normalization, mean and variance in turn, from the input to the output.
+    ///
+    /// # Shapes
+    /// - result: two tensors a layer, `[channels]`
+    pub fn statistics(&self) -> Vec<Tensor<1>> {
+        each!(self, network => network.statistics())
+    }
+
+    /// Replaces the running statistics by others in the order of [`statistics`](Self::statistics); clones of this
+    /// network, which share them, get them, too.
+    pub fn set_statistics(&self, statistics: Vec<Tensor<1>>) {
+        each!(self, network => network.set_statistics(statistics));
     }
 
     /// The same function with batch normalisation folded into the convolutions: faster, for

@@ -24,7 +24,7 @@ pub(crate) struct State {
     pub(crate) best: Option<(usize, f64)>,
     /// Updates of the moving average.
     pub(crate) average_updates: usize,
-    /// The configuration as TOML; a run can only be resumed with the same one.
+    /// The configuration as TOML; a run can only be resumed with the same one, but for epochs and replicas.
     pub(crate) config: String,
     /// SHA-256 over the samples; a run can only be resumed with the same ones.
     pub(crate) samples: String,

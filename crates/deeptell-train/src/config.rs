@@ -49,6 +49,13 @@ pub struct TrainConfig {
     /// Pictures per step, rounded down to whole triples. A last batch that is not full is dropped,
     /// unless it is the only one.
     pub batch_size: usize,
+    /// Replicas of the network on one device, each of which computes the gradients of a part of every batch; on a
+    /// CPU, they divide the threads among them. Batch normalization sees a part at a time, so each needs two pictures.
+    /// A run can be resumed with another number. See [`Trainer::replicas_on`] for several devices.
+    ///
+    /// [`Trainer::replicas_on`]: crate::Trainer::replicas_on
+    #[serde(skip_serializing_if = "is_one")]
+    pub replicas: usize,
     /// Sides of the training crops in pixels, each for an equal part of the epochs: smaller pictures
     /// first save time (Tan and Le 2021, "`EfficientNetV2`", section 4). Empty: `crop.size` throughout.
     /// Validation and the result use `crop.size`.
@@ -60,6 +67,11 @@ pub struct TrainConfig {
     pub precision: Precision,
     /// Probability of dropping a hidden unit of the classifier, `0..1`.
     pub dropout: f64,
+    /// Batch normalization uses the running statistics of the initial weights, and keeps them, instead of those of
+    /// each batch. It suits small batches and weights that were trained before; training from random weights needs
+    /// the statistics of its batches.
+    #[serde(skip_serializing_if = "is_false")]
+    pub frozen_statistics: bool,
     /// How often an eye, the nose or the mouth is covered, the same in all pictures of a unit, so
     /// that no single part of a face decides (Das et al. 2021, "Towards Solving the `DeepFake`
     /// Problem: Face-Cutout", section 3); 0 to 1. Pictures without landmarks stay as they are.
@@ -181,9 +193,11 @@ impl Default for TrainConfig {
             seed: 0,
             epochs: 6,
             batch_size: 32,
+            replicas: 1,
             sizes: Vec::new(),
             precision: Precision::F32,
             dropout: 0.2,
+            frozen_statistics: false,
             cutout_probability: 0.0,
             crop: FaceCrop::default(),
             optimizer: OptimizerConfig::default(),
@@ -250,6 +264,16 @@ impl From<SampleOrder> for SamplingConfig {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_one(value: &usize) -> bool {
+    *value == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn is_zero(value: &f64) -> bool {
     *value == 0.0
 }
@@ -303,6 +327,7 @@ impl TrainConfig {
                 (2..=4096).contains(&self.batch_size),
                 "2 to 4096: batch statistics need two samples",
             ),
+            ("replicas", self.replicas > 0, "1 or more"),
             ("optimizer.learning_rate", positive(self.optimizer.learning_rate), "a positive number"),
             ("schedule.warmup", unit(self.schedule.warmup), "at least 0 and below 1"),
             (

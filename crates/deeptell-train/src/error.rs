@@ -141,6 +141,14 @@ pub enum TrainError {
     /// The device does not compute in the precision of the configuration.
     #[error(transparent)]
     Precision(#[from] PrecisionError),
+    /// The replicas fit neither the batch nor the devices.
+    #[error("cannot train with {replicas} replicas: {reason}")]
+    Replicas {
+        /// How many were asked for.
+        replicas: usize,
+        /// What does not fit, and what to do.
+        reason: String,
+    },
     /// Gradients overflow 16 bits however the loss is scaled.
     #[error(
         "gradients overflow f16 in epoch {epoch}, batch {batch}, even of an unscaled loss: set `precision` to bf16 or \

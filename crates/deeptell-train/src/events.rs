@@ -21,6 +21,8 @@ pub enum Event {
         validation_samples: usize,
         /// Weight of fakes in the loss.
         pos_weight: f64,
+        /// Replicas of the network that share each batch.
+        replicas: usize,
     },
     /// A step of training is done.
     Step {

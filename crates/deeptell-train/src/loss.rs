@@ -22,14 +22,29 @@ pub fn binary_cross_entropy_with_logits(logits: Tensor<2>, targets: Tensor<2>, p
 /// - logits: `[N, 1, H, W]`, unbounded
 /// - targets: `[N, 1, H, W]`, `0..=1`, the manipulated share of each position
 /// - known: `[N, 1, 1, 1]`, 1 where the targets of an image are known, else 0
+/// - `known_share`: `[1]`, [`known_share`] of these images, or of all of a batch that they are a part of
 /// - result: `[1]`
-pub(crate) fn localization_loss(logits: Tensor<4>, targets: Tensor<4>, known: Tensor<4>) -> Tensor<1> {
+pub(crate) fn localization_loss(
+    logits: Tensor<4>,
+    targets: Tensor<4>,
+    known: Tensor<4>,
+    known_share: Tensor<1>,
+) -> Tensor<1> {
     let [images, _, height, width] = logits.dims();
-    let share = known.clone().mean().clamp_min(0.5 / images as f64);
     let positive = targets.clone() * log_sigmoid(logits.clone());
     let negative = (-targets + 1.0) * log_sigmoid(-logits);
     let each = (positive + negative) * known.expand([images, 1, height, width]);
-    -each.mean() / share
+    -each.mean() / known_share
+}
+
+/// The share of images whose targets are known; above 0 where there are none, so that one can divide by it.
+///
+/// # Shapes
+/// - known: as in [`localization_loss`]
+/// - result: `[1]`
+pub(crate) fn known_share(known: Tensor<4>) -> Tensor<1> {
+    let images = known.dims()[0];
+    known.mean().clamp_min(0.5 / images as f64)
 }
 
 #[cfg(test)]
@@ -69,7 +84,8 @@ mod tests {
         let targets = Tensor::<4>::from_floats([[[[1.0, 0.0]]], [[[0.5, 0.5]]]], &device);
         let loss = |known: [f32; 2]| {
             let known = Tensor::<1>::from_floats(known, &device).reshape([2, 1, 1, 1]);
-            localization_loss(logits.clone(), targets.clone(), known).into_scalar::<f32>()
+            let share = known_share(known.clone());
+            localization_loss(logits.clone(), targets.clone(), known, share).into_scalar::<f32>()
         };
         assert!((loss([1.0, 0.0]) - 0.720_095).abs() < 1e-5);
         assert!((loss([1.0, 1.0]) - 2.610_109).abs() < 1e-4);

@@ -85,6 +85,11 @@ impl Plan {
         let steps = (units / per_batch).max(1);
         Ok(Self { units, per_batch, steps, pictures: units * pictures_a_unit, balanced_pos_weight })
     }
+
+    /// Pictures per step if every unit is complete.
+    pub(crate) fn pictures_in_batch(&self) -> usize {
+        self.per_batch.min(self.units) * (self.pictures / self.units)
+    }
 }
 
 /// The weight of fakes that balances the classes: real over fake samples.

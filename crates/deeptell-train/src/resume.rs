@@ -9,8 +9,11 @@ use deeptell_files::sha256;
 use crate::checkpoint::State;
 use crate::{TrainConfig, TrainError};
 
+/// Settings that may change when a run is resumed.
+const FREE: [&str; 2] = ["epochs = ", "replicas = "];
+
 /// Refuses to continue a run under other settings or on other samples, naming what differs. It may
-/// get more epochs.
+/// get more epochs and another number of replicas.
 pub(crate) fn check(config: &TrainConfig, now: &State, saved: &State, run: &Path) -> Result<(), TrainError> {
     let refuse = |reason: String| Err(TrainError::Resume { path: run.to_owned(), reason });
     if config.epochs < saved.epoch {
@@ -21,7 +24,8 @@ pub(crate) fn check(config: &TrainConfig, now: &State, saved: &State, run: &Path
     }
     let settings = |state: &State| -> Vec<String> {
         let text = TrainConfig::with_tables(&state.config);
-        text.lines().filter(|line| !line.starts_with("epochs = ")).map(str::to_owned).collect()
+        let fixed = |line: &&str| !FREE.iter().any(|free| line.starts_with(free));
+        text.lines().filter(fixed).map(str::to_owned).collect()
     };
     let (settings_now, settings_saved) = (settings(now), settings(saved));
     if settings_now != settings_saved {

@@ -1,30 +1,29 @@
 //! The state of a run: network, optimizer, average, figures so far.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use burn::grad_clipping::GradientClippingConfig;
-use burn::module::Module as _;
+use burn::module::{Module as _, ModuleVisitor, Param, ParamId};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use burn::tensor::Tensor;
 use deeptell_data::{Sample, Split};
-use deeptell_network::{Network, NetworkConfig, Normalization, StoredPrecision, Weights, normalize};
-use image::GrayImage;
+use deeptell_network::{Network, NetworkConfig, StoredPrecision, Weights};
 
 use crate::average::Average;
 use crate::batch::{Batch, Loader};
 use crate::checkpoint::{self, State};
 use crate::history::to_lines;
-use crate::loss::localization_loss;
 use crate::loss_scale::LossScale;
+use crate::objective::Objective;
 use crate::order::{Plan, order};
 use crate::random::seed;
+use crate::replicas::{Pass, Replicas};
 use crate::sharpness::ascended;
 use crate::{
-    EpochRecord, Event, LearningRate, Run, TrainConfig, TrainError, binary_cross_entropy_with_logits,
-    history_svg, resume,
+    EpochRecord, Event, LearningRate, OptimizerConfig, Run, TrainConfig, TrainError, history_svg, resume,
 };
 
 /// The initial weights of a run.
@@ -70,7 +69,7 @@ struct Step {
 
 /// Everything that changes during a run.
 pub(crate) struct Session {
-    device: Device,
+    replicas: Replicas,
     network: Network,
     optimizer: ModuleOptimizer,
     average: Option<Average>,
@@ -84,14 +83,14 @@ impl Session {
         config: &TrainConfig,
         samples: &[Sample],
         start: Start,
-        device: &Device,
+        replicas: Replicas,
         run: &Path,
     ) -> Result<Self, TrainError> {
-        let device = device.clone().autodiff();
+        let device = replicas.first_device();
         device.seed(seed(config.seed, "weights", 0));
         let mut network = NetworkConfig::new(config.architecture, 1)
             .with_dropout(config.dropout)
-            .init(&device)
+            .init(device)
             .with_precision(config.precision);
         let optimizer = AdamWConfig::new()
             .with_weight_decay(config.optimizer.weight_decay)
@@ -125,7 +124,7 @@ impl Session {
                 }
                 let (network, optimizer, average) =
                     checkpoint::load(&folder, network, optimizer, &saved, config.optimizer.average_decay)?;
-                return Ok(Self { device, network, optimizer, average, state: saved, samples: used });
+                return Ok(Self { replicas, network, optimizer, average, state: saved, samples: used });
             }
             _ if found.is_some() => {
                 return Err(TrainError::Resume {
@@ -139,8 +138,10 @@ impl Session {
         }
         std::fs::create_dir_all(run).map_err(TrainError::io(run))?;
         checkpoint::write_whole(&run.join("config.toml"), &state.config)?;
-        let average = config.optimizer.average_decay.map(|decay| Average::new(&network.valid(), decay, 0));
-        Ok(Self { device, network, optimizer, average, state, samples: used })
+        // Random weights are drawn when they are first asked for: now, from the seed of the weights.
+        let initial = network.valid();
+        let average = config.optimizer.average_decay.map(|decay| Average::new(&initial, decay, 0));
+        Ok(Self { replicas, network, optimizer, average, state, samples: used })
     }
 
     /// One pass over the training samples; `None` when stopped.
@@ -158,7 +159,10 @@ impl Session {
         } else {
             self.network.clone().unfreeze_backbone()
         };
-        self.device.seed(seed(config.seed, "dropout", number as u64));
+        if config.frozen_statistics {
+            self.network = self.network.clone().freeze_statistics();
+        }
+        self.replicas.first_device().seed(seed(config.seed, "dropout", number as u64));
         let order = order(samples, config, number, epoch.plan.units);
         let crop = config.crop_in(number);
         let loader = Loader { samples, crop: &crop, training: Some((config, number)) };
@@ -228,45 +232,30 @@ impl Session {
         pos_weight: f64,
         rate: f64,
     ) -> Result<Step, TrainError> {
-        let input = normalize(&batch.images, &Normalization::IMAGENET, &self.device)?;
-        let smooth = config.loss.label_smoothing as f32;
-        let targets: Vec<f32> =
-            batch.fakes.iter().map(|&fake| if fake { 1.0 - 0.5 * smooth } else { 0.5 * smooth }).collect();
-        let targets = TensorData::new(targets, [batch.fakes.len(), 1]);
-        let targets = Tensor::<2>::from_data(targets, &self.device);
-        let localization = (config.loss.localization_weight > 0.0)
-            .then(|| localization_targets(&batch.masks, batch.images[0].width(), &self.device));
-        // On a worker of the pool the many small parallel loops need no wake-up each.
+        let objectives = self.replicas.objectives(batch, config, pos_weight)?;
+        let mut minimise = || self.minimise(&objectives, &config.optimizer, rate);
+        // On a worker of the pool the many small parallel loops need no wake-up each. Several replicas have pools of
+        // their own, and would leave this one a worker short.
+        Ok(if objectives.len() == 1 { rayon::scope(|_| minimise()) } else { minimise() })
+    }
+
+    fn minimise(&mut self, objectives: &[Objective], config: &OptimizerConfig, rate: f64) -> Step {
+        let factor = self.state.loss_scale.map(|scale| scale.factor);
+        let Pass { loss, mut gradients } = self.replicas.pass(&self.network, objectives, factor);
+        if !loss.is_finite() {
+            return Step { loss, updated: false };
+        }
+        let mut at = self.network.clone();
+        if let Some(radius) = config.sharpness_radius {
+            at = ascended(&at, &gradients, radius);
+            gradients = self.replicas.pass(&at, objectives, factor).gradients;
+        }
         rayon::scope(|_| {
-            let of_logits = |logits| binary_cross_entropy_with_logits(logits, targets.clone(), pos_weight);
-            let loss = |network: &Network| match &localization {
-                None => of_logits(network.forward(input.clone())),
-                Some((shares, known)) => {
-                    let (logits, map) = network.localize(input.clone());
-                    let of_map = localization_loss(map, shares.clone(), known.clone());
-                    of_logits(logits) + of_map * config.loss.localization_weight
-                }
-            };
-            let backward = |loss: Tensor<1>| match self.state.loss_scale {
-                Some(scale) => (loss * scale.factor).backward(),
-                None => loss.backward(),
-            };
-            let here = loss(&self.network);
-            let value = f64::from(here.clone().into_scalar::<f32>());
-            let mut updated = value.is_finite();
-            if updated {
-                let mut at = self.network.clone();
-                let mut gradients = backward(here);
-                if let Some(radius) = config.optimizer.sharpness_radius {
-                    at = ascended(&at, &GradientsParams::from_grads(gradients, &at), radius);
-                    gradients = backward(loss(&at));
-                }
-                updated = self.update(&at, gradients, rate, config.optimizer.layer_decay);
-            }
+            let updated = self.update(&at, gradients, rate, config.layer_decay);
             if updated && let Some(average) = &mut self.average {
                 average.update(&self.network.valid());
             }
-            Ok(Step { loss: value, updated })
+            Step { loss, updated }
         })
     }
 
@@ -303,13 +292,8 @@ impl Session {
 
     /// One update of the weights by the gradients at `at`, each layer at its rate; none, and false,
     /// when scaled gradients have overflown.
-    fn update(&mut self, at: &Network, mut gradients: Gradients, rate: f64, layer_decay: f64) -> bool {
-        let mut layers = if layer_decay == 1.0 {
-            vec![GradientsParams::from_grads(gradients, at)]
-        } else {
-            let layers = self.network.layers().into_iter().rev();
-            layers.map(|layer| GradientsParams::from_params(&mut gradients, at, &layer)).collect()
-        };
+    fn update(&mut self, at: &Network, gradients: GradientsParams, rate: f64, layer_decay: f64) -> bool {
+        let mut layers = if layer_decay == 1.0 { vec![gradients] } else { by_layer(gradients, at) };
         if let Some(scale) = self.state.loss_scale {
             let Some(unscaled) = scale.unscaled(layers, at) else { return false };
             layers = unscaled;
@@ -373,50 +357,28 @@ impl Session {
     }
 }
 
-/// Pixels of a side of a picture to one of its last feature map.
-const STRIDE: u32 = 32;
-
-/// The targets of [`localization_loss`] for square pictures of `side` pixels, and which of them are known.
-fn localization_targets(masks: &[Option<GrayImage>], side: u32, device: &Device) -> (Tensor<4>, Tensor<4>) {
-    let cells = side.div_ceil(STRIDE);
-    let mut shares = vec![0.0_f32; masks.len() * (cells * cells) as usize];
-    for (mask, shares) in masks.iter().zip(shares.chunks_exact_mut((cells * cells) as usize)) {
-        let Some(mask) = mask else { continue };
-        let mut pixels = vec![0.0_f32; shares.len()];
-        for (x, y, value) in mask.enumerate_pixels() {
-            let cell = ((y / STRIDE).min(cells - 1) * cells + (x / STRIDE).min(cells - 1)) as usize;
-            shares[cell] += f32::from(value[0]) / 255.0;
-            pixels[cell] += 1.0;
-        }
-        for (share, pixels) in shares.iter_mut().zip(pixels) {
-            *share /= pixels.max(1.0);
-        }
-    }
-    let known: Vec<f32> = masks.iter().map(|mask| if mask.is_some() { 1.0 } else { 0.0 }).collect();
-    let (images, cells) = (masks.len(), cells as usize);
-    (
-        Tensor::from_data(TensorData::new(shares, [images, 1, cells, cells]), device),
-        Tensor::from_data(TensorData::new(known, [images, 1, 1, 1]), device),
-    )
+/// The gradients of each layer, from the output to the input.
+fn by_layer(gradients: GradientsParams, network: &Network) -> Vec<GradientsParams> {
+    let ids = network.layers().into_iter().rev().collect::<Vec<_>>();
+    let layers = ids.iter().map(|_| GradientsParams::new()).collect();
+    let layer_of = ids.iter().enumerate().flat_map(|(layer, ids)| ids.iter().map(move |id| (*id, layer)));
+    let mut split = ByLayer { gradients, layer_of: layer_of.collect(), layers };
+    network.visit(&mut split);
+    split.layers
 }
 
-#[cfg(test)]
-mod tests {
-    use image::Luma;
+struct ByLayer {
+    gradients: GradientsParams,
+    layer_of: HashMap<ParamId, usize>,
+    layers: Vec<GradientsParams>,
+}
 
-    use super::*;
-
-    #[test]
-    fn localization_targets_are_shares_of_cells() {
-        let device = Device::flex();
-        // The left half of the first cell, and all of the narrower last column of cells.
-        let inside = |x, y| x < 16 && y < 32 || x >= 64;
-        let mask = GrayImage::from_fn(80, 80, |x, y| Luma([if inside(x, y) { 255 } else { 0 }]));
-        let (shares, known) = localization_targets(&[None, Some(mask)], 80, &device);
-        assert_eq!(shares.dims(), [2, 1, 3, 3]);
-        let shares = shares.try_into_vec_as::<f32>().unwrap();
-        assert_eq!(shares[..9], [0.0; 9]);
-        assert_eq!(shares[9..], [0.5, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
-        assert_eq!(known.try_into_vec_as::<f32>().unwrap(), [0.0, 1.0]);
+impl ModuleVisitor for ByLayer {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(layer) = self.layer_of.get(&param.id)
+            && let Some(gradient) = self.gradients.remove::<D>(param.id)
+        {
+            self.layers[*layer].register(param.id, gradient);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The training loop.
 
+use std::iter;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -12,6 +13,7 @@ use deeptell_network::Precision;
 
 use crate::order::{Plan, balanced_pos_weight};
 use crate::predict::score;
+use crate::replicas::Replicas;
 use crate::session::{Epoch, Session};
 use crate::{EpochRecord, Event, LearningRate, Run, Start, TrainConfig, TrainError};
 
@@ -33,13 +35,14 @@ pub struct Trainer<'a> {
     samples: &'a [Sample],
     start: Start,
     stop: Option<&'a AtomicBool>,
+    others: &'a [Device],
 }
 
 impl<'a> Trainer<'a> {
     /// A run from random weights.
     #[must_use]
     pub fn new(config: &'a TrainConfig, samples: &'a [Sample]) -> Self {
-        Self { config, samples, start: Start::default(), stop: None }
+        Self { config, samples, start: Start::default(), stop: None, others: &[] }
     }
 
     /// Starts from other weights, or resumes.
@@ -54,31 +57,47 @@ impl<'a> Trainer<'a> {
         Self { stop: Some(flag), ..self }
     }
 
+    /// Adds devices: each of them gets a replica of the network, beside that on the device of [`run`](Self::run).
+    /// Without them there are [`TrainConfig::replicas`] on that one device.
+    ///
+    /// Each replica computes the gradients of its part of every batch. They are added on the first device, always in
+    /// the same order, so a repeated run ends with the same weights. The folder does not depend on the number of
+    /// replicas: a run can be resumed with another one.
+    #[must_use]
+    pub fn replicas_on(self, others: &'a [Device]) -> Self {
+        Self { others, ..self }
+    }
+
     /// Trains on `device` and leaves everything in `folder`. `on_event` is called from this thread.
     ///
     /// # Errors
     /// [`TrainError`]: a setting out of range, a split without both classes, more than half of the pictures
-    /// unreadable, a loss that is not finite, a device that cannot compute in the precision, a folder that
-    /// holds another run, or a full disk.
+    /// unreadable, a loss that is not finite, a device that cannot compute in the precision, more replicas than a
+    /// batch has pictures for, devices that are repeated or of different kinds, a folder that holds another run, or a
+    /// full disk.
     pub fn run(
         self,
         folder: &Path,
         device: &Device,
         mut on_event: impl FnMut(Event),
     ) -> Result<Run, TrainError> {
-        let Self { config, samples, start, stop } = self;
+        let Self { config, samples, start, stop, others } = self;
+        let devices: Vec<Device> = iter::once(device).chain(others).cloned().collect();
         let never = AtomicBool::new(false);
         let stop = stop.unwrap_or(&never);
         config.validate()?;
-        config.precision.check(device)?;
+        devices.iter().try_for_each(|device| config.precision.check(device))?;
         let of = |split| samples.iter().filter(|s| s.split == Some(split)).collect::<Vec<&Sample>>();
         let (training, validation) = (of(Split::Train), of(Split::Validation));
         let plan = Plan::new(&training, config)?;
         balanced_pos_weight(&validation, "validation")?;
         let pos_weight = config.loss.pos_weight.unwrap_or(plan.balanced_pos_weight);
 
+        let replicas = Replicas::new(config, &devices, plan.pictures_in_batch())?;
+        let n_replicas = replicas.count();
+
         let _kept = keep_buffers(KEPT_BUFFER_BYTES);
-        let mut session = Session::open(config, samples, start, device, folder)?;
+        let mut session = Session::open(config, samples, start, replicas, folder)?;
         let rate = LearningRate {
             peak: config.optimizer.learning_rate,
             last: config.schedule.final_learning_rate,
@@ -92,6 +111,7 @@ impl<'a> Trainer<'a> {
             samples: plan.pictures,
             validation_samples: validation.len(),
             pos_weight,
+            replicas: n_replicas,
         });
 
         while session.state.epoch < config.epochs && !session.is_out_of_patience(config) {

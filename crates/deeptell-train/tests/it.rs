@@ -325,3 +325,129 @@ fn checkpoint_of_another_network_is_not_called_damaged() {
     let error = resume();
     assert!(matches!(error, TrainError::Checkpoint { .. }), "{error}");
 }
+
+/// The weights that are kept and those that a run would be resumed with.
+fn weights_of(out: &Path) -> Vec<Vec<f32>> {
+    let weights = Weights::read(out.join("best.safetensors")).unwrap();
+    weights.tensors.into_iter().map(|tensor| tensor.values.to_vec()).collect()
+}
+
+/// Settings that use all parts of a step.
+fn with_replicas(replicas: usize) -> TrainConfig {
+    with(config(), |config| {
+        (config.replicas, config.epochs, config.optimizer.learning_rate) = (replicas, 2, 1e-3);
+        config.optimizer.average_decay = Some(0.5);
+        config.optimizer.sharpness_radius = Some(0.05);
+        config.optimizer.layer_decay = 0.9;
+        config.optimizer.gradient_clip = Some(1.0);
+    })
+}
+
+#[test]
+fn replicas_repeat_their_weights_and_resume_exactly() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples(folder.path());
+    let [first, again, pieces] = ["first", "again", "pieces"].map(|name| folder.path().join(name));
+    let run = run_in(&first, &with_replicas(2), &samples, false);
+    run_in(&again, &with_replicas(2), &samples, false);
+    let resumed = run_in(&pieces, &with_replicas(2), &samples, true);
+    assert!(weights_of(&first) == weights_of(&again) && weights_of(&first) == weights_of(&pieces));
+    let plain = |run: &Run| run.history.iter().map(EpochRecord::without_time).collect::<Vec<_>>();
+    assert_eq!(plain(&run), plain(&resumed));
+}
+
+#[test]
+fn run_is_resumed_with_other_numbers_of_replicas() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples(folder.path());
+    let (changing, alone) = (folder.path().join("changing"), folder.path().join("alone"));
+    let go = |out: &Path, replicas, epochs, start| {
+        let config = with(config(), |config| {
+            (config.replicas, config.epochs, config.frozen_statistics) = (replicas, epochs, true);
+            config.optimizer.average_decay = Some(0.5);
+        });
+        let mut told = 0;
+        let count = |event| {
+            if let Event::Started { replicas, .. } = event {
+                told = replicas;
+            }
+        };
+        let run = Trainer::new(&config, &samples).start(start).run(out, &Device::flex(), count).unwrap();
+        assert_eq!(told, replicas);
+        run
+    };
+    go(&changing, 2, 1, Start::Scratch);
+    go(&changing, 1, 2, Start::Resume);
+    let run = go(&changing, 3, 3, Start::Resume);
+    assert!(std::fs::read_to_string(changing.join("config.toml")).unwrap().contains("replicas = 3"));
+    // Dropout is that of one network, too.
+    go(&alone, 1, 1, Start::Scratch);
+    let expected = go(&alone, 1, 3, Start::Resume);
+    assert_eq!((run.history.len(), expected.history.len()), (3, 3));
+    for (one, other) in run.history.iter().zip(&expected.history) {
+        assert!((one.train_loss - other.train_loss).abs() < 1e-4, "{one:?} and {other:?}");
+    }
+}
+
+#[test]
+fn replicas_share_a_batch_with_missing_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples(folder.path());
+    // Three of four pictures are left, and then one.
+    for broken in [vec![0], vec![0, 1, 2]] {
+        for index in &broken {
+            std::fs::write(&samples[*index].path, "no picture").unwrap();
+        }
+        let run = Trainer::new(&with_replicas(2), &samples)
+            .run(&folder.path().join(format!("run{}", broken.len())), &Device::flex(), |_| {})
+            .unwrap();
+        assert_eq!(run.unreadable.len(), broken.len());
+        assert!(run.history.iter().all(|epoch| epoch.train_loss.is_finite()));
+    }
+}
+
+#[test]
+fn overflow_in_replicas_skips_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples(folder.path());
+    let config = with(mixed(Precision::F16), |config| {
+        (config.epochs, config.loss.pos_weight, config.replicas) = (3, Some(64.0), 2);
+    });
+    let run = run_in(&folder.path().join("run"), &config, &samples, false);
+    assert!(run.history[0].skipped_steps > 0, "{run:?}");
+    assert!(run.history.iter().all(|epoch| epoch.train_loss.is_finite()));
+}
+
+#[test]
+fn frozen_statistics_are_those_of_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let frozen = with(with_rate(1e-3), |config| config.frozen_statistics = true);
+    let (_, kept) = run(&frozen, folder.path());
+    let (_, moved) = run(&with_rate(1e-3), folder.path());
+    let mean = |weights: &Weights| weights.tensor("features.0.1.running_mean").unwrap().values.clone();
+    assert!(mean(&kept).iter().all(|value| *value == 0.0));
+    assert!(mean(&moved).iter().any(|value| *value != 0.0));
+    let (_, still) = run(&with(frozen, |config| config.optimizer.learning_rate = 1e-12), folder.path());
+    assert!(apart(&kept, &still, "features.0.1.weight") > 1e-6, "its weights are trained");
+}
+
+#[test]
+fn replicas_that_do_not_fit_are_refused_before_the_folder_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = samples(folder.path());
+    let out = folder.path().join("run");
+    let run = |replicas: usize, others: &[Device]| {
+        let config = with(config(), |config| config.replicas = replicas);
+        Trainer::new(&config, &samples).replicas_on(others).run(&out, &Device::flex(), |_| {}).unwrap_err()
+    };
+    assert!(matches!(run(0, &[]), TrainError::Setting { setting: "replicas", .. }));
+    let error = run(3, &[]);
+    assert!(matches!(error, TrainError::Replicas { replicas: 3, .. }), "{error}");
+    assert!(
+        error.to_string().contains("each needs 2 of the 4 pictures of a batch: use at most 2"),
+        "{error}"
+    );
+    let error = run(1, &[Device::flex()]);
+    assert!(matches!(error, TrainError::Replicas { replicas: 2, .. }), "{error}");
+    assert!(!out.exists());
+}

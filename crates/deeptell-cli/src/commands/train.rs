@@ -9,7 +9,7 @@ use deeptell_train::{Start, TrainConfig, Trainer, has_checkpoint};
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::{Dataset, DatasetArgs};
-use crate::device::{DeviceName, PrecisionName, warn_if_slower};
+use crate::device::{DeviceName, PrecisionName, numbered_device, warn_if_slower};
 use crate::output::{alert, note, say};
 use crate::progress::{Tasks, unless_stopped};
 use crate::provenance::Provenance;
@@ -30,6 +30,7 @@ Examples:
   deeptell train split.jsonl --init imagenet -o runs/first
   deeptell train split.jsonl --config train.toml --epochs 12 -o runs/second
   deeptell train split.jsonl -o runs/first --resume
+  deeptell train split.jsonl --device cuda:0,cuda:1 --batch-size 128 -o runs/third
 
 Initial weights: --init imagenet (after `deeptell weights import FILE`), --init FILE, --init shipped
 for the shipped model, or --init scratch for random ones.")]
@@ -76,9 +77,14 @@ pub(crate) struct Args {
     /// Description of the training data, for the model card [default: the path of the data].
     #[arg(long, value_name = "TEXT")]
     trained_on: Option<String>,
-    /// Device to compute on.
-    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
-    device: DeviceName,
+    /// Devices to compute on, each with a replica of the network: cpu, wgpu, cuda, or cuda:0,cuda:1 for two NVIDIA
+    /// GPUs.
+    #[arg(long, value_name = "DEVICES", value_delimiter = ',', value_parser = numbered_device, default_value = "cpu")]
+    device: Vec<(DeviceName, usize)>,
+    /// Number of replicas of the network on one device that divide each batch among them (overrides the
+    /// configuration); a run can be resumed with another number.
+    #[arg(long, value_name = "N")]
+    replicas: Option<usize>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
@@ -87,9 +93,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         let inputs = inputs.chain(args.init.as_ref().map(Path::new));
         check_outputs(RUN_FILES.map(|name| args.out.join(name)), inputs)?;
     }
-    let device = args.device.open()?;
+    let devices: Vec<_> =
+        args.device.iter().map(|(name, number)| name.open_number(*number)).collect::<Result<_, _>>()?;
     let config = config(args)?;
-    warn_if_slower(config.precision, args.device);
+    warn_if_slower(config.precision, args.device[0].0);
     let Dataset { samples, outcome, .. } = args.dataset.read(&args.data)?;
     if samples.iter().all(|s| s.split.is_none()) {
         anyhow::bail!(
@@ -111,7 +118,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
 
     let trainer = Trainer::new(&config, &samples).start(start).stop(interrupt::flag());
-    let run = train_with_progress(trainer, &args.out, &device)?;
+    let run = train_with_progress(trainer.replicas_on(&devices[1..]), &args.out, &devices[0])?;
     if !run.finished {
         note!("stopped after epoch {}; continue with --resume", run.history.len());
         return Ok(Outcome::Interrupted);
@@ -133,7 +140,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         audit: audited.verdict,
         revision: Provenance::revision_beside(&args.out),
     };
-    let Some(finished) = unless_stopped(ended.finish(&device, &mut Tasks::default()))? else {
+    let Some(finished) = unless_stopped(ended.finish(&devices[0], &mut Tasks::default()))? else {
         return Ok(Outcome::Interrupted);
     };
     let figures = &finished.figures.crops.figures;
@@ -165,6 +172,7 @@ fn config(args: &Args) -> anyhow::Result<TrainConfig> {
     config.batch_size = args.batch_size.unwrap_or(config.batch_size);
     config.optimizer.learning_rate = args.learning_rate.unwrap_or(config.optimizer.learning_rate);
     config.seed = args.seed.unwrap_or(config.seed);
+    config.replicas = args.replicas.unwrap_or(config.replicas);
     config.precision = args.precision.map_or(config.precision, Into::into);
     config.validate()?;
     Ok(config)

@@ -133,6 +133,26 @@ fn train_resumes_with_more_epochs_but_no_other_changes() {
 }
 
 #[test]
+fn train_has_replicas_and_resumes_with_other_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let split = crops(folder.path(), false);
+    let out = folder.path().join("run");
+    let (output, said) = run(&words(&split, &out, "1"), &["--replicas", "2"]);
+    assert!(output.status.success() && said.contains(", 2 replicas"), "{said}");
+    let (output, said) = run(&words(&split, &out, "2"), &["--resume", "--replicas", "1"]);
+    assert!(output.status.success() && !said.contains("replicas"), "{said}");
+    let refused = |more: &[&str]| {
+        let (output, said) = run(&words(&split, &folder.path().join("none"), "1"), more);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        said
+    };
+    assert!(refused(&["--replicas", "0"]).contains("setting `replicas`: must be 1 or more"));
+    assert!(refused(&["--replicas", "3"]).contains("use at most 2"));
+    assert!(refused(&["--device", "cpu,cpu"]).contains("give each device once"));
+    assert!(refused(&["--device", "cpu:1"]).contains("cuda:NUMBER"));
+}
+
+#[test]
 fn train_skips_and_lists_damaged_crops_and_audit_names_them() {
     let folder = tempfile::tempdir().unwrap();
     let split = crops(folder.path(), false);
