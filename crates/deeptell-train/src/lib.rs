@@ -44,6 +44,7 @@ mod resume;
 mod schedule;
 mod session;
 mod sharpness;
+mod start;
 mod train;
 
 pub use batch::load_crop;
@@ -65,6 +66,7 @@ pub use predict::predict;
 pub use preview::preview;
 pub use schedule::{LearningRate, Schedule};
 pub use session::Start;
+pub use start::{note_init, noted_init};
 pub use train::Trainer;
 
 /// Compiles the example of the README.

@@ -5,8 +5,7 @@ use deeptell_data::Split;
 use deeptell_eval::{EndedRun, RUN_FILES, SplitAudit, readable, uncalibrated};
 use deeptell_files::{FolderLock, check_outputs, remove_leftovers};
 use deeptell_network::Architecture;
-use deeptell_train::{Start, TrainConfig, Trainer, has_checkpoint};
-use serde::{Deserialize, Serialize};
+use deeptell_train::{Start, TrainConfig, Trainer, has_checkpoint, note_init, noted_init};
 
 use crate::dataset::{Dataset, DatasetArgs};
 use crate::device::{DeviceName, PrecisionName, numbered_device, warn_if_slower};
@@ -180,20 +179,10 @@ fn config(args: &Args) -> anyhow::Result<TrainConfig> {
 
 /// How the run starts. Its folder records this, so that a run killed before its first epoch ended starts the same way.
 fn begin(args: &Args, architecture: Architecture) -> anyhow::Result<Start> {
-    #[derive(Serialize, Deserialize)]
-    struct Beginning {
-        init: String,
-    }
-    let path = args.out.join("start.json");
-    let init = match &args.init {
-        Some(init) => init.clone(),
-        None if args.resume && path.is_file() => {
-            let noted = || anyhow::Ok(serde_json::from_slice::<Beginning>(&std::fs::read(&path)?)?.init);
-            noted().with_context(|| format!("cannot read {}: pass --init", path.display()))?
-        }
-        None => "imagenet".to_owned(),
-    };
+    let noted =
+        if args.resume && args.init.is_none() { noted_init(&args.out).context("pass --init")? } else { None };
+    let init = args.init.clone().or(noted).unwrap_or_else(|| "imagenet".to_owned());
     let start = starting_weights(&init, architecture)?;
-    output::write_json(&Beginning { init }, &path)?;
+    note_init(&args.out, &init)?;
     Ok(start)
 }
