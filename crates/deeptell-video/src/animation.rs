@@ -10,6 +10,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
 use image_webp::{DecodingError, WebPDecoder};
 
+use crate::extent::Extent;
 use crate::frames::Timing;
 use crate::guard::{Guard, GuardedFile};
 use crate::local::Job;
@@ -48,13 +49,13 @@ impl AnimationReader {
     }
 
     /// Looks at `file`, which is called `path` in errors.
-    pub(crate) fn open(mut file: File, path: &Path, job: &Job) -> Result<Self, VideoError> {
+    pub(crate) fn open(file: File, path: &Path, job: &Job) -> Result<Self, VideoError> {
         let guard = Guard::new(path, job.limits.deadline);
         let running = guard.run();
-        let kind = PictureKind::of(&mut file).map_err(|error| guard.io(error))?;
-        if kind.is_none_or(|kind| kind.is_cut) {
-            let detail = "the file is shorter than its header says".to_owned();
-            return Err(VideoError::Truncated { path: path.to_owned(), detail });
+        let bytes = GuardedFile::new(&file, &guard).map_err(|error| guard.io(error))?;
+        let extent = Extent::of(bytes, || !guard.is_half_spent()).map_err(|error| guard.io(error))?;
+        if let Some(cut) = extent.cut {
+            return Err(VideoError::Truncated { path: path.to_owned(), detail: cut.detail() });
         }
         let mut decoder = decoder(&file, &guard)?;
         let (width, height) = decoder.dimensions();
@@ -94,7 +95,7 @@ impl AnimationReader {
             },
         };
         drop(running);
-        let (max_side, warnings) = (job.max_side, Vec::new());
+        let (max_side, warnings) = (job.max_side, extent.warnings().collect());
         Ok(Self { file, guard, max_side, starts, end, orientation, info, warnings })
     }
 }

@@ -2,7 +2,6 @@
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::io::Seek;
 use std::ops::Range;
 use std::ptr;
 
@@ -12,6 +11,7 @@ use ff::format::stream::{Disposition, Stream};
 use ff::{Dictionary, Packet, ffi, media};
 use ffmpeg_next as ff;
 
+use crate::extent::Extent;
 use crate::guard::{Guard, GuardedFile};
 use crate::orientation::{self, Orientation};
 use crate::transport;
@@ -89,6 +89,8 @@ pub(crate) struct Joined {
     pub(crate) left_out: Vec<LeftOut>,
     /// The file may have more parts.
     pub(crate) is_unchecked: bool,
+    /// Where the file ends.
+    pub(crate) extent: Extent,
 }
 
 #[derive(Clone)]
@@ -160,7 +162,10 @@ impl Demuxer {
         let fault = |error| guard.check().err().unwrap_or_else(|| guard.io(error));
         let mut bytes = GuardedFile::new(file, guard).map_err(fault)?;
         let file_orientation = orientation::stored(&mut bytes).map_err(fault)?;
-        bytes.rewind().map_err(fault)?;
+        let extent = Extent::of(&mut bytes, || !guard.is_half_spent()).map_err(fault)?;
+        // FFmpeg would take the fragments of another file for those of this one.
+        let end = extent.rest.filter(|rest| rest.is_video).map_or(u64::MAX, |rest| rest.at);
+        let bytes = GuardedFile::part(file, guard, 0..end).map_err(fault)?;
         let whole = Opened::new(bytes, guard, limits, wanted);
         let is_stream = match &whole {
             Ok(opened) => opened.input.format().name() == TRANSPORT_STREAM,
@@ -170,7 +175,7 @@ impl Demuxer {
             ) => true,
             Err(_) => false,
         };
-        let mut joined = Joined::default();
+        let mut joined = Joined { extent, ..Joined::default() };
         let mut starts = vec![0];
         if is_stream {
             let mut bytes = GuardedFile::new(file, guard).map_err(fault)?;
@@ -179,8 +184,13 @@ impl Demuxer {
             starts = found.starts;
         }
         let opened = if starts.len() == 1 {
-            let opened = whole?;
-            joined.parts.push(opened.part(0..u64::MAX));
+            let opened = whole.map_err(|error| match (error, extent.cut) {
+                (VideoError::Corrupt { path, .. } | VideoError::NoVideo { path }, Some(cut)) => {
+                    VideoError::Truncated { path, detail: cut.detail() }
+                }
+                (error, _) => error,
+            })?;
+            joined.parts.push(opened.part(0..end));
             joined.others.clone_from(&opened.others);
             opened
         } else {

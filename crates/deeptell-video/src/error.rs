@@ -319,6 +319,20 @@ pub enum Warning {
         /// Length found, in seconds.
         found_seconds: f64,
     },
+    /// The file ends before its container does. Frames come only from the part that is there.
+    CutShort {
+        /// Bytes that are there.
+        present_bytes: u64,
+        /// Bytes of the whole file; `None` where the container does not tell.
+        total_bytes: Option<u64>,
+    },
+    /// Behind the end of the container stands something that was not sampled.
+    BytesAfterEnd {
+        /// How many bytes.
+        bytes: u64,
+        /// It begins like another video, as where two files were joined.
+        is_video: bool,
+    },
     /// There are other video streams, which were not sampled.
     OtherStreams {
         /// Number of the stream that was sampled.
@@ -358,6 +372,8 @@ impl Warning {
             Self::CorruptPackets { .. } => "corrupt_packets",
             Self::DamagedFrame { .. } => "damaged_frame",
             Self::Truncated { .. } => "truncated",
+            Self::CutShort { .. } => "cut_short",
+            Self::BytesAfterEnd { .. } => "bytes_after_end",
             Self::OtherStreams { .. } => "other_streams",
             Self::ClockJumps { .. } => "clock_jumps",
             Self::PartLeftOut { .. } => "part_left_out",
@@ -385,6 +401,24 @@ impl fmt::Display for Warning {
                 "The file is cut short: {found_seconds:.1} of {declared_seconds:.1} seconds are there, and only \
                  those were sampled."
             ),
+            Self::CutShort { present_bytes, total_bytes: Some(total) } => write!(
+                f,
+                "The file is cut short: {} % of its bytes are there, and only those were sampled.",
+                (u128::from(*present_bytes) * 100 / u128::from((*total).max(1))).min(99)
+            ),
+            Self::CutShort { total_bytes: None, .. } => write!(
+                f,
+                "The file is cut short: it ends in the middle of a frame or a table, and how much is missing is not \
+                 known. Only what is there was sampled."
+            ),
+            Self::BytesAfterEnd { bytes, is_video: true } => write!(
+                f,
+                "Another video follows in the same file ({bytes} bytes) and was not sampled: save it as a file of its \
+                 own to scan it."
+            ),
+            Self::BytesAfterEnd { bytes, is_video: false } => {
+                write!(f, "After the end of the video follow {bytes} bytes, which were not looked at.")
+            }
             Self::OtherStreams { sampled, others } => {
                 let names: Vec<String> = others.iter().map(ToString::to_string).collect();
                 let them = match &names[..] {

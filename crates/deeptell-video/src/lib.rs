@@ -53,6 +53,8 @@ mod decoder;
 #[cfg(feature = "ffmpeg")]
 mod demuxer;
 mod error;
+#[cfg(feature = "ffmpeg")]
+mod extent;
 mod file_kind;
 mod frame_times;
 #[cfg(feature = "ffmpeg")]

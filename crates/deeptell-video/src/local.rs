@@ -122,6 +122,11 @@ impl LocalReader {
             }
             None => (Survey::declared(&facts), Packets::fresh(demuxer)),
         };
+        // The survey may know how many seconds are missing.
+        let is_told = warnings.iter().any(|warning| matches!(warning, Warning::Truncated { .. }));
+        let of_extent = packets.joined().extent.warnings();
+        warnings
+            .extend(of_extent.filter(|warning| !(is_told && matches!(warning, Warning::CutShort { .. }))));
         if survey.is_counted && survey.packets == 0 {
             let detail = "no packet of the video stream is there".to_owned();
             return Err(VideoError::Truncated { path: path.to_owned(), detail });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ffmpeg_next::Packet;
 
 use crate::clock::{Clock, ClockCursor};
-use crate::demuxer::Demuxer;
+use crate::demuxer::{Demuxer, Joined};
 use crate::{Limits, VideoError};
 
 /// About what FFmpeg needs for a packet besides its bytes.
@@ -96,6 +96,11 @@ impl Packets {
     /// Moves to a keyframe near `time` (in ticks), usually before it; `false` where that fails.
     pub(crate) fn seek(&mut self, time: i64) -> bool {
         self.kept.is_none() && self.demuxer.seek(time)
+    }
+
+    /// What the file is joined of.
+    pub(crate) fn joined(&self) -> &Joined {
+        self.demuxer.joined()
     }
 
     /// Number of the stream in the container, from 0.

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom};
 
 /// Bytes of a packet, and of packets with four bytes before (Blu-ray) or 16 behind them (DVB).
-const PACKET: usize = 188;
+pub(crate) const PACKET: usize = 188;
 const STRIDES: [usize; 3] = [PACKET, 192, 204];
-const SYNC: u8 = 0x47;
+pub(crate) const SYNC: u8 = 0x47;
 /// Packets that must begin where they should for a file to be a transport stream.
 const CERTAIN: usize = 5;
 /// A table is no longer.
@@ -91,7 +91,7 @@ fn fill(source: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Where the first packet begins, and how far apart packets are.
-fn layout(head: &[u8]) -> Option<(u64, usize)> {
+pub(crate) fn layout(head: &[u8]) -> Option<(u64, usize)> {
     STRIDES.iter().find_map(|&stride| {
         let begins = |first: usize| {
             let places = || (first..head.len()).step_by(stride).take(CERTAIN);

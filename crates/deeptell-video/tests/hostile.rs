@@ -418,6 +418,47 @@ fn a_stream_may_change_its_size() {
 }
 
 #[test]
+fn a_cut_is_told_with_what_is_missing() {
+    let bench = Bench::new();
+    for name in ["fragmented.mp4", "live.mkv", "h264.mkv", "vp9.webm", "mpeg4.avi", "h264.ts"] {
+        let bytes = golden(name);
+        let (frames, warnings) = bench.outcome(name, &bytes[..bytes.len() * 7 / 10 + 1]).unwrap();
+        assert!(frames.len() > 3, "{name}");
+        let is_told = |warning: &Warning| {
+            matches!(warning, Warning::CutShort { .. } | Warning::Truncated { .. })
+                && warning.to_string().contains("cut short")
+        };
+        assert_eq!(warnings.iter().filter(|warning| is_told(warning)).count(), 1, "{name}: {warnings:?}");
+    }
+    // Without its index nothing can be read; it is not called damaged, nor a file without video.
+    let bytes = golden("untagged.mp4");
+    let (_, at, length) = boxes(&bytes).into_iter().find(|(name, ..)| *name == b"moov").unwrap();
+    for present in [at - 100, at + length / 2] {
+        let error = bench.error("cut.mp4", &bytes[..present]);
+        assert!(matches!(error, VideoError::Truncated { .. }), "{error:?}");
+        assert!(error.to_string().contains(&format!("{present} of its")), "{error}");
+    }
+}
+
+#[test]
+fn a_video_behind_another_is_told() {
+    let bench = Bench::new();
+    let first = golden("untagged.mp4");
+    for (name, first, second) in
+        [("a.mp4", &first, golden("hevc.mp4")), ("b.mp4", &golden("fragmented.mp4"), first.clone())]
+    {
+        let alone = bench.outcome(name, first).unwrap();
+        let (frames, warnings) = bench.outcome(name, &[&first[..], &second].concat()).unwrap();
+        assert!(
+            alone.0.iter().map(|frame| &frame.image).eq(frames.iter().map(|frame| &frame.image)),
+            "{name}"
+        );
+        let expected = Warning::BytesAfterEnd { bytes: second.len() as u64, is_video: true };
+        assert_eq!(warnings, [expected], "{name}");
+    }
+}
+
+#[test]
 fn a_picture_without_end_takes_little_memory() {
     const LONG: u64 = 500 << 20;
     let bench = Bench::new();

@@ -635,12 +635,19 @@ fn half_a_file_gives_its_half_and_a_warning() {
 }
 
 #[test]
-fn a_file_that_lost_its_index_is_corrupt() {
+fn a_file_that_lost_its_index_is_truncated() {
     let (_folder, path) = clip("clip.mp4", 60, &h264(12));
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let error = error_of(&path);
-    assert!(matches!(error, VideoError::Corrupt { .. }), "{error:?}");
+    assert!(matches!(error, VideoError::Truncated { .. }), "{error:?}");
+    // And is damaged if all of it is there.
+    let at = bytes.windows(4).position(|name| name == b"trak").unwrap();
+    let mut damaged = bytes;
+    damaged[at..at + 4].copy_from_slice(b"kart");
+    fs::write(&path, &damaged).unwrap();
+    let error = error_of(&path);
+    assert!(matches!(error, VideoError::NoVideo { .. } | VideoError::Corrupt { .. }), "{error:?}");
 }
 
 #[test]

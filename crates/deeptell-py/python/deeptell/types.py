@@ -704,6 +704,33 @@ class TruncatedWarning(TypedDict):
     """Length found, in seconds."""
 
 
+class _CutShortWarning(TypedDict):
+    text: str
+    """The same as an English sentence, for people."""
+    code: Literal["cut_short"]
+    present_bytes: int
+    """Bytes that are there."""
+
+
+class CutShortWarning(_CutShortWarning, total=False):
+    """The file ends before its container does. Frames come only from the part that is there."""
+
+    total_bytes: Optional[int]
+    """Bytes of the whole file; `None` where the container does not tell."""
+
+
+class BytesAfterEndWarning(TypedDict):
+    """Behind the end of the container stands something that was not sampled."""
+
+    text: str
+    """The same as an English sentence, for people."""
+    bytes: int
+    """How many bytes."""
+    code: Literal["bytes_after_end"]
+    is_video: bool
+    """It begins like another video, as where two files were joined."""
+
+
 class StreamLabel(TypedDict):
     """A video stream of a file."""
 
@@ -781,6 +808,8 @@ Warning = Union[
     CorruptPacketsWarning,
     DamagedFrameWarning,
     TruncatedWarning,
+    CutShortWarning,
+    BytesAfterEndWarning,
     OtherStreamsWarning,
     ClockJumpsWarning,
     PartLeftOutWarning,

@@ -1,0 +1,672 @@
+//! Where a file ends, by what its container says: whether it was cut short, and what stands behind its end.
+//!
+//! FFmpeg reads a file that was cut as far as it goes and says nothing, and does not look behind the end of the first of
+//! two files that were joined.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use crate::Warning;
+use crate::transport;
+
+/// Bytes that are read at once.
+const WINDOW: usize = 1 << 12;
+/// Headers of two movies that are larger than this are taken for different ones, in bytes.
+const MAX_COMPARED: u64 = 1 << 20;
+/// Boxes at the top of an MP4 file that are known to be long (ISO/IEC 14496-12, 6.2; `QuickTime`).
+const BOXES: [&[u8; 4]; 16] = [
+    b"ftyp", b"moov", b"mdat", b"moof", b"mfra", b"sidx", b"ssix", b"styp", b"free", b"skip", b"wide",
+    b"uuid", b"meta", b"emsg", b"prft", b"udta",
+];
+
+/// How the bytes of a file compare with what its container says of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// The file is shorter.
+    pub(crate) cut: Option<Cut>,
+    /// The file is longer.
+    pub(crate) rest: Option<Rest>,
+}
+
+/// A file that was cut short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// Bytes that are there.
+    pub(crate) present: u64,
+    /// Bytes of the whole file, where its container tells.
+    pub(crate) total: Option<u64>,
+}
+
+/// What stands behind the end, and is not padding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rest {
+    /// Its first byte.
+    pub(crate) at: u64,
+    pub(crate) bytes: u64,
+    /// It begins like a video or an animation.
+    pub(crate) is_video: bool,
+}
+
+impl Cut {
+    /// How much is there, as a clause.
+    pub(crate) fn detail(self) -> String {
+        match self.total {
+            Some(total) => format!("{} of its {total} bytes are there", self.present),
+            None => "it ends in the middle of a part".to_owned(),
+        }
+    }
+}
+
+impl Extent {
+    /// Looks at the containers that tell where they end, for as long as `may_go_on`.
+    ///
+    /// # Errors
+    /// When `source` cannot be read.
+    pub(crate) fn of(source: impl Read + Seek, may_go_on: impl Fn() -> bool) -> io::Result<Self> {
+        let mut bytes = Bytes::new(source)?;
+        let head = bytes.at(0, 16)?.to_vec();
+        let found = match head.as_slice() {
+            [0x1A, 0x45, 0xDF, 0xA3, ..] => matroska(&mut bytes, may_go_on)?,
+            [b'R', b'I', b'F', b'F', ..] => riff(&mut bytes)?,
+            [b'G', b'I', b'F', b'8', ..] => gif(&mut bytes, may_go_on)?,
+            [0x89, b'P', b'N', b'G', ..] => png(&mut bytes, may_go_on)?,
+            [b'F', b'L', b'V', 1, ..] => flv(&mut bytes, may_go_on)?,
+            [_, _, _, _, name @ ..] if BOXES.iter().any(|known| name.starts_with(&known[..])) => {
+                mp4(&mut bytes, may_go_on)?
+            }
+            _ => transport_stream(&mut bytes)?,
+        };
+        Ok(found.unwrap_or_default())
+    }
+
+    /// What is to be said of it.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = Warning> {
+        let cut =
+            self.cut.map(|cut| Warning::CutShort { present_bytes: cut.present, total_bytes: cut.total });
+        let rest =
+            self.rest.map(|rest| Warning::BytesAfterEnd { bytes: rest.bytes, is_video: rest.is_video });
+        cut.into_iter().chain(rest)
+    }
+
+    fn cut(bytes: &Bytes<impl Read + Seek>, total: Option<u64>) -> Self {
+        Self { cut: Some(Cut { present: bytes.length, total }), rest: None }
+    }
+
+    /// Of a file whose container ends at `end`.
+    fn ending(bytes: &mut Bytes<impl Read + Seek>, end: u64) -> io::Result<Option<Self>> {
+        let is_padding = |byte: &u8| matches!(byte, 0 | 0xFF | b'\n' | b'\r' | b' ');
+        let (mut at, mut is_empty) = (end, true);
+        while at < bytes.length && is_empty {
+            let piece = bytes.at(at, WINDOW)?;
+            is_empty = piece.iter().all(is_padding);
+            at += piece.len() as u64;
+        }
+        if is_empty {
+            return Ok(Some(Self::default()));
+        }
+        let is_video = is_video(bytes.at(end, 16)?);
+        let rest = Rest { at: end, bytes: bytes.length - end, is_video };
+        Ok(Some(Self { cut: None, rest: Some(rest) }))
+    }
+}
+
+/// The bytes of a file by their places.
+struct Bytes<S> {
+    source: S,
+    length: u64,
+    window: Vec<u8>,
+    /// Where the window begins.
+    start: u64,
+}
+
+impl<S: Read + Seek> Bytes<S> {
+    fn new(mut source: S) -> io::Result<Self> {
+        let length = source.seek(SeekFrom::End(0))?;
+        Ok(Self { source, length, window: Vec::new(), start: 0 })
+    }
+
+    /// Up to `count` bytes from `at` on, at most [`WINDOW`]; fewer at the end of the file.
+    fn at(&mut self, at: u64, count: usize) -> io::Result<&[u8]> {
+        let wanted = (count.min(WINDOW) as u64).min(self.length.saturating_sub(at));
+        let end = at.saturating_add(wanted);
+        if at < self.start || end > self.start + self.window.len() as u64 {
+            self.source.seek(SeekFrom::Start(at))?;
+            self.window.clear();
+            self.source.by_ref().take(WINDOW as u64).read_to_end(&mut self.window)?;
+            self.start = at;
+        }
+        let from = usize::try_from(at - self.start).unwrap_or(usize::MAX).min(self.window.len());
+        let to = from.saturating_add(wanted as usize).min(self.window.len());
+        Ok(&self.window[from..to])
+    }
+
+    /// The next bytes, all of them or none.
+    fn exactly<const N: usize>(&mut self, at: u64) -> io::Result<Option<[u8; N]>> {
+        Ok(self.at(at, N)?.first_chunk().copied())
+    }
+}
+
+/// Whether a file that begins so holds frames in time.
+fn is_video(head: &[u8]) -> bool {
+    let magics: [&[u8]; 7] =
+        [b"\x1A\x45\xDF\xA3", b"RIFF", b"GIF8", b"\x89PNG", b"FLV\x01", b"OggS", b"\x30\x26\xB2\x75"];
+    magics.iter().any(|magic| head.starts_with(magic)) || head.get(4..8) == Some(b"ftyp")
+}
+
+/// A box of an MP4 file.
+struct Box4 {
+    name: [u8; 4],
+    /// Bytes before its content.
+    head: u64,
+    /// Bytes of all of it; 0 for the rest of the file.
+    size: u64,
+}
+
+impl Box4 {
+    fn at(bytes: &mut Bytes<impl Read + Seek>, at: u64) -> io::Result<Option<Self>> {
+        let Some([a, b, c, d, name @ ..]) = bytes.exactly::<8>(at)? else { return Ok(None) };
+        let size = u32::from_be_bytes([a, b, c, d]);
+        if size != 1 {
+            return Ok(Some(Self { name, head: 8, size: size.into() }));
+        }
+        let long = bytes.exactly::<8>(at + 8)?.map(u64::from_be_bytes);
+        Ok(long.map(|size| Self { name, head: 16, size }))
+    }
+
+    /// Whether it may be one, and not what somebody put behind the file.
+    fn is_likely(&self, at: u64, length: u64) -> bool {
+        let is_known = BOXES.contains(&&self.name);
+        let fits = at.checked_add(self.size).is_some_and(|end| end <= length);
+        let is_text = self.name.iter().all(|letter| letter.is_ascii_alphanumeric() || *letter == b' ');
+        (self.size == 0 || self.size >= self.head) && (is_known || is_text && fits && self.size > 0)
+    }
+}
+
+fn mp4(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io::Result<Option<Extent>> {
+    let (mut at, mut movie, mut is_fragmented) = (0, None, false);
+    // What indices of segments say of the size of the file.
+    let mut indexed = 0;
+    while at < bytes.length {
+        if !may_go_on() {
+            return Ok(None);
+        }
+        let Some(here) = Box4::at(bytes, at)? else {
+            return if bytes.length < indexed {
+                Ok(Some(Extent::cut(bytes, Some(indexed))))
+            } else {
+                Extent::ending(bytes, at)
+            };
+        };
+        if !here.is_likely(at, bytes.length) {
+            return Extent::ending(bytes, at);
+        }
+        if here.size == 0 {
+            return Ok(Some(Extent::default()));
+        }
+        let Some(end) = at.checked_add(here.size) else { return Ok(None) };
+        match &here.name {
+            b"moof" => is_fragmented = true,
+            b"moov" if movie.is_none() => movie = Some((at, here.size)),
+            b"ftyp" if movie.is_some() => {
+                // Recordings of live streams may repeat their beginning.
+                let is_same = is_fragmented && has_same_movie(bytes, movie, at)?;
+                if !is_same {
+                    return Extent::ending(bytes, at);
+                }
+            }
+            b"sidx" if !is_fragmented => {
+                indexed = indexed.max(indexed_until(bytes, at + here.head, end)?.unwrap_or(0));
+            }
+            _ => {}
+        }
+        if end > bytes.length {
+            let last = (!is_fragmented).then_some(end);
+            let indexed = (indexed > bytes.length).then_some(indexed);
+            return Ok(Some(Extent::cut(bytes, indexed.or(last))));
+        }
+        at = end;
+    }
+    if bytes.length < indexed {
+        Ok(Some(Extent::cut(bytes, Some(indexed))))
+    } else {
+        Ok(Some(Extent::default()))
+    }
+}
+
+/// Whether the file that begins at `at` has the header `movie`, of which the place and the size are given.
+fn has_same_movie(
+    bytes: &mut Bytes<impl Read + Seek>,
+    movie: Option<(u64, u64)>,
+    mut at: u64,
+) -> io::Result<bool> {
+    let Some((first, size)) = movie.filter(|(_, size)| *size <= MAX_COMPARED) else { return Ok(false) };
+    for _ in 0..8 {
+        let Some(here) = Box4::at(bytes, at)? else { return Ok(false) };
+        if &here.name != b"moov" {
+            at = at.saturating_add(here.size.max(8));
+            continue;
+        }
+        let mut done = 0;
+        while here.size == size && done < size {
+            let count = (size - done).min(WINDOW as u64) as usize;
+            let one = bytes.at(first + done, count)?.to_vec();
+            if one != bytes.at(at + done, count)? || one.is_empty() {
+                return Ok(false);
+            }
+            done += one.len() as u64;
+        }
+        return Ok(here.size == size);
+    }
+    Ok(false)
+}
+
+/// Where the segments end that an index lists (ISO/IEC 14496-12, 8.16.3), whose content is given; `None` where it may
+/// be that of one segment among others.
+fn indexed_until(bytes: &mut Bytes<impl Read + Seek>, from: u64, end: u64) -> io::Result<Option<u64>> {
+    let Some([version, ..]) = bytes.exactly::<4>(from)? else { return Ok(None) };
+    // Number of the stream, ticks per second, then two numbers of four or eight bytes.
+    let (offset, at) = if version == 0 {
+        (bytes.exactly::<4>(from + 16)?.map(|four| u32::from_be_bytes(four).into()), from + 20)
+    } else {
+        (bytes.exactly::<8>(from + 20)?.map(u64::from_be_bytes), from + 28)
+    };
+    let (Some(offset), Some([_, _, high, low])) = (offset, bytes.exactly::<4>(at)?) else { return Ok(None) };
+    let count = u64::from(u16::from_be_bytes([high, low]));
+    if count < 2 {
+        return Ok(None);
+    }
+    let mut until = end.saturating_add(offset);
+    for number in 0..count {
+        let Some(size) = bytes.exactly::<4>(at + 4 + 12 * number)? else { return Ok(None) };
+        // The highest bit says what is there.
+        until = until.saturating_add(u64::from(u32::from_be_bytes(size) & 0x7FFF_FFFF));
+    }
+    Ok(Some(until))
+}
+
+/// An element of a Matroska file (RFC 8794): its name, where its content begins, and its size unless that is unknown.
+fn element(bytes: &mut Bytes<impl Read + Seek>, at: u64) -> io::Result<Option<(u32, u64, Option<u64>)>> {
+    let head = bytes.at(at, 12)?;
+    let Some(&first) = head.first() else { return Ok(None) };
+    if first == 0 {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let name_length = first.leading_zeros() as usize + 1;
+    let (Some(name), Some(&size_first)) = (head.get(..name_length), head.get(name_length)) else {
+        return Ok(None);
+    };
+    let size_length = size_first.leading_zeros() as usize + 1;
+    let Some(size) = head.get(name_length..name_length + size_length) else { return Ok(None) };
+    if name_length > 4 || size_length > 8 {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let number = |bytes: &[u8]| bytes.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+    let all = (1_u64 << (7 * size_length)) - 1;
+    let size = number(size) & all;
+    Ok(Some((number(name) as u32, at + (name_length + size_length) as u64, (size != all).then_some(size))))
+}
+
+fn matroska(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io::Result<Option<Extent>> {
+    const SEGMENT: u32 = 0x1853_8067;
+    const CLUSTER: u32 = 0x1F43_B675;
+    // What may stand at the top, in a segment, and in a cluster (RFC 9559, 5.1).
+    const KNOWN: [u32; 18] = [
+        0x1A45_DFA3,
+        SEGMENT,
+        0x114D_9B74,
+        0x1549_A966,
+        0x1654_AE6B,
+        CLUSTER,
+        0x1C53_BB6B,
+        0x1941_A469,
+        0x1043_A770,
+        0x1254_C367,
+        0xEC,
+        0xBF,
+        0xE7,
+        0xA3,
+        0xA0,
+        0xAB,
+        0xA7,
+        0x5854,
+    ];
+    let mut at = 0;
+    while at < bytes.length {
+        if !may_go_on() {
+            return Ok(None);
+        }
+        let (name, content, size) = match element(bytes, at) {
+            Ok(Some(element)) => element,
+            Ok(None) => return Ok(Some(Extent::cut(bytes, None))),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if !KNOWN.contains(&name) {
+            return Ok(None);
+        }
+        match size {
+            Some(size) => {
+                let end = content.saturating_add(size);
+                if end > bytes.length {
+                    return Ok(Some(Extent::cut(bytes, (name == SEGMENT).then_some(end))));
+                }
+                at = end;
+            }
+            // Its parts follow; its end is where one begins that cannot be in it.
+            None if name == SEGMENT || name == CLUSTER => at = content,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(Extent::default()))
+}
+
+/// AVI, of one part or several, and animated WebP.
+fn riff(bytes: &mut Bytes<impl Read + Seek>) -> io::Result<Option<Extent>> {
+    let mut at = 0;
+    while let Some([b'R', b'I', b'F', b'F', a, b, c, d, kind @ ..]) = bytes.exactly::<12>(at)? {
+        let size = u64::from(u32::from_le_bytes([a, b, c, d]));
+        let end = at + 8 + size;
+        let is_first = at == 0;
+        match &kind {
+            b"WEBP" if is_first && end <= bytes.length => return Extent::ending(bytes, end + size % 2),
+            b"AVI " | b"AVIX" | b"WEBP" if end > bytes.length && size < u32::MAX.into() => {
+                return Ok(Some(Extent::cut(bytes, Some(end))));
+            }
+            // FFmpeg reads on in the parts that follow.
+            b"AVI " | b"AVIX" if size > 4 => at = end + size % 2,
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(Extent::default()))
+}
+
+fn gif(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io::Result<Option<Extent>> {
+    let cut = |bytes: &Bytes<_>| Ok(Some(Extent::cut(bytes, None)));
+    let table = |flags: u8| if flags & 0x80 == 0 { 0 } else { 3 << (u64::from(flags & 7) + 1) };
+    let Some([flags]) = bytes.exactly::<1>(10)? else { return cut(bytes) };
+    let mut at = 13 + table(flags);
+    loop {
+        if !may_go_on() {
+            return Ok(None);
+        }
+        // Between two blocks, only the end mark is missing.
+        let Some([kind]) = bytes.exactly::<1>(at)? else {
+            return if at == bytes.length { Ok(Some(Extent::default())) } else { cut(bytes) };
+        };
+        at += match kind {
+            b',' => {
+                let Some([flags]) = bytes.exactly::<1>(at + 9)? else { return cut(bytes) };
+                11 + table(flags)
+            }
+            b'!' => 2,
+            // The end, or something else: FFmpeg goes on to look for frames.
+            _ => return Ok(Some(Extent::default())),
+        };
+        loop {
+            let Some([length]) = bytes.exactly::<1>(at)? else { return cut(bytes) };
+            at += 1 + u64::from(length);
+            if length == 0 {
+                break;
+            }
+            if at > bytes.length {
+                return cut(bytes);
+            }
+            if !may_go_on() {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+fn png(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io::Result<Option<Extent>> {
+    let mut at = 8;
+    while may_go_on() {
+        let Some([a, b, c, d, name @ ..]) = bytes.exactly::<8>(at)? else {
+            return Ok(Some(Extent::cut(bytes, None)));
+        };
+        at += 12 + u64::from(u32::from_be_bytes([a, b, c, d]));
+        if at > bytes.length {
+            return Ok(Some(Extent::cut(bytes, None)));
+        }
+        if &name == b"IEND" {
+            return Extent::ending(bytes, at);
+        }
+    }
+    Ok(None)
+}
+
+fn flv(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io::Result<Option<Extent>> {
+    let Some(head) = bytes.exactly::<4>(5)? else { return Ok(Some(Extent::cut(bytes, None))) };
+    let mut at = u64::from(u32::from_be_bytes(head)) + 4;
+    let mut total = None;
+    while at < bytes.length {
+        if !may_go_on() {
+            return Ok(None);
+        }
+        let Some([kind, a, b, c]) = bytes.exactly::<4>(at)? else { break };
+        if !matches!(kind & 0x1F, 8 | 9 | 18) {
+            return Extent::ending(bytes, at);
+        }
+        if kind == 18 && total.is_none() {
+            total = flv_size(bytes.at(at + 11, WINDOW)?);
+        }
+        at += 15 + u64::from(u32::from_be_bytes([0, a, b, c]));
+    }
+    let total = total.filter(|total| *total > bytes.length);
+    // The last four bytes repeat the size of what is before them.
+    Ok(if total.is_some() || at > bytes.length + 4 {
+        Some(Extent::cut(bytes, total))
+    } else {
+        Some(Extent::default())
+    })
+}
+
+/// The size of the file that the metadata of an FLV file tell: a name, the mark of a number, and the number.
+fn flv_size(metadata: &[u8]) -> Option<u64> {
+    let name = b"\0\x08filesize\0";
+    let at = metadata.windows(name.len()).position(|window| window == name)? + name.len();
+    let size = f64::from_be_bytes(*metadata.get(at..)?.first_chunk()?);
+    (size > 0.0 && size < 1e15).then_some(size as u64)
+}
+
+/// A transport stream has no end, but its packets do.
+fn transport_stream(bytes: &mut Bytes<impl Read + Seek>) -> io::Result<Option<Extent>> {
+    let head = bytes.at(0, WINDOW)?.to_vec();
+    let Some((first, stride)) = transport::layout(&head) else { return Ok(None) };
+    let left = (bytes.length - first) % stride as u64;
+    // Where bytes are missing in the middle, nothing can be said of the end.
+    let sync = bytes.exactly::<1>(bytes.length.saturating_sub(left))?;
+    let is_cut = left > 0 && left < transport::PACKET as u64 && sync == Some([transport::SYNC]);
+    Ok(if is_cut { Some(Extent::cut(bytes, None)) } else { Some(Extent::default()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+    use std::path::Path;
+
+    use super::*;
+
+    fn golden(name: &str) -> Vec<u8> {
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/clips").join(name)).unwrap()
+    }
+
+    fn of(bytes: &[u8]) -> Extent {
+        Extent::of(Cursor::new(bytes), || true).unwrap()
+    }
+
+    fn png(frames: u32) -> Vec<u8> {
+        let chunk = |name: &[u8], content: &[u8]| {
+            [&(content.len() as u32).to_be_bytes(), name, content, &[0; 4]].concat()
+        };
+        let mut parts =
+            vec![b"\x89PNG\r\n\x1a\n".to_vec(), chunk(b"IHDR", &[0; 13]), chunk(b"acTL", &[0; 8])];
+        for _ in 0..frames {
+            parts.extend([chunk(b"fcTL", &[0; 26]), chunk(b"fdAT", &[7; 5000])]);
+        }
+        parts.push(chunk(b"IEND", &[]));
+        parts.concat()
+    }
+
+    fn gif(frames: u32) -> Vec<u8> {
+        let mut bytes = [&b"GIF89a"[..], &[4, 0, 4, 0, 0x81, 0, 0], &[1; 12]].concat();
+        for _ in 0..frames {
+            bytes.extend([b'!', 0xF9, 4, 0, 0, 0, 0, 0]);
+            bytes.extend([b',', 0, 0, 0, 0, 4, 0, 4, 0, 0x80, 9, 9, 9, 9, 9, 9, 2]);
+            for _ in 0..30 {
+                bytes.push(200);
+                bytes.extend([5; 200]);
+            }
+            bytes.push(0);
+        }
+        bytes.push(b';');
+        bytes
+    }
+
+    fn flv(size: Option<f64>) -> Vec<u8> {
+        let tag = |kind: u8, content: &[u8]| {
+            let length = (content.len() as u32).to_be_bytes();
+            [&[kind], &length[1..], &[0; 7], content, &(content.len() as u32 + 11).to_be_bytes()].concat()
+        };
+        let told =
+            size.map(|size| [&b"\0\x08filesize\0"[..], &size.to_be_bytes()].concat()).unwrap_or_default();
+        let tags = (0..9).flat_map(|_| tag(9, &[7; 900]));
+        b"FLV\x01\x01\0\0\0\x09\0\0\0\0".iter().copied().chain(tag(18, &told)).chain(tags).collect()
+    }
+
+    fn webp() -> Vec<u8> {
+        [&b"RIFF"[..], &5004_u32.to_le_bytes(), b"WEBP", &[7; 5000]].concat()
+    }
+
+    #[test]
+    fn whole_files_are_whole() {
+        let clips = Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/clips");
+        let mut seen = 0;
+        for clip in std::fs::read_dir(clips).unwrap() {
+            let path = clip.unwrap().path();
+            assert_eq!(of(&std::fs::read(&path).unwrap()), Extent::default(), "{}", path.display());
+            seen += 1;
+        }
+        assert!(seen > 30);
+        for bytes in [png(3), gif(3), flv(None), webp(), Vec::new(), vec![0; 5000]] {
+            assert_eq!(of(&bytes), Extent::default());
+        }
+        let length = flv(Some(0.0)).len();
+        assert_eq!(of(&flv(Some(length as f64))), Extent::default());
+    }
+
+    #[test]
+    fn a_cut_is_told_with_the_size_that_the_container_names() {
+        let total = flv(Some(0.0)).len();
+        for (name, bytes, is_known) in [
+            ("mp4", golden("untagged.mp4"), true),
+            ("mkv", golden("h264.mkv"), true),
+            ("webm", golden("vp9.webm"), true),
+            ("avi", golden("mpeg4.avi"), true),
+            ("flv", flv(Some(total as f64)), true),
+            ("webp", webp(), true),
+            ("fragmented", golden("fragmented.mp4"), false),
+            ("live", golden("live.mkv"), false),
+            ("ts", golden("h264.ts"), false),
+            ("flv", flv(None), false),
+            ("gif", gif(9), false),
+            ("png", png(9), false),
+        ] {
+            for share in [30, 45, 70, 97] {
+                let present = bytes.len() * share / 100;
+                let Extent { cut: Some(cut), rest: None } = of(&bytes[..present]) else {
+                    panic!("{name}, {share} %")
+                };
+                assert_eq!(
+                    (cut.present, cut.total.is_some()),
+                    (present as u64, is_known),
+                    "{name}, {share} %"
+                );
+                // What follows the pictures of an MP4 file is not known.
+                let is_right =
+                    |total: u64| total == bytes.len() as u64 || name == "mp4" && total > present as u64;
+                assert!(cut.total.is_none_or(is_right), "{name}: {cut:?} of {}", bytes.len());
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_end_mark_of_a_gif_may_be_missing() {
+        let bytes = gif(3);
+        assert_eq!(of(&bytes[..bytes.len() - 1]), Extent::default());
+        assert!(of(&bytes[..bytes.len() - 2]).cut.is_some());
+    }
+
+    #[test]
+    fn an_index_of_segments_tells_the_size() {
+        let segment = |length: u32| {
+            let pictures = [&length.to_be_bytes()[..], b"mdat", &vec![7; length as usize - 8]].concat();
+            [&8_u32.to_be_bytes()[..], b"moof", &pictures].concat()
+        };
+        // Of so many segments of 1008 bytes each.
+        let index = |count: u8| {
+            let listed = [&1008_u32.to_be_bytes()[..], &[0; 8]].concat().repeat(count.into());
+            let size = 32 + listed.len() as u32;
+            [&size.to_be_bytes()[..], b"sidx", &[0; 4], &[0; 16], &[0, 0, 0, count], &listed].concat()
+        };
+        let file = |count| {
+            let start = [&8_u32.to_be_bytes()[..], b"ftyp", &index(count)].concat();
+            [start, segment(1000).repeat(count.into())].concat()
+        };
+        let whole = file(3);
+        assert_eq!(of(&whole), Extent::default());
+        // At a boundary, too.
+        for missing in [1, 500, 1008, 2016] {
+            let present = whole.len() - missing;
+            let cut = Cut { present: present as u64, total: Some(whole.len() as u64) };
+            assert_eq!(of(&whole[..present]).cut, Some(cut));
+        }
+        // One that lists a single segment says nothing of the others.
+        let cut = of(&[file(1), file(1)[8..700].to_vec()].concat()).cut.unwrap();
+        assert_eq!(cut.total, None);
+    }
+
+    #[test]
+    fn what_follows_the_end_is_told_unless_it_is_padding() {
+        let mp4 = golden("untagged.mp4");
+        for (bytes, other) in [
+            (mp4.clone(), golden("hevc.mp4")),
+            (mp4.clone(), mp4.clone()),
+            (golden("fragmented.mp4"), mp4.clone()),
+            (png(2), png(3)),
+            (flv(None), flv(None)),
+            (webp(), webp()),
+        ] {
+            let rest = of(&[&bytes[..], &other].concat()).rest;
+            let expected = Rest { at: bytes.len() as u64, bytes: other.len() as u64, is_video: true };
+            assert_eq!(rest, Some(expected));
+            let note = of(&[&bytes[..], b"a note of the camera: none"].concat()).rest.unwrap();
+            assert_eq!((note.at, note.is_video), (bytes.len() as u64, false));
+            for padding in [&[0; 9000][..], b"\r\n", &[0xFF; 20]] {
+                assert_eq!(of(&[&bytes[..], padding].concat()), Extent::default());
+            }
+        }
+    }
+
+    #[test]
+    fn a_live_recording_may_repeat_its_beginning() {
+        let bytes = golden("fragmented.mp4");
+        assert_eq!(of(&[&bytes[..], &bytes].concat()), Extent::default());
+    }
+
+    #[test]
+    fn nonsense_is_read_to_its_end() {
+        for name in ["untagged.mp4", "h264.mkv", "live.mkv", "mpeg4.avi", "h264.ts", "fragmented.mp4"] {
+            let original = golden(name);
+            for seed in 0..200 {
+                let mut random = fastrand::Rng::with_seed(seed);
+                let mut bytes = original.clone();
+                for _ in 0..random.usize(1..6) {
+                    let at = random.usize(..bytes.len().min(4000));
+                    bytes[at] = random.u8(..);
+                }
+                bytes.truncate(random.usize(..=original.len()));
+                of(&bytes);
+            }
+        }
+    }
+}
