@@ -101,7 +101,9 @@ impl MediaInputs {
     }
 
     fn add_matches(&mut self, pattern: &str, empty: &mut Vec<(PathBuf, String)>) {
-        let matches = match glob::glob(pattern) {
+        // Two stars match folders alone; at the end they are meant to match what is in them.
+        let below = (pattern == "**" || pattern.ends_with("/**")).then(|| format!("{pattern}/*"));
+        let matches = match glob::glob(below.as_deref().unwrap_or(pattern)) {
             Ok(matches) => matches,
             Err(error) => {
                 empty.push((pattern.into(), format!("is not a valid file pattern: {error}")));
@@ -280,6 +282,8 @@ mod tests {
         let matched = |pattern: &str| find(&[folder.path().join(pattern)], b"");
         assert_eq!(names(&matched("*.mp4").unwrap()), ["b.mp4"]);
         assert_eq!(names(&matched("**/*.mp4").unwrap()), ["b.mp4", "c.mp4"]);
+        assert_eq!(names(&matched("**").unwrap()), ["a.PNG", "b.mp4", "c.mp4"]);
+        assert_eq!(names(&matched("deep/**").unwrap()), ["c.mp4"]);
         let all = matched("*").unwrap();
         assert_eq!(names(&all), ["a.PNG", "b.mp4"], "neither folders nor texts");
         assert_eq!(all.left_out, [folder.path().join("notes.txt")]);
