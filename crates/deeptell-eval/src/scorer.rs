@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What gave scores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "what gave the scores is neither a model of deeptell nor a table of scores")]
 pub enum Scorer {
     /// A model of deeptell, with its calibration and thresholds.
     Model(Box<ModelInfo>),

@@ -15,7 +15,10 @@ const FOLDER: &str = "dataset_json";
 type List = BTreeMap<String, BTreeMap<String, BTreeMap<String, BTreeMap<String, Inner>>>>;
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a video, with `label` and `frames`, or a compression that holds videos"
+)]
 enum Inner {
     Video(Video),
     Compression(BTreeMap<String, Video>),

@@ -20,7 +20,7 @@ struct Entry {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "`is_fake` must be 0, 1, true or false")]
 enum Flag {
     Word(bool),
     Number(u8),
@@ -230,6 +230,18 @@ mod tests {
         assert_eq!((a.label, a.source.as_str(), a.split), (Label::Fake, "a.mp4", Some(Split::Test)));
         assert_eq!(find(&samples, &root, "b.mp4").label, Label::Real);
         assert_eq!(find(&samples, &root, "c.mp4").label, Label::Real);
+    }
+
+    #[test]
+    fn a_flag_that_is_none_is_said_to_be_none() {
+        let root = tree(&["a.mp4"]);
+        write(root.path(), "metadata.json", r#"{"a.mp4": {"is_fake": "yes"}}"#);
+        let Err(error) = scan_layout(root.path(), Layout::Dfdc) else { panic!("read") };
+        let error = error.to_string();
+        assert!(
+            error.contains("`is_fake` must be 0, 1, true or false") && !error.contains("variant"),
+            "{error}"
+        );
     }
 
     #[test]
