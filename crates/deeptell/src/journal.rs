@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write};
+use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+
+use deeptell_files::WholeFile;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -26,14 +28,14 @@ pub enum JournalError {
         source: io::Error,
     },
     /// The file holds something that is not a line of a journal. It is some other file, and was left as it is.
-    #[error("line {line} of {} was not written by a scan", path.display())]
+    #[error("line {line} of {} was not written by a scan: {fault}", path.display())]
     OtherFile {
         /// The file.
         path: PathBuf,
         /// Number of the line, from 1.
         line: usize,
-        /// Why it cannot be read; `None` for a last line without its end.
-        source: Option<serde_json::Error>,
+        /// What is wrong with it.
+        fault: LineFault,
     },
     /// The file cannot be opened for writing.
     #[error("cannot write {}", path.display())]
@@ -51,16 +53,61 @@ pub enum JournalError {
     Broken,
 }
 
+/// What is wrong with a line that no scan wrote. Its text ends a sentence about the line.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum LineFault {
+    /// It is not JSON.
+    #[error("it is not JSON ({detail})")]
+    NotJson {
+        /// What was expected, and where.
+        detail: String,
+    },
+    /// It is JSON, and something else.
+    #[error("it is neither a report nor a note about a file that failed")]
+    OtherDocument,
+    /// It is longer than any report.
+    #[error("it has more than {} MiB", MAX_LINE >> 20)]
+    TooLong,
+    /// It is the last one, has no end, and does not begin like a line that was cut off.
+    #[error("it is no beginning of a report")]
+    Unfinished,
+}
+
+/// The longest line, in bytes: a report of an hour in which every frame was sampled has about 20 MiB.
+const MAX_LINE: u64 = 64 << 20;
+/// Lines are read and looked at in groups of about so many bytes.
+const GROUP: usize = 8 << 20;
+
 /// A line that was written: a report, or why there is none.
-#[derive(Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
 enum Line {
     Report(Box<Report>),
-    Failure {
-        path: String,
-        #[expect(dead_code, reason = "distinguishes a failure from other documents")]
-        error: String,
-    },
+    Failure { path: String },
+}
+
+impl Line {
+    /// Reads a line without its end and without spaces around it.
+    fn of(text: &[u8]) -> Result<Self, LineFault> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct FailedFile {
+            path: String,
+            #[serde(rename = "error")]
+            _error: String,
+        }
+        let error = match serde_json::from_slice(text) {
+            Ok(report) => return Ok(Self::Report(report)),
+            Err(error) => error,
+        };
+        if let Ok(FailedFile { path, .. }) = serde_json::from_slice(text) {
+            return Ok(Self::Failure { path });
+        }
+        Err(if error.is_data() {
+            LineFault::OtherDocument
+        } else {
+            LineFault::NotJson { detail: error.to_string().replace(" at line 1 column ", " at column ") }
+        })
+    }
 }
 
 /// A file without a report.
@@ -174,10 +221,15 @@ impl std::fmt::Debug for Journal {
 #[derive(Debug)]
 pub struct EarlierReports {
     path: PathBuf,
-    text: Vec<u8>,
-    /// The whole lines, in their order, and whether they are kept.
-    lines: Vec<(Range<usize>, bool)>,
+    /// Bytes of the file.
+    length: u64,
+    /// Where the lines are, in their order, and whether they are kept.
+    lines: Vec<(Range<u64>, bool)>,
+    /// The last of them lacks its end.
+    lacks_end: bool,
     done: HashMap<PathBuf, Report>,
+    /// The numbers of their lines.
+    places: HashMap<PathBuf, usize>,
 }
 
 impl EarlierReports {
@@ -185,8 +237,9 @@ impl EarlierReports {
     /// model and these options would give again.
     ///
     /// A report counts if the same version and model made it with the same options, and size and digest of the file are
-    /// the same. Lines about other files stay as they are. A last line without its end was cut off by a kill or a
-    /// full disk, and is dropped. A missing file counts as an empty one. Once `is_wanted` says no, no more files are
+    /// the same. Lines about other files and empty lines stay as they are, and so does a byte order mark. A last line
+    /// without its end was cut off by a kill or a full disk, and is dropped unless all of it is there. A missing file
+    /// counts as an empty one. The file is read line by line and not kept. Once `is_wanted` says no, no more files are
     /// hashed, and inputs may be missing from [`done`](Self::done).
     ///
     /// # Errors
@@ -199,50 +252,64 @@ impl EarlierReports {
         options: &ScanOptions,
         is_wanted: impl Fn() -> bool + Sync,
     ) -> Result<Self, JournalError> {
-        let text = match read_regular(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(source) => return Err(JournalError::Read { path: path.to_owned(), source }),
+        let mut earlier = Self {
+            path: path.to_owned(),
+            length: 0,
+            lines: Vec::new(),
+            lacks_end: false,
+            done: HashMap::new(),
+            places: HashMap::new(),
         };
-        let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-        let mut lines = Vec::new();
-        let mut start = 0;
-        for line in text[..end].split_inclusive(|byte| *byte == b'\n') {
-            lines.push(start..start + line.len());
-            start += line.len();
-        }
-        let other_file =
-            |line: usize, source| JournalError::OtherFile { path: path.to_owned(), line: line + 1, source };
-        if !is_torn_line(&text[end..]) {
-            return Err(other_file(lines.len(), None));
-        }
+        let unreadable = |source| JournalError::Read { path: path.to_owned(), source };
+        let mut file = match open_regular(path) {
+            Ok(file) => BufReader::new(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(earlier),
+            Err(error) => return Err(unreadable(error)),
+        };
         // As reports name them: a name that is not Unicode is changed there.
         let inputs: HashMap<String, &Path> =
             inputs.map(|input| (input.display().to_string(), input)).collect();
         let scan = ScanNow { inputs: &inputs, model, options, is_wanted: &is_wanted };
-        let parsed = lines.par_iter().enumerate().map(|(number, range)| {
-            let line = &text[range.clone()];
-            match serde_json::from_slice(line) {
-                Ok(line) => Ok(scan.state_of(line)),
-                Err(error) => {
-                    scan.state_of_other_version(line).ok_or_else(|| other_file(number, Some(error)))
-                }
+        loop {
+            let group = read_group(&mut file).map_err(unreadable)?;
+            if group.is_empty() {
+                return Ok(earlier);
             }
-        });
-        let states: Vec<LineState> = parsed.collect::<Result<_, _>>()?;
-        let mut done = HashMap::new();
-        let mut kept = Vec::with_capacity(lines.len());
-        // Of two reports of one file the later one counts.
-        for (range, state) in lines.into_iter().zip(states).rev() {
-            let is_kept = match state {
-                LineState::Unrelated => true,
-                LineState::Outdated => false,
-                LineState::Done(input, report) => done.insert(input, *report).is_none(),
-            };
-            kept.push((range, is_kept));
+            let first = earlier.lines.len();
+            let states = group.par_iter().enumerate().map(|(number, line)| {
+                let is_first = first + number == 0;
+                scan.state_of(line, is_first).map_err(|fault| JournalError::OtherFile {
+                    path: path.to_owned(),
+                    line: first + number + 1,
+                    fault,
+                })
+            });
+            let states: Vec<LineState> = states.collect::<Result<_, _>>()?;
+            for (line, state) in group.into_iter().zip(states) {
+                earlier.take(&line, state);
+            }
         }
-        kept.reverse();
-        Ok(Self { path: path.to_owned(), text, lines: kept, done })
+    }
+
+    /// Notes the next line.
+    fn take(&mut self, line: &[u8], state: LineState) {
+        let number = self.lines.len();
+        let start = self.length;
+        self.length += line.len() as u64;
+        let is_kept = match state {
+            LineState::Unrelated => true,
+            LineState::Outdated | LineState::Torn => false,
+            LineState::Done(input, report) => {
+                // Of two reports of one file the later one counts.
+                if let Some(before) = self.places.insert(input.clone(), number) {
+                    self.lines[before].1 = false;
+                }
+                self.done.insert(input, *report);
+                true
+            }
+        };
+        self.lacks_end = line.last() != Some(&b'\n');
+        self.lines.push((start..self.length, is_kept));
     }
 
     /// The reports of inputs that need not be scanned again, by input.
@@ -256,25 +323,33 @@ impl EarlierReports {
     /// [`JournalError::Open`].
     pub fn resume(&self) -> Result<Journal, JournalError> {
         let open = || {
-            if self.is_changed() {
-                deeptell_files::write_whole(&self.path, &self.kept())?;
+            if self.lines.iter().any(|(_, is_kept)| !is_kept) {
+                self.write_kept()?;
             }
             create_folder_of(&self.path)?;
-            OpenOptions::new().append(true).create(true).open(&self.path)
+            let mut file = OpenOptions::new().append(true).create(true).open(&self.path)?;
+            if self.lacks_end && self.lines.last().is_some_and(|(_, is_kept)| *is_kept) {
+                file.write_all(b"\n")?;
+            }
+            Ok(file)
         };
-        let file = open().map_err(|source| JournalError::Open { path: self.path.clone(), source })?;
+        let file =
+            open().map_err(|source: io::Error| JournalError::Open { path: self.path.clone(), source })?;
         Ok(Journal::new(Box::new(file)))
     }
 
-    /// Whether lines must be removed.
-    fn is_changed(&self) -> bool {
-        self.lines.iter().any(|(_, is_kept)| !is_kept)
-            || self.lines.last().map_or(0, |(last, _)| last.end) < self.text.len()
-    }
-
-    fn kept(&self) -> Vec<u8> {
-        let kept = self.lines.iter().filter(|(_, is_kept)| *is_kept);
-        kept.flat_map(|(range, _)| &self.text[range.clone()]).copied().collect()
+    /// Writes the file again, without the lines that are not kept.
+    fn write_kept(&self) -> io::Result<()> {
+        let mut from = File::open(&self.path)?;
+        let mut to = WholeFile::create(&self.path)?;
+        for (range, _) in self.lines.iter().filter(|(_, is_kept)| *is_kept) {
+            from.seek(SeekFrom::Start(range.start))?;
+            let length = range.end - range.start;
+            if io::copy(&mut (&from).take(length), &mut to)? < length {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "another program shortened it"));
+            }
+        }
+        to.finish()
     }
 }
 
@@ -286,14 +361,28 @@ fn create_folder_of(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A regular file, whole: reading anything else could block.
-fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+/// A regular file: reading anything else could block.
+fn open_regular(path: &Path) -> io::Result<File> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
-    let mut text = Vec::new();
-    File::open(path)?.read_to_end(&mut text)?;
-    Ok(text)
+    File::open(path)
+}
+
+/// The next lines with their ends, one at least unless the file has ended; one that is too long ends the group and is
+/// not read further.
+fn read_group(file: &mut impl BufRead) -> io::Result<Vec<Vec<u8>>> {
+    let (mut lines, mut size) = (Vec::new(), 0);
+    while size < GROUP {
+        let mut line = Vec::new();
+        file.by_ref().take(MAX_LINE + 1).read_until(b'\n', &mut line)?;
+        if line.is_empty() {
+            break;
+        }
+        size += line.len();
+        lines.push(line);
+    }
+    Ok(lines)
 }
 
 /// Whether `rest`, behind the last whole line, may be the start of a line that was cut off, or what some file systems
@@ -310,6 +399,8 @@ enum LineState {
     Unrelated,
     /// About a file that is scanned again: removed.
     Outdated,
+    /// Cut off: removed.
+    Torn,
     /// The report that a scan of this input would give.
     Done(PathBuf, Box<Report>),
 }
@@ -323,10 +414,28 @@ struct ScanNow<'a, F> {
 }
 
 impl<F: Fn() -> bool> ScanNow<'_, F> {
-    fn state_of(&self, line: Line) -> LineState {
+    /// The state of a line with its end.
+    fn state_of(&self, line: &[u8], is_first: bool) -> Result<LineState, LineFault> {
+        if line.len() as u64 > MAX_LINE {
+            return Err(LineFault::TooLong);
+        }
+        let marked = line.strip_prefix(b"\xEF\xBB\xBF").filter(|_| is_first).unwrap_or(line);
+        let text = marked.trim_ascii();
+        if text.is_empty() {
+            return Ok(LineState::Unrelated);
+        }
+        match Line::of(text) {
+            Ok(found) => Ok(self.state_of_found(found)),
+            Err(_) if !line.ends_with(b"\n") && is_torn_line(marked) => Ok(LineState::Torn),
+            Err(_) if !line.ends_with(b"\n") => Err(LineFault::Unfinished),
+            Err(fault) => self.state_of_other_version(text).ok_or(fault),
+        }
+    }
+
+    fn state_of_found(&self, line: Line) -> LineState {
         let report = match line {
             Line::Report(report) => report,
-            Line::Failure { path, .. } if self.inputs.contains_key(&path) => return LineState::Outdated,
+            Line::Failure { path } if self.inputs.contains_key(&path) => return LineState::Outdated,
             Line::Failure { .. } => return LineState::Unrelated,
         };
         let input = report.input.path.as_ref().and_then(|path| self.inputs.get(path));
@@ -361,6 +470,7 @@ impl<F: Fn() -> bool> ScanNow<'_, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Device, Model};
 
     #[test]
     fn a_truncated_line_is_told_from_other_text() {
@@ -372,6 +482,83 @@ mod tests {
         for rest in ["the only copy", "{}", "[1", "\0x", "{\"score\":1", " "] {
             assert!(!is_torn_line(rest.as_bytes()), "{rest:?}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_line_is_said_in_words() {
+        let fault = |text: &str| Line::of(text.as_bytes()).err().map(|fault| fault.to_string());
+        assert_eq!(fault(r#"{"path":"a","error":"b"}"#), None);
+        assert_eq!(fault("dear diary").as_deref(), Some("it is not JSON (expected value at column 1)"));
+        for other in
+            [r#"{"path":1}"#, r#"{"path":"a","error":"b","more":1}"#, "[1]", r#"{"schema_version":2}"#]
+        {
+            let fault = fault(other).unwrap();
+            assert_eq!(fault, "it is neither a report nor a note about a file that failed", "{other}");
+        }
+    }
+
+    fn info() -> ModelInfo {
+        Model::shipped(&Device::flex()).unwrap().info().clone()
+    }
+
+    /// What a journal with this content is taken for, about no files at all.
+    fn read(content: &[u8]) -> (tempfile::TempDir, Result<EarlierReports, JournalError>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("scan.jsonl");
+        fs::write(&path, content).unwrap();
+        let info = info();
+        let earlier =
+            EarlierReports::read(&path, std::iter::empty(), &info, &ScanOptions::default(), || true);
+        (folder, earlier)
+    }
+
+    #[test]
+    fn empty_lines_and_a_byte_order_mark_are_kept() {
+        let row = r#"{"path":"a.mp4","error":"broken"}"#;
+        for content in [
+            format!("\u{feff}{row}\n\n{row}\r\n"),
+            format!("\n \n{row}\n"),
+            format!("{row}\n{row}"),
+            format!("{row}\n\n"),
+            "\u{feff}".to_owned(),
+        ] {
+            let (folder, earlier) = read(content.as_bytes());
+            earlier.unwrap().resume().unwrap().failure(Path::new("b.mp4"), "late").unwrap();
+            let end = if content.ends_with('\n') { "" } else { "\n" };
+            let expected = format!("{content}{end}{}\n", r#"{"path":"b.mp4","error":"late"}"#);
+            assert_eq!(fs::read_to_string(folder.path().join("scan.jsonl")).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_torn_line_goes_and_those_before_it_stay() {
+        let row = r#"{"path":"a.mp4","error":"broken"}"#;
+        for torn in ["{\"path\":\"b", "{", "\0\0"] {
+            let (folder, earlier) = read(format!("\n{row}\n{torn}").as_bytes());
+            drop(earlier.unwrap().resume().unwrap());
+            assert_eq!(fs::read_to_string(folder.path().join("scan.jsonl")).unwrap(), format!("\n{row}\n"));
+        }
+    }
+
+    #[test]
+    fn other_files_are_refused_without_reading_them_whole() {
+        let (folder, earlier) = read(b"{\"path\":\"a.mp4\",\"error\":\"b\"}\n\nx,y\n");
+        let error = earlier.unwrap_err().to_string();
+        assert!(error.contains("line 3 of") && error.contains("it is not JSON"), "{error}");
+        // Terabytes without an end of a line.
+        let path = folder.path().join("scan.jsonl");
+        File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        let info = info();
+        let options = ScanOptions::default();
+        let error = EarlierReports::read(&path, std::iter::empty(), &info, &options, || true).unwrap_err();
+        assert!(matches!(error, JournalError::OtherFile { line: 3, .. }), "{error}");
+        fs::write(&path, "").unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        let error = EarlierReports::read(&path, std::iter::empty(), &info, &options, || true).unwrap_err();
+        assert!(
+            matches!(error, JournalError::OtherFile { line: 1, fault: LineFault::TooLong, .. }),
+            "{error}"
+        );
     }
 
     #[test]

@@ -93,7 +93,7 @@ pub use evidence::Evidence;
 pub use face_list::{FaceEntry, FaceList, FileFaces, FrameFaces};
 pub use heat::HeatMap;
 pub use input::{Input, InputFrame};
-pub use journal::{EarlierReports, Journal, JournalError};
+pub use journal::{EarlierReports, Journal, JournalError, LineFault};
 pub use judge::{Aggregation, Criteria, Judgement};
 pub use model::{Model, Reading};
 pub use model_file::ModelFile;

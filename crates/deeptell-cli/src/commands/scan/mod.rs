@@ -184,9 +184,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
 /// The error, with the option to correct if the file is not a journal.
 fn which_file(error: JournalError) -> anyhow::Error {
     match error {
-        JournalError::OtherFile { source: Some(ref source), .. } => {
-            anyhow::anyhow!("{error}: is this the right --jsonl file? ({source})")
-        }
         JournalError::OtherFile { .. } => anyhow::anyhow!("{error}: is this the right --jsonl file?"),
         error => error.into(),
     }
