@@ -53,7 +53,7 @@ impl Replicas {
         let Some(first) = devices.first() else { return refuse("no device is given".into()) };
         if ![1, count].contains(&config.replicas) {
             return refuse(format!(
-                "`replicas` is {}: leave it out where several devices are given",
+                "`replicas` is {} and {count} devices are given, with one replica each: set it to {count} or 1",
                 config.replicas
             ));
         }
@@ -425,7 +425,7 @@ mod tests {
         let (_, reason) = refused(&config(1), &two, 8);
         assert!(reason.contains("device 2 of the list is in it twice"), "{reason}");
         let (_, reason) = refused(&config(3), &two, 8);
-        assert!(reason.contains("`replicas` is 3"), "{reason}");
+        assert!(reason.contains("`replicas` is 3 and 2 devices are given"), "{reason}");
         assert!(refused(&config(1), &[], 8).1.contains("no device"));
         assert!(Replicas::new(&config(1), &one, 1).is_ok(), "one replica takes what there is");
         assert_eq!(Replicas::new(&config(4), &one, 8).unwrap().count(), 4);
