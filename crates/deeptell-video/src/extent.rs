@@ -10,6 +10,8 @@ use crate::transport;
 
 /// Bytes that are read at once.
 const WINDOW: usize = 1 << 12;
+/// Padding that goes on for so many bytes is taken to go on to the end of the file, which may have terabytes of it.
+const MAX_PADDING: u64 = 4 << 20;
 /// Headers of two movies that are larger than this are taken for different ones, in bytes.
 const MAX_COMPARED: u64 = 1 << 20;
 /// Boxes at the top of an MP4 file that are known to be long (ISO/IEC 14496-12, 6.2; `QuickTime`).
@@ -95,7 +97,7 @@ impl Extent {
     fn ending(bytes: &mut Bytes<impl Read + Seek>, end: u64) -> io::Result<Option<Self>> {
         let is_padding = |byte: &u8| matches!(byte, 0 | 0xFF | b'\n' | b'\r' | b' ');
         let (mut at, mut is_empty) = (end, true);
-        while at < bytes.length && is_empty {
+        while at < bytes.length.min(end.saturating_add(MAX_PADDING)) && is_empty {
             let piece = bytes.at(at, WINDOW)?;
             is_empty = piece.iter().all(is_padding);
             at += piece.len() as u64;
@@ -644,6 +646,18 @@ mod tests {
             for padding in [&[0; 9000][..], b"\r\n", &[0xFF; 20]] {
                 assert_eq!(of(&[&bytes[..], padding].concat()), Extent::default());
             }
+        }
+    }
+
+    #[test]
+    fn endless_padding_is_not_read_to_its_end() {
+        for bytes in [golden("untagged.mp4"), png(2), webp()] {
+            let mut file = tempfile::tempfile().unwrap();
+            io::Write::write_all(&mut file, &bytes).unwrap();
+            file.set_len(1 << 42).unwrap();
+            let start = std::time::Instant::now();
+            assert_eq!(Extent::of(&file, || true).unwrap(), Extent::default());
+            assert!(start.elapsed() < std::time::Duration::from_secs(2), "{:?}", start.elapsed());
         }
     }
 
