@@ -175,16 +175,20 @@ impl Demuxer {
             ) => true,
             Err(_) => false,
         };
-        let mut joined = Joined { extent, ..Joined::default() };
         let mut starts = vec![0];
-        if is_stream {
+        starts.extend(&extent.joined);
+        let is_unchecked = starts.len() > MAX_PARTS;
+        starts.truncate(MAX_PARTS);
+        let (cut, is_single) = (extent.cut, starts.len() == 1);
+        let mut joined = Joined { is_unchecked, extent, ..Joined::default() };
+        if is_stream && is_single {
             let mut bytes = GuardedFile::new(file, guard).map_err(fault)?;
             let found = transport::parts(&mut bytes, MAX_PARTS, || !guard.is_half_spent()).map_err(fault)?;
             joined.is_unchecked = !found.is_complete;
             starts = found.starts;
         }
         let opened = if starts.len() == 1 {
-            let opened = whole.map_err(|error| match (error, extent.cut) {
+            let opened = whole.map_err(|error| match (error, cut) {
                 (VideoError::Corrupt { path, .. } | VideoError::NoVideo { path }, Some(cut)) => {
                     VideoError::Truncated { path, detail: cut.detail() }
                 }
@@ -264,10 +268,11 @@ impl Demuxer {
         chosen(&self.input, self.stream)
     }
 
-    /// What decoders are to be opened with, one for each part, and the seconds of their ticks. A packet
+    /// What decoders are to be opened with, one for each part, and the seconds of the ticks of all packets. A packet
     /// has the number of its part in the place of its stream's.
     pub(crate) fn codings(&self) -> impl Iterator<Item = (&codec::Parameters, ff::Rational)> {
-        self.parts.parts.iter().map(|part| (&part.parameters, part.time_base))
+        let time_base = self.parts.parts[0].time_base;
+        self.parts.parts.iter().map(move |part| (&part.parameters, time_base))
     }
 
     pub(crate) fn facts(&self) -> StreamFacts {
@@ -297,7 +302,7 @@ impl Demuxer {
             frames_per_second: positive(stream.avg_frame_rate()).or_else(|| positive(stream.rate())),
             is_alone: self.input.nb_streams() == 1 && !is_joined,
             is_joined,
-            clock_may_jump: self.format_flags() & ffi::AVFMT_TS_DISCONT != 0,
+            clock_may_jump: is_joined || self.format_flags() & ffi::AVFMT_TS_DISCONT != 0,
         }
     }
 
@@ -341,6 +346,10 @@ impl Demuxer {
             self.guard.allow_bytes(u64::MAX);
             match read {
                 Ok(()) if packet.stream() == self.stream => {
+                    let (own, first) = (&self.parts.parts[self.part], &self.parts.parts[0]);
+                    if own.time_base != first.time_base {
+                        packet.rescale_ts(own.time_base, first.time_base);
+                    }
                     packet.set_stream(self.part);
                     self.damaged += u64::from(packet.is_corrupt());
                     return Ok(Some(packet));

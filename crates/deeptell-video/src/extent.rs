@@ -21,12 +21,15 @@ const BOXES: [&[u8; 4]; 16] = [
 ];
 
 /// How the bytes of a file compare with what its container says of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
     /// The file is shorter.
     pub(crate) cut: Option<Cut>,
     /// The file is longer.
     pub(crate) rest: Option<Rest>,
+    /// Where further files of the same kind begin that were joined with the first. FFmpeg would read them with the
+    /// tables of the first.
+    pub(crate) joined: Vec<u64>,
 }
 
 /// A file that was cut short.
@@ -90,7 +93,7 @@ impl Extent {
     }
 
     fn cut(bytes: &Bytes<impl Read + Seek>, total: Option<u64>) -> Self {
-        Self { cut: Some(Cut { present: bytes.length, total }), rest: None }
+        Self { cut: Some(Cut { present: bytes.length, total }), ..Self::default() }
     }
 
     /// Of a file whose container ends at `end`.
@@ -107,7 +110,7 @@ impl Extent {
         }
         let is_video = is_video(bytes.at(end, 16)?);
         let rest = Rest { at: end, bytes: bytes.length - end, is_video };
-        Ok(Some(Self { cut: None, rest: Some(rest) }))
+        Ok(Some(Self { rest: Some(rest), ..Self::default() }))
     }
 }
 
@@ -152,6 +155,11 @@ fn is_video(head: &[u8]) -> bool {
     let magics: [&[u8]; 7] =
         [b"\x1A\x45\xDF\xA3", b"RIFF", b"GIF8", b"\x89PNG", b"FLV\x01", b"OggS", b"\x30\x26\xB2\x75"];
     magics.iter().any(|magic| head.starts_with(magic)) || head.get(4..8) == Some(b"ftyp")
+}
+
+/// Where FFmpeg reads on behind the end of a file: only what it cannot make sense of is told, a video of another kind.
+fn followed_by_other(bytes: &mut Bytes<impl Read + Seek>, at: u64) -> io::Result<Option<Extent>> {
+    if is_video(bytes.at(at, 16)?) { Extent::ending(bytes, at) } else { Ok(Some(Extent::default())) }
 }
 
 /// A box of an MP4 file.
@@ -331,25 +339,32 @@ fn matroska(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -
         0xA7,
         0x5854,
     ];
-    let mut at = 0;
+    const HEADER: u32 = 0x1A45_DFA3;
+    let (mut at, mut joined) = (0, Vec::new());
     while at < bytes.length {
         if !may_go_on() {
             return Ok(None);
         }
         let (name, content, size) = match element(bytes, at) {
             Ok(Some(element)) => element,
-            Ok(None) => return Ok(Some(Extent::cut(bytes, None))),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
+            Ok(None) => return Ok(Some(Extent { joined, ..Extent::cut(bytes, None) })),
+            // No name of an element.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => (0, at, None),
             Err(error) => return Err(error),
         };
         if !KNOWN.contains(&name) {
-            return Ok(None);
+            let found = followed_by_other(bytes, at)?;
+            return Ok(found.map(|found| Extent { joined, ..found }));
+        }
+        if name == HEADER && at > 0 {
+            joined.push(at);
         }
         match size {
             Some(size) => {
                 let end = content.saturating_add(size);
                 if end > bytes.length {
-                    return Ok(Some(Extent::cut(bytes, (name == SEGMENT).then_some(end))));
+                    let cut = Extent::cut(bytes, (name == SEGMENT).then_some(end));
+                    return Ok(Some(Extent { joined, ..cut }));
                 }
                 at = end;
             }
@@ -358,7 +373,7 @@ fn matroska(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -
             None => return Ok(None),
         }
     }
-    Ok(Some(Extent::default()))
+    Ok(Some(Extent { joined, ..Extent::default() }))
 }
 
 /// AVI, of one part or several, and animated WebP.
@@ -378,7 +393,7 @@ fn riff(bytes: &mut Bytes<impl Read + Seek>) -> io::Result<Option<Extent>> {
             _ => return Ok(None),
         }
     }
-    Ok(Some(Extent::default()))
+    followed_by_other(bytes, at)
 }
 
 fn gif(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io::Result<Option<Extent>> {
@@ -400,7 +415,8 @@ fn gif(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io:
                 11 + table(flags)
             }
             b'!' => 2,
-            // The end, or something else: FFmpeg goes on to look for frames.
+            // FFmpeg goes on to look for frames, in another GIF, too.
+            b';' if bytes.at(at + 1, 4)? != b"GIF8" => return followed_by_other(bytes, at + 1),
             _ => return Ok(Some(Extent::default())),
         };
         loop {
@@ -575,7 +591,7 @@ mod tests {
         ] {
             for share in [30, 45, 70, 97] {
                 let present = bytes.len() * share / 100;
-                let Extent { cut: Some(cut), rest: None } = of(&bytes[..present]) else {
+                let Extent { cut: Some(cut), rest: None, .. } = of(&bytes[..present]) else {
                     panic!("{name}, {share} %")
                 };
                 assert_eq!(
@@ -647,6 +663,22 @@ mod tests {
                 assert_eq!(of(&[&bytes[..], padding].concat()), Extent::default());
             }
         }
+    }
+
+    #[test]
+    fn what_ffmpeg_reads_on_in_is_told_apart_from_videos_of_other_kinds() {
+        let mp4 = golden("untagged.mp4");
+        for bytes in [golden("h264.mkv"), golden("live.mkv"), golden("mpeg4.avi"), gif(2)] {
+            let rest = of(&[&bytes[..], &mp4].concat()).rest;
+            let expected = Rest { at: bytes.len() as u64, bytes: mp4.len() as u64, is_video: true };
+            assert_eq!(rest, Some(expected));
+            assert_eq!(of(&[&bytes[..], b"a note"].concat()).rest, None);
+            let twice = of(&[&bytes[..], &bytes].concat());
+            assert_eq!((twice.rest, twice.cut), (None, None));
+        }
+        let parts = [golden("h264.mkv"), golden("live.mkv"), golden("vp9.webm")];
+        let starts = [parts[0].len() as u64, (parts[0].len() + parts[1].len()) as u64];
+        assert_eq!(of(&parts.concat()).joined, starts);
     }
 
     #[test]

@@ -102,7 +102,14 @@ impl LocalReader {
             let survey = Survey::of(&mut demuxer, &facts, &mut keep, may_go_on)?;
             if survey.is_none() && facts.span.is_none() {
                 // Nothing says how long it is.
-                return Err(VideoError::OutOfMemory { path: path.to_owned() });
+                let path = path.to_owned();
+                let deadline = job.limits.deadline;
+                let is_late = guard.is_half_spent();
+                return Err(if is_late {
+                    VideoError::Timeout { path, deadline }
+                } else {
+                    VideoError::OutOfMemory { path }
+                });
             }
             if survey.is_none() {
                 if watches_clock && !joined_unchecked {

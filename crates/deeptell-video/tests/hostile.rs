@@ -459,6 +459,23 @@ fn a_video_behind_another_is_told() {
 }
 
 #[test]
+fn joined_matroska_files_of_different_codings_are_sampled() {
+    let bench = Bench::new();
+    let (one, other) = (golden("h264.mkv"), golden("vp9.webm"));
+    let alone = |name: &str, bytes: &[u8]| bench.outcome(name, bytes).unwrap().0;
+    let (first, second) = (alone("one.mkv", &one), alone("other.webm", &other));
+    let (frames, warnings) = bench.outcome("joined.mkv", &[&one[..], &other].concat()).unwrap();
+    assert_eq!(frames.len(), 12);
+    for part in [&first, &second] {
+        let size = part[0].image.dimensions();
+        let shown = frames.iter().filter(|frame| frame.image.dimensions() == size);
+        assert!(shown.count() >= 3, "{size:?}");
+    }
+    assert!(frames.is_sorted_by(|one, other| one.pts_seconds < other.pts_seconds));
+    assert_eq!(warnings, [Warning::ClockJumps { count: 1 }]);
+}
+
+#[test]
 fn a_picture_without_end_takes_little_memory() {
     const LONG: u64 = 500 << 20;
     let bench = Bench::new();
