@@ -63,7 +63,7 @@ pub struct TrainConfig {
     pub sizes: Vec<u32>,
     /// Number format of the steps: `f32`, `bf16` or `f16`. Weights, validation and the result always
     /// have 32 bits; the loss is scaled for `f16`.
-    #[serde(skip_serializing_if = "Precision::is_full")]
+    #[serde(rename = "dtype", skip_serializing_if = "Precision::is_full")]
     pub precision: Precision,
     /// Probability of dropping a hidden unit of the classifier, `0..1`.
     pub dropout: f64,

@@ -25,6 +25,7 @@ pub(crate) struct AnyForm {
     batch_size: usize,
     replicas: usize,
     sizes: Vec<u32>,
+    #[serde(rename = "dtype", alias = "precision")]
     precision: Precision,
     dropout: f64,
     frozen_statistics: bool,
@@ -270,6 +271,7 @@ mod tests {
         epochs = 3
         samples_per_epoch = 300
         batch_size = 48
+        precision = "bf16"
         sampling = "triples"
         other_source_probability = 0.25
         learning_rate = 1e-3
@@ -309,6 +311,7 @@ mod tests {
             seed: 7,
             epochs: 3,
             batch_size: 48,
+            precision: Precision::Bf16,
             dropout: 0.3,
             cutout_probability: 0.4,
             crop: FaceCrop { size: 96, scale: 0.95, align: false },
@@ -343,7 +346,12 @@ mod tests {
         assert_eq!(config, expected);
         // What it is written as is read, too.
         let tables = config.to_toml().unwrap();
-        assert!(tables.contains("[optimizer]\n") && !tables.contains("codec_crf"), "{tables}");
+        assert!(
+            tables.contains("[optimizer]\n")
+                && tables.contains("dtype = \"bf16\"\n")
+                && !tables.contains("codec_crf"),
+            "{tables}"
+        );
         assert_eq!(toml::from_str::<TrainConfig>(&tables).unwrap(), config);
         assert_eq!(toml::from_str::<TrainConfig>("").unwrap(), TrainConfig::default());
         assert_eq!(TrainConfig::with_tables(EARLIER), tables);

@@ -151,7 +151,7 @@ pub enum TrainError {
     },
     /// Gradients overflow 16 bits however the loss is scaled.
     #[error(
-        "gradients overflow f16 in epoch {epoch}, batch {batch}, even of an unscaled loss: set `precision` to bf16 or \
+        "gradients overflow f16 in epoch {epoch}, batch {batch}, even of an unscaled loss: set `dtype` to bf16 or \
          f32 in a new run, or lower `learning_rate`"
     )]
     Overflow {
