@@ -265,7 +265,7 @@ fn faults_come_in_plain_words(browser: &Path) {
             "This file cannot be read here",
             "MP4, MOV, MKV, WebM and AVI",
         ),
-        (file("damaged.mp4", &damaged), "This file is damaged", "The video is damaged"),
+        (file("damaged.mp4", &damaged), "This file is damaged", "The video is incomplete"),
         (file("large.mp4", &vec![0; 1_000_001]), "This file is too large", "takes up to 1 MB"),
         (file("empty.mp4", b""), "This file is empty", "no content"),
         (sky, "No face found", "says nothing about this material"),
