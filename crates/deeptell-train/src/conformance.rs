@@ -137,6 +137,68 @@ impl fmt::Display for Speed {
     }
 }
 
+/// What was found on a device.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Examined {
+    /// Its results compared with those of the reference device.
+    pub checks: Vec<ConformanceCheck>,
+    /// Its speed in each number format, if that was measured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub speeds: Vec<Speed>,
+}
+
+/// Whether a device can be trusted.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum DeviceState {
+    /// Every check is within its bound.
+    Agrees(Examined),
+    /// At least one check is not.
+    Differs(Examined),
+    /// It cannot be used, or failed.
+    Unusable {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The result for one device. `Display` gives a line, and one for each check and speed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DeviceReport {
+    /// Its name.
+    pub device: String,
+    /// What was found.
+    #[serde(flatten)]
+    pub state: DeviceState,
+}
+
+impl DeviceReport {
+    /// The report of a device of this name, by what was found on it or why it could not be used.
+    pub fn new(device: &str, found: Result<Examined, String>) -> Self {
+        let state = match found {
+            Ok(seen) if seen.checks.iter().all(ConformanceCheck::holds) => DeviceState::Agrees(seen),
+            Ok(seen) => DeviceState::Differs(seen),
+            Err(reason) => DeviceState::Unusable { reason },
+        };
+        Self { device: device.to_owned(), state }
+    }
+}
+
+impl fmt::Display for DeviceReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (verdict, seen) = match &self.state {
+            DeviceState::Agrees(seen) => ("OK", seen),
+            DeviceState::Differs(seen) => ("MISMATCH: do not trust its results; update its driver", seen),
+            DeviceState::Unusable { reason } => {
+                return writeln!(f, "{}: cannot be used: {reason}", self.device);
+            }
+        };
+        writeln!(f, "{}: {verdict}", self.device)?;
+        seen.checks.iter().try_for_each(|check| writeln!(f, "  {check}"))?;
+        seen.speeds.iter().try_for_each(|speed| writeln!(f, "  {speed}"))
+    }
+}
+
 impl<'a> Conformance<'a> {
     /// Computes what other devices are compared with on the device `reference`.
     ///

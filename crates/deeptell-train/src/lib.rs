@@ -53,7 +53,8 @@ pub use config::{
     CodecConfig, LossConfig, OptimizerConfig, SampleOrder, SamplingConfig, ScheduleConfig, TrainConfig,
 };
 pub use conformance::{
-    Conformance, ConformanceCheck, ConformanceError, ConformanceStep, MakeFaceDetector, Speed,
+    Conformance, ConformanceCheck, ConformanceError, ConformanceStep, DeviceReport, DeviceState, Examined,
+    MakeFaceDetector, Speed,
 };
 pub use contact_sheet::contact_sheet;
 pub use error::TrainError;

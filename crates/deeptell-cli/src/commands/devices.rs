@@ -6,11 +6,9 @@ use burn::tensor::Device;
 use clap::ValueEnum as _;
 use deeptell::ModelFile;
 use deeptell_mtcnn::Mtcnn;
-use deeptell_train::{Conformance, ConformanceCheck, ConformanceStep, Speed};
-use serde::Serialize;
+use deeptell_train::{Conformance, ConformanceStep, DeviceReport, DeviceState, Examined};
 
 use crate::device::{DeviceName, caught};
-use crate::output::say;
 use crate::progress::Progress;
 use crate::{Outcome, interrupt, output};
 
@@ -47,32 +45,6 @@ pub(crate) struct Args {
     json: Option<PathBuf>,
 }
 
-/// The result for one device.
-#[derive(Debug, Serialize)]
-struct Entry {
-    device: DeviceName,
-    #[serde(flatten)]
-    state: State,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-enum State {
-    /// Every check is within its bound.
-    Agrees(Seen),
-    /// At least one check is not.
-    Differs(Seen),
-    /// It cannot be used, or failed.
-    Unusable { reason: String },
-}
-
-#[derive(Debug, Serialize)]
-struct Seen {
-    checks: Vec<ConformanceCheck>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    speeds: Vec<Speed>,
-}
-
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let asked = !args.devices.is_empty();
     let devices: Vec<DeviceName> = if asked {
@@ -94,24 +66,20 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         if interrupt::requested() {
             return Ok(Outcome::Interrupted);
         }
-        let state = match examine(device, &conformance, speed) {
-            Ok(seen) if seen.checks.iter().all(ConformanceCheck::holds) => State::Agrees(seen),
-            Ok(seen) => State::Differs(seen),
-            Err(error) => State::Unusable { reason: output::one_line(&error) },
-        };
-        let entry = Entry { device, state };
+        let found = examine(device, &conformance, speed).map_err(|error| output::one_line(&error));
+        let entry = DeviceReport::new(device.name(), found);
         if args.json.as_deref() != Some("-".as_ref()) {
-            print(&entry)?;
+            output::lines(&entry)?;
         }
         entries.push(entry);
     }
     if let Some(target) = &args.json {
         output::write_json(&entries, target)?;
     }
-    let is_fault = |entry: &Entry| match entry.state {
-        State::Agrees(_) => false,
-        State::Differs(_) => true,
-        State::Unusable { .. } => asked,
+    let is_fault = |entry: &DeviceReport| match entry.state {
+        DeviceState::Differs(_) => true,
+        DeviceState::Unusable { .. } => asked,
+        DeviceState::Agrees(_) => false,
     };
     Ok(if entries.iter().any(is_fault) { Outcome::SomeFailed } else { Outcome::Done })
 }
@@ -120,7 +88,7 @@ fn examine(
     device: DeviceName,
     conformance: &Conformance<'_>,
     speed: Option<(usize, Duration)>,
-) -> anyhow::Result<Seen> {
+) -> anyhow::Result<Examined> {
     let opened = device.open()?;
     let progress = Progress::new(device.name(), if speed.is_some() { 4 } else { 3 }, "steps");
     let work = || {
@@ -137,30 +105,10 @@ fn examine(
             }
             None => Vec::new(),
         };
-        Ok(Seen { checks, speeds })
+        Ok(Examined { checks, speeds })
     };
     let seen = caught(std::panic::AssertUnwindSafe(work))
         .unwrap_or_else(|reason| Err(anyhow::anyhow!("the device failed: {reason}")));
     progress.finish();
     seen
-}
-
-fn print(entry: &Entry) -> anyhow::Result<()> {
-    let name = entry.device.name();
-    let (verdict, seen) = match &entry.state {
-        State::Agrees(seen) => ("OK", seen),
-        State::Differs(seen) => ("MISMATCH: do not trust its results; update its driver", seen),
-        State::Unusable { reason } => {
-            say!("{name}: cannot be used: {reason}");
-            return Ok(());
-        }
-    };
-    say!("{name}: {verdict}");
-    for check in &seen.checks {
-        say!("  {check}");
-    }
-    for speed in &seen.speeds {
-        say!("  {speed}");
-    }
-    Ok(())
 }
