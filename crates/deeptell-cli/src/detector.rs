@@ -1,13 +1,12 @@
 //! The detector options of the commands that scan files.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use burn::tensor::Device;
 use deeptell::{Detector, Model, ModelFile, ScanOptions};
 
 use crate::device::{DeviceName, PrecisionName};
-use crate::face_detector::face_detector;
+use crate::face_detector::{FaceDetectorName, face_detector};
 use crate::isolation::decoding;
 use crate::output::detail;
 
@@ -18,11 +17,17 @@ pub(crate) fn model_file(path: Option<&Path>) -> anyhow::Result<ModelFile> {
     Ok(file)
 }
 
-/// The detector with this model, for every command that scans files. It decodes them in this process if they are
+/// The detector with this model and these `faces`, or those of its card, for every command that scans files. It decodes them in this process if they are
 /// `trusted`; otherwise, where the system supports it, in a sandboxed one.
-pub(crate) fn detector(model: Model, device: &Device, trusted: bool) -> anyhow::Result<Detector> {
-    let faces = face_detector(ScanOptions::default().min_face, device)?;
-    Ok(Detector::from_parts(model, Arc::new(faces)).with_decoding(decoding(trusted)))
+pub(crate) fn detector(
+    model: Model,
+    faces: Option<FaceDetectorName>,
+    device: &Device,
+    trusted: bool,
+) -> anyhow::Result<Detector> {
+    let faces = faces.map_or_else(|| FaceDetectorName::of(model.card()), Ok)?;
+    let faces = face_detector(faces, ScanOptions::default().min_face, device)?;
+    Ok(Detector::from_parts(model, faces).with_decoding(decoding(trusted)))
 }
 
 /// The model, its device, and how closely it examines a file.
@@ -35,6 +40,10 @@ pub(crate) struct DetectorArgs {
     /// Smallest face to detect, in pixels of the frame.
     #[arg(long, default_value_t = ScanOptions::default().min_face, value_name = "PIXELS")]
     min_face: f32,
+    /// Face detector [default: the one whose boxes the model was trained on; MTCNN for the shipped
+    /// model].
+    #[arg(long, value_enum, value_name = "NAME")]
+    face_detector: Option<FaceDetectorName>,
     /// Model file [default: the shipped model].
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
@@ -52,7 +61,7 @@ impl DetectorArgs {
         let device = self.device.open()?;
         let model = model_file(self.model.as_deref())?.load(&device)?;
         let model = model.with_precision(self.precision.on(self.device))?;
-        detector(model, &device, trusted)
+        detector(model, self.face_detector, &device, trusted)
     }
 
     /// The options of each scan.

@@ -3,6 +3,7 @@
 //! `main` calls it, and so does the command `deeptell` of the Python package. Everything else that the program can do is
 //! in the crates that it is made of.
 
+mod cache;
 mod commands;
 mod dataset;
 mod detector;

@@ -1,7 +1,6 @@
 //! Records which code and command made a result.
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -38,15 +37,6 @@ impl Provenance {
             unix_seconds: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
         }
-    }
-}
-
-impl Provenance {
-    /// The revision in the `provenance.json` of a folder.
-    pub(crate) fn revision_beside(folder: &Path) -> Option<String> {
-        let text = std::fs::read(folder.join("provenance.json")).ok()?;
-        let known: serde_json::Value = serde_json::from_slice(&text).ok()?;
-        Some(known["revision"].as_str()?.to_owned())
     }
 }
 

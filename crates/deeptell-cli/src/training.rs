@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use burn::tensor::Device;
 use deeptell::ModelFile;
 use deeptell_eval::start_from;
 use deeptell_network::{Architecture, Weights};
 use deeptell_train::{EpochRecord, Event, Run, Start, Trainer};
 
+use crate::cache::cached;
 use crate::output::{alert, note};
 use crate::progress::Progress;
 
@@ -35,13 +35,7 @@ pub(crate) fn starting_weights(init: &str, architecture: Architecture) -> anyhow
 
 /// Where `import` stores weights and `train --init imagenet` reads them.
 pub(crate) fn cached_imagenet(architecture: Architecture) -> anyhow::Result<PathBuf> {
-    let from = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let cache = from("DEEPTELL_CACHE")
-        .or_else(|| Some(from("XDG_CACHE_HOME")?.join("deeptell")))
-        .or_else(|| Some(from("LOCALAPPDATA")?.join("deeptell")))
-        .or_else(|| Some(from("HOME")?.join(".cache").join("deeptell")))
-        .context("there is no cache folder for weights: set DEEPTELL_CACHE, or pass --out")?;
-    Ok(cache.join(architecture.imagenet_file()))
+    cached(&architecture.imagenet_file())
 }
 
 /// Runs a training in the folder `out` and prints its progress; the pictures that it left out are listed there.

@@ -33,6 +33,8 @@ mod shards;
 mod tasks;
 #[path = "it/training.rs"]
 mod training;
+#[path = "it/yunet.rs"]
+mod yunet;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use deeptell::{
     Calibration, Criteria, CropLevel, Levels, Measure, Model, ModelCard, PersonScoring, Thresholds, View,
 };
 use deeptell_data::Sample;
-use deeptell_face::FaceDetector;
+use deeptell_face::{FaceDetector, FaceDetectorId};
 use deeptell_metrics::{BinaryReport, EvaluationConfig, MetricsError, ScoreScale, evaluate, roc_auc};
 use deeptell_train::TrainConfig;
 
@@ -26,8 +26,34 @@ const MIN_FRAMES: usize = 3;
 /// What a sample without a data set belongs to.
 const UNNAMED: &str = "validation";
 
-/// A card whose scores mean nothing yet: for a network that comes from training.
-pub fn uncalibrated(name: &str, trained_on: &str, config: &TrainConfig, views: Vec<View>) -> ModelCard {
+/// The face detector that made the boxes of `samples`; `None` where they do not name one.
+///
+/// # Errors
+/// [`EvalError::FaceDetectors`] if they name several.
+pub fn face_detector_of<'a>(
+    samples: impl IntoIterator<Item = &'a Sample>,
+) -> Result<Option<FaceDetectorId>, EvalError> {
+    // Manifests of the first version have the crate and its version.
+    let name = |detector: &'a str| if detector.starts_with("deeptell-mtcnn") { "mtcnn" } else { detector };
+    let names: BTreeSet<&str> =
+        samples.into_iter().filter_map(|sample| sample.detector.as_deref()).map(name).collect();
+    if names.len() > 1 {
+        return Err(EvalError::FaceDetectors { names: names.into_iter().map(str::to_owned).collect() });
+    }
+    Ok(names.into_iter().next().map(FaceDetectorId::new))
+}
+
+/// A card whose scores mean nothing yet: for a network that comes from training on `samples`.
+///
+/// # Errors
+/// As [`face_detector_of`].
+pub fn uncalibrated(
+    name: &str,
+    trained_on: &str,
+    config: &TrainConfig,
+    views: Vec<View>,
+    samples: &[Sample],
+) -> Result<ModelCard, EvalError> {
     // No probability is under the one or over the other: nothing is judged.
     let thresholds = Thresholds { low: 0.0, high: 1.0 };
     let mut person = Criteria::new(PersonScoring::default(), thresholds);
@@ -48,7 +74,8 @@ pub fn uncalibrated(name: &str, trained_on: &str, config: &TrainConfig, views: V
     ]
     .map(str::to_owned)
     .to_vec();
-    card
+    card.face_detector = face_detector_of(samples)?.unwrap_or(card.face_detector);
+    Ok(card)
 }
 
 /// What calibration on validation crops gave.
@@ -72,7 +99,8 @@ pub struct Calibrated {
 ///
 /// # Errors
 /// [`EvalError::Calibration`] and [`EvalError::Unlearnt`] when the scores do not rise towards fakes,
-/// [`EvalError::MissingCrop`] when a crop cannot be read, and [`EvalError::Stopped`].
+/// [`EvalError::MissingCrop`] when a crop cannot be read, [`EvalError::FaceDetectors`] when the crops are of several face
+/// detectors, and [`EvalError::Stopped`].
 pub fn calibrate(
     model: &Model,
     validation: &[&Sample],
@@ -107,7 +135,11 @@ pub fn calibrate(
         .filter_map(|sample| of_domain.get_mut(domain_of(sample)).and_then(Iterator::next))
         .cloned()
         .collect();
-    calibrated(model.card(), &clean, &distorted, in_order)
+    let mut found = calibrated(model.card(), &clean, &distorted, in_order)?;
+    if let Some(face_detector) = face_detector_of(validation.iter().copied())? {
+        found.card.face_detector = face_detector;
+    }
+    Ok(found)
 }
 
 /// `model` with calibration, thresholds and measures from a suite, each set of which is a domain; sets that name one
@@ -225,5 +257,30 @@ struct NoScanner;
 impl Scanning for NoScanner {
     fn scan(&self, _: &Path) -> Result<Option<ScanOutcome>, Box<dyn std::error::Error + Send + Sync>> {
         Err("calibration takes crops, not files to scan".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use deeptell_data::Label;
+
+    use super::*;
+
+    #[test]
+    fn a_card_names_the_face_detector_of_its_crops() {
+        let sample = |detector: Option<&str>| Sample {
+            detector: detector.map(str::to_owned),
+            ..Sample::new("a.png", Label::Real, "a")
+        };
+        let card = |detectors: &[Option<&str>]| {
+            let samples: Vec<Sample> = detectors.iter().copied().map(sample).collect();
+            uncalibrated("m", "x", &TrainConfig::default(), vec![View::WHOLE], &samples)
+        };
+        let name = |detectors: &[Option<&str>]| card(detectors).unwrap().face_detector.name;
+        assert_eq!(name(&[None, Some("yunet"), Some("yunet")]), "yunet");
+        assert_eq!(name(&[Some("deeptell-mtcnn 0.1.0"), Some("mtcnn")]), "mtcnn");
+        assert_eq!(name(&[None]), "mtcnn", "the one that crops were always made with");
+        let error = card(&[Some("yunet"), Some("mtcnn")]).unwrap_err().to_string();
+        assert!(error.contains("mtcnn and yunet"), "{error}");
     }
 }

@@ -52,6 +52,15 @@ pub enum EvalError {
     /// The face detector failed.
     #[error("the face detector failed")]
     Faces(#[source] FaceError),
+    /// The crops come from several face detectors, whose framing differs.
+    #[error(
+        "the crops come from the face detectors {}: a model is for the boxes of one, so extract all crops with the same",
+        names.join(" and ")
+    )]
+    FaceDetectors {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// Scores could not be written as JSON.
     #[error("cannot write scores as JSON")]
     Json(#[from] serde_json::Error),

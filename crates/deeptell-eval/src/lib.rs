@@ -48,7 +48,7 @@ mod suite;
 mod training;
 mod watch;
 
-pub use calibration::{Calibrated, calibrate, calibrate_on_suite, uncalibrated};
+pub use calibration::{Calibrated, calibrate, calibrate_on_suite, face_detector_of, uncalibrated};
 pub use dataset::{CrossingReport, DatasetReport, Shortcut, SplitCounts, UnreadableFile, inspect_dataset};
 pub use distortion::Distortion;
 pub use error::EvalError;

@@ -6,7 +6,7 @@ use deeptell::{
     Device, Levels, Model, ModelCard, ModelFile, ModelInfo, StoredPrecision, Weights, printable_json,
 };
 use deeptell_data::{Sample, Split, audit};
-use deeptell_files::{sha256_of_file, write_whole};
+use deeptell_files::{read_text_bounded, sha256_of_file, write_whole};
 use deeptell_metrics::EvaluationConfig;
 use deeptell_network::{Network, NetworkConfig};
 use deeptell_train::{Run, Start, TrainConfig};
@@ -47,6 +47,13 @@ pub fn start_from(path: &Path) -> Result<Start, EvalError> {
     } else {
         Start::Backbone(weights)
     })
+}
+
+/// The revision in the `provenance.json` of a run, if it has one.
+fn revision_of(folder: &Path) -> Option<String> {
+    let text = read_text_bounded(folder.join("provenance.json"), 1 << 20).ok()?;
+    let known: serde_json::Value = serde_json::from_str(&text).ok()?;
+    Some(known["revision"].as_str()?.to_owned())
 }
 
 /// `audit.json` of a run: the audit of its data when it started.
@@ -116,8 +123,6 @@ pub struct EndedRun<'a> {
     pub data: String,
     /// [`SplitAudit::verdict`].
     pub audit: String,
-    /// Git revision of the program that trained, for the report.
-    pub revision: Option<String>,
 }
 
 /// What finishing a run gave.
@@ -161,7 +166,7 @@ impl EndedRun<'_> {
     /// If the weights of the best epoch cannot be read, a crop cannot be scored, or a file cannot be written;
     /// [`EvalError::Stopped`], after which nothing has been written.
     pub fn finish(self, device: &Device, watch: &mut dyn Watch) -> Result<FinishedRun, EvalError> {
-        let Self { folder, config, run, card, validation, data, audit, revision } = self;
+        let Self { folder, config, run, card, validation, data, audit } = self;
         let Some((best, _)) = run.best else { return Err(EvalError::NoEpoch { folder: folder.to_owned() }) };
         let detector = folder.join("detector.safetensors");
         let (network, model) = best_epoch(folder, card.clone(), device)?;
@@ -208,7 +213,12 @@ impl EndedRun<'_> {
             caution: Some(if is_calibrated { CHOSEN_HERE } else { NOT_CALIBRATED }),
             distortion: None,
             faces_not_found: None,
-            run: Some(Training { history: &run.history, best_epoch: best, revision, audit }),
+            run: Some(Training {
+                history: &run.history,
+                best_epoch: best,
+                revision: revision_of(folder),
+                audit,
+            }),
         };
         let report = write("report.html", page(&subject, &figures).as_bytes())?;
         Ok(FinishedRun { detector: is_calibrated.then_some(detector), report, best_epoch: best, figures })
@@ -221,3 +231,16 @@ const NOT_CALIBRATED: [&str; 2] = [
     "The validation scores do not separate real from fake well enough to be calibrated. The figures are those of the raw \
      scores, without thresholds.",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_revision_is_read_where_there_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(revision_of(folder.path()), None);
+        std::fs::write(folder.path().join("provenance.json"), r#"{"revision":"c0ffee"}"#).unwrap();
+        assert_eq!(revision_of(folder.path()).as_deref(), Some("c0ffee"));
+    }
+}

@@ -1,15 +1,16 @@
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use burn::tensor::Device;
 use deeptell_mobilenet::Variant;
 use deeptell_weights::onnx::Options;
-use deeptell_weights::{Names, Weights, WeightsError};
+use deeptell_weights::{KnownFile, Names, Weights, WeightsError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{KnownFile, NetworkConfig};
+use crate::NetworkConfig;
 
 /// The architecture of a network; in files its name, for example `mobilenet-v3-small`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
@@ -28,21 +29,18 @@ pub enum Architecture {
 pub const KNOWN_FILES: &[KnownFile] = &[
     KnownFile {
         name: "mobilenet_v3_small-047dcff4.pth",
-        architecture: Architecture::MobileNetV3Small,
         sha256: "047dcff4addef86ea5bc2eff13c9614dc11f47ab1160d0a71a25e7db994f4e1f",
         origin: "torchvision MobileNet_V3_Small_Weights.IMAGENET1K_V1 (BSD-3-Clause), \
                  https://download.pytorch.org/models/mobilenet_v3_small-047dcff4.pth",
     },
     KnownFile {
         name: "mobilenet_v3_large-8738ca79.pth",
-        architecture: Architecture::MobileNetV3Large,
         sha256: "8738ca79",
         origin: "torchvision MobileNet_V3_Large_Weights.IMAGENET1K_V1 (BSD-3-Clause), \
                  https://download.pytorch.org/models/mobilenet_v3_large-8738ca79.pth",
     },
     KnownFile {
         name: "mobilenet_v3_large-5c1a4163.pth",
-        architecture: Architecture::MobileNetV3Large,
         sha256: "5c1a4163",
         origin: "torchvision MobileNet_V3_Large_Weights.IMAGENET1K_V2 (BSD-3-Clause), \
                  https://download.pytorch.org/models/mobilenet_v3_large-5c1a4163.pth",
@@ -120,6 +118,25 @@ impl Architecture {
             Self::MobileNetV3Small => deeptell_mobilenet::to_onnx(Variant::Small, weights, options),
             Self::MobileNetV3Large => deeptell_mobilenet::to_onnx(Variant::Large, weights, options),
         }
+    }
+
+    /// The backbone in the weights file at `path`, whose SHA-256 is `sha256`, and the architecture that it fits. Its
+    /// metadata say where it comes from.
+    ///
+    /// # Errors
+    /// If the file cannot be read or its weights fit no architecture, as [`of_backbone`](Self::of_backbone).
+    pub fn read_backbone(
+        path: &Path,
+        sha256: &str,
+        device: &Device,
+    ) -> Result<(Self, Weights), WeightsError> {
+        let weights = Weights::read(path)?;
+        let architecture = Self::of_backbone(&weights, device)?;
+        let mut weights = weights.of_network(&architecture.names())?;
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        weights.metadata.insert("source_file".into(), name.to_owned());
+        weights.metadata.insert("source_sha256".into(), sha256.to_owned());
+        Ok((architecture, weights))
     }
 
     /// The architecture whose backbone these weights hold. Networks of random weights are made on

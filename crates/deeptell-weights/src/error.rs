@@ -26,6 +26,18 @@ pub enum WeightsError {
         /// The file.
         path: PathBuf,
     },
+    /// A file with the name of a published one and other content.
+    #[error(
+        "{path} has the SHA-256 {found}, but that of the published file of this name begins with {published}: download it again"
+    )]
+    OtherContent {
+        /// The file.
+        path: PathBuf,
+        /// Its SHA-256.
+        found: String,
+        /// That of the published file, or its beginning.
+        published: &'static str,
+    },
     /// The file is too large to be read into memory.
     #[error(
         "{path} has {bytes} bytes, more than the limit of {limit}: pass the weights file of a supported network"

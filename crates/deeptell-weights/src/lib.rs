@@ -17,6 +17,7 @@
 
 mod decode;
 mod error;
+mod known;
 mod names;
 pub mod onnx;
 mod placing;
@@ -26,6 +27,7 @@ mod stored;
 mod weights;
 
 pub use error::WeightsError;
+pub use known::KnownFile;
 pub use names::Names;
 pub use precision::{Precision, PrecisionError};
 pub use stored::StoredPrecision;

@@ -1,13 +1,4 @@
-/// A published weights file, identified by its hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KnownFile {
-    /// File name as published.
-    pub name: &'static str,
-    /// SHA-256 of the content, lower-case hexadecimal.
-    pub sha256: &'static str,
-    /// What it is and where it comes from.
-    pub origin: &'static str,
-}
+use deeptell_weights::KnownFile;
 
 /// The published files of YuNet. [`YuNetWeights`](crate::YuNetWeights) reads others of the same structure, too.
 pub const KNOWN_FILES: &[KnownFile] = &[
@@ -30,15 +21,3 @@ pub const KNOWN_FILES: &[KnownFile] = &[
                  https://github.com/ShiqiYu/libfacedetection.train",
     },
 ];
-
-impl KnownFile {
-    /// The file whose content has this SHA-256, in lower-case hexadecimal.
-    pub fn with_sha256(sha256: &str) -> Option<&'static Self> {
-        KNOWN_FILES.iter().find(|known| known.sha256 == sha256)
-    }
-
-    /// The file that is published under this name.
-    pub fn named(name: &str) -> Option<&'static Self> {
-        KNOWN_FILES.iter().find(|known| known.name == name)
-    }
-}

@@ -37,7 +37,7 @@ mod weights;
 pub use config::YuNetConfig;
 pub use detector::YuNet;
 pub use error::YuNetError;
-pub use known::{KNOWN_FILES, KnownFile};
+pub use known::KNOWN_FILES;
 pub use weights::YuNetWeights;
 
 /// Compiles the example of the README.

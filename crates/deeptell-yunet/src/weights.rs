@@ -2,12 +2,12 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use deeptell_weights::{NamedTensor, StoredPrecision, Weights, WeightsError, onnx};
+use deeptell_weights::{KnownFile, NamedTensor, StoredPrecision, Weights, WeightsError, onnx};
 use sha2::{Digest as _, Sha256};
 
 use crate::graph::tensors;
 use crate::network::NETWORK;
-use crate::{KnownFile, YuNetError};
+use crate::{KNOWN_FILES, YuNetError};
 
 /// The key of the digest of the file that weights were imported from, among their metadata.
 const SOURCE: &str = "source_sha256";
@@ -61,7 +61,10 @@ impl YuNetWeights {
 
     /// The published file that the weights are from, if its content is known.
     pub fn known_file(&self) -> Option<&'static KnownFile> {
-        self.weights.metadata.get(SOURCE).and_then(|sha256| KnownFile::with_sha256(sha256))
+        self.weights
+            .metadata
+            .get(SOURCE)
+            .and_then(|sha256| KNOWN_FILES.iter().find(|known| known.sha256 == *sha256))
     }
 
     /// The weights with their names, which are those of libfacedetection.train.

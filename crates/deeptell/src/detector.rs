@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use deeptell_face::{CropError, Face, FaceDetector, FaceError, RgbImage, redetection_rate};
+use deeptell_face::{CropError, Face, FaceDetector, FaceDetectorId, FaceError, RgbImage, redetection_rate};
 use deeptell_mtcnn::MtcnnConfig;
 
 #[cfg(feature = "ffmpeg")]
@@ -111,6 +111,14 @@ impl Detector {
     #[must_use]
     pub fn with_decoding(self, decoding: Decoding) -> Self {
         Self { decoding, ..self }
+    }
+
+    /// The face detector, with its settings, as a scan with these options uses it.
+    ///
+    /// # Errors
+    /// [`Error::FaceDetector`] when the smallest face of the options is out of its range.
+    pub fn face_detector_id(&self, options: &ScanOptions) -> Result<FaceDetectorId, Error> {
+        Ok(FaceFinder::new(self, options)?.id())
     }
 
     /// The face detector.
@@ -292,6 +300,10 @@ impl FaceFinder {
             None => (Arc::clone(&detector.faces), min_face),
         };
         Ok(Self { faces, min_face, min_probability, min_height })
+    }
+
+    pub(crate) fn id(&self) -> FaceDetectorId {
+        self.faces.id()
     }
 
     /// As [`Detector::find_faces`].

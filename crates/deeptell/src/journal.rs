@@ -7,13 +7,13 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use deeptell_face::FaceDetectorId;
 use deeptell_files::WholeFile;
-
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{ModelInfo, Report, ScanOptions, printable_json};
+use crate::{Detector, ModelInfo, Report, ScanOptions, printable_json};
 
 /// Why a journal cannot be read or written.
 #[derive(Debug, Error)]
@@ -37,6 +37,9 @@ pub enum JournalError {
         /// What is wrong with it.
         fault: LineFault,
     },
+    /// The options of the scan do not suit the face detector: correct them.
+    #[error("these options cannot be used")]
+    Options(#[source] crate::Error),
     /// The file cannot be opened for writing.
     #[error("cannot write {}", path.display())]
     Open {
@@ -149,7 +152,7 @@ const BEGINNINGS: [&[u8]; 2] = [b"{\"schema_version\":", b"{\"path\":"];
 /// let paths = files.iter().map(PathBuf::as_path);
 /// // Reports of an earlier, interrupted run of this program.
 /// let earlier =
-///     EarlierReports::read(Path::new("scan.jsonl"), paths, detector.model().info(), &options, || true)?;
+///     EarlierReports::read(Path::new("scan.jsonl"), paths, &detector, &options, || true)?;
 /// let journal = earlier.resume()?;
 /// for file in files.iter().filter(|file| !earlier.done().contains_key(*file)) {
 ///     match detector.scan(file, &options) {
@@ -234,21 +237,22 @@ pub struct EarlierReports {
 
 impl EarlierReports {
     /// Reads the file at `path` as far as it concerns `inputs`: which of them have a report that a scan with this
-    /// model and these options would give again.
+    /// detector and these options would give again.
     ///
-    /// A report counts if the same version and model made it with the same options, and size and digest of the file are
-    /// the same. Lines about other files and empty lines stay as they are, and so does a byte order mark. A last line
+    /// A report counts if the same version, model and face detector made it with the same options, and size and digest of
+    /// the file are the same. Lines about other files and empty lines stay as they are, and so does a byte order mark. A last line
     /// without its end was cut off by a kill or a full disk, and is dropped unless all of it is there. A missing file
     /// counts as an empty one. The file is read line by line and not kept. Once `is_wanted` says no, no more files are
     /// hashed, and inputs may be missing from [`done`](Self::done).
     ///
     /// # Errors
-    /// [`JournalError::Read`], and [`JournalError::OtherFile`] when the file holds anything that no scan wrote: then it
+    /// [`JournalError::Options`] when the options do not suit the face detector; [`JournalError::Read`], and
+    /// [`JournalError::OtherFile`] when the file holds anything that no scan wrote: then it
     /// must not be changed.
     pub fn read<'a>(
         path: &Path,
         inputs: impl Iterator<Item = &'a Path>,
-        model: &ModelInfo,
+        detector: &Detector,
         options: &ScanOptions,
         is_wanted: impl Fn() -> bool + Sync,
     ) -> Result<Self, JournalError> {
@@ -269,7 +273,9 @@ impl EarlierReports {
         // As reports name them: a name that is not Unicode is changed there.
         let inputs: HashMap<String, &Path> =
             inputs.map(|input| (input.display().to_string(), input)).collect();
-        let scan = ScanNow { inputs: &inputs, model, options, is_wanted: &is_wanted };
+        let face_detector = detector.face_detector_id(options).map_err(JournalError::Options)?;
+        let model = detector.model().info();
+        let scan = ScanNow { inputs: &inputs, model, face_detector, options, is_wanted: &is_wanted };
         loop {
             let group = read_group(&mut file).map_err(unreadable)?;
             if group.is_empty() {
@@ -409,6 +415,7 @@ enum LineState {
 struct ScanNow<'a, F> {
     inputs: &'a HashMap<String, &'a Path>,
     model: &'a ModelInfo,
+    face_detector: FaceDetectorId,
     options: &'a ScanOptions,
     is_wanted: &'a F,
 }
@@ -443,6 +450,7 @@ impl<F: Fn() -> bool> ScanNow<'_, F> {
         let same_options = report.options.clone().evidence(self.options.evidence) == *self.options;
         let is_done = report.model.sha256 == self.model.sha256
             && report.model.precision == self.model.precision
+            && report.face_detector.as_ref() == Some(&self.face_detector)
             && report.deeptell_version == crate::VERSION
             && same_options
             && self.is_unchanged(input, &report);
@@ -470,7 +478,7 @@ impl<F: Fn() -> bool> ScanNow<'_, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Device, Model};
+    use crate::Device;
 
     #[test]
     fn a_truncated_line_is_told_from_other_text() {
@@ -497,8 +505,8 @@ mod tests {
         }
     }
 
-    fn info() -> ModelInfo {
-        Model::shipped(&Device::flex()).unwrap().info().clone()
+    fn detector() -> Detector {
+        Detector::shipped(&Device::flex()).unwrap()
     }
 
     /// What a journal with this content is taken for, about no files at all.
@@ -506,9 +514,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("scan.jsonl");
         fs::write(&path, content).unwrap();
-        let info = info();
+        let detector = detector();
         let earlier =
-            EarlierReports::read(&path, std::iter::empty(), &info, &ScanOptions::default(), || true);
+            EarlierReports::read(&path, std::iter::empty(), &detector, &ScanOptions::default(), || true);
         (folder, earlier)
     }
 
@@ -548,13 +556,15 @@ mod tests {
         // Terabytes without an end of a line.
         let path = folder.path().join("scan.jsonl");
         File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
-        let info = info();
+        let detector = detector();
         let options = ScanOptions::default();
-        let error = EarlierReports::read(&path, std::iter::empty(), &info, &options, || true).unwrap_err();
+        let error =
+            EarlierReports::read(&path, std::iter::empty(), &detector, &options, || true).unwrap_err();
         assert!(matches!(error, JournalError::OtherFile { line: 3, .. }), "{error}");
         fs::write(&path, "").unwrap();
         File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
-        let error = EarlierReports::read(&path, std::iter::empty(), &info, &options, || true).unwrap_err();
+        let error =
+            EarlierReports::read(&path, std::iter::empty(), &detector, &options, || true).unwrap_err();
         assert!(
             matches!(error, JournalError::OtherFile { line: 1, fault: LineFault::TooLong, .. }),
             "{error}"

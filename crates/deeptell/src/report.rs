@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use deeptell_face::{Landmarks, Rect};
+use deeptell_face::{FaceDetectorId, Landmarks, Rect};
 use deeptell_network::Precision;
 use schemars::JsonSchema;
 use serde::de::Error as _;
@@ -60,6 +60,9 @@ pub struct Report {
     pub warnings: Vec<Warning>,
     /// The detector that gave the scores.
     pub model: ModelInfo,
+    /// The face detector, with its settings. Reports of earlier versions do not name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub face_detector: Option<FaceDetectorId>,
     /// The options of the scan.
     pub options: ScanOptions,
 }

@@ -345,6 +345,11 @@ impl Scanning {
         }
 
         let model = self.detector.model().info();
+        let face_detector = self.faces.id();
+        if face_detector.name != model.card.face_detector.name {
+            let (calibrated, used) = (model.card.face_detector.name.clone(), face_detector.name.clone());
+            warnings.push(Warning::OtherFaceDetector { calibrated, used });
+        }
         let report = Report {
             schema_version: SCHEMA_VERSION,
             deeptell_version: VERSION.to_owned(),
@@ -358,6 +363,7 @@ impl Scanning {
             observations,
             warnings,
             model: model.clone(),
+            face_detector: Some(face_detector),
             options: self.options,
         };
         Ok(Scan { report, evidence: self.evidence })

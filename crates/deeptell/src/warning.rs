@@ -27,6 +27,14 @@ pub enum Warning {
         /// How many.
         faces: usize,
     },
+    /// The model was trained and calibrated on the faces of another detector than the one that found these: its
+    /// thresholds may not hold.
+    OtherFaceDetector {
+        /// Name of the face detector that the model was calibrated with.
+        calibrated: String,
+        /// Name of the one that found the faces.
+        used: String,
+    },
     /// The file is too long to be hashed in the time allowed, so the report has no SHA-256.
     NotHashed {
         /// The time allowed, in seconds.
@@ -44,6 +52,7 @@ impl Warning {
         match self {
             Self::CrowdedFrames { .. } => "crowded_frames",
             Self::UncutFaces { .. } => "uncut_faces",
+            Self::OtherFaceDetector { .. } => "other_face_detector",
             Self::NotHashed { .. } => "not_hashed",
             Self::Video(warning) => warning.code(),
         }
@@ -67,6 +76,11 @@ impl fmt::Display for Warning {
             Self::UncutFaces { faces } => {
                 write!(f, "{faces} of the faces found could not be set upright and were not judged.")
             }
+            Self::OtherFaceDetector { calibrated, used } => write!(
+                f,
+                "The faces were found by {used}, but the model was calibrated on those of {calibrated}: its thresholds \
+                 may not hold."
+            ),
             Self::NotHashed { seconds } => write!(
                 f,
                 "The file is too long to be hashed within {seconds} seconds: this report has no SHA-256."
@@ -91,6 +105,7 @@ mod tests {
         for warning in [
             Warning::CrowdedFrames { frames: 2, sampled: 12, max_faces: 4 },
             Warning::UncutFaces { faces: 1 },
+            Warning::OtherFaceDetector { calibrated: "mtcnn".to_owned(), used: "yunet".to_owned() },
             Warning::NotHashed { seconds: 20 },
             VideoWarning::CorruptPackets { count: 3 }.into(),
             VideoWarning::DamagedFrame { pts_seconds: 1.25 }.into(),

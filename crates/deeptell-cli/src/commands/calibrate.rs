@@ -125,7 +125,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         [suite] if suite.extension().is_some_and(|extension| extension == "toml") => {
             let suite_path = suite;
             let suite = Suite::read(suite_path)?;
-            with_found_faces(suite_path, None, &device, |finder, faces| {
+            with_found_faces(suite_path, None, model.card(), &device, |finder, faces| {
                 calibrate_on_suite(&model, &suite, finder, faces, &mut Tasks::default())
             })?
         }

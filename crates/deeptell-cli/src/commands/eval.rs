@@ -3,20 +3,17 @@ use std::path::PathBuf;
 use deeptell::Thresholds;
 use deeptell_data::{Layout, Sample, scan_layout};
 use deeptell_eval::{Distortion, Measurement, ScoreTable, TableInfo};
-use deeptell_face::FaceDetector;
 use deeptell_files::check_outputs;
 use deeptell_metrics::EvaluationConfig;
 
 use crate::dataset::{Dataset, DatasetArgs};
-use crate::face_detector::face_detector;
+use crate::face_detector::{FaceDetectorName, face_detector};
+use crate::found_faces::SMALLEST_FACE;
 use crate::model_args::ModelArgs;
 use crate::output::alert;
 use crate::progress::{Tasks, unless_stopped};
 use crate::which_split::WhichSplit;
 use crate::{Outcome, output};
-
-/// Smallest face for `--detect`, in pixels.
-const SMALLEST_FACE: f32 = 40.0;
 
 /// Measure a detector on labelled face crops: AUC-ROC with interval, AP, EER, calibration.
 ///
@@ -62,6 +59,9 @@ pub(crate) struct Args {
     /// Pictures without a face are used whole, and counted.
     #[arg(long)]
     detect: bool,
+    /// Face detector for --detect [default: the one whose boxes the model was trained on].
+    #[arg(long, value_enum, value_name = "NAME", requires = "detect")]
+    face_detector: Option<FaceDetectorName>,
     /// Distort each crop first: h264:CRF, jpeg:QUALITY, shrink:FACTOR, noise:LEVELS or grey.
     ///
     /// As a control, `corners` keeps only the four corners of each crop: without a face, the AUC should be
@@ -114,8 +114,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     } else {
         let (model, device) = args.model.load()?;
         let samples = samples.into_iter().filter(takes).collect();
-        let faces = args.detect.then(|| face_detector(SMALLEST_FACE, &device)).transpose()?;
-        let faces = faces.as_ref().map(|faces| faces as &dyn FaceDetector);
+        let name = || args.face_detector.map_or_else(|| FaceDetectorName::of(model.card()), Ok);
+        let faces = args.detect.then(|| face_detector(name()?, SMALLEST_FACE, &device)).transpose()?;
+        let faces = faces.as_deref();
         let watch = &mut Tasks::default();
         unless_stopped(Measurement::with_model(&model, samples, data, faces, args.distort, watch))?
     };

@@ -9,7 +9,7 @@ use deeptell_files::check_outputs;
 
 use crate::dataset::{Dataset, DatasetArgs};
 use crate::device::DeviceName;
-use crate::face_detector::face_detector;
+use crate::face_detector::{FaceDetectorName, face_detector};
 use crate::output::{note, say};
 use crate::progress::Progress;
 use crate::task::TaskArgs;
@@ -47,6 +47,9 @@ pub(crate) struct Args {
     out: PathBuf,
     #[command(flatten)]
     settings: SettingsArgs,
+    /// Face detector. Train and calibrate a model on the crops of one only.
+    #[arg(long, value_enum, default_value_t, value_name = "NAME")]
+    face_detector: FaceDetectorName,
     /// Turn off the protection against malicious files; only for files whose origin you trust.
     ///
     /// Lifts the limits on formats, sizes and decoding time, and decodes in this process instead of a
@@ -70,7 +73,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     check_outputs(OUTPUT_FILES.map(|name| out.join(name)), [&args.data])?;
     let settings = args.settings.settings(shard);
     let device = args.device.open()?;
-    let detector = face_detector(settings.min_face, &device)?;
+    let detector = face_detector(args.face_detector, settings.min_face, &device)?;
     let root = root_of(&args.data);
     let found = scan_dataset(&args.data)?;
     let mut unreadable = found.unreadable.clone();
@@ -80,7 +83,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         unreadable.retain(|it| shard.takes(root, &it.path));
     }
     let videos = crate::isolation::reading(settings.stream, args.trusted)?;
-    let tools = Tools { detector: &detector, videos, tar_bytes: args.settings.tar_bytes() };
+    let tools = Tools { detector: &*detector, videos, tar_bytes: args.settings.tar_bytes() };
     let store = Store::open(&out, root, settings, tools)?.redo(args.redo.clone());
 
     let kept = AtomicUsize::new(0);

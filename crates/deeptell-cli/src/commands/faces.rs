@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use deeptell::{FaceEntry, FaceList, FileFaces, FrameFaces};
@@ -7,6 +8,7 @@ use deeptell_mtcnn::{FaceSize, Mtcnn, MtcnnConfig, Tracker, TrackerConfig};
 use deeptell_video::{Media, Sampling, VideoReader};
 
 use crate::device::DeviceName;
+use crate::face_detector::{FaceDetectorName, yunet};
 use crate::output::alert;
 use crate::{Outcome, interrupt, output};
 
@@ -34,6 +36,9 @@ pub(crate) struct Args {
     /// Pictures and videos.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Face detector; YuNet shrinks pictures to 960 pixels unless --max-side says otherwise.
+    #[arg(long, value_enum, default_value_t, value_name = "NAME")]
+    face_detector: FaceDetectorName,
     /// Smallest face to detect, in pixels of the picture.
     #[arg(long, default_value_t = 20.0, value_name = "PIXELS")]
     min_face: f32,
@@ -96,13 +101,31 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.frames == 0 {
         anyhow::bail!("--frames must be at least 1");
     }
-    let mtcnn = config.init(&args.device.open()?)?;
+    let device = args.device.open()?;
+    let finder = match args.face_detector {
+        FaceDetectorName::Mtcnn => {
+            let mtcnn = config.init(&device)?;
+            Finder { detector: Arc::new(mtcnn.clone()), mtcnn: Some(mtcnn) }
+        }
+        FaceDetectorName::Yunet => {
+            let mtcnn_only = [
+                ("--min-face-fraction", args.min_face_fraction.is_some()),
+                ("--quick", args.quick),
+                ("--try-rotations", args.try_rotations),
+                ("--every-frame", args.every_frame),
+            ];
+            if let Some((option, _)) = mtcnn_only.into_iter().find(|(_, is_set)| *is_set) {
+                anyhow::bail!("{option} is for MTCNN: leave it out, or pass --face-detector mtcnn");
+            }
+            Finder { detector: Arc::new(yunet(args.min_face, args.max_side, &device)?), mtcnn: None }
+        }
+    };
     let mut entries = Vec::new();
     for file in &args.files {
         if interrupt::requested() {
             return Ok(Outcome::Interrupted);
         }
-        let list = faces_of(args, &mtcnn, file).unwrap_or_else(|error| {
+        let list = faces_of(args, &finder, file).unwrap_or_else(|error| {
             let error = output::one_line(&error);
             alert!("error: {}", output::about(file, &error));
             FaceList::Error(error)
@@ -121,11 +144,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(if has_failed { Outcome::SomeFailed } else { Outcome::Done })
 }
 
-fn faces_of(args: &Args, mtcnn: &Mtcnn, file: &Path) -> anyhow::Result<FaceList> {
+/// The face detector, and MTCNN where it is that: a [`Tracker`] takes no other.
+struct Finder {
+    detector: Arc<dyn FaceDetector>,
+    mtcnn: Option<Mtcnn>,
+}
+
+fn faces_of(args: &Args, finder: &Finder, file: &Path) -> anyhow::Result<FaceList> {
     let options = crate::isolation::reading(args.stream, args.trusted)?;
     match options.open_media(file)? {
-        Media::Picture(read) => picture(args, mtcnn, file, read.image),
-        Media::Video(mut reader) => video(args, mtcnn, file, &mut reader),
+        Media::Picture(read) => picture(args, &*finder.detector, file, read.image),
+        Media::Video(mut reader) => video(args, finder, file, &mut reader),
         _ => anyhow::bail!("this is neither a picture nor a video"),
     }
 }
@@ -148,14 +177,14 @@ fn picture(
     Ok(FaceList::Faces(faces.iter().map(|face| FaceEntry::new(face, None)).collect()))
 }
 
-fn video(args: &Args, mtcnn: &Mtcnn, file: &Path, reader: &mut VideoReader) -> anyhow::Result<FaceList> {
+fn video(args: &Args, finder: &Finder, file: &Path, reader: &mut VideoReader) -> anyhow::Result<FaceList> {
     let sampling = if args.every_frame { Sampling::EveryFrame } else { Sampling::Uniform(args.frames) };
-    let mut tracker: Option<Box<dyn FaceTracker + '_>> = if args.every_frame {
-        Some(Box::new(Tracker::new(mtcnn.clone(), TrackerConfig::default())?))
-    } else if args.largest {
-        None
-    } else {
-        Some(Box::new(SampleTracker::new(mtcnn)))
+    let mut tracker: Option<Box<dyn FaceTracker + '_>> = match &finder.mtcnn {
+        Some(mtcnn) if args.every_frame => {
+            Some(Box::new(Tracker::new(mtcnn.clone(), TrackerConfig::default())?))
+        }
+        _ if args.largest => None,
+        _ => Some(Box::new(SampleTracker::new(&*finder.detector))),
     };
     let mut frames = Vec::new();
     for frame in reader.sample(sampling) {
@@ -172,7 +201,9 @@ fn video(args: &Args, mtcnn: &Mtcnn, file: &Path, reader: &mut VideoReader) -> a
                 .into_iter()
                 .map(|(track, face)| (Some(track), face))
                 .collect(),
-            None => mtcnn.detect_largest(&frame.image)?.into_iter().map(|face| (None, face)).collect(),
+            None => {
+                finder.detector.detect_largest(&frame.image)?.into_iter().map(|face| (None, face)).collect()
+            }
         };
         let entries = faces.iter().map(|(track, face)| FaceEntry::new(face, *track)).collect();
         if let Some(folder) = &args.draw {

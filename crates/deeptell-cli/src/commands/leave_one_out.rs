@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use deeptell::{Model, View};
 use deeptell_data::audit;
-use deeptell_eval::{FoldTraining, LeaveOut, best_epoch, leave_one_out, uncalibrated};
+use deeptell_eval::{FoldTraining, LeaveOut, best_epoch, face_detector_of, leave_one_out, uncalibrated};
 use deeptell_files::{FolderLock, remove_leftovers};
 use deeptell_train::{Start, TrainConfig, Trainer, has_checkpoint};
 
@@ -73,6 +73,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let config = config(args)?;
     let Dataset { samples, outcome, .. } = args.dataset.read(&args.data)?;
     audit(&samples).into_result()?;
+    face_detector_of(&samples)?;
     let what = match args.by {
         By::Dataset => LeaveOut::Dataset,
         By::Method => LeaveOut::Method,
@@ -138,6 +139,7 @@ fn trained(args: &Args, training: &FoldTraining<'_>, device: &Device) -> anyhow:
     if !train_with_progress(trainer, &folder, device)?.finished {
         return Ok(None);
     }
-    let card = uncalibrated(&training.folder, &args.data.display().to_string(), config, vec![View::WHOLE]);
+    let trained_on = args.data.display().to_string();
+    let card = uncalibrated(&training.folder, &trained_on, config, vec![View::WHOLE], training.samples)?;
     Ok(Some(best_epoch(&folder, card, device)?.1))
 }

@@ -149,8 +149,8 @@ fn from_table(table: &Path, args: &Args) -> anyhow::Result<SuiteScores> {
 fn score(args: &Args) -> anyhow::Result<Option<SuiteScores>> {
     let suite = Suite::read(&args.suite)?;
     let (model, device) = args.model.load()?;
-    let scanner = Scanner(detector(model.clone(), &device, false)?);
-    with_found_faces(&args.suite, args.faces.as_deref(), &device, |finder, faces| {
+    let scanner = Scanner(detector(model.clone(), None, &device, false)?);
+    with_found_faces(&args.suite, args.faces.as_deref(), model.card(), &device, |finder, faces| {
         let instruments = Instruments { model: &model, faces: finder, scanner: &scanner };
         score_suite(&suite, instruments, Scoring::default(), faces, &mut Tasks::default())
     })

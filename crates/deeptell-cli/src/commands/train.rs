@@ -104,6 +104,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         );
     }
     let audited = SplitAudit::of(&samples)?;
+    let data = args.data.display().to_string();
+    let trained_on = args.trained_on.as_deref().unwrap_or(&data);
+    let card = uncalibrated(&args.name, trained_on, &config, args.views.list(), &samples)?;
     let _lock = FolderLock::acquire(&args.out)?;
     remove_leftovers(&args.out)?;
     let resumes = args.resume && has_checkpoint(&args.out);
@@ -127,17 +130,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     for error in unreadable {
         alert!("left out: {error}");
     }
-    let data = args.data.display().to_string();
-    let trained_on = args.trained_on.as_deref().unwrap_or(&data);
     let ended = EndedRun {
         folder: &args.out,
         config: &config,
         run: &run,
-        card: uncalibrated(&args.name, trained_on, &config, args.views.list()),
+        card,
         validation: &validation,
         data,
         audit: audited.verdict,
-        revision: Provenance::revision_beside(&args.out),
     };
     let Some(finished) = unless_stopped(ended.finish(&devices[0], &mut Tasks::default()))? else {
         return Ok(Outcome::Interrupted);

@@ -5,16 +5,19 @@ use burn::tensor::Device;
 use clap::Subcommand;
 use deeptell_data::sha256_of_file_while;
 use deeptell_network::{Architecture, KnownFile, StoredPrecision, Weights};
+use deeptell_yunet::{YuNetConfig, YuNetWeights};
 
+use crate::face_detector::cached_yunet;
 use crate::output::say;
 use crate::training::cached_imagenet;
 use crate::{Outcome, interrupt};
 
-/// Import ImageNet weights, or show the contents of a weights file.
+/// Import weights of networks that are not included, or show the contents of a weights file.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   deeptell weights import mobilenet_v3_small-047dcff4.pth
+  deeptell weights import face_detection_yunet_2023mar.onnx
   deeptell weights show runs/first/detector.safetensors
 
 The official files are published by torchvision (BSD-3-Clause) as
@@ -22,6 +25,11 @@ The official files are published by torchvision (BSD-3-Clause) as
   sha256 047dcff4addef86ea5bc2eff13c9614dc11f47ab1160d0a71a25e7db994f4e1f
   https://download.pytorch.org/models/mobilenet_v3_large-5c1a4163.pth
   sha256 5c1a4163..., for `architecture = \"mobilenet-v3-large\"` in the training configuration
+
+The face detector YuNet, for `--face-detector yunet`, is published by the OpenCV zoo (MIT) as
+  https://github.com/opencv/opencv_zoo/tree/main/models/face_detection_yunet
+  face_detection_yunet_2023mar.onnx
+  sha256 8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4
 
 Imported weights are stored in the user's cache folder; set DEEPTELL_CACHE to use another one.")]
 pub(crate) struct Args {
@@ -31,11 +39,12 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Check a weights file (ONNX, safetensors, .pth) and store it for `train --init imagenet`.
+    /// Check a weights file (ONNX, safetensors, .pth) and store it for `train --init imagenet` or
+    /// `--face-detector yunet`.
     Import {
         /// Weights file to import.
         file: PathBuf,
-        /// File to write [default: one per architecture in the cache folder].
+        /// File to write [default: one per network in the cache folder].
         #[arg(short, long, value_name = "FILE")]
         out: Option<PathBuf>,
         /// Expected SHA-256 of the file; fail if it differs.
@@ -62,39 +71,41 @@ fn import(file: &Path, out: Option<&Path>, expected: Option<&str>) -> anyhow::Re
     if let Some(expected) = expected.filter(|e| !e.eq_ignore_ascii_case(&found)) {
         anyhow::bail!("{} has the SHA-256 {found}, not {expected}: download it again", file.display());
     }
-    let known = KnownFile::with_sha256(&found);
-    let name = file.file_name().and_then(|n| n.to_str());
-    if known.is_none()
-        && let Some(published) = name.and_then(KnownFile::named)
-    {
-        anyhow::bail!(
-            "{} has the SHA-256 {found}, but that of the published file of this name begins with {}: download it again",
-            file.display(),
-            published.sha256
-        );
-    }
-    // Weights that cannot be fine-tuned are refused now, not after hours of preparation.
-    let weights = Weights::read(file)?;
-    let architecture = Architecture::of_backbone(&weights, &Device::flex())?;
-    let mut weights = weights.of_network(&architecture.names())?;
-    weights.metadata.insert("source_file".into(), name.unwrap_or_default().to_owned());
-    weights.metadata.insert("source_sha256".into(), found.clone());
-    let out = match out {
-        Some(out) => out.to_owned(),
-        None => cached_imagenet(architecture)?,
+    let known =
+        KnownFile::of(file, &found, deeptell_network::KNOWN_FILES.iter().chain(deeptell_yunet::KNOWN_FILES))?;
+    // Weights that cannot be used are refused now, not after hours of preparation.
+    let device = Device::flex();
+    let (title, tensors, out) = if YuNetWeights::recognises(file) {
+        let weights = YuNetWeights::read(file)?;
+        YuNetConfig::default().init(&weights, &device)?;
+        let out = folder_for(out, cached_yunet)?;
+        weights.write(&out)?;
+        ("YuNet", weights.weights().tensors.len(), out)
+    } else {
+        let (architecture, weights) = Architecture::read_backbone(file, &found, &device)?;
+        let out = folder_for(out, || cached_imagenet(architecture))?;
+        weights.write(&out, StoredPrecision::Full)?;
+        (architecture.title(), weights.tensors.len(), out)
     };
-    if let Some(folder) = out.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    }
-    weights.write(&out, StoredPrecision::Full)?;
     if let Some(known) = known {
         say!("verified: {}", known.origin);
     } else {
-        let title = architecture.title();
         say!("not a published file that deeptell knows (SHA-256 {found}); the tensors fit {title}");
     }
-    say!("{} tensors stored in {}", weights.tensors.len(), out.display());
+    say!("{tensors} tensors stored in {}", out.display());
     Ok(Outcome::Done)
+}
+
+/// The file to write, `out` or the `default` one, after its folder was created.
+fn folder_for(
+    out: Option<&Path>,
+    default: impl FnOnce() -> anyhow::Result<PathBuf>,
+) -> anyhow::Result<PathBuf> {
+    let out = out.map_or_else(default, |out| Ok(out.to_owned()))?;
+    if let Some(folder) = out.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    Ok(out)
 }
 
 /// The SHA-256 of a weights file that is not too large to be one; `None` if interrupted.

@@ -6,6 +6,21 @@ Written by `cargo xtask python types` from the JSON Schema of reports; `cargo xt
 from typing import Dict, List, Literal, Optional, TypedDict, Union
 
 
+class _FaceDetectorId(TypedDict):
+    name: str
+    """Name of the method and its weights, for example `mtcnn`."""
+
+
+class FaceDetectorId(_FaceDetectorId, total=False):
+    """A face detector and its settings, as recorded with the boxes it made.
+
+    Two detectors with the same id return the same boxes for the same image.
+    """
+
+    settings: Dict[str, str]
+    """Every setting that changes the boxes, by name."""
+
+
 class _FrameFacts(TypedDict):
     faces: int
     """Faces found in it, also those that `ScanOptions::max_faces_per_frame` left out."""
@@ -83,21 +98,6 @@ class FaceCrop(TypedDict):
     """Side of the crop, as a multiple of the longer side of the face box."""
     size: int
     """Side of the square crop, in pixels of the result."""
-
-
-class _FaceDetectorId(TypedDict):
-    name: str
-    """Name of the method and its weights, for example `mtcnn`."""
-
-
-class FaceDetectorId(_FaceDetectorId, total=False):
-    """A face detector and its settings, as recorded with the boxes it made.
-
-    Two detectors with the same id return the same boxes for the same image.
-    """
-
-    settings: Dict[str, str]
-    """Every setting that changes the boxes, by name."""
 
 
 class Calibration(TypedDict):
@@ -662,6 +662,20 @@ class UncutFacesWarning(TypedDict):
     """How many."""
 
 
+class OtherFaceDetectorWarning(TypedDict):
+    """The model was trained and calibrated on the faces of another detector than the one that found these:
+    its thresholds may not hold.
+    """
+
+    text: str
+    """The same as an English sentence, for people."""
+    calibrated: str
+    """Name of the face detector that the model was calibrated with."""
+    code: Literal["other_face_detector"]
+    used: str
+    """Name of the one that found the faces."""
+
+
 class NotHashedWarning(TypedDict):
     """The file is too long to be hashed in the time allowed, so the report has no SHA-256."""
 
@@ -804,6 +818,7 @@ class DurationMismatchWarning(TypedDict):
 Warning = Union[
     CrowdedFramesWarning,
     UncutFacesWarning,
+    OtherFaceDetectorWarning,
     NotHashedWarning,
     CorruptPacketsWarning,
     DamagedFrameWarning,
@@ -855,5 +870,7 @@ class ReportDocument(_ReportDocument, total=False):
 
     decisive_person: Optional[int]
     """`Person::id` of the person the verdict rests on; `None` without a face."""
+    face_detector: Optional[FaceDetectorId]
+    """The face detector, with its settings. Reports of earlier versions do not name it."""
     score: Optional[float]
     """Probability in `0..=1` that the decisive face is manipulated; `None` without a face."""

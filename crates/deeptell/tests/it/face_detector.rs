@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use deeptell::{Error, Face, FaceDetector, FaceDetectorId, FaceError, Input, Rect, RgbImage};
+use deeptell::{Error, Face, FaceDetector, FaceDetectorId, FaceError, Input, Rect, RgbImage, Warning};
 use tempfile::TempDir;
 
 use crate::{DETECTOR, landscape_clip, options};
@@ -41,6 +41,9 @@ fn any_face_detector_goes_through_a_whole_scan() {
         assert!((o.crop_width - 1.2 * 160.0).abs() < 0.01, "{}", o.crop_width);
     }
     assert!(report.score.is_some());
+    // Its boxes are not those that the model was calibrated on.
+    let other = Warning::OtherFaceDetector { calibrated: "mtcnn".to_owned(), used: "middle".to_owned() };
+    assert_eq!(report.warnings, [other]);
 
     // It has no setting for the smallest face, so smaller ones are dropped.
     let larger = options().min_face(121.0);

@@ -111,8 +111,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         Some(path) if targets.resume => {
             let paths = items.iter().map(|input| input.path.as_path());
             let goes_on = || !interrupt::requested();
-            let info = detector.model().info();
-            let earlier = EarlierReports::read(path, paths, info, &options, goes_on).map_err(which_file)?;
+            let earlier =
+                EarlierReports::read(path, paths, &detector, &options, goes_on).map_err(which_file)?;
             if interrupt::requested() {
                 return Ok(Outcome::Interrupted);
             }
