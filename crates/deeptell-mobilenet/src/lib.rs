@@ -29,7 +29,6 @@ mod names;
 mod onnx;
 
 pub use architecture::{BlockSpec, LARGE, SMALL, Table, Variant};
-pub use dropout::DropoutMask;
 pub use model::{MobileNetV3, MobileNetV3Config};
 pub use names::names;
 pub use onnx::to_onnx;

@@ -22,10 +22,9 @@ mod network;
 mod normalization;
 
 pub use architecture::{Architecture, KNOWN_FILES, UnknownArchitecture};
-pub use deeptell_mobilenet::DropoutMask;
 pub use deeptell_weights::onnx::Options as OnnxOptions;
 pub use deeptell_weights::{
-    KnownFile, NamedTensor, Precision, PrecisionError, StoredPrecision, Weights, WeightsError,
+    DropoutMask, KnownFile, NamedTensor, Precision, PrecisionError, StoredPrecision, Weights, WeightsError,
 };
 pub use network::{Network, NetworkConfig};
 pub use normalization::{Normalization, PreprocessError, normalize};

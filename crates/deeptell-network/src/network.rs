@@ -1,8 +1,8 @@
 use burn::config::Config;
 use burn::module::{Module, ParamId};
 use burn::tensor::{Device, Tensor};
-use deeptell_mobilenet::{DropoutMask, MobileNetV3, MobileNetV3Config, Variant};
-use deeptell_weights::{Precision, Weights, WeightsError};
+use deeptell_mobilenet::{MobileNetV3, MobileNetV3Config, Variant};
+use deeptell_weights::{DropoutMask, Precision, Weights, WeightsError};
 
 use crate::Architecture;
 

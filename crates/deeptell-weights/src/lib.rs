@@ -16,6 +16,7 @@
 //! ```
 
 mod decode;
+mod dropout;
 mod error;
 mod known;
 mod names;
@@ -26,6 +27,7 @@ mod pytorch;
 mod stored;
 mod weights;
 
+pub use dropout::DropoutMask;
 pub use error::WeightsError;
 pub use known::KnownFile;
 pub use names::Names;
