@@ -36,6 +36,24 @@ pub fn read_text_bounded(path: impl AsRef<Path>, max: u64) -> io::Result<String>
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8"))
 }
 
+/// The size of a regular file, in bytes. Devices and pipes have no size, and reading them may never end.
+///
+/// # Errors
+/// When there is no such file, and [`io::ErrorKind::InvalidInput`] when it is of another kind.
+pub fn regular_file_size(path: impl AsRef<Path>) -> io::Result<u64> {
+    let facts = path.as_ref().metadata()?;
+    if facts.is_file() {
+        Ok(facts.len())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
+    }
+}
+
+/// The number of the line, from 1, that the byte at `offset` of `text` is in.
+pub fn line_at(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
 /// Whether both paths lead to one file that exists, by whatever names and links.
 pub fn is_same_file(one: &Path, other: &Path) -> bool {
     #[cfg(unix)]
@@ -82,6 +100,22 @@ mod tests {
         let path = folder.path().join("text");
         std::fs::write(&path, b"\xff").unwrap();
         assert_eq!(read_text_bounded(&path, 9).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn only_regular_files_have_a_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "abc").unwrap();
+        assert_eq!(regular_file_size(&path).unwrap(), 3);
+        assert_eq!(regular_file_size(folder.path()).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        #[cfg(unix)]
+        assert_eq!(regular_file_size("/dev/zero").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn lines_are_counted_from_1() {
+        assert_eq!([0, 2, 3, 99].map(|offset| line_at("a\n\nb", offset)), [1, 2, 3, 3]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod name;
 mod outputs;
 mod whole;
 
-pub use bounded::{is_same_file, read_bounded, read_text_bounded};
+pub use bounded::{is_same_file, line_at, read_bounded, read_text_bounded, regular_file_size};
 pub use digest::{hexadecimal, sha256, sha256_of_file, sha256_of_reader, sha256_while};
 pub use lock::{FolderLock, LockError, is_at};
 pub use name::{name_below, serialize_optional_path, serialize_path, stem};

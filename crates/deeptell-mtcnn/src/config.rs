@@ -1,6 +1,6 @@
 use burn::tensor::Device;
+use deeptell_files::sha256;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::network::{EMBEDDED, Networks, PNet};
 use crate::{FaceSize, Mtcnn, MtcnnError};
@@ -118,7 +118,7 @@ impl MtcnnConfig {
     /// [`MtcnnError::Setting`] as for [`init`](Self::init), and [`MtcnnError::Weights`] as for
     /// [`Networks::load`].
     pub fn init_with_weights(&self, device: &Device, safetensors: Vec<u8>) -> Result<Mtcnn, MtcnnError> {
-        let digest = (safetensors != EMBEDDED).then(|| hex(&Sha256::digest(&safetensors)));
+        let digest = (safetensors != EMBEDDED).then(|| sha256(&safetensors));
         self.init_with(device, safetensors, digest)
     }
 
@@ -183,15 +183,6 @@ impl MtcnnConfig {
             None => Ok(()),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -79,11 +79,12 @@ impl Weights {
     /// The size of a file in bytes.
     ///
     /// # Errors
-    /// [`WeightsError::TooLarge`] over [`MAX_FILE`](Self::MAX_FILE), and when it cannot be asked.
+    /// [`WeightsError::TooLarge`] over [`MAX_FILE`](Self::MAX_FILE), and [`WeightsError::Io`] for what is not a regular
+    /// file.
     pub fn check_size(path: impl AsRef<Path>) -> Result<u64, WeightsError> {
         let path = path.as_ref();
-        let asked = std::fs::metadata(path);
-        let bytes = asked.map_err(|source| WeightsError::Io { path: path.to_owned(), source })?.len();
+        let bytes = deeptell_files::regular_file_size(path)
+            .map_err(|source| WeightsError::Io { path: path.to_owned(), source })?;
         if bytes > Self::MAX_FILE {
             return Err(WeightsError::TooLarge { path: path.to_owned(), bytes, limit: Self::MAX_FILE });
         }

@@ -1,9 +1,7 @@
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
+use deeptell_files::{read_bounded, regular_file_size, sha256};
 use deeptell_weights::{KnownFile, NamedTensor, StoredPrecision, Weights, WeightsError, onnx};
-use sha2::{Digest as _, Sha256};
 
 use crate::graph::tensors;
 use crate::network::NETWORK;
@@ -48,7 +46,7 @@ impl YuNetWeights {
         let model = onnx::Model::read(bytes, origin)?;
         let mut weights = Weights { tensors: tensors(&model, origin)?, ..Weights::default() };
         weights.tensors.sort_by(|a, b| a.name.cmp(&b.name));
-        weights.metadata.insert(SOURCE.to_owned(), hex(&Sha256::digest(bytes)));
+        weights.metadata.insert(SOURCE.to_owned(), sha256(bytes));
         Ok(Self { weights })
     }
 
@@ -87,7 +85,7 @@ impl YuNetWeights {
     /// SHA-256 of the tensors: the same for all files of the same weights.
     pub(crate) fn digest(&self) -> Result<String, YuNetError> {
         let tensors = Weights { tensors: self.weights.tensors.clone(), ..Weights::default() };
-        Ok(hex(&Sha256::digest(tensors.to_bytes(StoredPrecision::Full)?)))
+        Ok(sha256(&tensors.to_bytes(StoredPrecision::Full)?))
     }
 }
 
@@ -126,25 +124,14 @@ impl<'a> Tensors<'a> {
 /// The content of a file of at most [`YuNetWeights::MAX_FILE`] bytes.
 fn read_small(path: &Path) -> Result<Vec<u8>, YuNetError> {
     let io = |source| WeightsError::Io { path: path.to_owned(), source };
-    let file = File::open(path).map_err(io)?;
-    let mut bytes = Vec::new();
-    file.take(YuNetWeights::MAX_FILE + 1).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() as u64 > YuNetWeights::MAX_FILE {
-        let length = std::fs::metadata(path).map_err(io)?.len();
-        return Err(YuNetError::TooLarge { path: path.to_owned(), bytes: length });
+    let bytes = regular_file_size(path).map_err(io)?;
+    if bytes > YuNetWeights::MAX_FILE {
+        return Err(YuNetError::TooLarge { path: path.to_owned(), bytes });
     }
-    Ok(bytes)
+    Ok(read_bounded(path, YuNetWeights::MAX_FILE).map_err(io)?)
 }
 
 /// A protobuf message that opens with field 1, `ir_version`.
 fn is_onnx(bytes: &[u8]) -> bool {
     !matches!(onnx::Model::read(bytes, Path::new("")), Err(WeightsError::UnknownFormat { .. }))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -52,7 +52,7 @@ impl ModelFile {
         let path = path.as_ref();
         let name = path.display().to_string();
         let read = || -> Result<Vec<u8>, ModelError> {
-            let bytes = std::fs::metadata(path)?.len();
+            let bytes = deeptell_files::regular_file_size(path)?;
             if bytes > Self::MAX_BYTES {
                 return Err(ModelError::TooLarge { bytes, limit: Self::MAX_BYTES });
             }

@@ -118,6 +118,15 @@ fn model_files_that_cannot_be_used() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_device_without_end_is_not_read_as_a_model() {
+    let error = unusable(Detector::load("/dev/zero", &Device::flex()));
+    assert!(format!("{error:?}").contains("not a regular file"), "{error:?}");
+    let error = deeptell::Weights::read("/dev/zero").unwrap_err();
+    assert!(format!("{error:?}").contains("not a regular file"), "{error:?}");
+}
+
 #[test]
 fn the_manifest_beside_a_model_is_heeded() {
     let folder = TempDir::new().unwrap();
