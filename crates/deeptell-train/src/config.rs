@@ -293,8 +293,10 @@ impl TrainConfig {
     /// unknown or of the wrong type, [`TrainError::Setting`] when a value is out of range.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
         let text = deeptell_files::read_text_bounded(path, MAX_BYTES).map_err(TrainError::io(path))?;
-        let config: Self = toml::from_str(&text)
-            .map_err(|e| TrainError::Config { path: path.to_owned(), reason: e.to_string() })?;
+        let config: Self = toml::from_str(&text).map_err(|error| {
+            let line = deeptell_files::line_at(&text, error.span().map_or(0, |span| span.start));
+            TrainError::Config { path: path.to_owned(), reason: format!("line {line}: {}", error.message()) }
+        })?;
         config.validate()?;
         Ok(config)
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use deeptell_data::{DataError, Sample, Split, read_dataset, scan_dataset};
+use deeptell_files::line_at;
 use serde::{Deserialize, Serialize};
 
 /// Named sets of labelled crops.
@@ -129,8 +130,13 @@ pub enum SuiteError {
         source: std::io::Error,
     },
     /// The file is not valid TOML, or has a field that suites do not have.
-    #[error("this is not a suite: {0}")]
-    Toml(#[from] toml::de::Error),
+    #[error("this is not a suite: line {line}: {reason}")]
+    Toml {
+        /// Number of the line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Two sets have one name.
     #[error("two sets are called `{name}`: give each its own name")]
     SameName {
@@ -194,7 +200,10 @@ impl Suite {
     /// # Errors
     /// [`SuiteError`].
     pub fn parse(text: &str, folder: &Path) -> Result<Self, SuiteError> {
-        let mut suite: Self = toml::from_str(text)?;
+        let mut suite: Self = toml::from_str(text).map_err(|error| SuiteError::Toml {
+            line: line_at(text, error.span().map_or(0, |span| span.start)),
+            reason: error.message().to_owned(),
+        })?;
         for set in &mut suite.sets {
             set.data = folder.join(&set.data);
         }
