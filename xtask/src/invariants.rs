@@ -96,8 +96,11 @@ impl Workspace {
 
     /// A rule about a crate that is gone would hold for ever: renaming a crate must show here.
     fn missing_crates(&self) -> Vec<String> {
-        let named = BURN_CRATES.iter().chain(&PLAIN_CRATES).chain([&FFMPEG_CRATE, &"xtask"]);
+        let behind = BEHIND_SEAMS.iter().flat_map(|(name, users)| std::iter::once(name).chain(*users));
+        let named = BURN_CRATES.iter().chain(&BACKEND_CRATES).chain(&PLAIN_CRATES).chain(behind);
+        let named: BTreeSet<&&str> = named.chain([&FFMPEG_CRATE, &"xtask"]).collect();
         named
+            .into_iter()
             .filter(|name| !self.ours.iter().any(|manifest| manifest.name == **name))
             .map(|name| format!("the rules name the crate {name}, which the workspace does not have"))
             .collect()

@@ -28,7 +28,8 @@ const SEAM_CRATES: [&str; 6] = [
 ];
 
 /// What is behind those seams.
-const IMPLEMENTATIONS: [&str; 4] = ["deeptell_mobilenet", "deeptell_mtcnn", "MobileNet", "Mtcnn"];
+const IMPLEMENTATIONS: [&str; 6] =
+    ["deeptell_mobilenet", "deeptell_mtcnn", "deeptell_yunet", "MobileNet", "Mtcnn", "YuNet"];
 
 /// The crates that are programs, or a part of one: they may read the environment and use the network.
 const APPLICATION_CRATES: [&str; 2] = ["deeptell-cli", "deeptell-py"];
