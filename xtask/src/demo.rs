@@ -165,7 +165,7 @@ fn summary(times: &[(&str, Option<Duration>)], total: Duration) -> Result<String
 fn read_json(file: &str) -> Result<Value> {
     let file = Path::new(OUT).join(file);
     let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is no JSON", file.display()))
+    serde_json::from_str(&text).with_context(|| format!("{} is not JSON", file.display()))
 }
 
 /// The evaluation's AUC-ROC with its interval, by crop and by video.

@@ -19,8 +19,7 @@ pub(crate) struct TaskArgs {
         default_missing_value = "100%"
     )]
     allow_failures: Option<AllowedFailures>,
-    /// End at once when the process that started this one has ended, for programs whose death would
-    /// leave this process behind.
+    /// Exit as soon as the process that started this one exits.
     #[arg(long)]
     end_with_parent: bool,
 }

@@ -115,7 +115,7 @@ pub enum DataError {
     /// No known layout fits the folder.
     #[error(
         "{} has no layout that deeptell knows; expected folders named `real` and `fake`, the folders of \
-         Celeb-DF, FaceForensics++ or DFDC, or a table `index.csv` with the columns file, split, label; \
+         Celeb-DF, FaceForensics++, DFDC or DeepfakeBench, or a table `index.csv` with the columns file, split, label; \
          a manifest describes anything else",
         root.display()
     )]

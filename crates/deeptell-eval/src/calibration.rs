@@ -69,7 +69,7 @@ pub fn uncalibrated(
         "It judges faces; a generated voice, background or caption passes unseen.",
         "It knows the manipulations of its training data; others may look real to it.",
         "Strong compression, blur and small faces hide the traces it looks for.",
-        "Figures on the validation split flatter it: the epoch, the calibration and the thresholds were \
+        "Figures on the validation split are optimistic: the epoch, the calibration and the thresholds were \
              chosen there.",
     ]
     .map(str::to_owned)
@@ -83,7 +83,7 @@ pub fn uncalibrated(
 pub struct Calibrated {
     /// The card with calibration, thresholds and measures.
     pub card: ModelCard,
-    /// Figures of single crops, which flatter.
+    /// Figures of single crops, which are optimistic.
     pub figures: BinaryReport,
     /// Every crop with its score, in their order.
     pub crops: Vec<CropScore>,

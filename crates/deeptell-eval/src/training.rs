@@ -135,7 +135,7 @@ pub struct FinishedRun {
     pub report: PathBuf,
     /// The best epoch, from 1.
     pub best_epoch: usize,
-    /// Its figures on the validation split, which flatter.
+    /// Its figures on the validation split, which are optimistic.
     pub figures: Evaluation,
 }
 

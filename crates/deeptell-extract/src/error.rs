@@ -104,7 +104,7 @@ pub enum ExtractError {
     },
     /// A folder has shards of several divisions.
     #[error(
-        "{} and {} are of different numbers of shards: keep those of one number in one folder",
+        "{} and {} belong to runs with different shard counts: keep each run in a folder of its own",
         one.display(), other.display()
     )]
     OtherDivision {

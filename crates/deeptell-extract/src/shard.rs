@@ -69,7 +69,7 @@ pub struct ShardChoice {
         arg(long, value_name = "auto|INDEX", requires = "shards", conflicts_with = "shard")
     )]
     pub shard_index: Option<TaskIndex>,
-    /// Number of shards. Tasks that are submitted again need the number of the first time.
+    /// Number of shards. Tasks that are submitted again must use the same number.
     #[cfg_attr(
         feature = "clap",
         arg(long, value_name = "COUNT", requires = "shard_index", value_parser = clap::value_parser!(u64).range(1..=1_000_000))

@@ -83,7 +83,7 @@ pub enum InputError {
     #[error(transparent)]
     Picture(#[from] PictureError),
     /// There was not a single frame.
-    #[error("it has no frame to look at")]
+    #[error("it has no frames")]
     NoFrames,
     /// A frame has no pixels, or its time is not a number.
     #[error("frame {frame} is {width}x{height} pixels at {pts_seconds} s")]

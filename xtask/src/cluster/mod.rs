@@ -156,7 +156,7 @@ impl Trial {
         let mut crops = 0;
         for (one, other) in merged.lines().zip(expected.lines()).skip(1) {
             let [here, there] = [(&out, one), (&alone, other)].map(|(folder, row)| {
-                let row: Value = serde_json::from_str(row).context("a row is no JSON")?;
+                let row: Value = serde_json::from_str(row).context("a row is not JSON")?;
                 let path = folder.join(row["path"].as_str().context("a row has no path")?);
                 fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
             });

@@ -37,7 +37,7 @@ pub(crate) fn make(workspace: &Workspace, release: &Release, dist: &Path) -> Res
     let python = environment(Path::new(CHECKERS.0), Path::new(CHECKERS.1))?;
     let said = output_of(Command::new(python).args(["-c", VALIDATE]).arg(&file))?;
     if said.trim() != "valid" {
-        bail!("{} is no CycloneDX: {said}", file.display());
+        bail!("{} is not CycloneDX: {said}", file.display());
     }
     Ok(vec![file])
 }

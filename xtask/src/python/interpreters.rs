@@ -69,7 +69,7 @@ pub(super) fn oldest_and_newest(given: &[PathBuf]) -> Result<Vec<Interpreter>> {
     for program in given {
         let answer = output_of(Command::new(program).args(["-c", QUESTION]))?;
         let interpreter = Interpreter::read(&answer).with_context(|| {
-            format!("{} is no CPython of version 3.{} or later", program.display(), VERSIONS.start)
+            format!("{} is not a CPython of version 3.{} or later", program.display(), VERSIONS.start)
         })?;
         found.insert(interpreter.minor, interpreter);
     }

@@ -81,7 +81,7 @@ pub(crate) fn check_types(step: &str) -> Result<()> {
 
 fn types_now() -> Result<String> {
     let schema = fs::read_to_string(SCHEMA).with_context(|| format!("cannot read {SCHEMA}"))?;
-    let schema: Value = serde_json::from_str(&schema).with_context(|| format!("{SCHEMA} is no JSON"))?;
+    let schema: Value = serde_json::from_str(&schema).with_context(|| format!("{SCHEMA} is not JSON"))?;
     types::module(&schema)
 }
 

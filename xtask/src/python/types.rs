@@ -70,7 +70,7 @@ impl<'a> Writer<'a> {
             match variant["$ref"].as_str().map(referred) {
                 Some(name) => {
                     let within = self::variants(self.definition(name)?);
-                    objects.extend(self.objects(within.with_context(|| format!("{name} is no union"))?)?);
+                    objects.extend(self.objects(within.with_context(|| format!("{name} is not a union"))?)?);
                 }
                 None => objects.push(variant),
             }

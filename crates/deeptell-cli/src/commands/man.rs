@@ -12,7 +12,7 @@ use crate::output::say;
 Examples:
   deeptell man ~/.local/share/man/man1                     # then: man deeptell-scan")]
 pub(crate) struct Args {
-    /// Folder for the pages; it is made if it is missing.
+    /// Folder for the pages; created if missing.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 }

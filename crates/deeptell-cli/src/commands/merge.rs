@@ -13,7 +13,7 @@ use crate::output::say;
 /// two manifests, and a folder with a shard that is not finished. With --data, also refuses a file of
 /// the data set that is in no manifest, neither among the crops nor among the failures, and writes the
 /// crops in the order of the data set: the manifest is then the one that a single extraction writes,
-/// but for the folders of the crops.
+/// except for the crop folders.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

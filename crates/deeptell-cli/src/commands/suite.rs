@@ -20,8 +20,8 @@ use crate::{Outcome, output};
 /// A suite is a TOML file that lists sets of labelled crops. The table has, for each set, the AUC-ROC of
 /// crops, people and videos with intervals by source, the shares of genuine and of manipulated samples
 /// called likely fake and likely real, and the number of samples scored; and below, the means over the
-/// sets and the worst sets, the figures by generator, those of generators that the training left out
-/// apart, and the coverage: what was expected, scored and missing, and why. Exits with code 3 if a sample
+/// sets and the worst sets, the figures by generator, separately for generators held out of training,
+/// and the coverage: what was expected, scored and missing, and why. Exits with code 3 if a sample
 /// is missing.
 ///
 /// --scores saves every score. Given instead of a suite, such a file makes the table again without

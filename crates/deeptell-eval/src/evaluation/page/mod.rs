@@ -21,13 +21,13 @@ use crate::Scorer;
 
 /// [`Subject::caution`] for the validation crops of a run.
 pub const CHOSEN_HERE: [&str; 2] = [
-    "These figures flatter.",
+    "These figures are optimistic.",
     "The epoch, the calibration and the thresholds were chosen on these very crops; \
                                       only data that nothing was chosen on tells how well the detector does.",
 ];
 /// [`Subject::caution`] for crops that are not of a test split.
 pub const NO_TEST: [&str; 2] = [
-    "These figures may flatter.",
+    "These figures may be optimistic.",
     "This is not a test split: if the detector was trained or chosen on this data, it does \
                                   worse elsewhere.",
 ];
@@ -161,7 +161,7 @@ pub(crate) mod tests {
             assert!(!html.contains(hostile), "{hostile}");
         }
         assert!(html.contains("default-src 'none'") && !html.contains("The training run"));
-        assert!(!html.contains("These figures flatter"));
+        assert!(!html.contains("These figures are optimistic"));
         // Each drawing has a title, a description, and its figures as a table.
         assert_eq!(html.matches(r#"role="img""#).count(), 3);
         assert_eq!(html.matches("<details>").count(), 3);
@@ -171,7 +171,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_page_of_a_run_tells_its_course_and_that_it_flatters() {
+    fn the_page_of_a_run_shows_its_course_and_says_that_it_is_optimistic() {
         let record = |epoch: usize| EpochRecord {
             epoch,
             train_loss: 0.7 / epoch as f64,
@@ -187,7 +187,7 @@ pub(crate) mod tests {
         let model = Scorer::from(model("m"));
         let html = page(&subject(&model, &[record(1), record(2)]), &measured_on("swap"));
         for text in [
-            "These figures flatter",
+            "These figures are optimistic",
             "c0ffee+",
             "1,234",
             "3.0 minutes",
