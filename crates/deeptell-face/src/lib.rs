@@ -21,7 +21,7 @@
 
 mod background;
 mod blur;
-mod color_grid;
+mod colour_grid;
 mod crop;
 mod detector;
 mod draw;
@@ -40,7 +40,7 @@ mod tracker;
 mod warp;
 
 pub use blur::blur_effect;
-pub use color_grid::ColorGrid;
+pub use colour_grid::ColourGrid;
 pub use crop::{CropError, FaceCrop};
 pub use detector::{FaceDetector, FaceDetectorFn, FaceDetectorId, FaceError};
 pub use draw::draw_faces;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::color_grid::{self, ColorGrid, VALUES};
+use crate::colour_grid::{self, ColourGrid, VALUES};
 
-/// Smallest correlation of the appearance of one person ([`ColorGrid::correlation`]).
+/// Smallest correlation of the appearance of one person ([`ColourGrid::correlation`]).
 const MIN_CORRELATION: f32 = 0.88;
 /// Colours of one person differ by at most this many levels of 255: two people side by side share a
 /// background, and differ in clothes and hair.
@@ -36,9 +36,9 @@ impl Appearance {
 
     /// Adds a face: the number of its frame, its colours, and a network's features of it, of the same
     /// number for all faces; empty to compare colours alone. Frames must come in order.
-    pub fn add(&mut self, frame: usize, colors: &ColorGrid, features: &[f32]) {
+    pub fn add(&mut self, frame: usize, colours: &ColourGrid, features: &[f32]) {
         self.frames.push(frame);
-        self.levels.iter_mut().zip(colors.levels()).for_each(|(sum, level)| *sum += level);
+        self.levels.iter_mut().zip(colours.levels()).for_each(|(sum, level)| *sum += level);
         self.features.resize(features.len(), 0.0);
         self.features.iter_mut().zip(features).for_each(|(sum, feature)| *sum += feature);
     }
@@ -52,9 +52,9 @@ impl Appearance {
         }
         let mean = |track: &Self| track.levels.map(|sum| sum / track.frames.len() as f32);
         let (one, two) = (mean(self), mean(other));
-        let correlation = color_grid::correlation(&one, &two);
+        let correlation = colour_grid::correlation(&one, &two);
         let is_alike = correlation >= MIN_CORRELATION
-            && color_grid::distance(&one, &two) <= MAX_DISTANCE
+            && colour_grid::distance(&one, &two) <= MAX_DISTANCE
             && cosine(&self.features, &other.features) >= MIN_COSINE;
         is_alike.then_some(correlation)
     }
@@ -80,7 +80,7 @@ fn cosine(one: &[f32], other: &[f32]) -> f32 {
 
 /// Gives every track the number of its person, from 0 in order of the tracks.
 ///
-/// Tracks are one person when all pairs of them look alike: the mean [`ColorGrid`]s correlate by 0.88
+/// Tracks are one person when all pairs of them look alike: the mean [`ColourGrid`]s correlate by 0.88
 /// and differ by no more than 20 levels, and the classifier's pooled features, which see the face
 /// alone, do not object (cosine of 0.5). Tracks seen in one frame are never one person, and
 /// neither are those that `kept_apart` names. A wrong merge puts two people into one verdict, a
@@ -108,14 +108,14 @@ fn cosine(one: &[f32], other: &[f32]) -> f32 {
 /// The work grows with the cube of the number of tracks: a scan compares its first 512.
 ///
 /// ```
-/// use deeptell_face::{Appearance, ColorGrid, Rect, RgbImage, merge_tracks};
+/// use deeptell_face::{Appearance, ColourGrid, Rect, RgbImage, merge_tracks};
 ///
 /// let shot = |shirt: [u8; 3]| {
 ///     RgbImage::from_fn(96, 96, |_, y| image::Rgb(if y < 48 { [200, 170, 150] } else { shirt }))
 /// };
 /// let seen_in = |frame, shot: &RgbImage| {
 ///     let mut track = Appearance::new();
-///     track.add(frame, &ColorGrid::of(shot, Rect::new(28.0, 28.0, 68.0, 68.0)).unwrap(), &[]);
+///     track.add(frame, &ColourGrid::of(shot, Rect::new(28.0, 28.0, 68.0, 68.0)).unwrap(), &[]);
 ///     track
 /// };
 /// let (red, green) = (shot([150, 30, 30]), shot([20, 120, 40]));
@@ -182,10 +182,10 @@ mod tests {
     fn track(person: usize, frames: &[usize]) -> Appearance {
         let mut track = Appearance::new();
         for &frame in frames {
-            let colors = ColorGrid::from_levels(|i| ((i * (2 * person + 1) * 7) % 256) as u8);
+            let colours = ColourGrid::from_levels(|i| ((i * (2 * person + 1) * 7) % 256) as u8);
             let mut features = [0.1; 8];
             features[person % 8] = 1.0;
-            track.add(frame, &colors, &features);
+            track.add(frame, &colours, &features);
         }
         track
     }
@@ -212,7 +212,7 @@ mod tests {
     fn colours_and_features_each_have_a_veto() {
         let with = |level: u8, feature: f32| {
             let mut track = Appearance::new();
-            track.add(usize::from(level), &ColorGrid::from_levels(|i| i as u8 / 2 + level), &[1.0, feature]);
+            track.add(usize::from(level), &ColourGrid::from_levels(|i| i as u8 / 2 + level), &[1.0, feature]);
             track
         };
         let likeness = |a: &Appearance, b: &Appearance| a.likeness(b).is_some();
@@ -237,14 +237,14 @@ mod tests {
         // A little noise, so that no two pairs are equally alike.
         let one = (0_usize..4, frames, prop::collection::vec(0_u8..12, VALUES));
         prop::collection::vec(one, 0..9).prop_map(|all| {
-            let colors = |person: usize, noise: &[u8]| {
-                ColorGrid::from_levels(|i| ((i * (2 * person + 1) * 7) % 240) as u8 + noise[i])
+            let colours = |person: usize, noise: &[u8]| {
+                ColourGrid::from_levels(|i| ((i * (2 * person + 1) * 7) % 240) as u8 + noise[i])
             };
             let appearance =
                 |(person, frames, noise): (usize, std::collections::BTreeSet<usize>, Vec<u8>)| {
                     let mut track = Appearance::new();
                     for frame in frames {
-                        track.add(frame, &colors(person, &noise), &[1.0]);
+                        track.add(frame, &colours(person, &noise), &[1.0]);
                     }
                     track
                 };

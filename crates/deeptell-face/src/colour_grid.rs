@@ -21,11 +21,11 @@ const HEAD_SCALE: f32 = 1.3;
 /// somebody wears and sits before stays the same from shot to shot. It says nothing about who
 /// somebody is, and cannot find the same person in another film.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ColorGrid {
+pub struct ColourGrid {
     cells: [u8; VALUES],
 }
 
-impl ColorGrid {
+impl ColourGrid {
     /// The grid about the face in `bbox`, in pixels of `image`.
     ///
     /// # Errors
@@ -75,7 +75,7 @@ impl ColorGrid {
     }
 }
 
-/// [`ColorGrid::correlation`] of levels.
+/// [`ColourGrid::correlation`] of levels.
 pub(crate) fn correlation(one: &[f32; VALUES], other: &[f32; VALUES]) -> f32 {
     let (one, other) = (centred(one), centred(other));
     let dot = |a: &[f32; VALUES], b: &[f32; VALUES]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
@@ -88,7 +88,7 @@ pub(crate) fn correlation(one: &[f32; VALUES], other: &[f32; VALUES]) -> f32 {
     }
 }
 
-/// [`ColorGrid::distance`] of levels.
+/// [`ColourGrid::distance`] of levels.
 pub(crate) fn distance(one: &[f32; VALUES], other: &[f32; VALUES]) -> f32 {
     let squares = one.iter().zip(other).map(|(a, b)| (a - b) * (a - b)).sum::<f32>();
     (squares / VALUES as f32).sqrt()
@@ -106,7 +106,7 @@ fn centred(levels: &[f32; VALUES]) -> [f32; VALUES] {
 }
 
 #[cfg(test)]
-impl ColorGrid {
+impl ColourGrid {
     /// A grid with these levels.
     pub(crate) fn from_levels(level: impl Fn(usize) -> u8) -> Self {
         Self { cells: std::array::from_fn(level) }
@@ -125,20 +125,20 @@ mod tests {
         let checks = RgbImage::from_fn(48, 48, |x, y| {
             if (x / 6 + y / 6) % 2 == 0 { Rgb([200, 10, 90]) } else { Rgb([0; 3]) }
         });
-        let colors = ColorGrid::of(&checks, Rect::new(14.0, 14.0, 34.0, 34.0)).unwrap();
-        let [first, second] = [0, 1].map(|cell| &colors.cells[CHANNELS * cell..][..CHANNELS]);
+        let colours = ColourGrid::of(&checks, Rect::new(14.0, 14.0, 34.0, 34.0)).unwrap();
+        let [first, second] = [0, 1].map(|cell| &colours.cells[CHANNELS * cell..][..CHANNELS]);
         assert!(first[0] > 190 && first[1] >= 9 && first[2] > 84, "{first:?}");
         assert!(second.iter().all(|level| *level < 10), "{second:?}");
         let nowhere = Rect::new(100.0, 100.0, 120.0, 120.0);
-        assert!(ColorGrid::of(&checks, nowhere).is_err());
+        assert!(ColourGrid::of(&checks, nowhere).is_err());
     }
 
     #[test]
     fn correlation_and_distance_by_hand() {
-        let ramp = ColorGrid::from_levels(|i| (i / 2) as u8);
-        let brighter = ColorGrid::from_levels(|i| (i / 2) as u8 + 20);
-        let reversed = ColorGrid::from_levels(|i| 100 - (i / 2) as u8);
-        let flat = ColorGrid::from_levels(|_| 90);
+        let ramp = ColourGrid::from_levels(|i| (i / 2) as u8);
+        let brighter = ColourGrid::from_levels(|i| (i / 2) as u8 + 20);
+        let reversed = ColourGrid::from_levels(|i| 100 - (i / 2) as u8);
+        let flat = ColourGrid::from_levels(|_| 90);
         assert!((ramp.correlation(&brighter) - 1.0).abs() < 1e-5, "brightness alone changes nothing");
         assert!((ramp.correlation(&reversed) + 1.0).abs() < 1e-2);
         assert_eq!((flat.correlation(&flat), flat.correlation(&ramp)), (1.0, 0.0));
