@@ -47,6 +47,7 @@ mod report;
 mod roc;
 mod roc_band;
 mod scaling;
+mod share;
 mod shortcut;
 mod three_way;
 
@@ -67,6 +68,7 @@ pub use report::{BinaryReport, EvaluationConfig, Figure, ScoreScale, evaluate};
 pub use roc::{RocCurve, roc_auc, roc_curve};
 pub use roc_band::{RocBand, roc_band};
 pub use scaling::{PlattScaling, TemperatureScaling, sigmoid};
+pub use share::{NORMAL_975, wilson_interval};
 pub use shortcut::shortcut_scores;
 pub use three_way::{Answers, ThreeWay, three_way};
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::MetricsError;
 use crate::groups::GroupIndex;
 use crate::input::{check_both_classes, check_column};
+use crate::share::NORMAL_975;
 
 /// Two detectors on the same samples.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -110,9 +111,6 @@ pub fn compare_auc<G: Hash + Eq>(
         p_value,
     })
 }
-
-/// The 97.5% quantile of the normal distribution.
-const NORMAL_975: f64 = 1.959_963_984_540_054;
 
 /// For each fake, the part of the reals that score lower; for each real, the part of the fakes that
 /// score higher; ties count one half. O(n log n).

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use deeptell_metrics::{AucComparison, MetricsError, compare_auc};
+use deeptell_metrics::{AucComparison, MetricsError, NORMAL_975, compare_auc};
 use serde::Serialize;
 
 use super::report::mean;
@@ -77,7 +77,7 @@ pub fn compare_suites(first: &SuiteScores, second: &SuiteScores) -> Result<Suite
     let compared: Vec<&AucComparison> = sets.iter().filter_map(|set| set.auc.as_ref()).collect();
     let auc_difference = mean(compared.iter().map(|auc| auc.difference));
     let variance: f64 = compared.iter().map(|auc| auc.standard_error.powi(2)).sum();
-    let reach = 1.96 * variance.sqrt() / compared.len().max(1) as f64;
+    let reach = NORMAL_975 * variance.sqrt() / compared.len().max(1) as f64;
     let shares = |of: fn(&SetComparison) -> [Option<Share>; 2]| {
         [0, 1].map(|model| mean(sets.iter().filter_map(|set| of(set)[model]).map(|share| share.value)))
     };

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use deeptell::{Thresholds, Verdict};
+use deeptell_metrics::wilson_interval;
 use serde::Serialize;
 
 use super::units::Unit;
@@ -63,28 +64,6 @@ impl Share {
     /// `count` of `of` cases, of which `independent` are independent.
     pub(crate) fn of(count: usize, of: usize, independent: usize) -> Self {
         let value = count as f64 / of.max(1) as f64;
-        Self { count, of, value, ci95: wilson(value, independent as f64) }
-    }
-}
-
-/// Wilson's 95% interval of a share that `n` independent cases showed.
-fn wilson(share: f64, n: f64) -> [f64; 2] {
-    const Z: f64 = 1.959_963_984_540_054;
-    let n = n.max(1.0);
-    let centre = share + Z * Z / (2.0 * n);
-    let reach = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
-    let scale = 1.0 + Z * Z / n;
-    [((centre - reach) / scale).max(0.0), ((centre + reach) / scale).min(1.0)]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wilsons_interval_by_hand() {
-        let [low, high] = wilson(0.1, 100.0);
-        assert!((low - 0.0552).abs() < 1e-4 && (high - 0.1744).abs() < 1e-4, "{low} {high}");
-        assert_eq!(wilson(0.0, 10.0)[0], 0.0);
+        Self { count, of, value, ci95: wilson_interval(value, independent as f64) }
     }
 }
