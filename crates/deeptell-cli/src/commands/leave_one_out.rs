@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use deeptell::{Model, View};
 use deeptell_data::audit;
 use deeptell_eval::{FoldTraining, LeaveOut, best_epoch, face_detector_of, leave_one_out, uncalibrated};
-use deeptell_files::{FolderLock, remove_leftovers};
+use deeptell_files::{FolderLock, check_outputs, remove_leftovers};
 use deeptell_train::{Start, TrainConfig, Trainer, has_checkpoint};
 
 use crate::dataset::{Dataset, DatasetArgs};
@@ -69,6 +69,8 @@ enum By {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let outputs = ["leave-one-out.json", "provenance.json"].map(|name| args.out.join(name));
+    check_outputs(outputs, [args.data.as_path()].into_iter().chain(args.config.as_deref()))?;
     let device = args.device.open()?;
     let config = config(args)?;
     let Dataset { samples, outcome, .. } = args.dataset.read(&args.data)?;

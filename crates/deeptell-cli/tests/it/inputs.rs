@@ -149,7 +149,9 @@ fn no_manifest_model_or_configuration_is_overwritten() {
         "{\"path\":\"a.png\",\"label\":\"real\",\"source\":\"a\",\"split\":\"train\"}\n",
         "{\"path\":\"b.png\",\"label\":\"fake\",\"source\":\"b\",\"split\":\"train\"}\n",
     );
-    for name in ["m.jsonl", "run/manifest.jsonl", "run/history.jsonl", "run/start.json"] {
+    for name in
+        ["m.jsonl", "run/manifest.jsonl", "run/history.jsonl", "run/start.json", "run/leave-one-out.json"]
+    {
         fs::write(at(name), manifest).unwrap();
     }
     fs::write(at("sheet.png"), "").unwrap();
@@ -162,7 +164,7 @@ fn no_manifest_model_or_configuration_is_overwritten() {
     let contents = || -> Vec<Vec<u8>> {
         let names =
             ["m.jsonl", "run/manifest.jsonl", "run/history.jsonl", "run/start.json", "model.safetensors"];
-        let more = ["run/best.safetensors", "run/config.toml", "sheet.png"];
+        let more = ["run/best.safetensors", "run/config.toml", "sheet.png", "run/leave-one-out.json"];
         names.into_iter().chain(more).map(|name| fs::read(at(name)).unwrap()).collect()
     };
     let before = contents();
@@ -180,6 +182,7 @@ fn no_manifest_model_or_configuration_is_overwritten() {
         &["train", "run/history.jsonl", "--init", "scratch", "-o", "run"],
         &["train", "m.jsonl", "--init", "run/best.safetensors", "-o", "run"],
         &["train", "m.jsonl", "--init", "scratch", "--config", "run/config.toml", "-o", "run"],
+        &["leave-one-out", "run/leave-one-out.json", "--by", "method", "-o", "run"],
     ] {
         let is_file = |word: &str| word.contains('.') || word == "run";
         let words: Vec<String> = words
