@@ -58,6 +58,8 @@ impl FolderContents {
     pub fn read_where(folder: &Path, hidden: HiddenFiles, wanted: impl Fn(&str) -> bool) -> Self {
         let mut contents = Self::default();
         let mut unwanted = Vec::new();
+        let mut above = Vec::new();
+        let real = folder.canonicalize().ok();
         let enters = |entry: &walkdir::DirEntry| {
             if entry.depth() == 0 {
                 return true;
@@ -68,6 +70,17 @@ impl FolderContents {
             let is_wanted = !entry.file_type().is_dir() || wanted(&entry.file_name().to_string_lossy());
             if !is_wanted {
                 unwanted.push(entry.path().to_path_buf());
+            }
+            // A link to a folder above the one that is listed; `walkdir` knows only those below it.
+            if is_wanted && entry.path_is_symlink() && entry.file_type().is_dir() {
+                let target = entry.path().canonicalize().ok();
+                if let (Some(real), Some(target)) = (&real, target)
+                    && real.starts_with(&target)
+                {
+                    let reason = format!("a link that leads back to {}, not followed", target.display());
+                    above.push(Unreadable { path: entry.path().to_path_buf(), reason });
+                    return false;
+                }
             }
             is_wanted
         };
@@ -99,6 +112,8 @@ impl FolderContents {
             }
         }
         contents.unwanted = unwanted;
+        contents.unreadable.extend(above);
+        contents.unreadable.sort_by(|a, b| a.path.cmp(&b.path));
         contents
     }
 }
@@ -108,7 +123,7 @@ fn is_hidden(name: &std::ffi::OsStr) -> bool {
 }
 
 /// What `walkdir` says, in words.
-fn reason(path: &Path, error: &walkdir::Error) -> String {
+pub(crate) fn reason(path: &Path, error: &walkdir::Error) -> String {
     if let Some(ancestor) = error.loop_ancestor() {
         return format!("a link that leads back to {}, not followed", ancestor.display());
     }

@@ -1,10 +1,17 @@
 //! Finds the videos and pictures that somebody names on a command line.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io::{self, BufRead, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::{MAIN_SEPARATOR_STR, Path, PathBuf, is_separator};
 
-use crate::{DataError, FolderContents, HiddenFiles, Media};
+use glob::{MatchOptions, Pattern, PatternError};
+use walkdir::{DirEntry, WalkDir};
+
+use crate::folder::reason;
+use crate::{DataError, FolderContents, HiddenFiles, Media, Unreadable};
+
+/// The characters that make a name a pattern.
+const WILD: [char; 3] = ['*', '?', '['];
 
 /// Videos and pictures named by files, folders, patterns and lists.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -93,7 +100,7 @@ impl MediaInputs {
         if text.is_some_and(is_address) {
             let fault = "deeptell does not download files: download it, then scan the file";
             self.items.push(MediaInput { path: input.to_owned(), fault: Some(fault.to_owned()) });
-        } else if let Some(pattern) = text.filter(|text| text.contains(['*', '?', '['])) {
+        } else if let Some(pattern) = text.filter(|text| text.contains(WILD)) {
             self.add_matches(pattern, empty);
         } else {
             self.items.push(MediaInput { path: input.to_owned(), fault: None });
@@ -103,46 +110,74 @@ impl MediaInputs {
     fn add_matches(&mut self, pattern: &str, empty: &mut Vec<(PathBuf, String)>) {
         // Two stars match folders alone; at the end they are meant to match what is in them.
         let below = (pattern == "**" || pattern.ends_with("/**")).then(|| format!("{pattern}/*"));
-        let matches = match glob::glob(below.as_deref().unwrap_or(pattern)) {
+        let matches = match matches(below.as_deref().unwrap_or(pattern)) {
             Ok(matches) => matches,
             Err(error) => {
                 empty.push((pattern.into(), format!("is not a valid file pattern: {error}")));
                 return;
             }
         };
-        let before = self.items.len();
-        let mut ways = Ways::default();
+        if matches.is_empty() {
+            empty.push((pattern.into(), "matches no video and no picture".to_owned()));
+        }
         for found in matches {
             match found {
-                Ok(path) if path.is_dir() => {}
-                // Through a link, a pattern leads to the same folder again and again.
-                Ok(path) if !ways.is_first(&path) => {}
                 Ok(path) if Media::of(&path).is_none() => self.left_out.push(path),
                 Ok(path) => self.items.push(MediaInput { path, fault: None }),
-                Err(error) => {
-                    let fault = Some(format!("cannot be read: {}", error.error().kind()));
-                    self.items.push(MediaInput { path: error.path().to_owned(), fault });
-                }
+                Err(Unreadable { path, reason }) => self.items.push(MediaInput { path, fault: Some(reason) }),
             }
-        }
-        if self.items.len() == before {
-            empty.push((pattern.into(), "matches no video and no picture".to_owned()));
         }
     }
 }
 
-/// The way by which each folder was reached first.
-#[derive(Default)]
-struct Ways(HashMap<PathBuf, PathBuf>);
-
-impl Ways {
-    /// Whether the folder of `path` was not reached by another way before.
-    fn is_first(&mut self, path: &Path) -> bool {
-        let Some(folder) = path.parent() else { return true };
-        let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let Ok(real) = here.canonicalize() else { return true };
-        self.0.entry(real).or_insert_with(|| folder.to_owned()) == folder
+/// The files that a pattern matches, in the order of their names, and what cannot be read there.
+fn matches(pattern: &str) -> Result<Vec<Result<PathBuf, Unreadable>>, PatternError> {
+    let parts: Vec<&str> = pattern.split(is_separator).collect();
+    let Some(stars) = parts.iter().position(|part| *part == "**") else {
+        let found = glob::glob(pattern)?.map(|found| {
+            found.map_err(|error| {
+                let reason = format!("cannot be read: {}", error.error().kind());
+                Unreadable { path: error.path().to_owned(), reason }
+            })
+        });
+        return Ok(found.filter(|found| !found.as_ref().is_ok_and(|path| path.is_dir())).collect());
+    };
+    // From two stars on the folders are walked here: `glob` would follow links in circles.
+    let below = Pattern::new(&parts[stars..].join("/"))?;
+    let options = MatchOptions { require_literal_separator: true, ..MatchOptions::new() };
+    let top = parts[..stars].join(MAIN_SEPARATOR_STR);
+    let roots: Vec<PathBuf> = match top.as_str() {
+        "" if stars == 0 => vec![".".into()],
+        "" => vec![MAIN_SEPARATOR_STR.into()],
+        top if top.contains(WILD) => glob::glob(top)?.flatten().filter(|root| root.is_dir()).collect(),
+        top => vec![top.into()],
+    };
+    let mut seen = HashSet::new();
+    let mut found = Vec::new();
+    for root in roots.iter().filter(|root| root.is_dir()) {
+        // A folder that links lead to by several ways is entered once.
+        let is_new = |entry: &DirEntry| {
+            !entry.file_type().is_dir() || entry.path().canonicalize().map_or(true, |real| seen.insert(real))
+        };
+        let walk = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
+        for entry in walk.filter_entry(is_new) {
+            match entry {
+                Ok(entry) if entry.file_type().is_dir() => {}
+                Ok(entry) => {
+                    let path = entry.path().strip_prefix(root).unwrap_or(entry.path());
+                    if below.matches_path_with(path, options) {
+                        found.push(Ok(if stars == 0 { path.to_owned() } else { entry.into_path() }));
+                    }
+                }
+                Err(error) => {
+                    let path = error.path().unwrap_or(root).to_owned();
+                    let reason = reason(&path, &error);
+                    found.push(Err(Unreadable { path, reason }));
+                }
+            }
+        }
     }
+    Ok(found)
 }
 
 /// The longest line of a list, in bytes; no system has longer paths.
@@ -258,9 +293,15 @@ mod tests {
     #[test]
     fn a_pattern_does_not_follow_a_link_in_circles() {
         let folder = some_files();
-        std::os::unix::fs::symlink("..", folder.path().join("deep/up")).unwrap();
+        let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, folder.path().join(name)).unwrap();
+        // With two ways round, the ways are as many as there are sequences of the two.
+        link("..", "deep/up");
+        link(".", "self");
         let found = find(&[folder.path().join("**/*.mp4")], b"").unwrap();
         assert_eq!(names(&found), ["b.mp4", "c.mp4"]);
+        assert!(faults(&found).iter().all(|fault| fault.contains("leads back to")), "{found:?}");
+        let pattern = format!("{}*/**/*.mp4", folder.path().display());
+        assert_eq!(names(&find(&[pattern.into()], b"").unwrap()), ["b.mp4", "c.mp4"]);
     }
 
     #[test]

@@ -263,6 +263,17 @@ mod tests {
         assert!(read(&root, Layout::Folders).iter().all(|s| s.source == "a"));
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_the_folder_of_both_classes_is_not_followed() {
+        let root = tree(&["real/a.png", "fake/b.png"]);
+        std::os::unix::fs::symlink("..", root.path().join("real/up")).unwrap();
+        let found = scan_layout(root.path(), Layout::Folders).unwrap();
+        assert_eq!(found.samples.len(), 2);
+        assert_eq!(found.unreadable.len(), 1);
+        assert!(found.unreadable[0].reason.contains("leads back to"), "{:?}", found.unreadable);
+    }
+
     #[test]
     fn folders_that_contradict_each_other_are_an_error() {
         let root = tree(&["real/a.png", "fake/original/a.png"]);
