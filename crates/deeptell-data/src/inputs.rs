@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io::{self, BufRead, Read as _};
 use std::path::{MAIN_SEPARATOR_STR, Path, PathBuf, is_separator};
 
-use glob::{MatchOptions, Pattern, PatternError};
+use glob::{GlobError, MatchOptions, Pattern, PatternError};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::folder::reason;
@@ -134,26 +134,27 @@ impl MediaInputs {
 fn matches(pattern: &str) -> Result<Vec<Result<PathBuf, Unreadable>>, PatternError> {
     let parts: Vec<&str> = pattern.split(is_separator).collect();
     let Some(stars) = parts.iter().position(|part| *part == "**") else {
-        let found = glob::glob(pattern)?.map(|found| {
-            found.map_err(|error| {
-                let reason = format!("cannot be read: {}", error.error().kind());
-                Unreadable { path: error.path().to_owned(), reason }
-            })
-        });
+        let found = glob::glob(pattern)?.map(|found| found.map_err(|error| unreadable_match(&error)));
         return Ok(found.filter(|found| !found.as_ref().is_ok_and(|path| path.is_dir())).collect());
     };
     // From two stars on the folders are walked here: `glob` would follow links in circles.
     let below = Pattern::new(&parts[stars..].join("/"))?;
     let options = MatchOptions { require_literal_separator: true, ..MatchOptions::new() };
     let top = parts[..stars].join(MAIN_SEPARATOR_STR);
+    let mut found = Vec::new();
     let roots: Vec<PathBuf> = match top.as_str() {
         "" if stars == 0 => vec![".".into()],
         "" => vec![MAIN_SEPARATOR_STR.into()],
-        top if top.contains(WILD) => glob::glob(top)?.flatten().filter(|root| root.is_dir()).collect(),
+        top if top.contains(WILD) => {
+            let (roots, unreadable): (Vec<_>, Vec<_>) = glob::glob(top)?.partition(Result::is_ok);
+            found.extend(
+                unreadable.into_iter().filter_map(Result::err).map(|error| Err(unreadable_match(&error))),
+            );
+            roots.into_iter().flatten().collect()
+        }
         top => vec![top.into()],
     };
     let mut seen = HashSet::new();
-    let mut found = Vec::new();
     for root in roots.iter().filter(|root| root.is_dir()) {
         // A folder that links lead to by several ways is entered once.
         let is_new = |entry: &DirEntry| {
@@ -178,6 +179,10 @@ fn matches(pattern: &str) -> Result<Vec<Result<PathBuf, Unreadable>>, PatternErr
         }
     }
     Ok(found)
+}
+
+fn unreadable_match(error: &GlobError) -> Unreadable {
+    Unreadable { path: error.path().to_owned(), reason: format!("cannot be read: {}", error.error().kind()) }
 }
 
 /// The longest line of a list, in bytes; no system has longer paths.
