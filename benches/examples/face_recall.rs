@@ -40,21 +40,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let less_strict = YuNetConfig { threshold: 0.6, ..YuNetConfig::default() }.init(&weights, &device)?;
     let detectors: [&dyn FaceDetector; 3] = [&mtcnn, &yunet, &less_strict];
 
-    let pictures: Vec<String> = arguments.collect();
-    let known: Vec<Known> = pictures
-        .par_iter()
-        .flat_map_iter(|path| {
-            let found = common_faces(path, [&mtcnn, &yunet]);
-            if let Err(error) = &found {
-                println!("left out: {path}: {error}");
-            }
-            found.unwrap_or_default()
-        })
-        .collect();
+    let mut pictures = Vec::new();
+    for path in arguments {
+        match picture(&path) {
+            Ok(picture) => pictures.push(picture),
+            Err(error) => println!("left out: {path}: {error}"),
+        }
+    }
+    let known = pictures.par_iter().map(|picture| common_faces(picture, [&mtcnn, &yunet]));
+    let known: Vec<Known> = known.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
     println!("{} faces that both find in {} pictures", known.len(), pictures.len());
     let mut alone = [0_usize; 3];
-    for path in &pictures {
-        let found = found_alone(path, detectors).unwrap_or_default();
+    for picture in &pictures {
+        let found = found_alone(picture, detectors)?;
         alone.iter_mut().zip(found).for_each(|(sum, faces)| *sum += faces);
     }
     println!(
@@ -89,27 +87,28 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// A face that both find: the picture, and the face as each has it.
 type Known = (RgbImage, [Face; 2]);
 
-/// The faces of a picture that both find, and the picture.
-fn common_faces(path: &str, [first, second]: [&dyn FaceDetector; 2]) -> Result<Vec<Known>, Box<dyn Error>> {
+/// The picture at a path, shrunk to [`MAX_SIDE`].
+fn picture(path: &str) -> Result<RgbImage, Box<dyn Error>> {
     let file = std::io::BufReader::new(std::fs::File::open(path)?);
     let image = read_picture(file, &PictureLimits::default())?.image;
-    let small = shrunk(&image, MAX_SIDE).unwrap_or(image);
-    let others = second.find(&small, 0.9)?;
-    let of_both = first.find(&small, 0.99)?.into_iter().filter_map(|face| {
+    Ok(shrunk(&image, MAX_SIDE).unwrap_or(image))
+}
+
+/// The faces of a picture that both find, and the picture.
+fn common_faces(image: &RgbImage, [first, second]: [&dyn FaceDetector; 2]) -> Result<Vec<Known>, FaceError> {
+    let others = second.find(image, 0.9)?;
+    let of_both = first.find(image, 0.99)?.into_iter().filter_map(|face| {
         let twin = others.iter().find(|other| is_at(other, face.bbox.center(), face.side()))?;
-        (face.side() >= 40.0).then(|| (small.clone(), [face, *twin]))
+        (face.side() >= 40.0).then(|| (image.clone(), [face, *twin]))
     });
     Ok(of_both.collect())
 }
 
 /// How many faces of a picture MTCNN finds and neither setting of YuNet does, and each of these that MTCNN does not.
-fn found_alone(path: &str, detectors: [&dyn FaceDetector; 3]) -> Result<[usize; 3], Box<dyn Error>> {
-    let file = std::io::BufReader::new(std::fs::File::open(path)?);
-    let image = read_picture(file, &PictureLimits::default())?.image;
-    let image = shrunk(&image, MAX_SIDE).unwrap_or(image);
+fn found_alone(image: &RgbImage, detectors: [&dyn FaceDetector; 3]) -> Result<[usize; 3], FaceError> {
     let mut found = Vec::with_capacity(3);
     for detector in detectors {
-        found.push(detector.find(&image, 0.0)?);
+        found.push(detector.find(image, 0.0)?);
     }
     let without = |faces: &[Face], others: &[Face]| {
         let is_new = |face: &&Face| !others.iter().any(|other| is_at(other, face.bbox.center(), face.side()));
