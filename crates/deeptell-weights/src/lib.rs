@@ -1,6 +1,8 @@
 //! Weights of networks as files: reads ONNX, safetensors and PyTorch, writes safetensors and ONNX,
 //! and moves weights in and out of Burn modules.
 //!
+//! What networks share besides is here, too: number formats ([`Precision`]) and [`DropoutMask`].
+//!
 //! The crate knows no particular network. A network provides [`Names`], which pairs the names of its
 //! tensors in files (those of a PyTorch `state_dict`) with those of its Burn module.
 //!
