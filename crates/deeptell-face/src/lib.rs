@@ -52,8 +52,8 @@ pub use linker::{FaceLinker, Sighting};
 pub use nms::{Overlap, non_maximum_suppression};
 pub use people::{Appearance, merge_tracks};
 pub use picture::{
-    Picture, PictureError, PictureFormat, PictureKind, PictureLimits, exif_orientation, read_picture, shrunk,
-    size_within,
+    Follower, FollowerKind, Picture, PictureError, PictureFormat, PictureKind, PictureLimits,
+    exif_orientation, read_picture, shrunk, size_within,
 };
 pub use rect::{Point, Rect};
 pub use redetection::redetection_rate;

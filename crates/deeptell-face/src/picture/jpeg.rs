@@ -12,15 +12,23 @@ use super::{PictureError, PictureLimits};
 /// Scans of one picture, at most. Encoders write about ten; each costs a pass over the picture.
 const MAX_SCANS: usize = 500;
 
-/// Reads a JPEG from its beginning to its end; the bytes of memory that its coefficients take in a decoder,
-/// which is 0 unless the picture is progressive.
+/// A JPEG whose data are all there.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Checked {
+    /// Bytes of memory that its coefficients take in a decoder, which is 0 unless the picture is progressive.
+    pub(super) coefficient_bytes: u64,
+    /// Where it ends, if it says so.
+    pub(super) end: Option<u64>,
+}
+
+/// Reads a JPEG from its beginning to its end.
 ///
 /// What no decoder here reads anyway (arithmetic coding, lossless pictures) is left to the decoder to refuse.
 ///
 /// # Errors
 /// [`PictureError::Truncated`] when data are missing, [`PictureError::Damaged`] when they cannot be decoded,
 /// [`PictureError::TooLarge`], [`PictureError::TooMuchMemory`], [`PictureError::Read`].
-pub(super) fn check(source: impl Read, limits: &PictureLimits) -> Result<u64, PictureError> {
+pub(super) fn check(source: impl Read, limits: &PictureLimits) -> Result<Checked, PictureError> {
     let mut data = Data::new(source);
     let mut tables = Tables::default();
     let mut frame: Option<Frame> = None;
@@ -40,7 +48,9 @@ pub(super) fn check(source: impl Read, limits: &PictureLimits) -> Result<u64, Pi
                     0xC0..=0xC2 => frame = Some(Frame::new(&segment, marker == 0xC2, limits)?),
                     0xC4 => tables.define(&segment)?,
                     // Another coding: the decoder will say that it cannot read it.
-                    0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => return Ok(0),
+                    0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => {
+                        return Ok(Checked::default());
+                    }
                     0xDD => tables.restart_interval = number(&segment, 0)?,
                     0xDA => {
                         scans += 1;
@@ -62,7 +72,8 @@ pub(super) fn check(source: impl Read, limits: &PictureLimits) -> Result<u64, Pi
     if !frame.is_complete() || (!has_end_mark && data.skipped > 0) {
         return Err(PictureError::Truncated);
     }
-    Ok(frame.coefficient_bytes())
+    let end = has_end_mark.then(|| data.read - (data.end - data.at) as u64);
+    Ok(Checked { coefficient_bytes: frame.coefficient_bytes(), end })
 }
 
 fn number(segment: &[u8], at: usize) -> Result<u32, PictureError> {
@@ -533,6 +544,8 @@ struct Data<R> {
     buffer: Box<[u8; 1 << 14]>,
     at: usize,
     end: usize,
+    /// Bytes that came into the buffer so far.
+    read: u64,
     /// A marker that the entropy-coded data have run into.
     pending: Option<u8>,
     /// Bytes of entropy-coded data that no code was read from.
@@ -548,6 +561,7 @@ impl<R: Read> Data<R> {
             buffer: Box::new([0; 1 << 14]),
             at: 0,
             end: 0,
+            read: 0,
             pending: None,
             left_over: 0,
             skipped: 0,
@@ -564,6 +578,7 @@ impl<R: Read> Data<R> {
                 }
             };
             self.at = 0;
+            self.read += self.end as u64;
             if self.end == 0 {
                 return Ok(None);
             }

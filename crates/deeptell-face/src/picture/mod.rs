@@ -1,5 +1,6 @@
 //! Reads still pictures: upright, as 8-bit RGB, within limits, and never truncated ones.
 
+mod follower;
 mod jpeg;
 mod kind;
 mod shrink;
@@ -11,6 +12,7 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageReader, RgbI
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use follower::{Follower, FollowerKind};
 pub use kind::{PictureFormat, PictureKind};
 pub use shrink::{shrunk, size_within};
 
@@ -176,13 +178,16 @@ pub struct Picture {
     pub full_size: (u32, u32),
     /// The format of the file.
     pub format: PictureFormat,
+    /// Another picture or a video behind this one in the file, as in motion photos and bursts. Gain maps and previews
+    /// do not count.
+    pub follower: Option<Follower>,
 }
 
 impl Picture {
     /// A picture at full size.
     pub fn new(image: RgbImage, format: PictureFormat) -> Self {
         let full_size = image.dimensions();
-        Self { image, full_size, format }
+        Self { image, full_size, format, follower: None }
     }
 }
 
@@ -194,6 +199,7 @@ impl std::fmt::Debug for Picture {
             .field("size", &self.image.dimensions())
             .field("full_size", &self.full_size)
             .field("format", &self.format)
+            .field("follower", &self.follower)
             .finish_non_exhaustive()
     }
 }
@@ -236,13 +242,18 @@ pub fn read_picture<R: BufRead + Seek>(
     }
     let format = kind.format;
     source.rewind()?;
-    let held = match format {
+    let (held, end) = match format {
         // The decoder keeps the file, and of a progressive picture all coefficients.
-        PictureFormat::Jpeg => bytes.saturating_add(jpeg::check(&mut source, limits)?),
-        _ => 0,
+        PictureFormat::Jpeg => {
+            let checked = jpeg::check(&mut source, limits)?;
+            (bytes.saturating_add(checked.coefficient_bytes), checked.end)
+        }
+        _ => (0, None),
     };
     source.rewind()?;
-    caught(|| decode(&mut source, format, held, limits))
+    let mut picture = caught(|| decode(&mut source, format, held, limits))?;
+    picture.follower = follower::find(&mut source, format, end, picture.full_size)?;
+    Ok(picture)
 }
 
 /// The result of `decode`; an error if a decoder panics, as some do on malicious files.

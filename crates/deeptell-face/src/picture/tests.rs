@@ -244,3 +244,87 @@ fn a_decoder_that_panics_is_an_error() {
     let found = caught::<()>(|| panic!("no such row"));
     assert!(matches!(found, Err(PictureError::Damaged { .. })), "{found:?}");
 }
+
+fn jpeg_of(width: u32, height: u32) -> Vec<u8> {
+    let image = RgbImage::from_fn(width, height, |x, y| Rgb([(x * 7) as u8, (y * 5) as u8, 90]));
+    let mut bytes = Vec::new();
+    image.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Jpeg).unwrap();
+    bytes
+}
+
+/// A JPEG with a segment of its application behind its beginning.
+fn with_note(jpeg: &[u8], marker: u8, note: &[u8]) -> Vec<u8> {
+    let length = (note.len() as u16 + 2).to_be_bytes();
+    [&jpeg[..2], &[0xFF, marker], &length, note, &jpeg[2..]].concat()
+}
+
+/// The beginning of an MP4 file.
+fn movie(brand: &[u8; 4]) -> Vec<u8> {
+    let pictures = [&1008_u32.to_be_bytes()[..], b"mdat", &[7; 1000]].concat();
+    [&24_u32.to_be_bytes()[..], b"ftyp", brand, &[0; 4], b"isommp42", &pictures].concat()
+}
+
+#[test]
+fn what_follows_a_picture_is_told_unless_it_belongs_to_it() {
+    let photo = jpeg_of(120, 80);
+    let png = {
+        let mut bytes = Vec::new();
+        RgbImage::new(120, 80).write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png).unwrap();
+        bytes
+    };
+    let video = movie(b"mp42");
+    let padding = [0; 70_000];
+    // As Samsung's phones write it.
+    let block = [b"\0\0\x30\x0a\x10\0\0\0MotionPhoto_Data", &video[..], b"SEFH\x6a\0\0\0SEFT"].concat();
+    let preview = jpeg_of(60, 40);
+    let map = with_note(&photo, 0xE1, b"http://ns.adobe.com/xap/1.0/\0<rdf hdrgm:Version=\"1.0\"/>");
+    let (is_video, is_picture) = (Some(FollowerKind::Video), Some(FollowerKind::Picture));
+    for (name, first, behind, expected, before) in [
+        ("motion photo", &photo, video.clone(), is_video, 0),
+        ("motion photo of another maker", &photo, block, is_video, 24),
+        ("motion photo with a gain map", &photo, [&map[..], &video].concat(), is_video, map.len()),
+        ("motion photo with a preview", &photo, [&preview[..], &video].concat(), is_video, preview.len()),
+        ("burst", &photo, [&photo[..], &photo].concat(), is_picture, 0),
+        ("aligned burst", &photo, [&padding[..], &photo].concat(), is_picture, padding.len()),
+        ("upright picture", &photo, jpeg_of(80, 120), is_picture, 0),
+        ("HEIC", &photo, movie(b"heic"), is_picture, 0),
+        ("PNG and video", &png, video.clone(), is_video, 0),
+        ("two PNGs", &png, png.clone(), is_picture, 0),
+        ("gain map", &photo, map, None, 0),
+        ("preview", &photo, preview, None, 0),
+        ("padding", &photo, padding.to_vec(), None, 0),
+        ("note of a camera", &png, b"SEFHe\0\0\0ftyp of nothing\xff\xd8\xff\xe0SEFT".to_vec(), None, 0),
+        ("nothing", &photo, Vec::new(), None, 0),
+    ] {
+        let file = [&first[..], &behind].concat();
+        let found = read(&file).unwrap().follower;
+        assert_eq!(found.map(|found| found.kind), expected, "{name}");
+        if let Some(found) = found {
+            let at = (first.len() + before) as u64;
+            assert_eq!((found.at, found.bytes), (at, file.len() as u64 - at), "{name}");
+        }
+    }
+    // A thumbnail within the picture's own notes is not behind it.
+    let with_thumbnail = with_note(&photo, 0xE1, &[b"Exif\0\0", &jpeg_of(90, 60)[..]].concat());
+    assert_eq!(read(&with_thumbnail).unwrap().follower, None);
+}
+
+#[test]
+fn a_search_behind_a_picture_ends_soon() {
+    let photo = jpeg_of(64, 48);
+    for false_start in
+        [&[0xFF, 0xD8, 0xFF][..], b"\0\0\0\x18ftypmp42", b"\x1A\x45\xDF", &[0xFF, 0xD8, 0xFF, 0xDA, 0, 2]]
+    {
+        let mut file = photo.clone();
+        while file.len() < 16 << 20 {
+            file.extend_from_slice(false_start);
+        }
+        let start = std::time::Instant::now();
+        read(&file).unwrap();
+        assert!(
+            start.elapsed() < std::time::Duration::from_secs(5),
+            "{false_start:?}: {:?}",
+            start.elapsed()
+        );
+    }
+}

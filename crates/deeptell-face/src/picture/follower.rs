@@ -1,0 +1,289 @@
+//! What stands behind a picture in its file: the video of a motion photo, or further pictures.
+//!
+//! Viewers show the first picture of such a file. Phones also append what belongs to the picture itself, gain maps,
+//! previews and notes of the camera: those are passed over, and so is padding.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::PictureFormat;
+
+/// Bytes that are read at once.
+const WINDOW: usize = 1 << 16;
+/// Places that only seem to be the beginning of a JPEG or of something else, before the search is given up: each may
+/// cost a pass over the file.
+const MAX_FALSE_JPEGS: usize = 16;
+const MAX_FALSE_STARTS: usize = 4096;
+/// A header of an MP4 file is no longer than this, in bytes.
+const MAX_FILE_TYPE: u64 = 1024;
+/// Boxes that follow the header of an MP4 file (ISO/IEC 14496-12, 6.2; `QuickTime`).
+const BOXES: [&[u8]; 9] = [b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"uuid", b"meta", b"sidx"];
+/// Brands of still pictures that begin like an MP4 file.
+const STILL_BRANDS: [&[u8]; 5] = [b"heic", b"heix", b"mif1", b"avif", b"hevx"];
+/// What a JPEG says of itself that belongs to the picture before it: a map of its brightness or its depth.
+const AIDS: [&[u8]; 4] = [b"hdrgm:", b"HDRGainMap", b"urn:iso:std:iso:ts:21496", b"DepthMap"];
+
+/// What a file holds behind its picture, and nobody judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Follower {
+    /// What it is.
+    pub kind: FollowerKind,
+    /// Its first byte, counted from the beginning of the file.
+    pub at: u64,
+    /// Bytes from there to the end of the file.
+    pub bytes: u64,
+}
+
+/// Kinds of a [`Follower`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FollowerKind {
+    /// A video or an animation.
+    Video,
+    /// A picture about as large as the first, or larger.
+    Picture,
+}
+
+/// Looks for a video or else a picture behind the picture in `source`, which has the given width and height and ends
+/// at `end` if its format is JPEG.
+///
+/// # Errors
+/// When `source` cannot be read.
+pub(super) fn find(
+    source: &mut (impl Read + Seek),
+    format: PictureFormat,
+    end: Option<u64>,
+    size: (u32, u32),
+) -> io::Result<Option<Follower>> {
+    let mut bytes = Bytes::new(source)?;
+    let end = match format {
+        PictureFormat::Jpeg => end,
+        PictureFormat::Png => end_of_png(&mut bytes)?,
+        PictureFormat::WebP => bytes.exactly::<8>(0)?.map(|[.., a, b, c, d]| {
+            let length = u64::from(u32::from_le_bytes([a, b, c, d]));
+            8 + length + length % 2
+        }),
+        // What its header says of its length is often wrong.
+        PictureFormat::Bmp => None,
+    };
+    let Some(mut at) = end else { return Ok(None) };
+    let (mut picture, mut false_jpegs, mut false_starts) = (None, 0, 0);
+    let follower = |kind, at, length: u64| Follower { kind, at, bytes: length - at };
+    while false_starts < MAX_FALSE_STARTS
+        && let Some(found) = bytes.next_start(at)?
+    {
+        at = found;
+        let kind = match bytes.at(at, 16)? {
+            [0xFF, 0xD8, 0xFF, ..] if false_jpegs < MAX_FALSE_JPEGS => {
+                let Some(jpeg) = Jpeg::at(&mut bytes, at)? else {
+                    false_jpegs += 1;
+                    at += 3;
+                    continue;
+                };
+                let is_like = jpeg.is_about_as_large_as(size) && !jpeg.is_aid;
+                if is_like && picture.is_none() {
+                    picture = Some(follower(FollowerKind::Picture, at, bytes.length));
+                }
+                at = jpeg.end;
+                continue;
+            }
+            [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => {
+                let is_still = STILL_BRANDS.iter().any(|still| brand.starts_with(still));
+                if !is_file_type(&mut bytes, at)? {
+                    false_starts += 1;
+                    at += 8;
+                    continue;
+                }
+                if is_still { FollowerKind::Picture } else { FollowerKind::Video }
+            }
+            [0x89, b'P', b'N', b'G', ..]
+            | [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => FollowerKind::Picture,
+            [0x1A, 0x45, 0xDF, 0xA3, ..]
+            | [b'G', b'I', b'F', b'8', ..]
+            | [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', b' ', ..] => FollowerKind::Video,
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        if kind == FollowerKind::Video {
+            return Ok(Some(follower(kind, at, bytes.length)));
+        }
+        picture = picture.or(Some(follower(kind, at, bytes.length)));
+        at += 8;
+    }
+    Ok(picture)
+}
+
+/// Whether an MP4 file begins at `at`, where its name stands already.
+fn is_file_type(bytes: &mut Bytes<'_, impl Read + Seek>, at: u64) -> io::Result<bool> {
+    let Some([a, b, c, d, _, _, _, _, brand @ ..]) = bytes.exactly::<12>(at)? else { return Ok(false) };
+    let size = u64::from(u32::from_be_bytes([a, b, c, d]));
+    let is_text = brand.iter().all(|letter| matches!(letter, b' '..=b'~'));
+    if !is_text || !(12..=MAX_FILE_TYPE).contains(&size) {
+        return Ok(false);
+    }
+    let next = bytes.exactly::<8>(at + size)?;
+    Ok(next.is_some_and(|next| BOXES.contains(&&next[4..])))
+}
+
+/// Where the last chunk of a PNG ends; `None` where it is not there.
+fn end_of_png(bytes: &mut Bytes<'_, impl Read + Seek>) -> io::Result<Option<u64>> {
+    let mut at = 8;
+    while let Some([a, b, c, d, name @ ..]) = bytes.exactly::<8>(at)? {
+        at += 12 + u64::from(u32::from_be_bytes([a, b, c, d]));
+        if &name == b"IEND" {
+            return Ok(Some(at));
+        }
+    }
+    Ok(None)
+}
+
+/// A JPEG somewhere in a file.
+struct Jpeg {
+    size: (u32, u32),
+    end: u64,
+    /// It belongs to the picture before it.
+    is_aid: bool,
+}
+
+impl Jpeg {
+    /// The one that begins at `start`; `None` where there is none with a size.
+    fn at(bytes: &mut Bytes<'_, impl Read + Seek>, start: u64) -> io::Result<Option<Self>> {
+        let (mut at, mut size, mut is_aid) = (start + 2, None, false);
+        loop {
+            let head = bytes.at(at, 4)?;
+            let (marker, length) = match *head {
+                [0xFF, 0xFF, ..] => {
+                    at += 1;
+                    continue;
+                }
+                [0xFF, 0xD9, ..] => return Ok(size.map(|size| Self { size, end: at + 2, is_aid })),
+                [0xFF, 0x01 | 0xD0..=0xD8, ..] => {
+                    at += 2;
+                    continue;
+                }
+                [0xFF, marker, high, low] if marker != 0 => (marker, u16::from_be_bytes([high, low])),
+                _ => return Ok(None),
+            };
+            if length < 2 {
+                return Ok(None);
+            }
+            let content = bytes.at(at + 4, usize::from(length - 2))?;
+            match (marker, content) {
+                (0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF, [_, a, b, c, d, ..]) => {
+                    let side = |high, low| u32::from(u16::from_be_bytes([high, low]));
+                    size = Some((side(*c, *d), side(*a, *b)));
+                }
+                (0xE1 | 0xE2, content) => {
+                    let says = |word: &&[u8]| content.windows(word.len()).any(|window| window == *word);
+                    is_aid = is_aid || AIDS.iter().any(says);
+                }
+                _ => {}
+            }
+            at += 2 + u64::from(length);
+            if marker == 0xDA {
+                let Some(next) = bytes.end_of_scan(at)? else {
+                    // The end mark is missing.
+                    return Ok(size.map(|size| Self { size, end: bytes.length, is_aid }));
+                };
+                at = next;
+            }
+        }
+    }
+
+    /// Previews and maps have at most half as many pixels on a side, seen either way up.
+    fn is_about_as_large_as(&self, (width, height): (u32, u32)) -> bool {
+        let (longer, shorter) = (self.size.0.max(self.size.1), self.size.0.min(self.size.1));
+        longer * 2 > width.max(height) && shorter * 2 > width.min(height)
+    }
+}
+
+/// The bytes of a file by their places.
+struct Bytes<'a, S> {
+    source: &'a mut S,
+    length: u64,
+    window: Vec<u8>,
+    /// Where the window begins.
+    start: u64,
+}
+
+impl<'a, S: Read + Seek> Bytes<'a, S> {
+    fn new(source: &'a mut S) -> io::Result<Self> {
+        let length = source.seek(SeekFrom::End(0))?;
+        Ok(Self { source, length, window: Vec::new(), start: 0 })
+    }
+
+    /// Up to `count` bytes from `at` on, at most [`WINDOW`]; fewer at the end of the file.
+    fn at(&mut self, at: u64, count: usize) -> io::Result<&[u8]> {
+        let wanted = (count.min(WINDOW) as u64).min(self.length.saturating_sub(at));
+        if at < self.start || at + wanted > self.start + self.window.len() as u64 {
+            self.source.seek(SeekFrom::Start(at))?;
+            self.window.clear();
+            self.source.by_ref().take(WINDOW as u64).read_to_end(&mut self.window)?;
+            self.start = at;
+        }
+        let from = usize::try_from(at - self.start).unwrap_or(usize::MAX).min(self.window.len());
+        let to = from.saturating_add(wanted as usize).min(self.window.len());
+        Ok(&self.window[from..to])
+    }
+
+    fn exactly<const N: usize>(&mut self, at: u64) -> io::Result<Option<[u8; N]>> {
+        Ok(self.at(at, N)?.first_chunk().copied())
+    }
+
+    /// What is at hand from `at` on: 32 bytes at least, or all up to the end of the file.
+    fn from(&mut self, at: u64) -> io::Result<&[u8]> {
+        let first = self.at(at, 32)?.len();
+        let from = usize::try_from(at - self.start).unwrap_or(usize::MAX).min(self.window.len());
+        Ok(if first == 0 { &[] } else { &self.window[from..] })
+    }
+
+    /// The first place from `at` on where a file of a known kind may begin.
+    fn next_start(&mut self, mut at: u64) -> io::Result<Option<u64>> {
+        while at < self.length {
+            let window = self.from(at)?;
+            if window.is_empty() {
+                break;
+            }
+            let may_begin = |place: usize| {
+                matches!(
+                    window[place..],
+                    [0xFF, 0xD8, 0xFF, ..]
+                        | [_, _, _, _, b'f', b't', b'y', b'p', ..]
+                        | [0x89, b'P', b'N', b'G', b'\r', b'\n', ..]
+                        | [0x1A, 0x45, 0xDF, 0xA3, ..]
+                        | [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..]
+                        | [b'R', b'I', b'F', b'F', _, _, _, _, b'W' | b'A', ..]
+                )
+            };
+            if let Some(place) = (0..window.len()).find(|place| may_begin(*place)) {
+                return Ok(Some(at + place as u64));
+            }
+            // A beginning may reach over the end of the window.
+            let step = if window.len() > 16 { window.len() - 16 } else { window.len() };
+            at += step.max(1) as u64;
+        }
+        Ok(None)
+    }
+
+    /// Where the next marker stands that ends the entropy-coded data from `at` on.
+    fn end_of_scan(&mut self, mut at: u64) -> io::Result<Option<u64>> {
+        while at < self.length {
+            let window = self.from(at)?;
+            if window.is_empty() {
+                break;
+            }
+            let is_marker = |pair: &[u8]| pair[0] == 0xFF && !matches!(pair[1], 0 | 0xD0..=0xD7 | 0xFF);
+            if let Some(place) = window.windows(2).position(is_marker) {
+                return Ok(Some(at + place as u64));
+            }
+            at += (window.len().max(2) - 1) as u64;
+        }
+        Ok(None)
+    }
+}
