@@ -50,7 +50,7 @@ impl AnimationReader {
 
     /// Looks at `file`, which is called `path` in errors.
     pub(crate) fn open(file: File, path: &Path, job: &Job) -> Result<Self, VideoError> {
-        let guard = Guard::new(path, job.limits.deadline);
+        let guard = Guard::new(path, job.limits.deadline).with_stop(job.stop.clone());
         let running = guard.run();
         let bytes = GuardedFile::new(&file, &guard).map_err(|error| guard.io(error))?;
         let extent = Extent::of(bytes, || !guard.is_half_spent()).map_err(|error| guard.io(error))?;

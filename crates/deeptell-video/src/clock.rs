@@ -4,9 +4,13 @@
 //! Recordings that are joined as bytes (segments of a live stream, breaks for advertisements, a
 //! camera that restarts) have times that start again, fall back or leap ahead. The parts follow
 //! each other on screen all the same, in the order in which they stand in the file.
+//!
+//! A time that leaps away and returns at once is no jump but damage: it is replaced before the parts are found, see
+//! [`replace_strays`]. A clock that falls back every few packets is of no use, and the frames count instead.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use ffmpeg_next::Packet;
 
@@ -17,6 +21,11 @@ use crate::demuxer::{StreamFacts, is_shown};
 const MAX_GAP_SECONDS: f64 = 10.0;
 /// Frames that may be decoded before one that is shown earlier, in H.264 and HEVC.
 const MAX_REORDERED_FRAMES: usize = 16;
+/// Packets in a row whose times may have strayed from the clock; more are a part of their own.
+const MAX_STRAYS: usize = 16;
+/// A clock is of no use that falls back this often, and more than once in so many packets.
+const MIN_FALLS: u64 = 3;
+const PACKETS_PER_FALL: u64 = 12;
 
 /// The times of one packet, in ticks.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +36,8 @@ pub(crate) struct Stamp {
     pub(crate) duration: i64,
     pub(crate) is_key: bool,
     pub(crate) is_shown: bool,
+    /// The demuxer takes it for damaged.
+    pub(crate) is_corrupt: bool,
 }
 
 impl Stamp {
@@ -37,6 +48,7 @@ impl Stamp {
             duration: packet.duration().max(0),
             is_key: packet.is_key(),
             is_shown: is_shown(packet),
+            is_corrupt: packet.is_corrupt(),
         }
     }
 
@@ -44,6 +56,127 @@ impl Stamp {
     pub(crate) fn time(&self) -> Option<i64> {
         self.pts.or(self.dts)
     }
+}
+
+/// How far a clock may leap and still be the same, for a container whose clock may jump.
+pub(crate) fn longest_gap(facts: &StreamFacts) -> i64 {
+    ((MAX_GAP_SECONDS / facts.tick_seconds) as i64).max(1)
+}
+
+/// A packet whose times are replaced, before anything else is done about them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Replaced {
+    /// Its number.
+    packet: u64,
+    pts: Option<i64>,
+    dts: Option<i64>,
+}
+
+/// Replaces times that leap by more than `gap` from those around them and return at once, as a flipped bit makes them,
+/// by those that the neighbours leave room for; by none where they leave none that is certain.
+pub(crate) fn replace_strays(stamps: &mut [Stamp], gap: i64) -> Vec<Replaced> {
+    let frame = usual_step(stamps, gap);
+    let pts_strays = strays(stamps, gap, |stamp| stamp.pts);
+    // Where there is no room for them, they are a part of their own.
+    let has_room = |run: &Range<usize>| {
+        let neighbours =
+            run.start.checked_sub(1).and_then(|before| stamps.get(before)).zip(stamps.get(run.end));
+        let room = neighbours.and_then(|(before, after)| Some(after.dts?.saturating_sub(before.dts?)));
+        room.is_some_and(|room| room >= frame.saturating_mul(run.len() as i64 + 1) / 2)
+    };
+    let (dts_strays, parts): (Vec<_>, Vec<_>) =
+        strays(stamps, gap, |stamp| stamp.dts).into_iter().partition(has_room);
+    let (has_strayed, is_settled) = (marks(&pts_strays, stamps.len()), marks(&dts_strays, stamps.len()));
+    let is_part = marks(&parts, stamps.len());
+    let mut replaced = Vec::new();
+    for run in &dts_strays {
+        let (Some(before), Some(after)) = (stamps[run.start - 1].dts, stamps[run.end].dts) else { continue };
+        for number in run.clone() {
+            let share = (number - run.start + 1) as i64;
+            let dts = before.saturating_add(after.saturating_sub(before) / (run.len() as i64 + 1) * share);
+            let stamp = &mut stamps[number];
+            // What strayed together is still right about the delay.
+            if has_strayed[number] {
+                let delay = stamp.pts.zip(stamp.dts).map(|(pts, own)| pts.saturating_sub(own));
+                let delay = delay
+                    .filter(|delay| (0..=frame.saturating_mul(MAX_REORDERED_FRAMES as i64)).contains(delay));
+                stamp.pts = delay.map(|delay| dts.saturating_add(delay));
+            }
+            stamp.dts = Some(dts);
+            replaced.push(number);
+        }
+    }
+    for number in pts_strays.into_iter().flatten() {
+        if !is_settled[number] && !is_part[number] {
+            stamps[number].pts = None;
+            stamps[number].pts = gap_between_frames(stamps, number, frame);
+            replaced.push(number);
+        }
+    }
+    replaced.sort_unstable();
+    let times =
+        |number: usize| Replaced { packet: number as u64, pts: stamps[number].pts, dts: stamps[number].dts };
+    replaced.into_iter().map(times).collect()
+}
+
+/// Which of `count` packets are in one of `runs`.
+fn marks(runs: &[Range<usize>], count: usize) -> Vec<bool> {
+    let mut marks = vec![false; count];
+    for run in runs {
+        marks[run.clone()].fill(true);
+    }
+    marks
+}
+
+/// Runs of packets of which one time leaps away and returns at once.
+fn strays(stamps: &[Stamp], gap: i64, time: impl Fn(&Stamp) -> Option<i64>) -> Vec<Range<usize>> {
+    let mut runs = Vec::new();
+    let (mut last, mut number) = (None, 0);
+    while let Some(stamp) = stamps.get(number) {
+        let Some(now) = time(stamp) else {
+            number += 1;
+            continue;
+        };
+        let is_near = |number: usize| {
+            let other = stamps.get(number).and_then(&time);
+            other.zip(last).map(|(other, last): (i64, i64)| other.abs_diff(last) <= gap.unsigned_abs())
+        };
+        let returns = |back: &usize| is_near(*back) == Some(true) && is_near(*back + 1) != Some(false);
+        let is_leap = is_near(number) == Some(false);
+        if let Some(back) = (number + 1..=number + MAX_STRAYS).find(|back| is_leap && returns(back)) {
+            runs.push(number..back);
+            number = back;
+        } else {
+            last = Some(now);
+            number += 1;
+        }
+    }
+    runs
+}
+
+/// The time that is missing between those of the packets around one.
+fn gap_between_frames(stamps: &[Stamp], number: usize, frame: i64) -> Option<i64> {
+    let dts = stamps[number].dts?;
+    let around =
+        number.saturating_sub(MAX_REORDERED_FRAMES)..(number + MAX_REORDERED_FRAMES + 1).min(stamps.len());
+    let mut times: Vec<i64> =
+        stamps[around].iter().filter(|stamp| stamp.is_shown).filter_map(|stamp| stamp.pts).collect();
+    times.sort_unstable();
+    let is_missing =
+        |pair: &&[i64]| pair[1] > dts && pair[1].saturating_sub(pair[0]) >= frame.saturating_mul(3) / 2;
+    let pair = times.windows(2).find(is_missing)?;
+    let time = pair[0].saturating_add(frame);
+    (time >= dts).then_some(time)
+}
+
+/// The median distance of packets in decoding order.
+fn usual_step(stamps: &[Stamp], gap: i64) -> i64 {
+    let step =
+        |pair: &[Stamp]| Some(pair[1].dts.or(pair[1].pts)?.saturating_sub(pair[0].dts.or(pair[0].pts)?));
+    let mut steps: Vec<i64> =
+        stamps.windows(2).filter_map(step).filter(|step| (1..=gap).contains(step)).collect();
+    let middle = steps.len() / 2;
+    if steps.is_empty() { 1 } else { *steps.select_nth_unstable(middle).1 }
 }
 
 /// Packets whose times are on one clock.
@@ -65,6 +198,11 @@ pub(crate) struct ClockWatch {
     gap: i64,
     packets: u64,
     last: Option<i64>,
+    /// How often packets are to be decoded before the ones that they follow, and by more than reordering explains.
+    falls: u64,
+    deep_falls: u64,
+    /// Frames are decoded before they are shown.
+    has_delay: bool,
     parts: Vec<Part>,
     /// The latest times of frames in the last part: one more than may be decoded before a frame that is
     /// shown earlier.
@@ -73,21 +211,36 @@ pub(crate) struct ClockWatch {
 
 impl ClockWatch {
     pub(crate) fn new(facts: &StreamFacts) -> Self {
-        Self::with_gap(facts.clock_may_jump, ((MAX_GAP_SECONDS / facts.tick_seconds) as i64).max(1))
+        Self::with_gap(facts.clock_may_jump, longest_gap(facts))
     }
 
     fn with_gap(may_leap: bool, gap: i64) -> Self {
         let parts = vec![Part { first: 0, is_ahead: false, extent: None }];
-        Self { may_leap, gap, packets: 0, last: None, parts, latest: BinaryHeap::new() }
+        Self {
+            may_leap,
+            gap,
+            packets: 0,
+            last: None,
+            falls: 0,
+            deep_falls: 0,
+            has_delay: false,
+            parts,
+            latest: BinaryHeap::new(),
+        }
     }
 
     /// Takes the next packet in decoding order; the number of the part that it belongs to, and
     /// whether it is the first of a new one.
     pub(crate) fn accept(&mut self, stamp: &Stamp) -> (usize, bool) {
         let mut is_new = false;
+        self.has_delay |= stamp.pts.zip(stamp.dts).is_some_and(|(pts, dts)| pts > dts);
         if let Some(now) = stamp.dts.or(stamp.pts) {
             let is_ahead = self.last.is_some_and(|last| now.saturating_sub(last) > self.gap);
-            is_new = is_ahead || self.is_restart(now, stamp);
+            let fall = self.last.map_or(0, |last| last.saturating_sub(now));
+            self.falls += u64::from(fall > 0);
+            let reordered = stamp.duration.max(1).saturating_mul(MAX_REORDERED_FRAMES as i64);
+            self.deep_falls += u64::from(fall > reordered);
+            is_new = is_ahead || self.may_leap && fall > self.gap || self.is_restart(now, stamp);
             if is_new {
                 self.parts.push(Part { first: self.packets, is_ahead, extent: None });
                 self.latest.clear();
@@ -122,6 +275,13 @@ impl ClockWatch {
         part.extent = Some((first.min(time), last.max(time)));
     }
 
+    /// Whether the clock falls back every few packets, so that it tells nothing.
+    pub(crate) fn is_restless(&self) -> bool {
+        let falls = if self.has_delay { self.falls } else { self.deep_falls };
+        let falls_back = self.parts.iter().skip(1).any(|part| !part.is_ahead);
+        falls_back && falls >= MIN_FALLS && falls.saturating_mul(PACKETS_PER_FALL) > self.packets
+    }
+
     /// The clock, now that all packets have been seen. A frame lasts `frame_ticks` before the next part.
     pub(crate) fn finish(self, frame_ticks: i64) -> Clock {
         // A clock that falls back is not trusted with long pauses either.
@@ -139,7 +299,7 @@ impl ClockWatch {
             shifts.push(Shift { first: part.first, ticks });
         }
         let jumps = if jumps { self.parts.len() as u64 - 1 } else { 0 };
-        Clock { shifts, jumps, damaged_joints: 0 }
+        Clock { shifts, jumps, ..Clock::default() }
     }
 }
 
@@ -160,9 +320,23 @@ pub(crate) struct Clock {
     pub(crate) jumps: u64,
     /// Packets that the demuxer takes for damaged because another file was joined on behind them.
     pub(crate) damaged_joints: u64,
+    /// Packets with other times than their own, in their order.
+    pub(crate) replaced: Vec<Replaced>,
+    /// No time is of any use.
+    pub(crate) is_useless: bool,
 }
 
 impl Clock {
+    /// A clock of which nothing is used.
+    pub(crate) fn useless() -> Self {
+        Self { is_useless: true, ..Self::default() }
+    }
+
+    /// Whether times are other than the file says.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.jumps > 0 || self.is_useless || !self.replaced.is_empty()
+    }
+
     /// What to add to the times in a part.
     pub(crate) fn shift_of(&self, part: usize) -> i64 {
         self.shifts.get(part).map_or(0, |shift| shift.ticks)
@@ -174,14 +348,26 @@ impl Clock {
 pub(crate) struct ClockCursor {
     packets: u64,
     part: usize,
+    /// Number of the next packet among those replaced.
+    replaced: usize,
     last_dts: Option<i64>,
 }
 
 impl ClockCursor {
     /// Puts the next packet's times on `clock`.
     pub(crate) fn correct(&mut self, clock: &Clock, packet: &mut Packet) {
-        if clock.jumps == 0 {
+        if clock.is_useless {
+            packet.set_pts(None);
+            packet.set_dts(None);
             return;
+        }
+        if !clock.is_changed() {
+            return;
+        }
+        if let Some(replaced) = clock.replaced.get(self.replaced).filter(|one| one.packet == self.packets) {
+            packet.set_pts(replaced.pts);
+            packet.set_dts(replaced.dts);
+            self.replaced += 1;
         }
         while clock.shifts.get(self.part + 1).is_some_and(|next| next.first <= self.packets) {
             self.part += 1;
@@ -234,8 +420,93 @@ mod tests {
                 duration: 40,
                 is_key: n == 0,
                 is_shown: true,
+                is_corrupt: false,
             })
             .collect()
+    }
+
+    /// Frames in decoding order with two B-frames after each P-frame.
+    fn reordered(count: i64) -> Vec<Stamp> {
+        let mut stamps = part(0, count, 2);
+        for group in stamps[1..].chunks_exact_mut(3) {
+            let [p, b, c] = [group[2].pts, group[0].pts, group[1].pts];
+            (group[0].pts, group[1].pts, group[2].pts) = (p, b, c);
+        }
+        stamps
+    }
+
+    #[test]
+    fn strayed_times_get_their_place_back() {
+        let right = reordered(61);
+        let moved = |numbers: Range<usize>, pts: i64, dts: i64| {
+            let mut stamps = right.clone();
+            for stamp in &mut stamps[numbers] {
+                stamp.pts = stamp.pts.map(|time| time + pts);
+                stamp.dts = stamp.dts.map(|time| time + dts);
+            }
+            stamps
+        };
+        for numbers in [10..11, 11..12, 20..26, 1..2, 30..46] {
+            for (pts, dts) in [(9_000_000, 9_000_000), (-9_000_000, -9_000_000), (0, 9_000_000)] {
+                let mut stamps = moved(numbers.clone(), pts, dts);
+                let replaced = replace_strays(&mut stamps, 10_000);
+                assert_eq!(replaced.len(), numbers.len(), "{numbers:?}, {pts}, {dts}");
+                let times =
+                    |stamps: &[Stamp]| stamps.iter().map(|one| (one.pts, one.dts)).collect::<Vec<_>>();
+                assert_eq!(times(&stamps), times(&right), "{numbers:?}, {pts}, {dts}");
+            }
+            let mut stamps = moved(numbers.clone(), 9_000_000, 0);
+            assert_eq!(replace_strays(&mut stamps, 10_000).len(), numbers.len());
+            if numbers.len() == 1 {
+                assert_eq!(stamps[numbers.start].pts, right[numbers.start].pts, "{numbers:?}");
+            }
+            assert!(stamps.iter().all(|stamp| stamp.pts.is_none_or(|pts| pts < 3000)), "{numbers:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_return_is_no_stray() {
+        for starts in [&[0, 9_000_000][..], &[9_000_000, 100], &[0, 0]] {
+            let stamps: Vec<Stamp> = starts.iter().flat_map(|start| part(*start, 48, 2)).collect();
+            assert_eq!(replace_strays(&mut stamps.clone(), 10_000), []);
+        }
+        // Neither is a part for which the clock that is there later leaves no room.
+        let before = part(0, 48, 0);
+        let after = part(48 * 40, 48, 0);
+        let mut stamps = [before, part(9_000_000, 8, 0), after].concat();
+        assert_eq!(replace_strays(&mut stamps, 10_000), []);
+        let (times, jumps) = unwrapped(true, &stamps);
+        assert_eq!((times, jumps), ((0..104).map(|n| n * 40).collect(), 2));
+    }
+
+    #[test]
+    fn a_clock_that_falls_back_all_the_time_is_of_no_use() {
+        let is_restless = |stamps: &[Stamp]| {
+            let mut watch = watch(true);
+            for stamp in stamps {
+                let (part, _) = watch.accept(stamp);
+                watch.count(part, stamp.time().unwrap_or(0));
+            }
+            watch.is_restless()
+        };
+        let falling = |every: i64, by: i64| {
+            let mut stamps = reordered(61);
+            for (stamp, number) in stamps.iter_mut().zip(0..) {
+                stamp.pts = stamp.pts.map(|time| time - number / every * by);
+                stamp.dts = stamp.dts.map(|time| time - number / every * by);
+            }
+            stamps
+        };
+        assert!(is_restless(&falling(6, 500)) && is_restless(&falling(1, 80)));
+        assert!(!is_restless(&reordered(61)) && !is_restless(&falling(20, 1000)));
+        let joined: Vec<Stamp> = (0..4).flat_map(|_| part(0, 14, 2)).collect();
+        assert!(!is_restless(&joined));
+        // Decoding times that were copied from those of showing fall at each B-frame.
+        let mut copied = reordered(61);
+        for stamp in &mut copied {
+            stamp.dts = stamp.pts;
+        }
+        assert!(!is_restless(&copied));
     }
 
     #[test]
@@ -287,8 +558,7 @@ mod tests {
     #[test]
     fn reordering_over_long_pauses_is_no_jump() {
         // Shown at 0, 20 and 55 seconds, decoded in another order, with decoding times that were made up.
-        let stamp =
-            |pts, dts, is_key| Stamp { pts: Some(pts), dts: Some(dts), duration: 40, is_key, is_shown: true };
+        let stamp = |pts, dts, is_key| Stamp { pts: Some(pts), dts: Some(dts), is_key, ..part(0, 1, 0)[0] };
         let stamps = [stamp(0, 0, true), stamp(55_000, 55_000, false), stamp(20_000, 20_000, false)];
         let (times, jumps) = unwrapped(false, &stamps);
         assert_eq!((times, jumps), (vec![0, 55_000, 20_000], 0));
@@ -315,9 +585,13 @@ mod tests {
             let stamps: Vec<Stamp> = stamps
                 .into_iter()
                 .map(|(pts, dts, duration, is_key)| {
-                    Stamp { pts: Some(pts), dts: Some(dts), duration: duration.max(0), is_key, is_shown: true }
+                    let duration = duration.max(0);
+                    Stamp { pts: Some(pts), dts: Some(dts), duration, is_key, ..part(0, 1, 0)[0] }
                 })
                 .collect();
+            let mut straight = stamps.clone();
+            let replaced = replace_strays(&mut straight, 10_000);
+            prop_assert!(replaced.is_sorted_by_key(|one| one.packet));
             let mut watch = watch(true);
             for stamp in &stamps {
                 let (part, _) = watch.accept(stamp);

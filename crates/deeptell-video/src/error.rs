@@ -107,6 +107,12 @@ pub enum VideoError {
         /// The time that was allowed.
         deadline: Duration,
     },
+    /// The caller set the flag given to [`VideoOptions::stop`](crate::VideoOptions::stop).
+    #[error("{path}: reading was stopped")]
+    Stopped {
+        /// The file.
+        path: PathBuf,
+    },
     /// The structure of the container is too damaged to be read.
     #[error("{path} is damaged ({detail}); download the file again")]
     Corrupt {
@@ -346,6 +352,12 @@ pub enum Warning {
         /// How often.
         count: u64,
     },
+    /// Times of frames contradict those around them, or the clock of the stream falls back every few frames. They were
+    /// replaced by the times that the other frames leave for them.
+    TimesReplaced {
+        /// How many; all frames where no time could be used.
+        count: u64,
+    },
     /// The file is joined of parts, one of which was not sampled.
     PartLeftOut {
         /// Its number, from 1.
@@ -376,6 +388,7 @@ impl Warning {
             Self::BytesAfterEnd { .. } => "bytes_after_end",
             Self::OtherStreams { .. } => "other_streams",
             Self::ClockJumps { .. } => "clock_jumps",
+            Self::TimesReplaced { .. } => "times_replaced",
             Self::PartLeftOut { .. } => "part_left_out",
             Self::ClockUnchecked => "clock_unchecked",
             Self::DurationMismatch { .. } => "duration_mismatch",
@@ -438,6 +451,16 @@ impl fmt::Display for Warning {
                      and times count as if they followed each other without a gap."
                 )
             }
+            Self::TimesReplaced { count: 1 } => write!(
+                f,
+                "The time of one frame does not fit those around it, as in a damaged file, and was replaced by one that \
+                 does."
+            ),
+            Self::TimesReplaced { count } => write!(
+                f,
+                "The times of {count} frames do not fit those around them, as in a damaged file, and were replaced by \
+                 ones that do."
+            ),
             Self::PartLeftOut { part, reason } => {
                 write!(f, "The file is joined of several parts, and part {part} was not sampled: {reason}.")
             }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,8 @@ pub(crate) struct Guard {
     read_error: Arc<Mutex<Option<io::Error>>>,
     /// Bytes that may be read before the next [`Guard::allow_bytes`].
     bytes_left: Arc<AtomicU64>,
+    /// Set by the caller to end the work early.
+    stop: Option<Arc<AtomicBool>>,
 }
 
 const IDLE: u64 = u64::MAX;
@@ -52,7 +54,13 @@ impl Guard {
             running_since: Arc::new(AtomicU64::new(IDLE)),
             read_error: Arc::default(),
             bytes_left: Arc::new(AtomicU64::new(u64::MAX)),
+            stop: None,
         }
+    }
+
+    /// The same, which the caller can end early.
+    pub(crate) fn with_stop(self, stop: Option<Arc<AtomicBool>>) -> Self {
+        Self { stop, ..self }
     }
 
     fn now(&self) -> u64 {
@@ -75,8 +83,13 @@ impl Guard {
         Duration::from_nanos(self.spent.load(Ordering::Relaxed).saturating_add(running))
     }
 
+    fn is_stopped(&self) -> bool {
+        self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
+    }
+
+    /// Whether no more is to be done.
     pub(crate) fn expired(&self) -> bool {
-        self.spent() > self.deadline
+        self.spent() > self.deadline || self.is_stopped()
     }
 
     /// Whether so much of the budget is gone that what can be left out should be.
@@ -85,8 +98,11 @@ impl Guard {
     }
 
     /// # Errors
-    /// [`VideoError::Timeout`] when the budget is spent.
+    /// [`VideoError::Timeout`] when the budget is spent, [`VideoError::Stopped`] when the caller wants no more.
     pub(crate) fn check(&self) -> Result<(), VideoError> {
+        if self.is_stopped() {
+            return Err(VideoError::Stopped { path: self.path() });
+        }
         if self.expired() {
             return Err(VideoError::Timeout { path: self.path(), deadline: self.deadline });
         }
@@ -256,6 +272,16 @@ mod tests {
         assert_eq!(bytes.read(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         guard.allow_bytes(u64::MAX);
         assert_eq!((bytes.read(&mut [0; 8]).unwrap(), guard.is_allowance_spent()), (6, false));
+    }
+
+    #[test]
+    fn a_stop_ends_reading_at_once() {
+        let stop = Arc::new(AtomicBool::new(false));
+        let guard =
+            Guard::new(Path::new("clip.mp4"), Duration::from_secs(9)).with_stop(Some(Arc::clone(&stop)));
+        assert!(guard.check().is_ok() && !guard.expired());
+        stop.store(true, Ordering::Relaxed);
+        assert!(matches!(guard.check(), Err(VideoError::Stopped { .. })) && guard.expired());
     }
 
     #[test]

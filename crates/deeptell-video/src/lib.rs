@@ -96,7 +96,9 @@ mod transport;
 #[cfg(feature = "ffmpeg")]
 mod writer;
 
-pub use deeptell_face::{Picture, PictureError, PictureFormat, PictureLimits, RgbImage};
+pub use deeptell_face::{
+    Follower, FollowerKind, Picture, PictureError, PictureFormat, PictureLimits, RgbImage,
+};
 pub use error::{StreamLabel, Unsupported, VideoError, Warning};
 pub use frame_times::{FrameMoment, FrameTimes, FrameTimesReader};
 #[cfg(all(unix, feature = "ffmpeg"))]

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Once};
 
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,9 @@ pub(crate) struct Job {
     pub(crate) stream: Option<u32>,
     pub(crate) limits: Limits,
     pub(crate) tuning: Tuning,
+    /// Set by the caller to end the work early; another process is ended instead.
+    #[serde(skip)]
+    pub(crate) stop: Option<Arc<AtomicBool>>,
 }
 
 /// A file, its packets and its decoder.
@@ -74,7 +78,7 @@ impl LocalReader {
     /// Looks at `file`, which is called `path` in errors.
     pub(crate) fn open(file: File, path: &Path, job: &Job) -> Result<Self, VideoError> {
         prepare_ffmpeg();
-        let guard = Guard::new(path, job.limits.deadline);
+        let guard = Guard::new(path, job.limits.deadline).with_stop(job.stop.clone());
         let running = guard.run();
         // Not by asking for its metadata, which a decoding process of its own may not.
         let file_bytes = (&file).seek(SeekFrom::End(0)).map_err(|error| guard.io(error))?;
@@ -181,7 +185,7 @@ fn describe(facts: &StreamFacts, survey: &Survey, stream: u32) -> VideoInfo {
     let (width, height) = facts.orientation.size(facts.width, facts.height);
     let seconds = survey.span as f64 * facts.tick_seconds;
     // A rate that rests on a clock that jumps is none.
-    let declared_rate = facts.frames_per_second.filter(|_| survey.clock.jumps == 0);
+    let declared_rate = facts.frames_per_second.filter(|_| !survey.clock.is_changed());
     let counted_rate = survey.frames.filter(|_| seconds > 0.0).map(|frames| frames as f64 / seconds);
     VideoInfo {
         width,

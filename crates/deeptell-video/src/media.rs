@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use deeptell_face::{Picture, PictureKind, PictureLimits, read_picture, shrunk};
@@ -67,8 +69,12 @@ impl VideoOptions {
 
     fn picture_in(&self, file: &File, path: &Path) -> Result<Picture, VideoError> {
         let limits = &self.job.limits;
-        let job =
-            PictureJob { limits: limits.pictures, deadline: limits.deadline, max_side: self.job.max_side };
+        let job = PictureJob {
+            limits: limits.pictures,
+            deadline: limits.deadline,
+            max_side: self.job.max_side,
+            stop: self.job.stop.clone(),
+        };
         #[cfg(unix)]
         if let Some(decoder) = &self.decoder {
             return read_picture_isolated(file, path, job, decoder);
@@ -78,17 +84,20 @@ impl VideoOptions {
 }
 
 /// How to read one picture.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct PictureJob {
     pub(crate) limits: PictureLimits,
     pub(crate) deadline: Duration,
     pub(crate) max_side: Option<u32>,
+    /// Set by the caller to end the work early; another process is ended instead.
+    #[serde(skip)]
+    pub(crate) stop: Option<Arc<AtomicBool>>,
 }
 
 impl PictureJob {
     /// Decodes the picture in `file`, which is called `path` in errors, in this process.
     pub(crate) fn read(&self, file: &File, path: &Path) -> Result<Picture, VideoError> {
-        let guard = Guard::new(path, self.deadline);
+        let guard = Guard::new(path, self.deadline).with_stop(self.stop.clone());
         let _running = guard.run();
         let file = GuardedFile::new(file, &guard).map_err(|error| guard.io(error))?;
         let mut picture = read_picture(BufReader::new(file), &self.limits).map_err(|source| {

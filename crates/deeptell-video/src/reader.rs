@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::iter::FusedIterator;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use image::RgbImage;
@@ -103,6 +105,13 @@ impl VideoOptions {
     /// Opening a file without such a video stream fails with [`VideoError::NoSuchStream`].
     pub fn stream(mut self, index: u32) -> Self {
         self.job.stream = Some(index);
+        self
+    }
+
+    /// Ends calls in progress, and all later ones, with [`VideoError::Stopped`] a fraction of a second after another
+    /// thread sets `flag`.
+    pub fn stop(mut self, flag: &Arc<AtomicBool>) -> Self {
+        self.job.stop = Some(Arc::clone(flag));
         self
     }
 

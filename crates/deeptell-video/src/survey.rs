@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use ffmpeg_next as ff;
-
-use crate::clock::{Clock, ClockWatch, Stamp};
-use crate::demuxer::{Demuxer, StreamFacts, is_shown};
+use crate::clock::{self, Clock, ClockWatch, Stamp};
+use crate::demuxer::{Demuxer, StreamFacts};
 use crate::frame_times::last_duration;
 use crate::packets::Keep;
 use crate::{VideoError, Warning};
@@ -81,55 +79,35 @@ impl Survey {
         keep: &mut Keep,
         may_go_on: impl Fn() -> bool,
     ) -> Result<Option<Self>, VideoError> {
-        let nominal = nominal_frame_ticks(facts);
-        let mut watch = ClockWatch::new(facts);
-        let mut order = PacketOrder::default();
-        let mut packets = 0;
-        let mut frames: Vec<FramePacket> = Vec::new();
-        // A damaged packet, which counts once another follows: the end of a file may cut the last one.
-        let mut held: Option<Option<FramePacket>> = None;
-        let mut last_damaged = None;
-        let mut cut_at_joints = 0;
         let max_packets = demuxer.limits().memory_bytes / MEMORY_PER_PACKET;
+        let mut stamps = Vec::new();
         while let Some(packet) = demuxer.next_packet()? {
+            let packets = stamps.len() as u64;
             if packets >= max_packets || packets % 4096 == 4095 && !may_go_on() {
                 return Ok(None);
             }
-            packets += 1;
-            let stamp = Stamp::of(&packet);
-            let (part, is_new_part) = watch.accept(&stamp);
-            if is_new_part {
-                order.last_dts = None;
-            }
-            order.accept(&packet);
-            if is_new_part {
-                // Where two files were joined, the demuxer misses the end of the first.
-                let is_cut = last_damaged.take().is_some_and(|number| number + JOINT_PACKETS >= packets);
-                cut_at_joints += u64::from(is_cut);
-            }
-            if packet.is_corrupt() {
-                last_damaged = Some(packets);
-            }
-            let frame =
-                FramePacket { time: stamp.time(), duration: stamp.duration, part, is_key: stamp.is_key };
-            let shown = stamp.is_shown.then_some(frame);
-            let counted = if packet.is_corrupt() && !frames.is_empty() {
-                [held.replace(shown).flatten(), None]
-            } else {
-                [held.take().flatten(), shown]
-            };
-            for frame in counted.into_iter().flatten() {
-                if let Some(time) = frame.time {
-                    watch.count(frame.part, time);
-                }
-                frames.push(frame);
-            }
+            stamps.push(Stamp::of(&packet));
             keep.add(packet);
         }
+        Ok(Some(Self::of_stamps(stamps, facts, demuxer.damaged)))
+    }
+
+    /// From the times of all packets, `damaged` of which could not be read.
+    fn of_stamps(mut stamps: Vec<Stamp>, facts: &StreamFacts, damaged: u64) -> Self {
+        let nominal = nominal_frame_ticks(facts);
+        let replaced = if facts.clock_may_jump {
+            clock::replace_strays(&mut stamps, clock::longest_gap(facts))
+        } else {
+            Vec::new()
+        };
+        let packets = stamps.len() as u64;
+        let Listed { mut frames, watch, order, cut_at_joints } = Listed::of(&stamps, facts);
         frames.sort_unstable_by_key(|frame| (frame.part, frame.time));
         let usual = usual_distance(&frames).unwrap_or(nominal);
+        let is_restless = watch.is_restless();
         let mut clock = watch.finish(usual);
         clock.damaged_joints = if clock.jumps > 0 { cut_at_joints } else { 0 };
+        clock.replaced = replaced;
         let on_clock = |frame: &FramePacket| Some(frame.time?.saturating_add(clock.shift_of(frame.part)));
         let times = in_order(frames.iter().filter_map(on_clock));
         let key_times = in_order(frames.iter().filter(|frame| frame.is_key).filter_map(on_clock));
@@ -137,13 +115,13 @@ impl Survey {
         let mut survey = Self {
             frames: Some(frames.len() as u64),
             packets,
-            damaged: demuxer.damaged.saturating_sub(clock.damaged_joints),
+            damaged: damaged.saturating_sub(clock.damaged_joints),
             is_counted: true,
             is_regular,
             ..Self::declared(facts)
         };
         match (times.first(), times.last()) {
-            (Some(&first), Some(&last)) if times.len() * 2 > frames.len() => {
+            (Some(&first), Some(&last)) if times.len() * 2 > frames.len() && !is_restless => {
                 let own =
                     frames.last().map(|frame| frame.duration).filter(|ticks| *ticks > 0).unwrap_or(usual);
                 let rest = facts.span.map(|span| first.saturating_add(span).saturating_sub(last));
@@ -158,21 +136,32 @@ impl Survey {
                 survey.key_times = key_times.into();
             }
             // No times to speak of: frames follow each other at the nominal rate.
-            _ => {
+            (first, _) => {
                 survey.start = 0;
                 survey.span = nominal.saturating_mul(frames.len() as i64);
+                if first.is_some() {
+                    clock = Clock::useless();
+                    survey.is_regular = false;
+                }
             }
         }
         survey.clock = Arc::new(clock);
-        Ok(Some(survey))
+        survey
     }
 
-    /// What a comparison with the header shows.
-    pub(crate) fn warnings(&self, facts: &StreamFacts) -> Option<Warning> {
-        if self.clock.jumps > 0 {
-            // What the header says rests on the clock that jumps.
-            return Some(Warning::ClockJumps { count: self.clock.jumps });
-        }
+    /// What the times are worth, and what a comparison with the header shows.
+    pub(crate) fn warnings(&self, facts: &StreamFacts) -> impl Iterator<Item = Warning> + use<> {
+        let Clock { jumps, replaced, is_useless, .. } = &*self.clock;
+        let count = if *is_useless { self.frames.unwrap_or(0) } else { replaced.len() as u64 };
+        let times = (count > 0).then_some(Warning::TimesReplaced { count });
+        let jumps = (*jumps > 0).then_some(Warning::ClockJumps { count: *jumps });
+        // What the header says rests on the clock, too.
+        let is_sound = times.is_none() && jumps.is_none();
+        let length = if is_sound { self.length_warning(facts) } else { None };
+        [times, jumps, length].into_iter().flatten()
+    }
+
+    fn length_warning(&self, facts: &StreamFacts) -> Option<Warning> {
         let declared = facts.span.filter(|_| !facts.is_joined)?;
         let declared_seconds = declared as f64 * facts.tick_seconds;
         let found_seconds = self.span as f64 * facts.tick_seconds;
@@ -191,6 +180,57 @@ impl Survey {
             }
             _ => None,
         }
+    }
+}
+
+/// The frames that packets stand for, and what is seen on the way.
+struct Listed {
+    frames: Vec<FramePacket>,
+    watch: ClockWatch,
+    order: PacketOrder,
+    /// Damaged packets where two files were joined.
+    cut_at_joints: u64,
+}
+
+impl Listed {
+    fn of(stamps: &[Stamp], facts: &StreamFacts) -> Self {
+        let mut listed = Self {
+            frames: Vec::new(),
+            watch: ClockWatch::new(facts),
+            order: PacketOrder::default(),
+            cut_at_joints: 0,
+        };
+        // A damaged packet, which counts once another follows: the end of a file may cut the last one.
+        let mut held: Option<Option<FramePacket>> = None;
+        let mut last_damaged = None;
+        for (stamp, number) in stamps.iter().zip(1_u64..) {
+            let (part, is_new_part) = listed.watch.accept(stamp);
+            if is_new_part {
+                listed.order.last_dts = None;
+                // Where two files were joined, the demuxer misses the end of the first.
+                let is_cut = last_damaged.take().is_some_and(|damaged| damaged + JOINT_PACKETS >= number);
+                listed.cut_at_joints += u64::from(is_cut);
+            }
+            listed.order.accept(stamp);
+            if stamp.is_corrupt {
+                last_damaged = Some(number);
+            }
+            let frame =
+                FramePacket { time: stamp.time(), duration: stamp.duration, part, is_key: stamp.is_key };
+            let shown = stamp.is_shown.then_some(frame);
+            let counted = if stamp.is_corrupt && !listed.frames.is_empty() {
+                [held.replace(shown).flatten(), None]
+            } else {
+                [held.take().flatten(), shown]
+            };
+            for frame in counted.into_iter().flatten() {
+                if let Some(time) = frame.time {
+                    listed.watch.count(frame.part, time);
+                }
+                listed.frames.push(frame);
+            }
+        }
+        listed
     }
 }
 
@@ -233,9 +273,9 @@ impl Default for PacketOrder {
 }
 
 impl PacketOrder {
-    pub(crate) fn accept(&mut self, packet: &ff::Packet) {
-        let (pts, dts) = (packet.pts(), packet.dts());
-        let is_timed = pts.is_some() || !is_shown(packet);
+    pub(crate) fn accept(&mut self, stamp: &Stamp) {
+        let Stamp { pts, dts, .. } = *stamp;
+        let is_timed = pts.is_some() || !stamp.is_shown;
         let is_forward = dts.is_none_or(|dts| self.last_dts.is_none_or(|last| dts >= last));
         let is_causal = pts.zip(dts).is_none_or(|(pts, dts)| pts >= dts);
         self.is_regular &= is_timed && is_forward && is_causal;

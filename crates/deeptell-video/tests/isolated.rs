@@ -5,6 +5,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use deeptell_video::{
@@ -384,6 +386,32 @@ fn pictures_are_bounded_there() {
 }
 
 #[test]
+fn a_caller_that_wants_no_more_is_obeyed_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mkv");
+    write(&path, 24, VideoCodec::H264, (320, 240));
+    // A terabyte of nothing, which takes longer to read than the deadline allows.
+    fs::File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+    for options in [VideoReader::options(), VideoReader::options().isolated_by(&strict())] {
+        let stop = Arc::new(AtomicBool::new(false));
+        let options = options.limits(Limits::untrusted()).stop(&stop);
+        let start = Instant::now();
+        let error = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(300));
+                stop.store(true, Ordering::Relaxed);
+            });
+            let frames = options
+                .open(&path)
+                .and_then(|mut reader| reader.sample(Sampling::Uniform(9)).collect::<Result<Vec<_>, _>>());
+            frames.map(|frames| frames.len()).unwrap_err()
+        });
+        assert!(matches!(error, VideoError::Stopped { .. }), "{error:?}");
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    }
+}
+
+#[test]
 fn the_deadline_holds_there_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clip.mp4");
@@ -514,7 +542,7 @@ fn two_thousand_damaged_files_end_well() {
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                while let seed @ 0..2000 = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                while let seed @ 0..2000 = next.fetch_add(1, Ordering::Relaxed) {
                     examine(seed);
                 }
             });

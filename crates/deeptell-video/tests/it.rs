@@ -208,10 +208,18 @@ const TS_PACKET: usize = 188;
 
 /// A transport stream whose clock stands `seconds` later.
 fn later(stream: &[u8], seconds: f64) -> Vec<u8> {
+    moved(stream, |_| (seconds, seconds))
+}
+
+/// A transport stream of which the time of showing and that of decoding of each frame, by its number in decoding order,
+/// stand later by so many seconds.
+fn moved(stream: &[u8], seconds: impl Fn(u32) -> (f64, f64)) -> Vec<u8> {
     const WRAP: i64 = 1 << 33;
-    let ticks = (seconds * 90_000.0) as i64;
+    let ticks = |seconds: f64| (seconds * 90_000.0) as i64;
+    let clock = ticks(seconds(0).1);
+    let mut number = 0;
     // 33 bits in five bytes, with marks between them (2.4.3.7).
-    let move_time = |time: &mut [u8]| {
+    let move_time = |time: &mut [u8], ticks: i64| {
         let old = i64::from(time[0] & 0x0E) << 29
             | i64::from(time[1]) << 22
             | i64::from(time[2] & 0xFE) << 14
@@ -232,17 +240,19 @@ fn later(stream: &[u8], seconds: f64) -> Vec<u8> {
         if has_adaptation && packet[4] > 0 && packet[5] & 0x10 != 0 {
             let old = i64::from(u32::from_be_bytes(packet[6..10].try_into().unwrap())) << 1
                 | i64::from(packet[10] >> 7);
-            let new = (old + ticks).rem_euclid(WRAP);
+            let new = (old + clock).rem_euclid(WRAP);
             packet[6..10].copy_from_slice(&((new >> 1) as u32).to_be_bytes());
             packet[10] = packet[10] & 0x7F | ((new & 1) as u8) << 7;
         }
         if starts && has_payload && packet[payload..].starts_with(&[0, 0, 1, 0xE0]) {
             let flags = packet[payload + 7];
+            let (shown, decoded) = seconds(number);
+            number += 1;
             if flags & 0x80 != 0 {
-                move_time(&mut packet[payload + 9..payload + 14]);
+                move_time(&mut packet[payload + 9..payload + 14], ticks(shown));
             }
             if flags & 0x40 != 0 {
-                move_time(&mut packet[payload + 14..payload + 19]);
+                move_time(&mut packet[payload + 14..payload + 19], ticks(decoded));
             }
         }
     }
@@ -306,6 +316,88 @@ fn a_clock_that_jumps_hides_nothing() {
             .flatten()
             .collect::<Vec<_>>();
         assert!(every == frames, "{starts:?}: the plan gives other frames");
+    }
+}
+
+#[test]
+fn times_that_leap_and_return_at_once_move_no_frame() {
+    let (folder, path) = clip("plain.ts", 96, &h264(24));
+    let stream = fs::read(&path).unwrap();
+    let plain = take(&mut VideoReader::open(&path).unwrap(), Sampling::Uniform(12));
+    let path = folder.path().join("strayed.ts");
+    let only = |numbers: std::ops::Range<u32>, seconds: (f64, f64)| {
+        moved(&stream, |number| if numbers.contains(&number) { seconds } else { (0.0, 0.0) })
+    };
+    let some = [7, 31, 50, 80];
+    for (name, bytes, count) in [
+        ("ahead", only(10..11, (9000.0, 9000.0)), 1),
+        ("back", only(10..11, (-9000.0, -9000.0)), 1),
+        ("burst", only(40..46, (9000.0, 9000.0)), 6),
+        ("shown", only(10..11, (40_000.0, 0.0)), 1),
+        (
+            "several",
+            moved(&stream, |number| if some.contains(&number) { (700.0, 700.0) } else { (0.0, 0.0) }),
+            4,
+        ),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        let mut reader = VideoReader::open(&path).unwrap();
+        assert_eq!(reader.warnings(), [Warning::TimesReplaced { count }], "{name}");
+        let info = reader.info().clone();
+        assert!((info.duration_seconds.unwrap() - 3.84).abs() < 0.01, "{name}: {info:?}");
+        assert!((info.frames_per_second.unwrap() - 25.0).abs() < 0.1, "{name}: {info:?}");
+        let frames = take(&mut reader, Sampling::Uniform(12));
+        assert!(frames == plain, "{name}: {:?} for {:?}", numbers(&frames), numbers(&plain));
+        let every = take(&mut reader, Sampling::EveryFrame);
+        assert_eq!(numbers(&every), (0..96).collect::<Vec<_>>(), "{name}");
+        assert!(every.is_sorted_by(|a, b| a.pts_seconds < b.pts_seconds), "{name}");
+    }
+}
+
+#[test]
+fn where_no_time_can_be_used_the_frames_count() {
+    let (folder, path) = clip("plain.ts", 96, &h264(24));
+    let stream = fs::read(&path).unwrap();
+    let path = folder.path().join("restless.ts");
+    let by = |ticks: fn(u32) -> f64| moved(&stream, |number| (ticks(number) / 25.0, ticks(number) / 25.0));
+    for (name, bytes) in [
+        ("equal", by(|number| -f64::from(number))),
+        ("backwards", by(|number| -2.0 * f64::from(number))),
+        ("every 6", by(|number| -20.0 * f64::from(number / 6))),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        let mut reader = VideoReader::open(&path).unwrap();
+        assert_eq!(reader.warnings(), [Warning::TimesReplaced { count: 96 }], "{name}");
+        let info = reader.info().clone();
+        assert!((info.duration_seconds.unwrap() - 3.84).abs() < 0.05, "{name}: {info:?}");
+        let frames = take(&mut reader, Sampling::Uniform(12));
+        assert_eq!(numbers(&frames), (0..12).map(|i| 4 + 8 * i).collect::<Vec<_>>(), "{name}");
+        for frame in &frames {
+            let expected = f64::from(number_of(&frame.image)) / 25.0;
+            assert!((frame.pts_seconds - expected).abs() < 0.05, "{name}: {frame:?} for {expected}");
+        }
+    }
+}
+
+#[test]
+fn frames_shown_out_of_the_order_of_their_times_differ() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gap.ts");
+    // A gap of 9 seconds that begins between frames that are decoded together.
+    let (_folder, plain) = clip("plain.ts", 96, &h264(250));
+    let stream = fs::read(plain).unwrap();
+    for first in 20..32 {
+        let gap = |number: u32| if number >= first { (9.0, 9.0) } else { (0.0, 0.0) };
+        fs::write(&path, moved(&stream, gap)).unwrap();
+        for count in [12, 48, 96] {
+            let frames = take(&mut VideoReader::open(&path).unwrap(), Sampling::Uniform(count));
+            assert_eq!(
+                frames.iter().filter(|frame| !frame.repeats_previous).count(),
+                count,
+                "from {first} on"
+            );
+            assert!(numbers(&frames).is_sorted_by(|a, b| a < b), "{:?}", numbers(&frames));
+        }
     }
 }
 

@@ -128,9 +128,12 @@ impl<'a> LocalFrames<'a> {
         }
         if let Mode::Sequential(sequence) = &mut self.mode {
             let survey = &self.reader.survey;
-            // Regular times are known before, and moments differ: a repetition stands for a frame that is
-            // lost, and the next one is given instead.
-            let may_repeat = survey.is_regular
+            // Moments differ where there are as many frames: a repetition stands for one that is shown out of the
+            // order of the times, and the next one is given instead. Where regular times are known before, it may also
+            // stand for a damaged one.
+            let is_damaged =
+                survey.damaged.max(self.reader.packets.damaged()) + self.reader.decoder.damaged > 0;
+            let may_repeat = survey.is_regular && is_damaged
                 || !self.moments.wants_different()
                 || survey.frames.is_none_or(|frames| frames < self.moments.count());
             let given = self.given.as_ref().map(|given| given.pts);

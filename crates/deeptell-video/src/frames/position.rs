@@ -7,6 +7,7 @@ use ff::Packet;
 use ffmpeg_next as ff;
 
 use crate::VideoError;
+use crate::clock::Stamp;
 use crate::decoder::{Decoder, Picture};
 use crate::demuxer::is_shown;
 use crate::local::LocalReader;
@@ -59,7 +60,7 @@ impl Pass {
             return Ok(false);
         };
         self.packets_read += 1;
-        position.order.accept(&packet);
+        position.order.accept(&Stamp::of(&packet));
         if let Some(time) = packet.pts().or(packet.dts()) {
             let end = time.saturating_add(packet.duration().max(0));
             position.read_until = position.read_until.max(Some(end));

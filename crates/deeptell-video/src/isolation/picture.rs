@@ -24,7 +24,7 @@ pub(crate) fn read_picture_isolated(
     // What is shrunk there takes little room here.
     let room = job.max_side.map_or(max_pixels, |side| max_pixels.min(u64::from(side) * u64::from(side)));
     let mut waited = Duration::ZERO;
-    let mut worker = decoder.start_for(path, file, room)?;
+    let mut worker = decoder.start_for(path, file, room)?.stopped_by(job.stop.clone());
     let replied = wire::send(&mut worker.channel, &Request::Picture(job))
         .and_then(|()| worker.receive(deadline, &mut waited, |channel| wire::receive(channel)));
     let nonsense = || io::Error::from(io::ErrorKind::InvalidData);
@@ -37,7 +37,7 @@ pub(crate) fn read_picture_isolated(
         Ok(_) => return Err(worker.explain(&nonsense(), path, deadline)),
         Err(error) => return Err(worker.explain(&error, path, deadline)),
     };
-    let PictureHead { width, height, full_size, format, is_shared } = head;
+    let PictureHead { width, height, full_size, format, follower, is_shared } = head;
     if !is_right(width, height) || !is_right(full_size.0, full_size.1) {
         return Err(worker.explain(&nonsense(), path, deadline));
     }
@@ -47,6 +47,7 @@ pub(crate) fn read_picture_isolated(
         Ok(Some(image)) => {
             let mut picture = Picture::new(image, format);
             picture.full_size = full_size;
+            picture.follower = follower;
             Ok(picture)
         }
         Ok(None) => Err(worker.explain(&io::ErrorKind::UnexpectedEof.into(), path, deadline)),

@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,8 @@ const KEPT_VARIABLES: [&str; 3] = ["LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ"]
 const SERVER_PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take to end when nobody needs it any more, before it is killed.
 const END_PATIENCE: Duration = Duration::from_millis(500);
+/// How often a caller that waits looks whether it is to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How much longer than the deadline a decoding process may stay silent.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -144,7 +147,7 @@ impl DecoderProcess {
         if process <= 0 {
             return Err(io::Error::from_raw_os_error(problem));
         }
-        Ok(Worker { process, channel: ours, pixels, server, decoder: self.clone() })
+        Ok(Worker { process, channel: ours, pixels, server, decoder: self.clone(), stop: None })
     }
 
     /// As [`Self::start`], with the error for the file at `path`.
@@ -272,6 +275,8 @@ pub(super) struct Worker {
     pixels: Option<SharedPixels>,
     server: Arc<Server>,
     decoder: DecoderProcess,
+    /// Set by the caller to end the work early.
+    stop: Option<Arc<AtomicBool>>,
 }
 
 /// How a process ended.
@@ -282,6 +287,16 @@ pub(super) enum Ending {
 }
 
 impl Worker {
+    /// The same, which the caller can end early.
+    pub(super) fn stopped_by(mut self, stop: Option<Arc<AtomicBool>>) -> Self {
+        self.stop = stop;
+        self
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
+    }
+
     /// Ends the process, if it has not ended, and says how it ended.
     fn reap(&mut self) -> Ending {
         match std::mem::take(&mut self.process) {
@@ -308,6 +323,9 @@ impl Worker {
     /// Why a process did not answer, or sent an invalid answer.
     pub(super) fn explain(mut self, error: &io::Error, path: &Path, deadline: Duration) -> VideoError {
         let path = path.to_owned();
+        if self.is_stopped() {
+            return VideoError::Stopped { path };
+        }
         let timeout = VideoError::Timeout { path: path.clone(), deadline };
         if matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) {
             return timeout;
@@ -408,12 +426,19 @@ impl Watched<'_> {
 
 impl Read for Watched<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
         let mut channel = &self.worker.channel;
-        channel.set_read_timeout(Some(left))?;
-        channel.read(buffer)
+        loop {
+            let left = self.until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.worker.is_stopped() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let patience = if self.worker.stop.is_some() { left.min(LOOK_EVERY) } else { left };
+            channel.set_read_timeout(Some(patience))?;
+            match channel.read(buffer) {
+                Err(error) if matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) => {
+                }
+                read => return read,
+            }
+        }
     }
 }

@@ -74,7 +74,7 @@ fn begin(
     waited: &mut Duration,
 ) -> Result<(Worker, VideoInfo, Vec<Warning>), VideoError> {
     let deadline = job.limits.deadline;
-    let mut worker = decoder.start_for(path, file, job.limits.max_pixels)?;
+    let mut worker = decoder.start_for(path, file, job.limits.max_pixels)?.stopped_by(job.stop.clone());
     let opened = wire::send(&mut worker.channel, &Request::Video(job.clone()))
         .and_then(|()| worker.receive(deadline, waited, |channel| wire::receive(channel)));
     match opened {

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use deeptell_face::{PictureError, PictureFormat};
+use deeptell_face::{Follower, PictureError, PictureFormat};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +78,7 @@ pub(crate) struct PictureHead {
     pub(crate) height: u32,
     pub(crate) full_size: (u32, u32),
     pub(crate) format: PictureFormat,
+    pub(crate) follower: Option<Follower>,
     pub(crate) is_shared: bool,
 }
 
