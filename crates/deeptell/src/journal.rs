@@ -1,7 +1,7 @@
 //! Reports as JSON Lines: written as they come, read again to resume a scan of many files after an interruption.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -47,6 +47,14 @@ pub enum JournalError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// Another scan is writing the file.
+    #[error(
+        "another scan is writing {}: wait until it has ended, or name another file for this one", path.display()
+    )]
+    Taken {
+        /// The file.
+        path: PathBuf,
     },
     /// A line cannot be written.
     #[error("cannot write the line of a scan")]
@@ -166,21 +174,30 @@ const BEGINNINGS: [&[u8]; 2] = [b"{\"schema_version\":", b"{\"path\":"];
 pub struct Journal {
     /// `None` after a failed write: another line behind half a line would corrupt both.
     sink: Mutex<Option<Box<dyn Write + Send>>>,
+    /// Locks the file for as long as this is open.
+    _lock: Option<File>,
 }
 
 impl Journal {
     /// Writes to `sink`, one line at once.
     pub fn new(sink: Box<dyn Write + Send>) -> Self {
-        Self { sink: Mutex::new(Some(sink)) }
+        Self { sink: Mutex::new(Some(sink)), _lock: None }
     }
 
     /// Begins the file at `path`, and creates its folder if needed.
     ///
     /// # Errors
-    /// [`JournalError::Open`].
+    /// [`JournalError::Open`], and [`JournalError::Taken`] while another scan is writing it.
     pub fn create(path: &Path) -> Result<Self, JournalError> {
-        let created = create_folder_of(path).and_then(|()| File::create(path));
-        let file = created.map_err(|source| JournalError::Open { path: path.to_owned(), source })?;
+        let fail = |source| JournalError::Open { path: path.to_owned(), source };
+        // Emptied once nobody else writes it.
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        let file = create_folder_of(path).and_then(|()| options.open(path)).map_err(fail)?;
+        take(&file, path)?;
+        if file.metadata().map_err(fail)?.is_file() {
+            file.set_len(0).map_err(fail)?;
+        }
         Ok(Self::new(Box::new(file)))
     }
 
@@ -233,6 +250,8 @@ pub struct EarlierReports {
     done: HashMap<PathBuf, Report>,
     /// The numbers of their lines.
     places: HashMap<PathBuf, usize>,
+    /// The file, locked; `None` where there is none.
+    file: Option<File>,
 }
 
 impl EarlierReports {
@@ -248,7 +267,7 @@ impl EarlierReports {
     /// # Errors
     /// [`JournalError::Options`] when the options do not suit the face detector; [`JournalError::Read`], and
     /// [`JournalError::OtherFile`] when the file holds anything that no scan wrote: then it
-    /// must not be changed.
+    /// must not be changed. [`JournalError::Taken`] while another scan is writing the file.
     pub fn read<'a>(
         path: &Path,
         inputs: impl Iterator<Item = &'a Path>,
@@ -263,13 +282,17 @@ impl EarlierReports {
             lacks_end: false,
             done: HashMap::new(),
             places: HashMap::new(),
+            file: None,
         };
         let unreadable = |source| JournalError::Read { path: path.to_owned(), source };
-        let mut file = match open_regular(path) {
-            Ok(file) => BufReader::new(file),
+        let file = match open_regular(path) {
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(earlier),
             Err(error) => return Err(unreadable(error)),
         };
+        take(&file, path)?;
+        earlier.file = Some(file.try_clone().map_err(unreadable)?);
+        let mut file = BufReader::new(file);
         // As reports name them: a name that is not Unicode is changed there.
         let inputs: HashMap<String, &Path> =
             inputs.map(|input| (input.display().to_string(), input)).collect();
@@ -290,7 +313,9 @@ impl EarlierReports {
                     fault,
                 })
             });
-            let states: Vec<LineState> = states.collect::<Result<_, _>>()?;
+            // The first fault of several, which `collect` alone does not promise.
+            let states: Vec<Result<LineState, JournalError>> = states.collect();
+            let states: Vec<LineState> = states.into_iter().collect::<Result<_, _>>()?;
             for (line, state) in group.into_iter().zip(states) {
                 earlier.take(&line, state);
             }
@@ -326,22 +351,30 @@ impl EarlierReports {
     /// Continues the file, without the lines of inputs that must be scanned again, and creates its folder if needed.
     ///
     /// # Errors
-    /// [`JournalError::Open`].
+    /// [`JournalError::Open`], and [`JournalError::Taken`] when another scan has begun to write the file.
     pub fn resume(&self) -> Result<Journal, JournalError> {
+        let fail = |source: io::Error| JournalError::Open { path: self.path.clone(), source };
+        let is_rewritten = self.lines.iter().any(|(_, is_kept)| !is_kept);
         let open = || {
-            if self.lines.iter().any(|(_, is_kept)| !is_kept) {
+            if is_rewritten {
                 self.write_kept()?;
             }
             create_folder_of(&self.path)?;
-            let mut file = OpenOptions::new().append(true).create(true).open(&self.path)?;
-            if self.lacks_end && self.lines.last().is_some_and(|(_, is_kept)| *is_kept) {
-                file.write_all(b"\n")?;
-            }
-            Ok(file)
+            OpenOptions::new().append(true).create(true).open(&self.path)
         };
-        let file =
-            open().map_err(|source: io::Error| JournalError::Open { path: self.path.clone(), source })?;
-        Ok(Journal::new(Box::new(file)))
+        let mut file = open().map_err(fail)?;
+        let lock = match &self.file {
+            // The same file, which is locked already.
+            Some(file) if !is_rewritten => Some(file.try_clone().map_err(fail)?),
+            _ => {
+                take(&file, &self.path)?;
+                None
+            }
+        };
+        if self.lacks_end && self.lines.last().is_some_and(|(_, is_kept)| *is_kept) {
+            file.write_all(b"\n").map_err(fail)?;
+        }
+        Ok(Journal { _lock: lock, ..Journal::new(Box::new(file)) })
     }
 
     /// Writes the file again, without the lines that are not kept.
@@ -357,6 +390,14 @@ impl EarlierReports {
         }
         to.finish()
     }
+}
+
+/// Locks a journal until its last handle is closed, by this process or by its end. File systems without locks, and
+/// systems where a locked file can neither be read nor replaced, give everybody one.
+fn take(file: &File, path: &Path) -> Result<(), JournalError> {
+    let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+    let is_taken = cfg!(unix) && is_file && matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+    if is_taken { Err(JournalError::Taken { path: path.to_owned() }) } else { Ok(()) }
 }
 
 /// Creates the folder that a file is going to be in.
@@ -536,6 +577,47 @@ mod tests {
             let expected = format!("{content}{end}{}\n", r#"{"path":"b.mp4","error":"late"}"#);
             assert_eq!(fs::read_to_string(folder.path().join("scan.jsonl")).unwrap(), expected);
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn one_scan_at_a_time_writes_a_journal() {
+        let row = r#"{"path":"a.mp4","error":"broken"}"#;
+        // Continued as it is, and written again.
+        for content in [format!("{row}\n"), format!("{row}\n{{\"path\":\"b")] {
+            let (folder, first) = read(content.as_bytes());
+            let path = folder.path().join("scan.jsonl");
+            let detector = detector();
+            let again = || {
+                let options = ScanOptions::default();
+                EarlierReports::read(&path, std::iter::empty(), &detector, &options, || true)
+            };
+            let is_taken = || {
+                let is_refused = |journal: Result<Journal, JournalError>| {
+                    matches!(journal, Err(JournalError::Taken { .. }))
+                };
+                let resumed = is_refused(again().and_then(|earlier| earlier.resume()));
+                [resumed, is_refused(Journal::create(&path))]
+            };
+            let first = first.unwrap();
+            assert_eq!(is_taken(), [true, true], "while it is read");
+            let journal = first.resume().unwrap();
+            drop(first);
+            assert_eq!(is_taken(), [true, true], "while it is written");
+            journal.failure(Path::new("b.mp4"), "late").unwrap();
+            drop(journal);
+            assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2, "nothing is lost");
+            assert_eq!(is_taken(), [false, false]);
+        }
+        // Two that begin at once.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new.jsonl");
+        let _first = Journal::create(&path).unwrap();
+        let error = Journal::create(&path).unwrap_err().to_string();
+        assert!(error.contains("another scan is writing") && error.contains("new.jsonl"), "{error}");
+        // What is no file can be written by many.
+        let null = || Journal::create(Path::new("/dev/null"));
+        let (_one, _other) = (null().unwrap(), null().unwrap());
     }
 
     #[test]
