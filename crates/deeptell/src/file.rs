@@ -3,7 +3,10 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use deeptell_face::Picture;
 use deeptell_files::sha256_while;
@@ -87,6 +90,33 @@ impl Content<'_> {
     }
 }
 
+/// How often a caller is asked whether to go on while a decoder is waited for.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+/// The result of `work`, which runs in a thread of its own while `goes_on` is asked; once that says no, `stop` is set.
+fn while_wanted<T: Send>(
+    stop: &AtomicBool,
+    mut goes_on: impl FnMut() -> bool,
+    work: impl FnOnce() -> T + Send,
+) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let (done, ended) = mpsc::channel();
+        let working =
+            std::thread::Builder::new().name("reading".to_owned()).spawn_scoped(scope, move || {
+                let result = work();
+                // Nobody waits any more where the caller panicked.
+                let _ = done.send(());
+                result
+            })?;
+        while ended.recv_timeout(ASK_EVERY) == Err(RecvTimeoutError::Timeout) {
+            if !stop.load(Ordering::Relaxed) && !goes_on() {
+                stop.store(true, Ordering::Relaxed);
+            }
+        }
+        working.join().map_or_else(|panic| std::panic::resume_unwind(panic), Ok)
+    })
+}
+
 /// A file of `bytes` that has no name and ends with its last handle.
 #[cfg(target_os = "linux")]
 pub(crate) fn unnamed_file(bytes: &[u8]) -> io::Result<File> {
@@ -128,24 +158,30 @@ impl Detector {
         let label = content.label();
         let name = label.display().to_string();
         let fail = |source: InputError| Error::input(&name, source);
-        let reading = self.reading(options)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let reading = self.reading(options)?.stop(&stop);
+        let scanning = self.begin(&name, options)?;
+        let goes_on = || scanning.report_progress(Some(options.frames), on_progress).is_ok();
         let media = match content {
-            Content::File(path) => reading.open_media(path),
+            Content::File(path) => while_wanted(&stop, goes_on, || reading.open_media(path)),
             Content::Bytes { bytes, .. } => {
                 let file = unnamed_file(bytes).map_err(|e| fail(InputError::NoMemory(e)))?;
-                reading.media_from_file(file, &label)
+                while_wanted(&stop, goes_on, || reading.media_from_file(file, &label))
             }
         };
+        let media = media.map_err(|e| fail(InputError::Read(e)))?;
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
+        }
         match media.map_err(|e| fail(e.into()))? {
             Media::Picture(picture) => {
                 let facts = content.picture_facts(&picture).map_err(|e| fail(e.into()))?;
-                let scanning = self.begin(&name, options)?;
-                let mut warnings = Vec::new();
+                let mut warnings: Vec<Warning> = picture.follower.map(Warning::from).into_iter().collect();
                 let sha256 = self.hash(content, &scanning, Some(1), &mut warnings, on_progress)?;
                 let facts = InputFacts { sha256, ..facts };
                 Self::finish_picture(scanning, picture.image, facts, warnings, on_progress)
             }
-            Media::Video(reader) => self.scan_video(content, *reader, options, on_progress),
+            Media::Video(reader) => self.scan_video(content, *reader, scanning, &stop, on_progress),
             _ => Err(fail(InputError::NoFrames)),
         }
     }
@@ -154,17 +190,26 @@ impl Detector {
         &self,
         content: Content<'_>,
         mut reader: VideoReader,
-        options: &ScanOptions,
+        mut scanning: Scanning,
+        stop: &AtomicBool,
         on_progress: OnProgress<'_>,
     ) -> Result<Scan, Error> {
         let name = content.label().display().to_string();
-        let mut scanning = self.begin(&name, options)?;
-        let total = Some(options.frames);
+        let count = scanning.options().frames;
+        let total = Some(count);
         let mut facts = content.video_facts(reader.info()).map_err(|e| Error::input(&name, e))?;
         let mut warnings = Vec::new();
         scanning.report_progress(total, on_progress)?;
         facts.sha256 = self.hash(content, &scanning, total, &mut warnings, on_progress)?;
-        for frame in reader.sample(Sampling::Uniform(options.frames)) {
+        let mut frames = reader.sample(Sampling::Uniform(count));
+        loop {
+            let goes_on = || scanning.report_progress(total, on_progress).is_ok();
+            let next = while_wanted(stop, goes_on, || frames.next());
+            let next = next.map_err(|e| Error::input(&name, InputError::Read(e)))?;
+            if stop.load(Ordering::Relaxed) {
+                return Err(Error::Cancelled);
+            }
+            let Some(frame) = next else { break };
             let frame = frame.map_err(|e| Error::input(&name, e))?;
             // A video of fewer frames than asked for gives some twice; they say nothing new.
             if !frame.repeats_previous {
@@ -172,6 +217,7 @@ impl Detector {
             }
             scanning.report_progress(total, on_progress)?;
         }
+        drop(frames);
         warnings.extend(reader.warnings().iter().cloned().map(Warning::from));
         scanning.finish(facts, warnings)
     }
@@ -228,6 +274,25 @@ mod tests {
             assert_eq!(content.sha256_while(|| true).unwrap(), Some(sha256(&bytes)));
         }
         assert_eq!(in_memory.picture_facts(&picture).unwrap().path, None);
+    }
+
+    #[test]
+    fn work_is_stopped_while_it_is_waited_for() {
+        let stop = AtomicBool::new(false);
+        let mut asked = 0;
+        let start = Instant::now();
+        let goes_on = || {
+            asked += 1;
+            asked < 2
+        };
+        let seen = while_wanted(&stop, goes_on, || {
+            while !stop.load(Ordering::Relaxed) && start.elapsed() < Duration::from_secs(20) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            start.elapsed()
+        });
+        assert!(seen.unwrap() < Duration::from_secs(10));
+        assert_eq!(while_wanted(&AtomicBool::new(false), || false, || 7).unwrap(), 7);
     }
 
     #[test]

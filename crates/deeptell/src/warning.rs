@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use deeptell_face::{Follower, FollowerKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,15 @@ pub enum Warning {
         /// The time allowed, in seconds.
         seconds: u64,
     },
+    /// Behind the picture the file holds a video or another picture, which was not judged: motion photos and bursts do.
+    PictureFollowed {
+        /// What follows.
+        content: FollowerKind,
+        /// Its first byte, counted from the beginning of the file.
+        at: u64,
+        /// Bytes from there to the end of the file.
+        bytes: u64,
+    },
     /// The video is damaged, cut short or ambiguous. In JSON it has no `code` of its own, but that of the
     /// [warning](deeptell_video::Warning) of the video reader.
     #[serde(untagged)]
@@ -54,8 +64,15 @@ impl Warning {
             Self::UncutFaces { .. } => "uncut_faces",
             Self::OtherFaceDetector { .. } => "other_face_detector",
             Self::NotHashed { .. } => "not_hashed",
+            Self::PictureFollowed { .. } => "picture_followed",
             Self::Video(warning) => warning.code(),
         }
+    }
+}
+
+impl From<Follower> for Warning {
+    fn from(follower: Follower) -> Self {
+        Self::PictureFollowed { content: follower.kind, at: follower.at, bytes: follower.bytes }
     }
 }
 
@@ -85,6 +102,17 @@ impl fmt::Display for Warning {
                 f,
                 "The file is too long to be hashed within {seconds} seconds: this report has no SHA-256."
             ),
+            Self::PictureFollowed { content, at: _, bytes } => {
+                let content = match content {
+                    FollowerKind::Video => "a video, as in a motion photo",
+                    _ => "another picture, as in a burst",
+                };
+                write!(
+                    f,
+                    "The file holds {content}, behind the picture, and only the picture was judged. To judge the rest, \
+                     save the last {bytes} bytes as a file of their own (tail -c {bytes})."
+                )
+            }
             Self::Video(warning) => warning.fmt(f),
         }
     }
@@ -107,6 +135,8 @@ mod tests {
             Warning::UncutFaces { faces: 1 },
             Warning::OtherFaceDetector { calibrated: "mtcnn".to_owned(), used: "yunet".to_owned() },
             Warning::NotHashed { seconds: 20 },
+            Warning::PictureFollowed { content: FollowerKind::Video, at: 100, bytes: 20 },
+            Warning::PictureFollowed { content: FollowerKind::Picture, at: 100, bytes: 20 },
             VideoWarning::CorruptPackets { count: 3 }.into(),
             VideoWarning::DamagedFrame { pts_seconds: 1.25 }.into(),
             VideoWarning::Truncated { declared_seconds: 9.5, found_seconds: 3.25 }.into(),
@@ -115,6 +145,7 @@ mod tests {
             VideoWarning::BytesAfterEnd { bytes: 9, is_video: true }.into(),
             VideoWarning::OtherStreams { sampled: 0, others: vec![other] }.into(),
             VideoWarning::ClockJumps { count: 1 }.into(),
+            VideoWarning::TimesReplaced { count: 2 }.into(),
             VideoWarning::PartLeftOut { part: 2, reason: "it is damaged".to_owned() }.into(),
             VideoWarning::ClockUnchecked.into(),
             VideoWarning::DurationMismatch { declared_seconds: 9.5, found_seconds: 3.25 }.into(),

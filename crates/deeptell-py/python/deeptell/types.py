@@ -685,6 +685,25 @@ class NotHashedWarning(TypedDict):
     seconds: int
     """The time allowed, in seconds."""
 
+FollowerKind = Literal["video", "picture"]
+"""Kinds of a `Follower`."""
+
+
+class PictureFollowedWarning(TypedDict):
+    """Behind the picture the file holds a video or another picture, which was not judged: motion photos and
+    bursts do.
+    """
+
+    text: str
+    """The same as an English sentence, for people."""
+    at: int
+    """Its first byte, counted from the beginning of the file."""
+    bytes: int
+    """Bytes from there to the end of the file."""
+    code: Literal["picture_followed"]
+    content: FollowerKind
+    """What follows."""
+
 
 class CorruptPacketsWarning(TypedDict):
     """Packets that the demuxer or the decoder could not make sense of."""
@@ -782,6 +801,18 @@ class ClockJumpsWarning(TypedDict):
     """How often."""
 
 
+class TimesReplacedWarning(TypedDict):
+    """Times of frames contradict those around them, or the clock of the stream falls back every few frames.
+    They were replaced by the times that the other frames leave for them.
+    """
+
+    text: str
+    """The same as an English sentence, for people."""
+    code: Literal["times_replaced"]
+    count: int
+    """How many; all frames where no time could be used."""
+
+
 class PartLeftOutWarning(TypedDict):
     """The file is joined of parts, one of which was not sampled."""
 
@@ -820,6 +851,7 @@ Warning = Union[
     UncutFacesWarning,
     OtherFaceDetectorWarning,
     NotHashedWarning,
+    PictureFollowedWarning,
     CorruptPacketsWarning,
     DamagedFrameWarning,
     TruncatedWarning,
@@ -827,6 +859,7 @@ Warning = Union[
     BytesAfterEndWarning,
     OtherStreamsWarning,
     ClockJumpsWarning,
+    TimesReplacedWarning,
     PartLeftOutWarning,
     ClockUncheckedWarning,
     DurationMismatchWarning,
