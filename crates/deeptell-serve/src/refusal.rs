@@ -56,6 +56,7 @@ codes! {
     MethodNotAllowed: METHOD_NOT_ALLOWED, "method_not_allowed";
     NoReport: CONFLICT, "no_report";
     NotTheFile: UNSUPPORTED_MEDIA_TYPE, "not_the_file";
+    HeadTooLong: REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_long";
     Empty: BAD_REQUEST, "empty";
     Incomplete: BAD_REQUEST, "incomplete";
     TooLarge: PAYLOAD_TOO_LARGE, "too_large";
@@ -123,6 +124,14 @@ impl Refusal {
     pub(crate) const ENCODED: Self = Self::fixed(
         Code::NotTheFile,
         "The body must be the file itself, not compressed for the transfer. Send it without `Content-Encoding`.",
+    );
+    pub(crate) const NOT_HTTP: Self = Self::fixed(
+        Code::BadRequest,
+        "This is not a request in HTTP/1.1: its first line, a header or its length cannot be read.",
+    );
+    pub(crate) const HEAD_TOO_LONG: Self = Self::fixed(
+        Code::HeadTooLong,
+        "The first line and the headers of the request are too long or too many: 32 KiB and 100 headers are the limits.",
     );
     pub(crate) const EMPTY: Self = Self::fixed(Code::Empty, "The file is empty.");
     pub(crate) const INCOMPLETE: Self =
@@ -318,6 +327,26 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// What to send for an answer without a body with which hyper refuses bytes that are no request: it has no place for
+/// one. `None` for all other answers.
+pub(crate) fn with_body(answer: &[u8]) -> Option<Vec<u8>> {
+    const EMPTY_BODY: &str = "content-length: 0\r\n";
+    let head = answer.strip_suffix(b"\r\n").and_then(|head| std::str::from_utf8(head).ok())?;
+    let status = head.strip_prefix("HTTP/1.1 ").or(head.strip_prefix("HTTP/1.0 "))?.get(..3)?;
+    let refusal = match status {
+        "431" | "414" => Refusal::HEAD_TOO_LONG,
+        status if status.starts_with('4') => Refusal::NOT_HTTP,
+        _ => return None,
+    };
+    let (before, after) = head.split_once(EMPTY_BODY)?;
+    let body = json!({ "error": refusal }).to_string();
+    let length = body.len();
+    let told = format!(
+        "{before}content-type: application/json\r\nx-content-type-options: nosniff\r\ncontent-length: {length}\r\n{after}\r\n{body}"
+    );
+    Some(told.into_bytes())
+}
+
 /// A number of bytes in the largest unit that gives a whole number.
 fn size(bytes: u64) -> String {
     for (unit, name) in [(1_000_000, "MB"), (1 << 20, "MiB"), (1_000, "kB"), (1 << 10, "KiB")] {
@@ -381,6 +410,31 @@ mod tests {
             let refusal = Refusal::of(&Error::Input { name: "upload".to_owned(), source: error.into() });
             assert_eq!(refusal.code, Code::Unsupported, "{refusal:?}");
             assert!(refusal.message.starts_with(words) && refusal.message.ends_with('.'), "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn bare_refusals_get_a_body() {
+        let bare = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\ndate: now\r\n\r\n";
+        let told = String::from_utf8(with_body(bare).unwrap()).unwrap();
+        let (head, body) = told.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.starts_with("HTTP/1.1 400 Bad Request\r\n") && head.contains("connection: close"),
+            "{told}"
+        );
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{told}");
+        let body: Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["error"]["code"], "bad_request");
+        let long = with_body(b"HTTP/1.1 431 Too Large\r\ncontent-length: 0\r\n\r\n").unwrap();
+        assert!(String::from_utf8(long).unwrap().contains("head_too_long"));
+        for other in [
+            &b"HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n"[..],
+            b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}",
+            b"HTTP/1.1 404 Not Found\r\ncontent-length: 20\r\n\r\n",
+            b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n",
+            b"",
+        ] {
+            assert_eq!(with_body(other), None);
         }
     }
 

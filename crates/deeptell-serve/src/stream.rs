@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use crate::connections::Connection;
+use crate::refusal;
 
 /// Bytes that a client must read in the time given to it, unless all is written before.
 const LEAST_WRITTEN: usize = 64 << 10;
@@ -28,12 +29,21 @@ pub(crate) struct Stream<S> {
     write_time: Duration,
     blocked: Option<Blocked>,
     discarding: Option<Discarding>,
+    refusing: Option<Refusing>,
 }
 
 /// A write that waits for the client to read.
 struct Blocked {
     until: Pin<Box<Sleep>>,
     written: usize,
+}
+
+/// An answer of hyper that is written with a body.
+struct Refusing {
+    bytes: Vec<u8>,
+    written: usize,
+    /// Bytes that it stands for.
+    length: usize,
 }
 
 /// What comes after the last answer.
@@ -44,7 +54,7 @@ struct Discarding {
 
 impl<S> Stream<S> {
     pub(crate) fn new(socket: S, connection: Arc<Connection>, write_time: Duration) -> Self {
-        Self { socket, connection, write_time, blocked: None, discarding: None }
+        Self { socket, connection, write_time, blocked: None, discarding: None, refusing: None }
     }
 
     fn after_write(
@@ -98,12 +108,44 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
     }
 }
 
+impl<S: AsyncWrite + Unpin> Stream<S> {
+    /// Writes another answer in place of `buffer` if that is a refusal without a body; `None` for all else.
+    fn poll_refuse(&mut self, context: &mut Context<'_>, buffer: &[u8]) -> Option<Poll<io::Result<usize>>> {
+        if self.refusing.is_none() && !self.connection.is_answering() {
+            let told = refusal::with_body(buffer);
+            self.refusing = told.map(|bytes| Refusing { bytes, written: 0, length: buffer.len() });
+        }
+        while let Some(refusing) = &mut self.refusing {
+            let rest = &refusing.bytes[refusing.written..];
+            if rest.is_empty() {
+                let length = refusing.length;
+                self.refusing = None;
+                return Some(Poll::Ready(Ok(length)));
+            }
+            let outcome = Pin::new(&mut self.socket).poll_write(context, rest);
+            match self.after_write(outcome, context) {
+                Poll::Ready(Ok(0)) => return Some(Poll::Ready(Err(io::ErrorKind::WriteZero.into()))),
+                Poll::Ready(Ok(bytes)) => {
+                    if let Some(refusing) = &mut self.refusing {
+                        refusing.written += bytes;
+                    }
+                }
+                other => return Some(other),
+            }
+        }
+        None
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(refused) = self.poll_refuse(context, buffer) {
+            return refused;
+        }
         let outcome = Pin::new(&mut self.socket).poll_write(context, buffer);
         self.after_write(outcome, context)
     }
@@ -113,6 +155,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         context: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let first = buffers.iter().find(|buffer| !buffer.is_empty());
+        if let Some(refused) = first.and_then(|first| self.poll_refuse(context, first)) {
+            return refused;
+        }
         let outcome = Pin::new(&mut self.socket).poll_write_vectored(context, buffers);
         self.after_write(outcome, context)
     }

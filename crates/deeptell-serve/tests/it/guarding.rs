@@ -1,6 +1,6 @@
 //! Access checks, and the headers of every response.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use crate::Server;
@@ -185,6 +185,37 @@ fn request_with_no_or_two_hosts_is_refused() {
     // Before HTTP/1.1, a host was not necessary; but nobody else's name is accepted either.
     let answer = raw(&server, "GET /api/about HTTP/1.0\r\n\r\n");
     assert_eq!((answer.status, answer.code().as_str()), (421, "wrong_host"));
+}
+
+#[test]
+fn what_is_no_request_is_refused_in_json() {
+    let server = Server::start(|_| {});
+    let host = format!("Host: {}\r\n", server.address);
+    let many = "X-Name: a\r\n".repeat(200);
+    for (head, status, code) in [
+        ("\u{16}\u{3}\u{1}\u{2}\0\r\n\r\n".to_owned(), 400, "bad_request"),
+        ("GET /api/about\r\n\r\n".to_owned(), 400, "bad_request"),
+        ("GET /api/about HTTP/9.1\r\n\r\n".to_owned(), 400, "bad_request"),
+        (format!("GET /api/about HTTP/1.1\r\n{host}Na me: x\r\n\r\n"), 400, "bad_request"),
+        (format!("POST /api/scans HTTP/1.1\r\n{host}Content-Length: x\r\n\r\n"), 400, "bad_request"),
+        (format!("GET /api/about HTTP/1.1\r\n{host}{many}\r\n"), 431, "head_too_long"),
+        (format!("GET /{} HTTP/1.1\r\n{host}\r\n", "a".repeat(100_000)), 431, "head_too_long"),
+        // Behind a request that is answered.
+        (format!("GET /api/about HTTP/1.1\r\n{host}\r\n"), 200, ""),
+    ] {
+        let bytes = if status == 200 { head.clone() + "nonsense\r\n\r\n" } else { head.clone() };
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        // The server may stop reading before all is written.
+        let _ = stream.write_all(bytes.as_bytes());
+        if status == 200 {
+            let mut all = String::new();
+            stream.read_to_string(&mut all).unwrap();
+            assert!(all.starts_with("HTTP/1.1 200") && all.contains("\"bad_request\""), "{all}");
+            continue;
+        }
+        let answer = Answer::read(stream);
+        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{:?}", head.get(..60));
+    }
 }
 
 #[test]

@@ -79,10 +79,10 @@ fn fault(bytes: &[u8]) -> Option<String> {
         let found = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
         found.map(|header| String::from_utf8_lossy(header.value).into_owned())
     };
-    // Without a body: to HEAD, and to what hyper refuses before it is a request.
+    // The body is missing in answers to HEAD.
     let body_length: usize = header("content-length").unwrap_or_default().parse().unwrap_or(0);
     let body = bytes.get(length..length + body_length).unwrap_or_default();
-    if status < 400 || body.is_empty() {
+    if status < 400 || body.is_empty() && body_length > 0 {
         return None;
     }
     let is_refusal = serde_json::from_slice(body).is_ok_and(|body: Value| body["error"]["code"].is_string());
