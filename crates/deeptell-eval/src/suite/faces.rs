@@ -49,31 +49,37 @@ impl FoundFaces {
     }
 
     /// The faces in `path`, JSON Lines that [`to_bytes`](Self::to_bytes) made; none when there is no such file, or when
-    /// another finder found them.
+    /// another finder found them. A byte order mark is passed over, and a last line that was cut off is dropped.
     ///
     /// # Errors
     /// [`SuiteError`] when the file cannot be read or is something else.
     pub fn read(path: &Path, finder: impl Into<String>) -> Result<Self, SuiteError> {
         let mut found = Self::new(finder);
-        let text = match deeptell_files::read_text_bounded(path, 1 << 30) {
-            Ok(text) => text,
+        let bytes = match deeptell_files::read_bounded(path, 1 << 30) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
             Err(source) => return Err(SuiteError::Io { path: path.to_owned(), source }),
         };
         let fault = |line: usize, reason: String| SuiteError::Faces { path: path.to_owned(), line, reason };
-        let mut lines = text.lines().enumerate();
-        let header = lines.next().map(|(_, line)| serde_json::from_str::<Header>(line));
-        match header {
-            Some(Ok(header)) if header.schema == SCHEMA => {
-                if header.finder != found.finder {
-                    return Ok(found);
-                }
-            }
+        let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
+        let mut lines = text.split_inclusive(|byte| *byte == b'\n').zip(1..);
+        let Some((first, _)) = lines.next() else { return Ok(found) };
+        match serde_json::from_slice::<Header>(first) {
+            Ok(header) if header.schema == SCHEMA && header.finder == found.finder => {}
+            Ok(header) if header.schema == SCHEMA => return Ok(found),
+            Err(_) if is_cut_off(first, b"{\"schema\":\"deeptell-found-faces") => return Ok(found),
             _ => return Err(fault(1, "the header is missing".to_owned())),
         }
-        for (number, line) in lines {
-            let entry: Entry =
-                serde_json::from_str(line).map_err(|error| fault(number + 1, error.to_string()))?;
+        for (line, number) in lines.filter(|(line, _)| !line.trim_ascii().is_empty()) {
+            let entry: Entry = match serde_json::from_slice(line) {
+                Ok(entry) => entry,
+                Err(_) if is_cut_off(line, b"{\"path\":") => {
+                    // Without that line, the file is written again.
+                    found.is_new = true;
+                    break;
+                }
+                Err(error) => return Err(fault(number, error.to_string())),
+            };
             found.faces.insert(entry.path.clone(), entry);
         }
         Ok(found)
@@ -113,6 +119,11 @@ impl FoundFaces {
     }
 }
 
+/// Whether a line has no end, and begins as all lines of its kind do.
+fn is_cut_off(line: &[u8], beginning: &[u8]) -> bool {
+    !line.ends_with(b"\n") && (line.starts_with(beginning) || beginning.starts_with(line))
+}
+
 /// Size of the file, or of the shard that the path goes through.
 fn size_of(path: &Path) -> Option<u64> {
     let file = |path: &Path| std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
@@ -145,10 +156,26 @@ mod tests {
         let again = FoundFaces::read(&at("faces.jsonl"), "m").unwrap();
         assert_eq!((again.get(&at("a.png")), again.get(&at("b.png"))), (Some(Some(face)), Some(None)));
         assert!(!again.has_new());
+        // Damaged as editors and kills do.
+        let whole = found.to_bytes();
+        let rows = |bytes: &[u8]| bytes.split(|byte| *byte == b'\n').count() - 1;
+        std::fs::write(at("faces.jsonl"), [b"\xEF\xBB\xBF", &whole[..]].concat()).unwrap();
+        let marked = FoundFaces::read(&at("faces.jsonl"), "m").unwrap();
+        assert_eq!((marked.get(&at("b.png")), marked.has_new()), (Some(None), false));
+        for length in 0..whole.len() {
+            std::fs::write(at("faces.jsonl"), &whole[..length]).unwrap();
+            let cut = FoundFaces::read(&at("faces.jsonl"), "m").unwrap_or_else(|e| panic!("{length}: {e}"));
+            assert!(cut.faces.len() + 1 >= rows(&whole[..length]), "{length} bytes");
+            assert!(cut.faces.len() < rows(&whole), "{length} bytes");
+        }
+        std::fs::write(at("faces.jsonl"), &whole).unwrap();
         std::fs::write(at("a.png"), "another").unwrap();
         assert_eq!(again.get(&at("a.png")), None);
         assert_eq!(FoundFaces::read(&at("faces.jsonl"), "n").unwrap().get(&at("b.png")), None);
-        std::fs::write(at("faces.jsonl"), "x").unwrap();
-        assert!(matches!(FoundFaces::read(&at("faces.jsonl"), "m"), Err(SuiteError::Faces { .. })));
+        let header = whole.split(|byte| *byte == b'\n').next().unwrap();
+        for other in [&b"x"[..], b"path,score\na,1\n", b"{}\n", &[header, b"\ndear diary\n"].concat()] {
+            std::fs::write(at("faces.jsonl"), other).unwrap();
+            assert!(matches!(FoundFaces::read(&at("faces.jsonl"), "m"), Err(SuiteError::Faces { .. })));
+        }
     }
 }
