@@ -21,6 +21,8 @@ use crate::demuxer::{StreamFacts, is_shown};
 const MAX_GAP_SECONDS: f64 = 10.0;
 /// Frames that may be decoded before one that is shown earlier, in H.264 and HEVC.
 const MAX_REORDERED_FRAMES: usize = 16;
+/// Decoding times that leap by one part in so many of the longest gap, and return, are damage.
+const SHORT_LEAPS: i64 = 10;
 /// Packets in a row whose times may have strayed from the clock; more are a part of their own.
 const MAX_STRAYS: usize = 16;
 /// A clock is of no use that falls back this often, and more than once in so many packets.
@@ -58,6 +60,15 @@ impl Stamp {
     }
 }
 
+/// Whether a clock advances too little, at one packet in four or more, to tell one from the next: by less than one part
+/// in 64 of the usual distance or of a `frame`.
+pub(crate) fn stands_still(stamps: &[Stamp], frame: i64, gap: i64) -> bool {
+    let least = usual_step(stamps, gap).max(frame) / 64;
+    let step = |pair: &[Stamp]| Some(pair[1].dts?.saturating_sub(pair[0].dts?));
+    let still = stamps.windows(2).filter_map(step).filter(|step| (0..least).contains(step)).count();
+    still > 0 && still * 4 >= stamps.len()
+}
+
 /// How far a clock may leap and still be the same, for a container whose clock may jump.
 pub(crate) fn longest_gap(facts: &StreamFacts) -> i64 {
     ((MAX_GAP_SECONDS / facts.tick_seconds) as i64).max(1)
@@ -84,8 +95,10 @@ pub(crate) fn replace_strays(stamps: &mut [Stamp], gap: i64) -> Vec<Replaced> {
         let room = neighbours.and_then(|(before, after)| Some(after.dts?.saturating_sub(before.dts?)));
         room.is_some_and(|room| room >= frame.saturating_mul(run.len() as i64 + 1) / 2)
     };
+    // These times never fall, so that one which returns has leaped by mistake even when it did not leap far.
+    let least_leap = (gap / SHORT_LEAPS).max(frame.saturating_mul(3)).min(gap);
     let (dts_strays, parts): (Vec<_>, Vec<_>) =
-        strays(stamps, gap, |stamp| stamp.dts).into_iter().partition(has_room);
+        strays(stamps, least_leap, |stamp| stamp.dts).into_iter().partition(has_room);
     let (has_strayed, is_settled) = (marks(&pts_strays, stamps.len()), marks(&dts_strays, stamps.len()));
     let is_part = marks(&parts, stamps.len());
     let mut replaced = Vec::new();
@@ -96,11 +109,12 @@ pub(crate) fn replace_strays(stamps: &mut [Stamp], gap: i64) -> Vec<Replaced> {
             let dts = before.saturating_add(after.saturating_sub(before) / (run.len() as i64 + 1) * share);
             let stamp = &mut stamps[number];
             // What strayed together is still right about the delay.
-            if has_strayed[number] {
-                let delay = stamp.pts.zip(stamp.dts).map(|(pts, own)| pts.saturating_sub(own));
-                let delay = delay
-                    .filter(|delay| (0..=frame.saturating_mul(MAX_REORDERED_FRAMES as i64)).contains(delay));
-                stamp.pts = delay.map(|delay| dts.saturating_add(delay));
+            let delay = stamp.pts.zip(stamp.dts).map(|(pts, own)| pts.saturating_sub(own));
+            let longest = frame.saturating_mul(MAX_REORDERED_FRAMES as i64);
+            match delay.filter(|delay| (0..=longest).contains(delay)) {
+                Some(delay) => stamp.pts = Some(dts.saturating_add(delay)),
+                None if has_strayed[number] => stamp.pts = None,
+                None => {}
             }
             stamp.dts = Some(dts);
             replaced.push(number);
@@ -462,6 +476,41 @@ mod tests {
             }
             assert!(stamps.iter().all(|stamp| stamp.pts.is_none_or(|pts| pts < 3000)), "{numbers:?}");
         }
+    }
+
+    #[test]
+    fn short_leaps_that_return_are_damage_of_decoding_times_alone() {
+        let right = reordered(61);
+        let mut stamps = right.clone();
+        let later = |time: Option<i64>| time.map(|time| time + 5000);
+        (stamps[20].pts, stamps[20].dts) = (later(stamps[20].pts), later(stamps[20].dts));
+        assert_eq!(replace_strays(&mut stamps, 10_000).len(), 1);
+        assert_eq!((stamps[20].pts, stamps[20].dts), (right[20].pts, right[20].dts));
+        // A pause that is shown between frames which are decoded in another order.
+        let mut stamps = right.clone();
+        for stamp in &mut stamps {
+            stamp.pts = stamp.pts.map(|time| if time >= 20 * 40 { time + 5000 } else { time });
+        }
+        assert_eq!(replace_strays(&mut stamps, 10_000), []);
+    }
+
+    #[test]
+    fn a_clock_that_hardly_advances_is_told() {
+        // Of 60 frames of 4000 ticks, the last ones.
+        let still = |count: i64| -> Vec<Stamp> {
+            let dts = |number: i64| {
+                if number < 60 - count { number * 4000 } else { (60 - count) * 4000 + number * 10 }
+            };
+            part(0, 60, 0)
+                .into_iter()
+                .zip(0..)
+                .map(|(one, number)| Stamp { dts: Some(dts(number)), ..one })
+                .collect()
+        };
+        for (count, is_still) in [(0, false), (5, false), (20, true), (60, true)] {
+            assert_eq!(stands_still(&still(count), 4000, 1_000_000), is_still, "{count}");
+        }
+        assert!(!stands_still(&[], 4000, 1_000_000));
     }
 
     #[test]

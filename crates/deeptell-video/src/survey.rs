@@ -95,16 +95,17 @@ impl Survey {
     /// From the times of all packets, `damaged` of which could not be read.
     fn of_stamps(mut stamps: Vec<Stamp>, facts: &StreamFacts, damaged: u64) -> Self {
         let nominal = nominal_frame_ticks(facts);
-        let replaced = if facts.clock_may_jump {
-            clock::replace_strays(&mut stamps, clock::longest_gap(facts))
-        } else {
-            Vec::new()
-        };
+        let (mut replaced, mut stands_still) = (Vec::new(), false);
+        if facts.clock_may_jump {
+            let gap = clock::longest_gap(facts);
+            stands_still = clock::stands_still(&stamps, nominal, gap);
+            replaced = clock::replace_strays(&mut stamps, gap);
+        }
         let packets = stamps.len() as u64;
         let Listed { mut frames, watch, order, cut_at_joints } = Listed::of(&stamps, facts);
         frames.sort_unstable_by_key(|frame| (frame.part, frame.time));
         let usual = usual_distance(&frames).unwrap_or(nominal);
-        let is_restless = watch.is_restless();
+        let is_useless = stands_still || watch.is_restless();
         let mut clock = watch.finish(usual);
         clock.damaged_joints = if clock.jumps > 0 { cut_at_joints } else { 0 };
         clock.replaced = replaced;
@@ -121,7 +122,7 @@ impl Survey {
             ..Self::declared(facts)
         };
         match (times.first(), times.last()) {
-            (Some(&first), Some(&last)) if times.len() * 2 > frames.len() && !is_restless => {
+            (Some(&first), Some(&last)) if times.len() * 2 > frames.len() && !is_useless => {
                 let own =
                     frames.last().map(|frame| frame.duration).filter(|ticks| *ticks > 0).unwrap_or(usual);
                 let rest = facts.span.map(|span| first.saturating_add(span).saturating_sub(last));

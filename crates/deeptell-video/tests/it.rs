@@ -334,6 +334,7 @@ fn times_that_leap_and_return_at_once_move_no_frame() {
         ("back", only(10..11, (-9000.0, -9000.0)), 1),
         ("burst", only(40..46, (9000.0, 9000.0)), 6),
         ("shown", only(10..11, (40_000.0, 0.0)), 1),
+        ("near", only(50..51, (5.0, 5.0)), 1),
         (
             "several",
             moved(&stream, |number| if some.contains(&number) { (700.0, 700.0) } else { (0.0, 0.0) }),
@@ -364,6 +365,8 @@ fn where_no_time_can_be_used_the_frames_count() {
         ("equal", by(|number| -f64::from(number))),
         ("backwards", by(|number| -2.0 * f64::from(number))),
         ("every 6", by(|number| -20.0 * f64::from(number / 6))),
+        ("slow", by(|number| -0.999 * f64::from(number))),
+        ("slow in the end", by(|number| -0.999 * f64::from(number.max(50) - 50))),
     ] {
         fs::write(&path, bytes).unwrap();
         let mut reader = VideoReader::open(&path).unwrap();

@@ -248,6 +248,14 @@ pub fn read_picture<R: BufRead + Seek>(
             let checked = jpeg::check(&mut source, limits)?;
             (bytes.saturating_add(checked.coefficient_bytes), checked.end)
         }
+        PictureFormat::Png => {
+            // Before its decoder says only that it needs too much memory.
+            let mut head = [0; 24];
+            source.read_exact(&mut head).map_err(|error| PictureError::decoding(error.into(), limits))?;
+            let side = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+            limits.check_size(side(16), side(20))?;
+            (0, None)
+        }
         _ => (0, None),
     };
     source.rewind()?;

@@ -328,3 +328,14 @@ fn a_search_behind_a_picture_ends_soon() {
         );
     }
 }
+
+#[test]
+fn the_size_of_a_png_is_told_before_it_is_decoded() {
+    let mut png = Vec::new();
+    RgbImage::new(4, 4).write_to(&mut Cursor::new(&mut png), ImageFormat::Png).unwrap();
+    // The decoder checks no sum of the header before this.
+    png[16..24].copy_from_slice(&[0x7F, 0xFF, 0xFF, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF]);
+    let refused = read(&png);
+    assert!(matches!(refused, Err(PictureError::TooLarge { width: 0x7FFF_FFFF, .. })), "{refused:?}");
+    assert!(matches!(read(&png[..20]), Err(PictureError::Truncated)));
+}
