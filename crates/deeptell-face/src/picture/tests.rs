@@ -259,9 +259,9 @@ fn with_note(jpeg: &[u8], marker: u8, note: &[u8]) -> Vec<u8> {
 }
 
 /// The beginning of an MP4 file.
-fn movie(brand: &[u8; 4]) -> Vec<u8> {
+fn movie(brand: [u8; 4]) -> Vec<u8> {
     let pictures = [&1008_u32.to_be_bytes()[..], b"mdat", &[7; 1000]].concat();
-    [&24_u32.to_be_bytes()[..], b"ftyp", brand, &[0; 4], b"isommp42", &pictures].concat()
+    [&24_u32.to_be_bytes()[..], b"ftyp", &brand, &[0; 4], b"isommp42", &pictures].concat()
 }
 
 #[test]
@@ -272,8 +272,8 @@ fn what_follows_a_picture_is_told_unless_it_belongs_to_it() {
         RgbImage::new(120, 80).write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png).unwrap();
         bytes
     };
-    let video = movie(b"mp42");
-    let padding = [0; 70_000];
+    let video = movie(*b"mp42");
+    let padding = vec![0; 70_000];
     // As Samsung's phones write it.
     let block = [b"\0\0\x30\x0a\x10\0\0\0MotionPhoto_Data", &video[..], b"SEFH\x6a\0\0\0SEFT"].concat();
     let preview = jpeg_of(60, 40);
@@ -287,12 +287,12 @@ fn what_follows_a_picture_is_told_unless_it_belongs_to_it() {
         ("burst", &photo, [&photo[..], &photo].concat(), is_picture, 0),
         ("aligned burst", &photo, [&padding[..], &photo].concat(), is_picture, padding.len()),
         ("upright picture", &photo, jpeg_of(80, 120), is_picture, 0),
-        ("HEIC", &photo, movie(b"heic"), is_picture, 0),
+        ("HEIC", &photo, movie(*b"heic"), is_picture, 0),
         ("PNG and video", &png, video.clone(), is_video, 0),
         ("two PNGs", &png, png.clone(), is_picture, 0),
         ("gain map", &photo, map, None, 0),
         ("preview", &photo, preview, None, 0),
-        ("padding", &photo, padding.to_vec(), None, 0),
+        ("padding", &photo, padding.clone(), None, 0),
         ("note of a camera", &png, b"SEFHe\0\0\0ftyp of nothing\xff\xd8\xff\xe0SEFT".to_vec(), None, 0),
         ("nothing", &photo, Vec::new(), None, 0),
     ] {
