@@ -3,7 +3,9 @@
 use std::io::Cursor;
 use std::path::PathBuf;
 
-use deeptell::{InputFacts, InputFrame, InputKind, Limits, PictureError, RgbImage, Scanning, VideoError};
+use deeptell::{
+    InputFacts, InputFrame, InputKind, Limits, PictureError, RgbImage, Scanning, VideoError, Warning,
+};
 use deeptell_face::{Picture, PictureKind, read_picture};
 use deeptell_files::hexadecimal;
 use deeptell_video::{
@@ -34,6 +36,7 @@ pub struct WebScan {
     head: Vec<u8>,
     kind: Kind,
     facts: InputFacts,
+    warnings: Vec<Warning>,
 }
 
 /// What a file is by its first bytes.
@@ -63,6 +66,7 @@ impl WebScan {
             head: Vec::new(),
             kind: Kind::Unknown,
             facts: InputFacts::new(name, InputKind::Video),
+            warnings: Vec::new(),
         }
     }
 
@@ -178,6 +182,7 @@ impl WebScan {
             return Err(refusal("internal", "the file is not a picture"));
         };
         let picture = read(&self.name, &bytes)?;
+        self.warnings.extend(picture.follower.map(Warning::from));
         self.facts.kind = InputKind::Image;
         self.facts.container = Some(picture.format.name().to_owned());
         (self.facts.width, self.facts.height) = (Some(picture.full_size.0), Some(picture.full_size.1));
@@ -263,8 +268,8 @@ impl WebScan {
     /// # Errors
     /// When there was no frame, or a network fails.
     pub fn finish(self) -> Result<WebResult, JsValue> {
-        let Self { scanning, facts, .. } = self;
-        scanning.finish(facts, Vec::new()).map(WebResult::new).map_err(|error| thrown(&error))
+        let Self { scanning, facts, warnings, .. } = self;
+        scanning.finish(facts, warnings).map(WebResult::new).map_err(|error| thrown(&error))
     }
 }
 
