@@ -87,7 +87,7 @@ pub(crate) struct Replaced {
 /// by those that the neighbours leave room for; by none where they leave none that is certain.
 pub(crate) fn replace_strays(stamps: &mut [Stamp], gap: i64) -> Vec<Replaced> {
     let frame = usual_step(stamps, gap);
-    let pts_strays = strays(stamps, gap, |stamp| stamp.pts);
+    let pts_strays = strays(stamps, gap, frame, |stamp| stamp.pts);
     // Where there is no room for them, they are a part of their own.
     let has_room = |run: &Range<usize>| {
         let neighbours =
@@ -98,7 +98,7 @@ pub(crate) fn replace_strays(stamps: &mut [Stamp], gap: i64) -> Vec<Replaced> {
     // These times never fall, so that one which returns has leaped by mistake even when it did not leap far.
     let least_leap = (gap / SHORT_LEAPS).max(frame.saturating_mul(3)).min(gap);
     let (dts_strays, parts): (Vec<_>, Vec<_>) =
-        strays(stamps, least_leap, |stamp| stamp.dts).into_iter().partition(has_room);
+        strays(stamps, least_leap, frame, |stamp| stamp.dts).into_iter().partition(has_room);
     let (has_strayed, is_settled) = (marks(&pts_strays, stamps.len()), marks(&dts_strays, stamps.len()));
     let is_part = marks(&parts, stamps.len());
     let mut replaced = Vec::new();
@@ -143,7 +143,7 @@ fn marks(runs: &[Range<usize>], count: usize) -> Vec<bool> {
 }
 
 /// Runs of packets of which one time leaps away and returns at once.
-fn strays(stamps: &[Stamp], gap: i64, time: impl Fn(&Stamp) -> Option<i64>) -> Vec<Range<usize>> {
+fn strays(stamps: &[Stamp], gap: i64, frame: i64, time: impl Fn(&Stamp) -> Option<i64>) -> Vec<Range<usize>> {
     let mut runs = Vec::new();
     let (mut last, mut number) = (None, 0);
     while let Some(stamp) = stamps.get(number) {
@@ -151,9 +151,12 @@ fn strays(stamps: &[Stamp], gap: i64, time: impl Fn(&Stamp) -> Option<i64>) -> V
             number += 1;
             continue;
         };
-        let is_near = |number: usize| {
-            let other = stamps.get(number).and_then(&time);
-            other.zip(last).map(|(other, last): (i64, i64)| other.abs_diff(last) <= gap.unsigned_abs())
+        // Near where the clock would be by then.
+        let is_near = |other: usize| {
+            let passed = frame.saturating_mul((other - number) as i64);
+            let found = stamps.get(other).and_then(&time);
+            let expected = last.map(|last: i64| last.saturating_add(passed));
+            found.zip(expected).map(|(found, expected)| found.abs_diff(expected) <= gap.unsigned_abs())
         };
         let returns = |back: &usize| is_near(*back) == Some(true) && is_near(*back + 1) != Some(false);
         let is_leap = is_near(number) == Some(false);
@@ -481,6 +484,12 @@ mod tests {
     #[test]
     fn short_leaps_that_return_are_damage_of_decoding_times_alone() {
         let right = reordered(61);
+        // As many as there may be last longer than the shortest leap.
+        let mut stamps = right.clone();
+        for stamp in &mut stamps[20..36] {
+            (stamp.pts, stamp.dts) = (stamp.pts.map(|time| time + 600), stamp.dts.map(|time| time + 600));
+        }
+        assert_eq!(replace_strays(&mut stamps, 5000).len(), 16);
         let mut stamps = right.clone();
         let later = |time: Option<i64>| time.map(|time| time + 5000);
         (stamps[20].pts, stamps[20].dts) = (later(stamps[20].pts), later(stamps[20].dts));
