@@ -159,10 +159,11 @@ pub(crate) fn newton(
             let probability = sigmoid(input.iter().zip(&solution).map(|(x, b)| x * b).sum());
             let residual = share * (probability - f64::from(*is_fake));
             let curvature = share * probability * (1.0 - probability);
-            for i in 0..count {
+            for (i, row) in hessian.iter_mut().enumerate() {
                 gradient[i] += residual * input[i];
-                for j in 0..=i {
-                    hessian[i][j] += curvature * input[i] * input[j];
+                let factor = curvature * input[i];
+                for (sum, other) in row[..=i].iter_mut().zip(input) {
+                    *sum += factor * other;
                 }
             }
         }
