@@ -87,6 +87,15 @@ impl Network {
         each!(self, network => network.embed(input))
     }
 
+    /// The last feature map, which the embedding is the mean of.
+    ///
+    /// # Shapes
+    /// - input: `[N, 3, H, W]`
+    /// - result: `[N, embedding, H/32, W/32]`, rounded up
+    pub fn features(&self, input: Tensor<4>) -> Tensor<4> {
+        each!(self, network => network.features(input))
+    }
+
     /// Logits from an embedding.
     ///
     /// # Shapes

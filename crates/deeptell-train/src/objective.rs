@@ -8,10 +8,8 @@ use image::GrayImage;
 
 use crate::batch::Batch;
 use crate::loss::{known_share, localization_loss};
+use crate::masked::{STRIDE, cell_shares};
 use crate::{LossConfig, TrainError, binary_cross_entropy_with_logits};
-
-/// Pixels of a side of a picture to one of its last feature map.
-const STRIDE: u32 = 32;
 
 /// The loss of some pictures of a batch as a function of the network.
 pub(crate) struct Objective {
@@ -97,21 +95,12 @@ impl Objective {
 
 /// The targets of [`localization_loss`] for square pictures of `side` pixels, and which of them are known.
 fn localization_targets(masks: &[Option<GrayImage>], side: u32, device: &Device) -> (Tensor<4>, Tensor<4>) {
-    let cells = side.div_ceil(STRIDE);
-    let mut shares = vec![0.0_f32; masks.len() * (cells * cells) as usize];
-    for (mask, shares) in masks.iter().zip(shares.chunks_exact_mut((cells * cells) as usize)) {
-        let Some(mask) = mask else { continue };
-        let mut pixels = vec![0.0_f32; shares.len()];
-        for (x, y, value) in mask.enumerate_pixels() {
-            let cell = ((y / STRIDE).min(cells - 1) * cells + (x / STRIDE).min(cells - 1)) as usize;
-            shares[cell] += f32::from(value[0]) / 255.0;
-            pixels[cell] += 1.0;
-        }
-        for (share, pixels) in shares.iter_mut().zip(pixels) {
-            *share /= pixels.max(1.0);
-        }
-    }
-    let (images, cells) = (masks.len(), cells as usize);
+    let (images, cells) = (masks.len(), side.div_ceil(STRIDE) as usize);
+    let of_picture = |mask: &Option<GrayImage>| match mask {
+        Some(mask) => cell_shares(mask),
+        None => vec![0.0; cells * cells],
+    };
+    let shares: Vec<f32> = masks.iter().flat_map(of_picture).collect();
     let shares = Tensor::from_data(TensorData::new(shares, [images, 1, cells, cells]), device);
     (shares, known_pictures(masks, device))
 }
