@@ -42,6 +42,9 @@ pub struct ModelCard {
     /// How unlike the training data a crop may be; absent when the file has no model of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out_of_distribution: Option<OutOfDistribution>,
+    /// How the parts of a crop that indicate manipulation are found.
+    #[serde(default, skip_serializing_if = "HeatMapMethod::is_default")]
+    pub heat_maps: HeatMapMethod,
     /// What it was trained on, and how, in a sentence or two.
     pub trained_on: String,
     /// Seed of the training run; absent in files that do not say.
@@ -51,6 +54,27 @@ pub struct ModelCard {
     pub measures: Vec<Measure>,
     /// What it cannot do, one sentence each.
     pub limits: Vec<String>,
+}
+
+/// How the [`HeatMap`](crate::HeatMap)s of a model are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum HeatMapMethod {
+    /// Grad-CAM ([`Network::class_activation`](crate::Network::class_activation)): what raises the score. Every network
+    /// has it.
+    #[default]
+    ClassActivation,
+    /// The estimated share of each cell that is manipulated, by a layer of the model file that was trained on pictures
+    /// whose manipulated parts are known ([`ModelFile::with_localization`](crate::ModelFile::with_localization)).
+    Localization,
+}
+
+impl HeatMapMethod {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Calibration and thresholds at each level at which something is judged.
@@ -337,6 +361,7 @@ impl ModelCard {
             views: vec![View::WHOLE],
             levels,
             out_of_distribution: None,
+            heat_maps: HeatMapMethod::default(),
             trained_on: String::new(),
             seed: None,
             measures: Vec::new(),
@@ -552,6 +577,7 @@ impl From<CardV1> for ModelCard {
                 },
             },
             out_of_distribution: None,
+            heat_maps: HeatMapMethod::default(),
             trained_on: card.trained_on,
             seed: card.seed,
             measures: card.measures,
@@ -589,6 +615,7 @@ pub(crate) mod tests {
                 },
             },
             out_of_distribution: None,
+            heat_maps: HeatMapMethod::default(),
             trained_on: "Nothing at all.".to_owned(),
             seed: Some(7),
             measures: vec![Measure { name: "AUC".to_owned(), value: 0.5, low: Some(0.4), high: Some(0.6) }],
@@ -661,6 +688,7 @@ pub(crate) mod tests {
         });
         full.out_of_distribution = Some(OutOfDistribution { limit: 30.0, rank: 4 });
         full.face_detector = FaceDetectorId::new("mtcnn").with("min_face", 40);
+        full.heat_maps = HeatMapMethod::Localization;
         for card in [card(), full] {
             assert_eq!(ModelCard::from_json(&card.to_json().unwrap()).unwrap(), card);
         }

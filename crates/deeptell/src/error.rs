@@ -148,6 +148,9 @@ pub enum ModelError {
     /// The model of what is out of distribution cannot be used.
     #[error("its model of the training data is unusable: {0}")]
     OutOfDistribution(&'static str),
+    /// The layer that heat maps come from cannot be used.
+    #[error("its localization layer is unusable: {0}")]
+    Localization(&'static str),
     /// A value in the card cannot work.
     #[error("its model card is unusable: {0}")]
     CardValue(&'static str),
@@ -301,6 +304,7 @@ mod tests {
             unknown.into(),
             ModelError::TooLarge { bytes: 9, limit: 8 },
             ModelError::OutOfDistribution("its rank is 0"),
+            ModelError::Localization("a number of it is not finite"),
             ModelError::CardValue("it has no view"),
             weights.into(),
             ModelError::Manifest { path: path(), problem: "line 3".to_owned() },

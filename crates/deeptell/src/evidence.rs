@@ -4,7 +4,7 @@ use deeptell_face::{RgbImage, size_within};
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops;
 
-use crate::HeatMap;
+use crate::{HeatMap, HeatMapMethod};
 
 /// Longer side of a frame's picture, in pixels.
 const FRAME_SIDE: u32 = 480;
@@ -34,9 +34,12 @@ impl Evidence {
         self.frames.push(jpeg(image, FRAME_SIDE));
     }
 
-    /// The maps of all faces, drawn on the scale of the strongest.
-    pub(crate) fn set_heat(&mut self, maps: &[HeatMap]) {
-        let strongest = maps.iter().map(HeatMap::peak).fold(0.0, f32::max);
+    /// The maps of all faces, drawn on one scale: up to 1 where values are shares, else up to the strongest.
+    pub(crate) fn set_heat(&mut self, maps: &[HeatMap], method: HeatMapMethod) {
+        let strongest = match method {
+            HeatMapMethod::ClassActivation => maps.iter().map(HeatMap::peak).fold(0.0, f32::max),
+            HeatMapMethod::Localization => 1.0,
+        };
         self.heat = maps.iter().map(|map| map.overlay(strongest)).collect();
     }
 
@@ -64,6 +67,23 @@ fn jpeg(image: &RgbImage, side: u32) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_are_drawn_alike_whatever_the_strongest() {
+        let map = |value: f32| HeatMap { width: 7, height: 7, values: vec![value; 49] };
+        let drawn = |maps: &[HeatMap], method| {
+            let mut evidence = Evidence::default();
+            evidence.set_heat(maps, method);
+            let picture = image::load_from_memory(&evidence.heat[0]).unwrap().into_rgba8();
+            picture.get_pixel(14, 14).0[3]
+        };
+        let [alone, beside] = [&[map(0.25)][..], &[map(0.25), map(1.0)]];
+        let shares = HeatMapMethod::Localization;
+        assert_eq!(drawn(alone, shares), drawn(beside, shares));
+        assert!((45..55).contains(&drawn(alone, shares)), "{}", drawn(alone, shares));
+        let unbounded = HeatMapMethod::ClassActivation;
+        assert!(drawn(alone, unbounded) > drawn(beside, unbounded));
+    }
 
     #[test]
     fn thumbnails_are_jpeg_files_of_the_right_size() {

@@ -11,8 +11,8 @@ const STRONGEST_COVER: f32 = 0.78;
 /// From the weakest to the strongest evidence.
 const COLORS: [[f32; 3]; 2] = [[255.0, 196.0, 0.0], [214.0, 18.0, 42.0]];
 
-/// How strongly each part of a crop indicates manipulation: a Grad-CAM map
-/// ([`Network::class_activation`](crate::Network::class_activation)).
+/// How strongly each part of a crop indicates manipulation, by the model's method
+/// ([`ModelCard::heat_maps`](crate::ModelCard::heat_maps)).
 ///
 /// It shows where the evidence lies, not what it is, and it is coarse: a cell covers 32 pixels of the crop.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +22,9 @@ pub struct HeatMap {
     pub width: u32,
     /// Cells from top to bottom.
     pub height: u32,
-    /// Row by row, 0 where nothing indicates manipulation; comparable between crops of one model.
+    /// Row by row, 0 where nothing indicates manipulation; comparable between crops of one model. By
+    /// [`HeatMapMethod::Localization`](crate::HeatMapMethod::Localization) the estimated share of the cell that is
+    /// manipulated, in `0..=1`; by the other method without an upper bound.
     pub values: Vec<f32>,
 }
 

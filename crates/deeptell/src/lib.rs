@@ -48,6 +48,7 @@ pub mod html;
 mod input;
 mod journal;
 mod judge;
+mod localization;
 mod manifest;
 mod model;
 mod model_file;
@@ -81,8 +82,8 @@ pub use deeptell_video::{
 pub use serde_json::Error as JsonError;
 
 pub use card::{
-    Calibration, CropLevel, Levels, Measure, ModelCard, OutOfDistribution, PersonCalibration, PersonFeatures,
-    PersonScoring, Thresholds, ThresholdsError,
+    Calibration, CropLevel, HeatMapMethod, Levels, Measure, ModelCard, OutOfDistribution, PersonCalibration,
+    PersonFeatures, PersonScoring, Thresholds, ThresholdsError,
 };
 #[cfg(feature = "ffmpeg")]
 pub use decoding::Decoding;

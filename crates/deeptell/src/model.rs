@@ -7,6 +7,7 @@ use deeptell_face::RgbImage;
 use deeptell_network::{Network, Precision, normalize};
 
 use crate::familiarity::Familiarity;
+use crate::localization::Localization;
 use crate::{Error, HeatMap, ModelCard, ModelError, ModelFile, ModelInfo, View};
 
 /// A trained network on a device, with all that belongs to it, ready to score crops. It comes from a
@@ -16,6 +17,7 @@ pub struct Model {
     info: ModelInfo,
     network: Network,
     familiarity: Option<Familiarity>,
+    localization: Option<Localization>,
     device: Device,
 }
 
@@ -25,9 +27,10 @@ impl Model {
         info: ModelInfo,
         network: Network,
         familiarity: Option<Familiarity>,
+        localization: Option<Localization>,
         device: &Device,
     ) -> Self {
-        Self { info, network, familiarity, device: device.clone() }
+        Self { info, network, familiarity, localization, device: device.clone() }
     }
 
     /// Reads a model file and loads it.
@@ -130,7 +133,8 @@ impl Model {
         Ok(())
     }
 
-    /// Where in each crop the evidence for manipulation lies, as the card's first view shows it.
+    /// Where in each crop the evidence for manipulation lies, by the card's method
+    /// ([`ModelCard::heat_maps`]). The crop is taken whole, whatever the card's views.
     ///
     /// # Errors
     /// As [`logits`](Self::logits).
@@ -140,7 +144,10 @@ impl Model {
         }
         let input = normalize(crops, &self.info.card.normalization, &self.device)
             .map_err(|e| self.device_failed(e))?;
-        let maps = self.network.class_activation(input, 0);
+        let maps = match &self.localization {
+            None => self.network.class_activation(input, 0),
+            Some(layer) => layer.map(self.network.features(input)),
+        };
         let [_, height, width] = maps.dims();
         let values = maps.try_into_vec_as::<f32>().map_err(|e| self.device_failed(e))?;
         let of_crop =

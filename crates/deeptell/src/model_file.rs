@@ -11,8 +11,9 @@ use deeptell_network::{
 
 use crate::familiarity::Familiarity;
 use crate::hash::sha256;
+use crate::localization::Localization;
 use crate::manifest::Manifest;
-use crate::{Error, Model, ModelCard, ModelError, ModelInfo};
+use crate::{Error, HeatMapMethod, Model, ModelCard, ModelError, ModelInfo};
 
 /// A model file in memory: the weights of a network and its card. It can be
 /// changed, written, exported, and [loaded](Self::load) onto a device to run.
@@ -25,6 +26,8 @@ pub struct ModelFile {
     /// Those of the network alone.
     weights: Weights,
     familiarity: Option<Familiarity>,
+    /// Present if the card says so.
+    localization: Option<Localization>,
     sha256: String,
 }
 
@@ -84,13 +87,18 @@ impl ModelFile {
         let card = ModelCard::from_json(&json)?;
         let mut weights = Weights::from_bytes(bytes, name)?;
         weights.metadata = notes;
+        let is_extra = |name: &str| Familiarity::owns(name) || Localization::owns(name);
         let extra: Vec<NamedTensor> =
-            weights.tensors.extract_if(.., |tensor| Familiarity::owns(&tensor.name)).collect();
+            weights.tensors.extract_if(.., |tensor| is_extra(&tensor.name)).collect();
         let familiarity = match &card.out_of_distribution {
             Some(model) => Some(Familiarity::new(model, &extra, card.architecture.embedding())?),
             None => None,
         };
-        Ok(Self { card, weights, familiarity, sha256: sha256(bytes) })
+        let localization = match card.heat_maps {
+            HeatMapMethod::ClassActivation => None,
+            HeatMapMethod::Localization => Some(Localization::new(&extra, card.architecture.embedding())?),
+        };
+        Ok(Self { card, weights, familiarity, localization, sha256: sha256(bytes) })
     }
 
     /// A model file with the weights of `network`, which must have one logit and its `BatchNorm` not
@@ -112,8 +120,11 @@ impl ModelFile {
         if card.out_of_distribution.is_some() {
             return Err(ModelError::OutOfDistribution("its tensors are set by `with_familiarity`"));
         }
+        if card.heat_maps == HeatMapMethod::Localization {
+            return Err(ModelError::Localization("it is set by `with_localization`"));
+        }
         let weights = network.weights()?;
-        let mut file = Self { card, weights, familiarity: None, sha256: String::new() };
+        let mut file = Self { card, weights, familiarity: None, localization: None, sha256: String::new() };
         file.sha256 = sha256(&file.to_bytes(StoredPrecision::Full)?);
         Ok(file)
     }
@@ -135,7 +146,8 @@ impl ModelFile {
     }
 
     /// The same weights under another card; [`sha256`](Self::sha256) stays that of the file that they
-    /// came from. A model of what is out of distribution goes when the card has none.
+    /// came from. A model of what is out of distribution is dropped if the card has none, and so is a localization
+    /// layer.
     ///
     /// # Errors
     /// [`Error::Model`] when no detector can work with the card, or it names another architecture.
@@ -148,6 +160,9 @@ impl ModelFile {
                     network: self.card.architecture,
                 });
             }
+            if card.heat_maps == HeatMapMethod::Localization && self.localization.is_none() {
+                return Err(ModelError::Localization("it is set by `with_localization`"));
+            }
             match (&card.out_of_distribution, &self.card.out_of_distribution) {
                 (Some(new), Some(old)) if new.rank == old.rank => Ok(()),
                 (None, _) => Ok(()),
@@ -157,6 +172,9 @@ impl ModelFile {
         check().map_err(|e| Error::model(&card.name, e))?;
         if card.out_of_distribution.is_none() {
             self.familiarity = None;
+        }
+        if card.heat_maps != HeatMapMethod::Localization {
+            self.localization = None;
         }
         self.card = card;
         Ok(self)
@@ -188,13 +206,31 @@ impl ModelFile {
         Ok(self)
     }
 
+    /// The same model with a layer that tells which parts of a crop are manipulated, for its
+    /// [heat maps](Model::heat_maps). Scores do not depend on it.
+    ///
+    /// The layer is a convolution of 1x1 with one output on the network's last feature map
+    /// ([`Network::features`]): `weight` is as long as an embedding. The sigmoid of its output is the share of a
+    /// position that is manipulated.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the length does not fit or a number is not finite.
+    pub fn with_localization(mut self, weight: &[f32], bias: f32) -> Result<Self, Error> {
+        let layer = Localization::of(weight, bias, self.card.architecture.embedding());
+        self.localization = Some(layer.map_err(|e| Error::model(&self.card.name, e))?);
+        self.card.heat_maps = HeatMapMethod::Localization;
+        Ok(self)
+    }
+
     /// The bytes of the file, of the newest format.
     fn to_bytes(&self, precision: StoredPrecision) -> Result<Vec<u8>, ModelError> {
         let mut weights = self.weights.clone();
         weights.metadata.insert(Self::CARD_KEY.to_owned(), self.card.to_json()?);
         weights.tensors.extend(self.familiarity.iter().flat_map(Familiarity::tensors));
-        // Distances need all digits.
-        let of_tensor = |name: &str| if Familiarity::owns(name) { StoredPrecision::Full } else { precision };
+        weights.tensors.extend(self.localization.iter().flat_map(Localization::tensors));
+        // Distances need all digits, and the other layer is small.
+        let is_full = |name: &str| Familiarity::owns(name) || Localization::owns(name);
+        let of_tensor = |name: &str| if is_full(name) { StoredPrecision::Full } else { precision };
         Ok(weights.to_bytes_with(of_tensor)?)
     }
 
@@ -254,7 +290,7 @@ impl ModelFile {
         network.load(&self.weights).map_err(|e| Error::model(&self.card.name, e))?;
         let info =
             ModelInfo { sha256: self.sha256.clone(), card: self.card.clone(), precision: Precision::F32 };
-        Ok(Model::new(info, network.folded(), self.familiarity.clone(), device))
+        Ok(Model::new(info, network.folded(), self.familiarity.clone(), self.localization.clone(), device))
     }
 }
 

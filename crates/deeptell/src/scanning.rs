@@ -322,7 +322,7 @@ impl Scanning {
         }
         self.classify(self.waiting.len())?;
         if let Some(evidence) = &mut self.evidence {
-            evidence.set_heat(&self.heat);
+            evidence.set_heat(&self.heat, self.detector.model().card().heat_maps);
         }
 
         let sampled = self.frames.len() as u64;

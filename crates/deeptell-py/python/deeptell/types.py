@@ -99,6 +99,9 @@ class FaceCrop(TypedDict):
     size: int
     """Side of the square crop, in pixels of the result."""
 
+HeatMapMethod = Literal["class_activation", "localization"]
+"""How the `HeatMap`s of a model are made."""
+
 
 class Calibration(TypedDict):
     """Platt scaling (Platt 1999): `probability = sigmoid(slope * logit + intercept)`."""
@@ -302,6 +305,8 @@ class ModelCard(_ModelCard, total=False):
     everything, are read as if both levels had been given them.
     """
 
+    heat_maps: HeatMapMethod
+    """How the parts of a crop that indicate manipulation are found."""
     out_of_distribution: Optional[OutOfDistribution]
     """How unlike the training data a crop may be; absent when the file has no model of that."""
     seed: Optional[int]

@@ -66,7 +66,7 @@ function heatSwitch() {
     make(
       "p",
       { class: "soft small", id: "heat-key" },
-      "Grad-CAM, one scale for all pictures: the redder, the stronger. It tells where the network looked, not what is wrong there.",
+      "One scale for all pictures: the redder, the stronger. It tells where the network finds traces, not what they are; a genuine face can have warm areas, too.",
     ),
   );
 }

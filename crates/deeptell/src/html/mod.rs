@@ -284,8 +284,8 @@ fn heat_switch(evidence: &Evidence) -> Markup {
             input type="checkbox" id="heat" class="switch";
             label for="heat" { "Show where the evidence for manipulation lies" }
             p class="soft heat-key" {
-                "Grad-CAM, one scale for all pictures of this page: the redder, the stronger. It tells where the network \
-                 looked, not what is wrong there."
+                "One scale for all pictures of this page: the redder, the stronger. It tells where the network finds \
+                 traces, not what they are; a genuine face can have warm areas, too."
             }
         }
     }

@@ -1,5 +1,7 @@
 use burn::tensor::Device;
-use deeptell::{Detector, Input, ModelFile, Report, StoredPrecision, Verdict};
+use deeptell::{
+    Detector, Error, HeatMapMethod, Input, ModelError, ModelFile, Report, StoredPrecision, Verdict,
+};
 use deeptell_face::RgbImage;
 use deeptell_network::Weights;
 use deeptell_video::WriterOptions;
@@ -20,7 +22,6 @@ fn the_shipped_detector_is_trained_and_is_the_file_of_the_manifest() {
     let auc = info.card.measures.iter().find(|measure| measure.name.contains("AUC")).unwrap();
     assert!(auc.value > 0.8 && auc.value < 1.0, "{auc:?}");
     assert!(!info.card.limits.is_empty());
-
     let report = detector.scan(Input::picture("portrait", &portrait()), &options()).unwrap().report;
     assert_eq!(report.observations.len(), 1);
 }
@@ -101,6 +102,49 @@ fn a_model_of_the_training_data_travels_in_the_file_in_full_precision() {
     assert!(has(b"classifier.3.weight") && !has(b"ood."));
     let plain = ModelFile::shipped().unwrap().load(&Device::flex()).unwrap();
     assert_eq!(plain.distance(&plain.readings(&[RgbImage::new(224, 224)]).unwrap()[0]), None);
+}
+
+#[test]
+fn a_localization_layer_changes_heat_maps_and_no_score() {
+    let device = Device::flex();
+    let shipped = ModelFile::shipped().unwrap();
+    let mut card = shipped.card().clone();
+    card.heat_maps = HeatMapMethod::ClassActivation;
+    // A card without the entry, as files before it have, means class activation.
+    let json = serde_json::to_value(&card).unwrap();
+    assert!(json.get("heat_maps").is_none(), "{json}");
+    let plain = shipped.with_card(card).unwrap();
+    let channels = plain.card().architecture.embedding();
+    let mut weight = vec![0.0; channels];
+    weight[3] = 1.5;
+    let with_layer = plain.clone().with_localization(&weight, -0.5).unwrap();
+    assert_eq!(with_layer.card().heat_maps, HeatMapMethod::Localization);
+
+    // It travels in the file, and goes when a card does not name it.
+    let bytes = with_layer.encode(StoredPrecision::Half).unwrap();
+    let back = ModelFile::from_bytes(&bytes, "with-layer").unwrap();
+    let dropped = back.clone().with_card(plain.card().clone()).unwrap();
+    assert!(dropped.clone().with_card(back.card().clone()).is_err(), "the layer is gone");
+    let crops = [image::imageops::resize(&portrait(), 224, 224, image::imageops::FilterType::Triangle)];
+    let of = |file: &ModelFile| {
+        let model = file.load(&device).unwrap();
+        (model.logits(&crops).unwrap(), model.heat_maps(&crops).unwrap().remove(0).values)
+    };
+    let [plain, with_layer, back, dropped] = [&plain, &with_layer, &back, &dropped].map(of);
+    assert_eq!(back.1, with_layer.1);
+    assert_eq!(dropped.1, plain.1);
+    for other in [&with_layer, &back, &dropped] {
+        assert_eq!(other.0, plain.0, "scores do not depend on it");
+    }
+    assert_ne!(with_layer.1, plain.1);
+    // The sigmoid of -0.5 is the least that a weight on features of hard swish, from -0.375, leaves but for 1.5 * 0.375.
+    assert!(with_layer.1.iter().all(|value| (0.25..=1.0).contains(value)), "{:?}", with_layer.1);
+
+    for wrong in [ModelFile::shipped().unwrap().with_localization(&weight[1..], 0.0), {
+        ModelFile::shipped().unwrap().with_localization(&weight, f32::NAN)
+    }] {
+        assert!(matches!(wrong, Err(Error::Model { source: ModelError::Localization(_), .. })));
+    }
 }
 
 /// The same performance, ever worse shown: at some point the detector must say that it cannot judge, and why.
