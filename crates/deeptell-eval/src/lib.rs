@@ -5,6 +5,7 @@
 //! the calibration and the thresholds of a model. [`Distortion`] reduces the quality of crops by a fixed amount, to
 //! measure the effect. [`leave_one_out`] divides samples for measuring what training makes of material that it has not seen,
 //! [`EndedRun`] makes a model file and a report of a training run, [`compare_runs`] puts runs side by side, and [`inspect_dataset`] looks for leaks and shortcuts in a data set.
+//! [`fit_localization`] trains the layer that heat maps come from.
 //!
 //! Nothing here prints. Long work reports to a [`Watch`], which can also stop it.
 //!
@@ -37,6 +38,7 @@ mod evaluation;
 mod json;
 mod leave_one_out;
 mod levels;
+mod localization;
 mod measurement;
 mod person;
 mod runs;
@@ -61,6 +63,7 @@ pub use leave_one_out::{
     Fold, FoldFigures, FoldTraining, Folds, LeaveOneOutReport, LeaveOut, Skipped, leave_one_out,
 };
 pub use levels::{Domain, DomainFigures, FittedLevels, RiskBin, fit_levels};
+pub use localization::{LocalizationFigures, LocalizationReport, fit_localization, measure_localization};
 pub use measurement::{EvaluationDocument, Measurement};
 pub use runs::{RunComparison, RunFigure, RunSummary, compare_runs};
 pub use score_table::{ScoreTable, some_of};
