@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
@@ -102,7 +103,7 @@ impl FolderContents {
                 continue;
             }
             let (is_file, path) = (entry.file_type().is_file(), entry.into_path());
-            if Media::of(&path).is_none() {
+            if Media::of(&path).is_none() || is_file && is_note_of_macos(&path) {
                 contents.left_out.push(path);
             } else if is_file {
                 contents.media.push(path);
@@ -120,6 +121,18 @@ impl FolderContents {
 
 fn is_hidden(name: &std::ffi::OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
+}
+
+/// Whether a file only keeps what macOS notes about another one (`AppleDouble`), as on disks that are shared with other
+/// systems: the name is that of the other file behind `._`. What cannot be read is none.
+fn is_note_of_macos(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    let is_one = |mut file: File| file.read_exact(&mut magic).is_ok() && magic == [0, 5, 0x16, 7];
+    has_name_of_note(path) && File::open(path).is_ok_and(is_one)
+}
+
+fn has_name_of_note(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"._"))
 }
 
 /// What `walkdir` says, in words.
@@ -161,7 +174,9 @@ pub fn count_by_extension(files: &[PathBuf]) -> String {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for file in files {
         let extension = file.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-        *counts.entry(extension.unwrap_or_default()).or_default() += 1;
+        // No extension has a dot.
+        let note = has_name_of_note(file).then(|| "._".to_owned());
+        *counts.entry(note.or(extension).unwrap_or_default()).or_default() += 1;
     }
     let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
@@ -172,6 +187,7 @@ pub fn count_by_extension(files: &[PathBuf]) -> String {
         let separator = if text.is_empty() { "" } else { ", " };
         let _ = match extension.as_str() {
             "" => write!(text, "{separator}{count} without extension"),
+            "._" => write!(text, "{separator}{count} ._* of macOS"),
             extension => write!(text, "{separator}{count} .{extension}"),
         };
     }
@@ -203,13 +219,35 @@ mod tests {
 
     #[test]
     fn every_file_is_either_media_or_left_out() {
-        let files =
-            ["a.MTS", "b.jfif", "c.avif", "d.m2ts", "e.ogv", "deep/f.mp4", "g.heic", "h.tif", "notes"];
+        let files = [
+            "a.MTS",
+            "b.jfif",
+            "c.avif",
+            "d.m2ts",
+            "e.ogv",
+            "deep/f.mp4",
+            "g.heic",
+            "h.tif",
+            "i.mpo",
+            "notes",
+        ];
         let folder = folder_with(&files);
         let contents = FolderContents::read(folder.path(), HiddenFiles::Skip);
-        let media = ["a.MTS", "b.jfif", "c.avif", "d.m2ts", "deep/f.mp4", "e.ogv"];
+        let media = ["a.MTS", "b.jfif", "c.avif", "d.m2ts", "deep/f.mp4", "e.ogv", "i.mpo"];
         assert_eq!(names(folder.path(), &contents.media), media);
         assert_eq!(names(folder.path(), &contents.left_out), ["g.heic", "h.tif", "notes"]);
+    }
+
+    #[test]
+    fn notes_of_macos_are_left_out_and_what_is_named_like_them_is_not() {
+        let folder = folder_with(&["a.mp4", "._b.mp4", "__MACOSX/._c.jpg", "._short.png"]);
+        for note in ["._b.mp4", "__MACOSX/._c.jpg"] {
+            fs::write(folder.path().join(note), b"\0\x05\x16\x07\0\x02\0\0Mac OS X        ").unwrap();
+        }
+        let contents = FolderContents::read(folder.path(), HiddenFiles::Include);
+        assert_eq!(names(folder.path(), &contents.media), ["._short.png", "a.mp4"]);
+        assert_eq!(contents.left_out.len(), 2);
+        assert_eq!(note_on_skipped(&contents.left_out), "skipped 2 files of other kinds: 2 ._* of macOS");
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Media {
     /// Decides by the extension, in any case; `None` for other files.
     pub fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "jpg" | "jpeg" | "jpe" | "jfif" | "png" | "apng" | "bmp" | "dib" | "webp" | "avif" => {
+            "jpg" | "jpeg" | "jpe" | "jfif" | "mpo" | "png" | "apng" | "bmp" | "dib" | "webp" | "avif" => {
                 Some(Self::Image)
             }
             "mp4" | "m4v" | "mov" | "qt" | "3gp" | "3g2" | "f4v" | "lrv" | "insv" | "mkv" | "mk3d"

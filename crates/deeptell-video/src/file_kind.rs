@@ -30,6 +30,7 @@ pub(crate) enum FileKind {
     Pdf,
     Archive,
     Placeholder,
+    NoteOfMacos,
 }
 
 impl FileKind {
@@ -50,7 +51,7 @@ impl FileKind {
         if head.get(4..8) == Some(b"ftyp") {
             return Self::of_brands(head);
         }
-        let magics: [(&[u8], Self); 17] = [
+        let magics: [(&[u8], Self); 23] = [
             (b"FUJIFILMCCD-RAW", Self::RawPhoto),
             (b"IIRO", Self::RawPhoto),
             (b"IIU\0", Self::RawPhoto),
@@ -68,7 +69,16 @@ impl FileKind {
             (b"PK\x03\x04", Self::Archive),
             (b"7z\xbc\xaf", Self::Archive),
             (b"Rar!\x1a\x07", Self::Archive),
+            (b"\x1f\x8b", Self::Archive),
+            (b"\xfd7zXZ\0", Self::Archive),
+            (b"BZh", Self::Archive),
+            (b"\x28\xb5\x2f\xfd", Self::Archive),
+            (b"\xff\xfe", Self::Text),
+            (b"\0\x05\x16\x07", Self::NoteOfMacos),
         ];
+        if head.get(257..262) == Some(b"ustar") {
+            return Some(Self::Archive);
+        }
         let by_magic = magics.into_iter().find(|(magic, _)| starts(magic)).map(|(_, kind)| kind);
         by_magic.or_else(|| Self::of_text(head))
     }
@@ -148,6 +158,9 @@ impl fmt::Display for FileKind {
             Self::Placeholder => {
                 "this is a placeholder of Git LFS, not the file itself; fetch it with `git lfs pull`"
             }
+            Self::NoteOfMacos => {
+                "this is what macOS notes about another file; scan that one, whose name has no `._` before it"
+            }
         })
     }
 }
@@ -173,7 +186,9 @@ mod tests {
 
     #[test]
     fn files_are_known_by_their_first_bytes() {
-        let cases: [(&[u8], Option<FileKind>); 22] = [
+        let mut tar = vec![b'a'; 257];
+        tar.extend(b"ustar\0\x30\x30");
+        let cases: [(&[u8], Option<FileKind>); 28] = [
             (b"", Some(FileKind::Empty)),
             (b"\xef\xbb\xbf  <!DOCTYPE html><html>", Some(FileKind::WebPage)),
             (b"<?xml version=\"1.0\"?>\n<!DOCTYPE html PUBLIC \"x\"><html>", Some(FileKind::WebPage)),
@@ -194,6 +209,12 @@ mod tests {
             (b"MM\0*\0\0\0\x08", Some(FileKind::Tiff)),
             (b"II*\0\x10\0\0\0CR\x02\0", Some(FileKind::RawPhoto)),
             (b"%PDF-1.7\n", Some(FileKind::Pdf)),
+            (b"\x1f\x8b\x08\0", Some(FileKind::Archive)),
+            (b"\xfd7zXZ\0\0", Some(FileKind::Archive)),
+            (b"BZh91AY", Some(FileKind::Archive)),
+            (&tar, Some(FileKind::Archive)),
+            (b"\xff\xfeh\0i\0", Some(FileKind::Text)),
+            (b"\0\x05\x16\x07\0\x02\0\0Mac OS X", Some(FileKind::NoteOfMacos)),
             (&[0; 300], None),
             (b"\x1aE\xdf\xa3", None),
         ];
