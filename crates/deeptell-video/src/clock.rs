@@ -84,10 +84,11 @@ pub(crate) struct Replaced {
 }
 
 /// Replaces times that leap by more than `gap` from those around them and return at once, as a flipped bit makes them,
-/// by those that the neighbours leave room for; by none where they leave none that is certain.
-pub(crate) fn replace_strays(stamps: &mut [Stamp], gap: i64) -> Vec<Replaced> {
+/// by those that the neighbours leave room for; by none where they leave none that is certain. Where the clock of the
+/// container may not leap, its decoding times are taken as they are.
+pub(crate) fn replace_strays(stamps: &mut [Stamp], gap: i64, may_leap: bool) -> Vec<Replaced> {
     let frame = usual_step(stamps, gap);
-    let pts_strays = strays(stamps, gap, frame, |stamp| stamp.pts);
+    let pts_strays = beyond_reach(stamps, gap, strays(stamps, gap, frame, |stamp| stamp.pts));
     // Where there is no room for them, they are a part of their own.
     let has_room = |run: &Range<usize>| {
         let neighbours =
@@ -97,8 +98,8 @@ pub(crate) fn replace_strays(stamps: &mut [Stamp], gap: i64) -> Vec<Replaced> {
     };
     // These times never fall, so that one which returns has leaped by mistake even when it did not leap far.
     let least_leap = (gap / SHORT_LEAPS).max(frame.saturating_mul(3)).min(gap);
-    let (dts_strays, parts): (Vec<_>, Vec<_>) =
-        strays(stamps, least_leap, frame, |stamp| stamp.dts).into_iter().partition(has_room);
+    let dts_strays = if may_leap { strays(stamps, least_leap, frame, |stamp| stamp.dts) } else { Vec::new() };
+    let (dts_strays, parts): (Vec<_>, Vec<_>) = dts_strays.into_iter().partition(has_room);
     let (has_strayed, is_settled) = (marks(&pts_strays, stamps.len()), marks(&dts_strays, stamps.len()));
     let is_part = marks(&parts, stamps.len());
     let mut replaced = Vec::new();
@@ -168,6 +169,31 @@ fn strays(stamps: &[Stamp], gap: i64, frame: i64, time: impl Fn(&Stamp) -> Optio
             number += 1;
         }
     }
+    runs
+}
+
+/// Those of the `runs` whose times are not those of a frame behind a pause, which is decoded before the last ones in
+/// front of the pause, or the other way round: then packets before or behind them have such times, too.
+fn beyond_reach(stamps: &[Stamp], gap: i64, mut runs: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    let has_strayed = marks(&runs, stamps.len());
+    let others = |from: usize| (from..stamps.len()).filter(|number| !has_strayed[*number]);
+    // How many frames are decoded before one that is shown earlier, in this stream.
+    let is_before = |number: usize, time: i64| stamps[number].pts.is_some_and(|other| other > time);
+    let ahead = |number: usize| {
+        let time = stamps[number].pts?;
+        let window = number.saturating_sub(2 * MAX_REORDERED_FRAMES)..number;
+        Some(window.filter(|before| !has_strayed[*before] && is_before(*before, time)).count())
+    };
+    let depth = if runs.is_empty() { 0 } else { others(0).filter_map(ahead).max().unwrap_or(0) };
+    runs.retain(|run| {
+        let pts = |number: usize| stamps[number].pts;
+        let following: Vec<i64> = others(run.end).filter_map(pts).take(depth + 2).collect();
+        let before = (0..run.start).rev().filter(|number| !has_strayed[*number]);
+        let around: Vec<i64> =
+            before.filter_map(pts).take(depth + 2).chain(following.iter().copied()).collect();
+        let is_near = |time: i64| around.iter().any(|other| other.abs_diff(time) <= gap.unsigned_abs());
+        following.len() == depth + 2 && !run.clone().filter_map(pts).any(is_near)
+    });
     runs
 }
 
@@ -466,14 +492,14 @@ mod tests {
         for numbers in [10..11, 11..12, 20..26, 1..2, 30..46] {
             for (pts, dts) in [(9_000_000, 9_000_000), (-9_000_000, -9_000_000), (0, 9_000_000)] {
                 let mut stamps = moved(numbers.clone(), pts, dts);
-                let replaced = replace_strays(&mut stamps, 10_000);
+                let replaced = replace_strays(&mut stamps, 10_000, true);
                 assert_eq!(replaced.len(), numbers.len(), "{numbers:?}, {pts}, {dts}");
                 let times =
                     |stamps: &[Stamp]| stamps.iter().map(|one| (one.pts, one.dts)).collect::<Vec<_>>();
                 assert_eq!(times(&stamps), times(&right), "{numbers:?}, {pts}, {dts}");
             }
             let mut stamps = moved(numbers.clone(), 9_000_000, 0);
-            assert_eq!(replace_strays(&mut stamps, 10_000).len(), numbers.len());
+            assert_eq!(replace_strays(&mut stamps, 10_000, true).len(), numbers.len());
             if numbers.len() == 1 {
                 assert_eq!(stamps[numbers.start].pts, right[numbers.start].pts, "{numbers:?}");
             }
@@ -489,18 +515,18 @@ mod tests {
         for stamp in &mut stamps[20..36] {
             (stamp.pts, stamp.dts) = (stamp.pts.map(|time| time + 600), stamp.dts.map(|time| time + 600));
         }
-        assert_eq!(replace_strays(&mut stamps, 5000).len(), 16);
+        assert_eq!(replace_strays(&mut stamps, 5000, true).len(), 16);
         let mut stamps = right.clone();
         let later = |time: Option<i64>| time.map(|time| time + 5000);
         (stamps[20].pts, stamps[20].dts) = (later(stamps[20].pts), later(stamps[20].dts));
-        assert_eq!(replace_strays(&mut stamps, 10_000).len(), 1);
+        assert_eq!(replace_strays(&mut stamps, 10_000, true).len(), 1);
         assert_eq!((stamps[20].pts, stamps[20].dts), (right[20].pts, right[20].dts));
         // A pause that is shown between frames which are decoded in another order.
         let mut stamps = right.clone();
         for stamp in &mut stamps {
             stamp.pts = stamp.pts.map(|time| if time >= 20 * 40 { time + 5000 } else { time });
         }
-        assert_eq!(replace_strays(&mut stamps, 10_000), []);
+        assert_eq!(replace_strays(&mut stamps, 10_000, true), []);
     }
 
     #[test]
@@ -526,13 +552,26 @@ mod tests {
     fn what_does_not_return_is_no_stray() {
         for starts in [&[0, 9_000_000][..], &[9_000_000, 100], &[0, 0]] {
             let stamps: Vec<Stamp> = starts.iter().flat_map(|start| part(*start, 48, 2)).collect();
-            assert_eq!(replace_strays(&mut stamps.clone(), 10_000), []);
+            assert_eq!(replace_strays(&mut stamps.clone(), 10_000, true), []);
         }
+        // Neither is a pause between frames that are decoded in another order.
+        for (may_leap, count) in [(true, 61), (false, 61), (true, 25), (false, 25)] {
+            let mut stamps = reordered(count);
+            for stamp in &mut stamps {
+                stamp.pts = stamp.pts.map(|time| if time >= 23 * 40 { time + 60_000 } else { time });
+            }
+            assert_eq!(replace_strays(&mut stamps, 10_000, may_leap), [], "{count} frames");
+        }
+        // But one frame whose time is not come to by those that follow.
+        let (right, mut stamps) = (reordered(61), reordered(61));
+        stamps[22].pts = stamps[22].pts.map(|time| time + 60_000);
+        assert_eq!(replace_strays(&mut stamps, 10_000, false).len(), 1);
+        assert_eq!(stamps[22].pts, right[22].pts);
         // Neither is a part for which the clock that is there later leaves no room.
         let before = part(0, 48, 0);
         let after = part(48 * 40, 48, 0);
         let mut stamps = [before, part(9_000_000, 8, 0), after].concat();
-        assert_eq!(replace_strays(&mut stamps, 10_000), []);
+        assert_eq!(replace_strays(&mut stamps, 10_000, true), []);
         let (times, jumps) = unwrapped(true, &stamps);
         assert_eq!((times, jumps), ((0..104).map(|n| n * 40).collect(), 2));
     }
@@ -648,7 +687,7 @@ mod tests {
                 })
                 .collect();
             let mut straight = stamps.clone();
-            let replaced = replace_strays(&mut straight, 10_000);
+            let replaced = replace_strays(&mut straight, 10_000, true);
             prop_assert!(replaced.is_sorted_by_key(|one| one.packet));
             let mut watch = watch(true);
             for stamp in &stamps {

@@ -95,12 +95,9 @@ impl Survey {
     /// From the times of all packets, `damaged` of which could not be read.
     fn of_stamps(mut stamps: Vec<Stamp>, facts: &StreamFacts, damaged: u64) -> Self {
         let nominal = nominal_frame_ticks(facts);
-        let (mut replaced, mut stands_still) = (Vec::new(), false);
-        if facts.clock_may_jump {
-            let gap = clock::longest_gap(facts);
-            stands_still = clock::stands_still(&stamps, nominal, gap);
-            replaced = clock::replace_strays(&mut stamps, gap);
-        }
+        let gap = clock::longest_gap(facts);
+        let stands_still = facts.clock_may_jump && clock::stands_still(&stamps, nominal, gap);
+        let replaced = clock::replace_strays(&mut stamps, gap, facts.clock_may_jump);
         let packets = stamps.len() as u64;
         let Listed { mut frames, watch, order, cut_at_joints } = Listed::of(&stamps, facts);
         frames.sort_unstable_by_key(|frame| (frame.part, frame.time));

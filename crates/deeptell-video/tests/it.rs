@@ -356,6 +356,38 @@ fn times_that_leap_and_return_at_once_move_no_frame() {
 }
 
 #[test]
+fn one_time_that_strays_in_a_file_with_an_index_moves_no_frame() {
+    let (folder, path) = clip("plain.mp4", 96, &h264(24));
+    let plain = take(&mut VideoReader::open(&path).unwrap(), Sampling::Uniform(12));
+    let mut bytes = fs::read(&path).unwrap();
+    // Without the list of edits, which would hide what is shown after the end.
+    let edits = bytes.windows(4).position(|name| name == b"edts").unwrap();
+    bytes[edits..edits + 4].copy_from_slice(b"free");
+    // The table of delays: version, number of rows, then a number of frames and their delay in each (ISO/IEC
+    // 14496-12, 8.6.1.3).
+    let table = bytes.windows(4).position(|name| name == b"ctts").unwrap() + 4;
+    let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+    let rows = (0..number(table + 4) as usize).map(|row| table + 8 + 8 * row);
+    let single: Vec<usize> = rows.filter(|row| number(*row) == 1).collect();
+    let path = folder.path().join("strayed.mp4");
+    for row in [single[3], single[single.len() / 2]] {
+        let mut strayed = bytes.clone();
+        // Half an hour at least; FFmpeg takes a table with longer ones for damaged.
+        strayed[row + 4..row + 8].copy_from_slice(&(number(row + 4) + 200_000_000).to_be_bytes());
+        fs::write(&path, strayed).unwrap();
+        let mut reader = VideoReader::open(&path).unwrap();
+        assert_eq!(reader.warnings(), [Warning::TimesReplaced { count: 1 }]);
+        assert!((reader.info().duration_seconds.unwrap() - 3.84).abs() < 0.01, "{:?}", reader.info());
+        let frames = take(&mut reader, Sampling::Uniform(12));
+        assert_eq!(numbers(&frames), numbers(&plain));
+        for (frame, right) in frames.iter().zip(&plain) {
+            assert_eq!(frame.index, right.index);
+            assert!((frame.pts_seconds - right.pts_seconds).abs() < 1e-6, "{frame:?} for {right:?}");
+        }
+    }
+}
+
+#[test]
 fn where_no_time_can_be_used_the_frames_count() {
     let (folder, path) = clip("plain.ts", 96, &h264(24));
     let stream = fs::read(&path).unwrap();
