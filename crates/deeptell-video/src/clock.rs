@@ -123,7 +123,12 @@ pub(crate) fn replace_strays(stamps: &mut [Stamp], gap: i64, may_leap: bool) -> 
     }
     for number in pts_strays.into_iter().flatten() {
         if !is_settled[number] && !is_part[number] {
-            stamps[number].pts = None;
+            let before = number.checked_sub(1).and_then(|before| stamps[before].dts);
+            let stamp = &mut stamps[number];
+            let leap = stamp.dts.zip(before).map_or(0, |(own, before)| own.abs_diff(before));
+            // Made up from times of showing, and wrong with them.
+            stamp.dts = stamp.dts.filter(|_| leap <= gap.unsigned_abs());
+            stamp.pts = None;
             stamps[number].pts = gap_between_frames(stamps, number, frame);
             replaced.push(number);
         }
@@ -199,7 +204,7 @@ fn beyond_reach(stamps: &[Stamp], gap: i64, mut runs: Vec<Range<usize>>) -> Vec<
 
 /// The time that is missing between those of the packets around one.
 fn gap_between_frames(stamps: &[Stamp], number: usize, frame: i64) -> Option<i64> {
-    let dts = stamps[number].dts?;
+    let dts = stamps[..=number].iter().rev().take(MAX_REORDERED_FRAMES).find_map(|stamp| stamp.dts)?;
     let around =
         number.saturating_sub(MAX_REORDERED_FRAMES)..(number + MAX_REORDERED_FRAMES + 1).min(stamps.len());
     let mut times: Vec<i64> =
@@ -567,6 +572,17 @@ mod tests {
         stamps[22].pts = stamps[22].pts.map(|time| time + 60_000);
         assert_eq!(replace_strays(&mut stamps, 10_000, false).len(), 1);
         assert_eq!(stamps[22].pts, right[22].pts);
+        // Decoding times that were made up from those of showing stray later, and alone.
+        let mut stamps = reordered(61);
+        stamps[22].pts = stamps[22].pts.map(|time| time + 60_000);
+        stamps[26].dts = stamps[22].pts;
+        stamps[26].pts = stamps[26].pts.map(|time| time + 60_000);
+        assert_eq!(replace_strays(&mut stamps, 10_000, false).len(), 2);
+        assert_eq!(
+            [22, 26].map(|number: usize| stamps[number].pts),
+            [22, 26].map(|number: usize| right[number].pts)
+        );
+        assert!(stamps.iter().all(|stamp| stamp.dts.is_none_or(|dts| dts < 3000)));
         // Neither is a part for which the clock that is there later leaves no room.
         let before = part(0, 48, 0);
         let after = part(48 * 40, 48, 0);
