@@ -89,10 +89,10 @@ fn messages() -> Seeds {
 /// The shipped model with its smallest tensors alone, and its card.
 #[cfg(feature = "networks")]
 fn models() -> Result<Seeds> {
-    use deeptell_weights::{StoredPrecision, Weights};
+    use deeptell_weights::{StoredDtype, Weights};
 
     let shipped = deeptell::ModelFile::shipped()?;
-    let whole = Weights::from_bytes(&shipped.encode(StoredPrecision::Half)?, "shipped")?;
+    let whole = Weights::from_bytes(&shipped.encode(StoredDtype::F16)?, "shipped")?;
     let few = |count: usize| {
         let mut tensors = whole.tensors.clone();
         tensors.sort_by_key(|tensor| tensor.values.len());
@@ -100,9 +100,9 @@ fn models() -> Result<Seeds> {
         Weights { tensors, ..whole.clone() }
     };
     Ok(vec![
-        ("card.safetensors".to_owned(), few(0).to_bytes(StoredPrecision::Half)?),
-        ("few.safetensors".to_owned(), few(9).to_bytes(StoredPrecision::Half)?),
-        ("full.safetensors".to_owned(), few(3).to_bytes(StoredPrecision::Full)?),
+        ("card.safetensors".to_owned(), few(0).to_bytes(StoredDtype::F16)?),
+        ("few.safetensors".to_owned(), few(9).to_bytes(StoredDtype::F16)?),
+        ("full.safetensors".to_owned(), few(3).to_bytes(StoredDtype::F32)?),
     ])
 }
 

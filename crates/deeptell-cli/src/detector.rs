@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use deeptell::{Detector, Model, ModelFile, ScanOptions};
 
-use crate::device::{DeviceName, PrecisionName};
+use crate::device::{DeviceName, DtypeName};
 use crate::face_detector::{FaceDetectorName, face_detector};
 use crate::isolation::decoding;
 use crate::output::detail;
@@ -51,8 +51,8 @@ pub(crate) struct DetectorArgs {
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     device: DeviceName,
     /// Number format of the classifier's arithmetic; face detection always uses f32.
-    #[arg(long = "dtype", alias = "precision", value_name = "DTYPE", value_enum, default_value_t = PrecisionName::F32)]
-    precision: PrecisionName,
+    #[arg(long = "dtype", alias = "precision", value_name = "DTYPE", value_enum, default_value_t = DtypeName::F32)]
+    dtype: DtypeName,
 }
 
 impl DetectorArgs {
@@ -60,7 +60,7 @@ impl DetectorArgs {
     pub(crate) fn open(&self, trusted: bool) -> anyhow::Result<Detector> {
         let device = self.device.open()?;
         let model = model_file(self.model.as_deref())?.load(&device)?;
-        let model = model.with_precision(self.precision.on(self.device))?;
+        let model = model.with_dtype(self.dtype.on(self.device))?;
         detector(model, self.face_detector, &device, trusted)
     }
 

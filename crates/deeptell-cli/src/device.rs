@@ -4,7 +4,7 @@ use std::panic::UnwindSafe;
 
 use burn::tensor::Device;
 use clap::ValueEnum;
-use deeptell::Precision;
+use deeptell::Dtype;
 use serde::Serialize;
 
 use crate::output::{detail, note};
@@ -74,7 +74,7 @@ pub(crate) fn numbered_device(text: &str) -> Result<(DeviceName, usize), String>
 
 /// The number format that a network computes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PrecisionName {
+pub(crate) enum DtypeName {
     /// 32-bit floats; every device has them.
     F32,
     /// 16-bit floats with the range of f32.
@@ -83,29 +83,29 @@ pub(crate) enum PrecisionName {
     F16,
 }
 
-impl PrecisionName {
+impl DtypeName {
     /// The format; notes where it gains nothing.
-    pub(crate) fn on(self, device: DeviceName) -> Precision {
-        let precision = Precision::from(self);
-        warn_if_slower(precision, device);
-        precision
+    pub(crate) fn on(self, device: DeviceName) -> Dtype {
+        let dtype = Dtype::from(self);
+        warn_if_slower(dtype, device);
+        dtype
     }
 }
 
-impl From<PrecisionName> for Precision {
-    fn from(name: PrecisionName) -> Self {
+impl From<DtypeName> for Dtype {
+    fn from(name: DtypeName) -> Self {
         match name {
-            PrecisionName::F32 => Self::F32,
-            PrecisionName::Bf16 => Self::Bf16,
-            PrecisionName::F16 => Self::F16,
+            DtypeName::F32 => Self::F32,
+            DtypeName::Bf16 => Self::Bf16,
+            DtypeName::F16 => Self::F16,
         }
     }
 }
 
 /// CPUs compute in 16 bits by converting to f32, without the kernels made for them.
-pub(crate) fn warn_if_slower(precision: Precision, device: DeviceName) {
-    if device == DeviceName::Cpu && !precision.is_full() {
-        note!("note: on a CPU {precision} is slower than f32; it is meant for GPUs");
+pub(crate) fn warn_if_slower(dtype: Dtype, device: DeviceName) {
+    if device == DeviceName::Cpu && !dtype.is_full() {
+        note!("note: on a CPU {dtype} is slower than f32; it is meant for GPUs");
     }
 }
 

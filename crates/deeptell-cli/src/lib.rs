@@ -38,16 +38,8 @@ struct Cli {
     command: Command,
 
     /// Number of threads for decoding and arithmetic [default: one per core].
-    #[arg(
-        short = 'j',
-        long,
-        global = true,
-        default_value_t = 0,
-        hide_default_value = true,
-        value_name = "N",
-        help_heading = "Global options"
-    )]
-    threads: usize,
+    #[arg(short = 'j', long, global = true, value_name = "N", help_heading = "Global options")]
+    threads: Option<usize>,
 
     /// Print details on standard error: the model, the device, how long each step takes.
     #[arg(short, long, global = true, help_heading = "Global options")]
@@ -177,7 +169,7 @@ fn perform(cli: Cli) -> anyhow::Result<Outcome> {
         (false, true) => Verbosity::Verbose,
         (false, false) => Verbosity::Normal,
     });
-    rayon::ThreadPoolBuilder::new().num_threads(cli.threads).build_global()?;
+    rayon::ThreadPoolBuilder::new().num_threads(cli.threads.unwrap_or(0)).build_global()?;
     interrupt::listen()?;
     match cli.command {
         Command::Scan(args) => commands::scan::run(&args),

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use deeptell::Model;
 
 use crate::detector::model_file;
-use crate::device::{DeviceName, PrecisionName};
+use crate::device::{DeviceName, DtypeName};
 use crate::views::Views;
 
 /// Options for the model that a command measures, and for how it runs.
@@ -21,8 +21,8 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     device: DeviceName,
     /// Number format of the classifier's arithmetic; face detection always uses f32.
-    #[arg(long = "dtype", alias = "precision", value_name = "DTYPE", value_enum, default_value_t = PrecisionName::F32)]
-    precision: PrecisionName,
+    #[arg(long = "dtype", alias = "precision", value_name = "DTYPE", value_enum, default_value_t = DtypeName::F32)]
+    dtype: DtypeName,
 }
 
 impl ModelArgs {
@@ -43,7 +43,7 @@ impl ModelArgs {
             card.views = views.list();
             file = file.with_card(card)?;
         }
-        let model = file.load(&device)?.with_precision(self.precision.on(self.device))?;
+        let model = file.load(&device)?.with_dtype(self.dtype.on(self.device))?;
         Ok((model, device))
     }
 }

@@ -338,16 +338,16 @@ fn scan_in_16_bits_is_recorded_and_agrees_with_f32() {
     };
     let (full, _) = scan(&[]);
     assert!(full["model"].get("precision").is_none(), "{}", full["model"]);
-    for precision in ["bf16", "f16"] {
+    for dtype in ["bf16", "f16"] {
         // A report in another precision is not taken for one in this.
-        let (half, messages) = scan(&["--precision", precision, "--resume"]);
+        let (half, messages) = scan(&["--precision", dtype, "--resume"]);
         assert!(messages.contains("0 of 1 files are already done"), "{messages}");
-        assert!(messages.contains(&format!("on a CPU {precision} is slower")), "{messages}");
-        assert_eq!(half["model"]["precision"], precision);
+        assert!(messages.contains(&format!("on a CPU {dtype} is slower")), "{messages}");
+        assert_eq!(half["model"]["precision"], dtype);
         assert_eq!(half["verdict"], full["verdict"]);
         let [half, full] = [&half, &full].map(|report| report["score"].as_f64().unwrap());
-        assert!(half != full && (half - full).abs() < 0.02, "{half} in {precision}, {full} in f32");
-        let (_, messages) = scan(&["--precision", precision, "--resume"]);
+        assert!(half != full && (half - full).abs() < 0.02, "{half} in {dtype}, {full} in f32");
+        let (_, messages) = scan(&["--precision", dtype, "--resume"]);
         assert!(messages.contains("1 of 1 files are already done"), "{messages}");
     }
 }

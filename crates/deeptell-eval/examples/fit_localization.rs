@@ -12,7 +12,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use deeptell::{Device, ModelFile, StoredPrecision};
+use deeptell::{Device, ModelFile, StoredDtype};
 use deeptell_eval::{NoWatch, fit_localization, measure_localization, to_json};
 use deeptell_train::TrainConfig;
 
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let samples = deeptell_data::read_manifest(manifest)?;
     let file = ModelFile::read(input)?;
     let fitted = fit_localization(&file, &config, &samples, &device, &mut NoWatch)?;
-    let sha256 = fitted.write(output, StoredPrecision::Half)?;
+    let sha256 = fitted.write(output, StoredDtype::F16)?;
     let report = measure_localization(&ModelFile::read(output)?, &config, &samples, &device, &mut NoWatch)?;
     let document = serde_json::json!({ "sha256": sha256, "validation": report });
     std::io::stdout().write_all(to_json(&document)?.as_bytes())?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use deeptell::{Model, Precision};
+use deeptell::{Dtype, Model};
 use deeptell_data::Sample;
 use deeptell_face::FaceDetector;
 use deeptell_metrics::EvaluationConfig;
@@ -156,7 +156,7 @@ impl Measurement {
             scores_from: self.scores_from.clone(),
             scores_sha256,
             model_seed: seed,
-            precision: model.map_or(Precision::F32, |model| model.precision),
+            dtype: model.map_or(Dtype::F32, |model| model.dtype),
             data: self.data.clone(),
             split: self.split.clone(),
             distortion: self.distortion.map(|distortion| distortion.to_string()),
@@ -216,8 +216,8 @@ pub struct EvaluationDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_seed: Option<u64>,
     /// What the model computed in, where it was not f32.
-    #[serde(skip_serializing_if = "Precision::is_full")]
-    pub precision: Precision,
+    #[serde(rename = "precision", skip_serializing_if = "Dtype::is_full")]
+    pub dtype: Dtype,
     /// Manifest or folder of the data set.
     #[serde(serialize_with = "deeptell_files::serialize_path")]
     pub data: PathBuf,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use deeptell::{
-    Device, Levels, Model, ModelCard, ModelFile, ModelInfo, StoredPrecision, Weights, printable_json,
+    Device, Levels, Model, ModelCard, ModelFile, ModelInfo, StoredDtype, Weights, printable_json,
 };
 use deeptell_data::{Sample, Split, audit};
 use deeptell_files::{read_text_bounded, sha256_of_file, write_whole};
@@ -101,7 +101,7 @@ impl SplitAudit {
 pub fn best_epoch(folder: &Path, card: ModelCard, device: &Device) -> Result<(Network, Model), EvalError> {
     let mut network = NetworkConfig::new(card.architecture, 1).init(device);
     network.load(&Weights::read(folder.join("best.safetensors"))?)?;
-    let stored = ModelFile::new(&network, card)?.encode(StoredPrecision::Half)?;
+    let stored = ModelFile::new(&network, card)?.encode(StoredDtype::F16)?;
     let model = ModelFile::from_bytes(&stored, "best.safetensors")?.load(device)?;
     Ok((network, model))
 }
@@ -176,7 +176,7 @@ impl EndedRun<'_> {
         };
         let is_calibrated = calibrated.is_some();
         let (card, crops, sha256) = if let Some(Calibrated { card, crops, .. }) = calibrated {
-            let sha256 = ModelFile::new(&network, card.clone())?.write(&detector, StoredPrecision::Half)?;
+            let sha256 = ModelFile::new(&network, card.clone())?.write(&detector, StoredDtype::F16)?;
             (card, crops, sha256)
         } else {
             // A detector from an earlier end of this run would be taken for the new one.

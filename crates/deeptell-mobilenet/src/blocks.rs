@@ -8,7 +8,7 @@ use burn::tensor::activation::{hard_sigmoid, hard_swish, relu};
 use burn::tensor::{Device, Tensor};
 use deeptell_kernels as kernels;
 use deeptell_kernels::{Activation, ConvGeometry};
-use deeptell_weights::Precision;
+use deeptell_weights::Dtype;
 
 use crate::architecture::{BlockSpec, squeezed};
 use crate::dtype::convolve;
@@ -24,7 +24,7 @@ const GATE_SLOPE: f64 = 1.0 / 6.0;
 pub(crate) struct Pass {
     /// By the kernels, which know 32-bit floats only.
     pub(crate) kernels: bool,
-    pub(crate) precision: Precision,
+    pub(crate) dtype: Dtype,
 }
 
 /// Convolution, batch normalisation, nonlinearity.
@@ -71,21 +71,21 @@ impl ConvNormActivation {
     /// - x: `[N, input, H, W]`
     /// - result: `[N, output, H/stride, W/stride]`, rounded up
     pub(crate) fn forward(&self, x: Tensor<4>, pass: Pass) -> Tensor<4> {
-        if pass.kernels { self.forward_fused(x) } else { self.forward_plain(x, pass.precision) }
+        if pass.kernels { self.forward_fused(x) } else { self.forward_plain(x, pass.dtype) }
     }
 
-    /// The result is in `precision`.
-    fn forward_plain(&self, x: Tensor<4>, precision: Precision) -> Tensor<4> {
-        let x = convolve(&self.convolution, x, precision);
+    /// The result is in `dtype`.
+    fn forward_plain(&self, x: Tensor<4>, dtype: Dtype) -> Tensor<4> {
+        let x = convolve(&self.convolution, x, dtype);
         match &self.norm {
             // Variances of a batch need more digits, and their sums more room, than 16 bits have.
             Some(norm) => {
                 let in_training = x.device().is_autodiff() && norm.training.is_enabled();
-                let x = norm.forward(precision.raised(x));
+                let x = norm.forward(dtype.raised(x));
                 if in_training {
                     settle(norm);
                 }
-                precision.lowered(activate(x, self.activation))
+                dtype.lowered(activate(x, self.activation))
             }
             None => activate(x, self.activation),
         }
@@ -158,12 +158,12 @@ impl SqueezeExcite {
         Self { fc1: layer(channels, inside), fc2: layer(inside, channels) }
     }
 
-    /// - x and result: `[N, channels, H, W]`, in `precision`
-    pub(crate) fn forward(&self, x: Tensor<4>, precision: Precision) -> Tensor<4> {
+    /// - x and result: `[N, channels, H, W]`, in `dtype`
+    pub(crate) fn forward(&self, x: Tensor<4>, dtype: Dtype) -> Tensor<4> {
         // The sum behind a mean can pass what 16 bits hold.
-        let mean = pool(precision.raised(x.clone()));
-        let squeezed = relu(convolve(&self.fc1, mean, precision));
-        x * hard_sigmoid(convolve(&self.fc2, squeezed, precision), GATE_SLOPE, 0.5)
+        let mean = pool(dtype.raised(x.clone()));
+        let squeezed = relu(convolve(&self.fc1, mean, dtype));
+        x * hard_sigmoid(convolve(&self.fc2, squeezed, dtype), GATE_SLOPE, 0.5)
     }
 }
 
@@ -218,7 +218,7 @@ impl InvertedResidual {
         };
         let x = self.depthwise.forward(x, pass);
         let x = match &self.squeeze_excite {
-            Some(gate) => gate.forward(x, pass.precision),
+            Some(gate) => gate.forward(x, pass.dtype),
             None => x,
         };
         let x = self.project.forward(x, pass);

@@ -29,8 +29,8 @@ impl MobileNetV3 {
         let embedding = embedding.autodiff().require_grad();
         // Without dropout, which an autodiff device switches on. Images do not depend on each other,
         // so the gradient of the sum is that of each.
-        let hidden = hard_swish(multiply(&self.hidden, embedding.clone(), self.precision));
-        let logits = multiply(&self.classifier, hidden, self.precision);
+        let hidden = hard_swish(multiply(&self.hidden, embedding.clone(), self.dtype));
+        let logits = multiply(&self.classifier, hidden, self.dtype);
         let gradients = logits.narrow(1, class, 1).sum().backward();
         let Some(gradient) = embedding.grad(&gradients) else {
             return Tensor::zeros([images, height, width], &features.device());

@@ -25,8 +25,8 @@ impl MobileNetV3 {
             let blocks: Vec<_> = blocks.iter().map(InvertedResidual::for_kernels).collect();
             InvertedResidualStack::new(&stem.for_kernels(), &blocks, &last.for_kernels())
         });
-        let precision = self.precision;
-        Self { stem, blocks, last, stack, ..self }.with_precision(precision)
+        let dtype = self.dtype;
+        Self { stem, blocks, last, stack, ..self }.with_dtype(dtype)
     }
 }
 

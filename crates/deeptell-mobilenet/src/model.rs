@@ -5,7 +5,7 @@ use burn::tensor::activation::hard_swish;
 use burn::tensor::{Device, Tensor};
 use deeptell_kernels as kernels;
 use deeptell_kernels::{Activation, InvertedResidualStack};
-use deeptell_weights::{Precision, Weights, WeightsError};
+use deeptell_weights::{Dtype, Weights, WeightsError};
 
 use crate::architecture::STEM_CHANNELS;
 use crate::blocks::{ConvNormActivation, InvertedResidual, Pass, pool};
@@ -54,7 +54,7 @@ impl MobileNetV3Config {
             variant: self.variant,
             stack: None,
             use_kernels: true,
-            precision: Precision::F32,
+            dtype: Dtype::F32,
         }
     }
 }
@@ -80,7 +80,7 @@ pub struct MobileNetV3 {
     pub(crate) use_kernels: bool,
     /// What convolutions and linear layers compute in.
     #[module(skip)]
-    pub(crate) precision: Precision,
+    pub(crate) dtype: Dtype,
 }
 
 impl MobileNetV3 {
@@ -149,11 +149,11 @@ impl MobileNetV3 {
         let pass = self.pass(&input);
         let stem = self.stem.forward(input, pass);
         let trunk = self.blocks.iter().fold(stem, |x, block| block.forward(x, pass));
-        self.precision.raised(self.last.forward(trunk, pass))
+        self.dtype.raised(self.last.forward(trunk, pass))
     }
 
     fn pass(&self, input: &Tensor<4>) -> Pass {
-        Pass { kernels: self.runs_kernels(input), precision: self.precision }
+        Pass { kernels: self.runs_kernels(input), dtype: self.dtype }
     }
 
     fn stack_for(&self, input: &Tensor<4>) -> Option<&InvertedResidualStack> {
@@ -161,7 +161,7 @@ impl MobileNetV3 {
     }
 
     fn runs_kernels(&self, input: &Tensor<4>) -> bool {
-        self.use_kernels && self.precision.is_full() && kernels::supports(&input.device())
+        self.use_kernels && self.dtype.is_full() && kernels::supports(&input.device())
     }
 
     /// The output of every stage, torchvision's `features.0` and so on, for comparing layer by
@@ -177,7 +177,7 @@ impl MobileNetV3 {
             stages.push(block.forward(stages[stages.len() - 1].clone(), pass));
         }
         stages.push(self.last.forward(stages[stages.len() - 1].clone(), pass));
-        stages.into_iter().map(|stage| self.precision.raised(stage)).collect()
+        stages.into_iter().map(|stage| self.dtype.raised(stage)).collect()
     }
 
     /// Logits from an embedding.
@@ -191,12 +191,12 @@ impl MobileNetV3 {
 
     /// [`classify`](Self::classify) with the hidden units multiplied by `mask`, or dropped here.
     pub(crate) fn classify_with(&self, embedding: Tensor<2>, mask: Option<Tensor<2>>) -> Tensor<2> {
-        let hidden = hard_swish(multiply(&self.hidden, embedding, self.precision));
+        let hidden = hard_swish(multiply(&self.hidden, embedding, self.dtype));
         let hidden = match mask {
             Some(mask) => hidden * mask,
             None => self.dropout.forward(hidden),
         };
-        multiply(&self.classifier, hidden, self.precision)
+        multiply(&self.classifier, hidden, self.dtype)
     }
 
     /// Logits of each image, as [`forward`](Self::forward), and of each position of its last feature map: what the
@@ -287,11 +287,11 @@ impl MobileNetV3 {
     /// Weights in training stay 32-bit floats. Those of a [folded](Self::folded) network are
     /// rounded here, once and for all.
     ///
-    /// [`Precision::check`] says whether the device can; on one that cannot, Burn panics.
+    /// [`Dtype::check`] says whether the device can; on one that cannot, Burn panics.
     #[must_use]
-    pub fn with_precision(self, precision: Precision) -> Self {
-        let network = Self { precision, ..self };
-        if network.stem.norm.is_some() { network } else { network.map(&mut Rounding(precision)) }
+    pub fn with_dtype(self, dtype: Dtype) -> Self {
+        let network = Self { dtype, ..self };
+        if network.stem.norm.is_some() { network } else { network.map(&mut Rounding(dtype)) }
     }
 
     /// The same network with Burn's own operations on every device: slower on the CPU, and the

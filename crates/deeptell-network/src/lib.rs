@@ -24,7 +24,7 @@ mod normalization;
 pub use architecture::{Architecture, KNOWN_FILES, UnknownArchitecture};
 pub use deeptell_weights::onnx::Options as OnnxOptions;
 pub use deeptell_weights::{
-    DropoutMask, KnownFile, NamedTensor, Precision, PrecisionError, StoredPrecision, Weights, WeightsError,
+    DropoutMask, Dtype, DtypeError, KnownFile, NamedTensor, StoredDtype, Weights, WeightsError,
 };
 pub use network::{Network, NetworkConfig};
 pub use normalization::{Normalization, PreprocessError, normalize};

@@ -2,7 +2,7 @@ use burn::config::Config;
 use burn::module::{Module, ParamId};
 use burn::tensor::{Device, Tensor};
 use deeptell_mobilenet::{MobileNetV3, MobileNetV3Config, Variant};
-use deeptell_weights::{DropoutMask, Precision, Weights, WeightsError};
+use deeptell_weights::{DropoutMask, Dtype, Weights, WeightsError};
 
 use crate::Architecture;
 
@@ -208,10 +208,10 @@ impl Network {
     /// The same network computing in another number format. Weights in training stay 32-bit floats;
     /// those of a [folded](Self::folded) network are rounded permanently.
     ///
-    /// Check the device with [`Precision::check`] first; Burn panics if it does not support the format.
+    /// Check the device with [`Dtype::check`] first; Burn panics if it does not support the format.
     #[must_use]
-    pub fn with_precision(self, precision: Precision) -> Self {
-        map_each!(self, network => network.with_precision(precision))
+    pub fn with_dtype(self, dtype: Dtype) -> Self {
+        map_each!(self, network => network.with_dtype(dtype))
     }
 
     /// The same network with Burn's own operations on every device: slower on the CPU, and the

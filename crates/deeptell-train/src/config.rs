@@ -3,7 +3,7 @@ use std::path::Path;
 
 use deeptell_augment::{Augmentation, SelfBlend};
 use deeptell_face::FaceCrop;
-use deeptell_network::{Architecture, Precision};
+use deeptell_network::{Architecture, Dtype};
 use serde::{Deserialize, Serialize};
 
 use crate::config_forms::AnyForm;
@@ -63,8 +63,8 @@ pub struct TrainConfig {
     pub sizes: Vec<u32>,
     /// Number format of the steps: `f32`, `bf16` or `f16`. Weights, validation and the result always
     /// have 32 bits; the loss is scaled for `f16`.
-    #[serde(rename = "dtype", skip_serializing_if = "Precision::is_full")]
-    pub precision: Precision,
+    #[serde(skip_serializing_if = "Dtype::is_full")]
+    pub dtype: Dtype,
     /// Probability of dropping a hidden unit of the classifier, `0..1`.
     pub dropout: f64,
     /// Batch normalization uses the running statistics of the initial weights, and keeps them, instead of those of
@@ -195,7 +195,7 @@ impl Default for TrainConfig {
             batch_size: 32,
             replicas: 1,
             sizes: Vec::new(),
-            precision: Precision::F32,
+            dtype: Dtype::F32,
             dropout: 0.2,
             frozen_statistics: false,
             cutout_probability: 0.0,
@@ -263,6 +263,109 @@ impl From<SampleOrder> for SamplingConfig {
     }
 }
 
+/// A setting, whether its value is in range, and what it must be.
+type Check = (&'static str, bool, &'static str);
+
+fn is_below_one(value: f64) -> bool {
+    (0.0..1.0).contains(&value)
+}
+
+fn is_share(value: f64) -> bool {
+    (0.0..=1.0).contains(&value)
+}
+
+fn is_positive(value: f64) -> bool {
+    value.is_finite() && value > 0.0
+}
+
+impl OptimizerConfig {
+    fn checks(&self) -> [Check; 6] {
+        [
+            ("optimizer.learning_rate", is_positive(self.learning_rate), "a positive number"),
+            (
+                "optimizer.weight_decay",
+                self.weight_decay.is_finite() && self.weight_decay >= 0.0,
+                "0 or a positive number",
+            ),
+            (
+                "optimizer.gradient_clip",
+                self.gradient_clip.is_none_or(|v| is_positive(v.into())),
+                "a positive number",
+            ),
+            (
+                "optimizer.sharpness_radius",
+                self.sharpness_radius.is_none_or(is_positive),
+                "a positive number",
+            ),
+            (
+                "optimizer.average_decay",
+                self.average_decay.is_none_or(is_below_one),
+                "at least 0 and below 1",
+            ),
+            (
+                "optimizer.layer_decay",
+                self.layer_decay > 0.0 && self.layer_decay <= 1.0,
+                "above 0 and at most 1",
+            ),
+        ]
+    }
+}
+
+impl ScheduleConfig {
+    fn checks(&self) -> [Check; 3] {
+        [
+            ("schedule.warmup", is_below_one(self.warmup), "at least 0 and below 1"),
+            ("schedule.final_learning_rate", is_share(self.final_learning_rate), "0 to 1"),
+            ("schedule.patience", self.patience != Some(0), "1 or more, or absent"),
+        ]
+    }
+}
+
+impl LossConfig {
+    fn checks(&self, order: SampleOrder) -> [Check; 3] {
+        [
+            ("loss.pos_weight", self.pos_weight.is_none_or(is_positive), "a positive number"),
+            ("loss.label_smoothing", is_below_one(self.label_smoothing), "at least 0 and below 1"),
+            (
+                "loss.localization_weight",
+                self.localization_weight == 0.0
+                    || order == SampleOrder::Triples && (0.0..=100.0).contains(&self.localization_weight),
+                "0 to 100, above 0 only together with `order = \"triples\"` in `[sampling]`",
+            ),
+        ]
+    }
+}
+
+impl SamplingConfig {
+    fn checks(&self) -> [Check; 5] {
+        let shares = || self.dataset_shares.values();
+        [
+            ("sampling.samples_per_epoch", self.samples_per_epoch != Some(0), "1 or more, or absent for all"),
+            ("sampling.swap_probability", is_share(self.swap_probability), "0 to 1"),
+            ("sampling.disguise_probability", is_share(self.disguise_probability), "0 to 1"),
+            (
+                "sampling.dataset_shares",
+                self.dataset_shares.is_empty()
+                    || self.order == SampleOrder::Triples
+                        && shares().all(|v| v.is_finite() && *v >= 0.0)
+                        && shares().any(|v| *v > 0.0),
+                "numbers from 0 up, not all 0, together with `order = \"triples\"` in `[sampling]`",
+            ),
+            ("sampling.other_source_probability", is_share(self.other_source_probability), "0 to 1"),
+        ]
+    }
+}
+
+impl CodecConfig {
+    fn checks(&self) -> [Check; 2] {
+        let [low, high] = self.crf;
+        [
+            ("codec.probability", is_share(self.probability), "0 to 1"),
+            ("codec.crf", low <= high && high <= 51, "two rising numbers from 0 to 51"),
+        ]
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn is_one(value: &usize) -> bool {
     *value == 1
@@ -315,99 +418,32 @@ impl TrainConfig {
     /// # Errors
     /// [`TrainError::Setting`] names the first field that is out of range.
     pub fn validate(&self) -> Result<(), TrainError> {
-        let unit = |v: f64| (0.0..1.0).contains(&v);
-        let positive = |v: f64| v.is_finite() && v > 0.0;
-        let checks = [
+        let own = [
             ("epochs", self.epochs > 0, "1 or more"),
-            (
-                "sampling.samples_per_epoch",
-                self.sampling.samples_per_epoch != Some(0),
-                "1 or more, or absent for all",
-            ),
             (
                 "batch_size",
                 (2..=4096).contains(&self.batch_size),
                 "2 to 4096: batch statistics need two samples",
             ),
             ("replicas", self.replicas > 0, "1 or more"),
-            ("optimizer.learning_rate", positive(self.optimizer.learning_rate), "a positive number"),
-            ("schedule.warmup", unit(self.schedule.warmup), "at least 0 and below 1"),
-            (
-                "schedule.final_learning_rate",
-                (0.0..=1.0).contains(&self.schedule.final_learning_rate),
-                "0 to 1",
-            ),
-            (
-                "optimizer.weight_decay",
-                self.optimizer.weight_decay.is_finite() && self.optimizer.weight_decay >= 0.0,
-                "0 or a positive number",
-            ),
-            (
-                "optimizer.gradient_clip",
-                self.optimizer.gradient_clip.is_none_or(|v| positive(v.into())),
-                "a positive number",
-            ),
-            (
-                "optimizer.sharpness_radius",
-                self.optimizer.sharpness_radius.is_none_or(positive),
-                "a positive number",
-            ),
-            (
-                "optimizer.average_decay",
-                self.optimizer.average_decay.is_none_or(unit),
-                "at least 0 and below 1",
-            ),
-            ("loss.pos_weight", self.loss.pos_weight.is_none_or(positive), "a positive number"),
-            ("loss.label_smoothing", unit(self.loss.label_smoothing), "at least 0 and below 1"),
-            (
-                "loss.localization_weight",
-                self.loss.localization_weight == 0.0
-                    || self.sampling.order == SampleOrder::Triples
-                        && (0.0..=100.0).contains(&self.loss.localization_weight),
-                "0 to 100, above 0 only together with `order = \"triples\"` in `[sampling]`",
-            ),
-            ("dropout", unit(self.dropout), "at least 0 and below 1"),
-            ("sampling.swap_probability", (0.0..=1.0).contains(&self.sampling.swap_probability), "0 to 1"),
-            (
-                "sampling.disguise_probability",
-                (0.0..=1.0).contains(&self.sampling.disguise_probability),
-                "0 to 1",
-            ),
-            (
-                "optimizer.layer_decay",
-                self.optimizer.layer_decay > 0.0 && self.optimizer.layer_decay <= 1.0,
-                "above 0 and at most 1",
-            ),
-            ("schedule.patience", self.schedule.patience != Some(0), "1 or more, or absent"),
-            ("cutout_probability", (0.0..=1.0).contains(&self.cutout_probability), "0 to 1"),
-            ("codec.probability", (0.0..=1.0).contains(&self.codec.probability), "0 to 1"),
-            (
-                "codec.crf",
-                self.codec.crf[0] <= self.codec.crf[1] && self.codec.crf[1] <= 51,
-                "two rising numbers from 0 to 51",
-            ),
-            (
-                "sampling.dataset_shares",
-                self.sampling.dataset_shares.is_empty()
-                    || self.sampling.order == SampleOrder::Triples
-                        && self.sampling.dataset_shares.values().all(|v| v.is_finite() && *v >= 0.0)
-                        && self.sampling.dataset_shares.values().any(|v| *v > 0.0),
-                "numbers from 0 up, not all 0, together with `order = \"triples\"` in `[sampling]`",
-            ),
-            (
-                "sampling.other_source_probability",
-                (0.0..=1.0).contains(&self.sampling.other_source_probability),
-                "0 to 1",
-            ),
+            ("dropout", is_below_one(self.dropout), "at least 0 and below 1"),
+            ("cutout_probability", is_share(self.cutout_probability), "0 to 1"),
             (
                 "sizes",
                 self.sizes.len() <= 64 && self.sizes.iter().all(|size| (32..=1024).contains(size)),
                 "at most 64 sides of 32 to 1024 pixels",
             ),
             ("crop.size", (32..=1024).contains(&self.crop.size), "32 to 1024 pixels"),
-            ("crop.scale", positive(self.crop.scale.into()), "a positive number"),
+            ("crop.scale", is_positive(self.crop.scale.into()), "a positive number"),
         ];
-        if let Some((setting, _, expected)) = checks.into_iter().find(|(_, holds, _)| !holds) {
+        let mut checks = own
+            .into_iter()
+            .chain(self.sampling.checks())
+            .chain(self.optimizer.checks())
+            .chain(self.schedule.checks())
+            .chain(self.loss.checks(self.sampling.order))
+            .chain(self.codec.checks());
+        if let Some((setting, _, expected)) = checks.find(|(_, holds, _)| !holds) {
             return Err(TrainError::Setting { setting, expected: format!("must be {expected}") });
         }
         #[cfg(not(feature = "codec"))]

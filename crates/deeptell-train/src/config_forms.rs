@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use deeptell_augment::{Augmentation, SelfBlend};
 use deeptell_face::FaceCrop;
-use deeptell_network::{Architecture, Precision};
+use deeptell_network::{Architecture, Dtype};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -25,8 +25,8 @@ pub(crate) struct AnyForm {
     batch_size: usize,
     replicas: usize,
     sizes: Vec<u32>,
-    #[serde(rename = "dtype", alias = "precision")]
-    precision: Precision,
+    #[serde(alias = "precision")]
+    dtype: Dtype,
     dropout: f64,
     frozen_statistics: bool,
     cutout_probability: f64,
@@ -70,7 +70,7 @@ impl Default for AnyForm {
             batch_size,
             replicas,
             sizes,
-            precision,
+            dtype,
             dropout,
             frozen_statistics,
             cutout_probability,
@@ -86,7 +86,7 @@ impl Default for AnyForm {
             batch_size,
             replicas,
             sizes,
-            precision,
+            dtype,
             dropout,
             frozen_statistics,
             cutout_probability,
@@ -188,7 +188,7 @@ impl TryFrom<AnyForm> for TrainConfig {
             batch_size: form.batch_size,
             replicas: form.replicas,
             sizes: form.sizes,
-            precision: form.precision,
+            dtype: form.dtype,
             dropout: form.dropout,
             frozen_statistics: form.frozen_statistics,
             cutout_probability: form.cutout_probability,
@@ -271,7 +271,7 @@ mod tests {
         epochs = 3
         samples_per_epoch = 300
         batch_size = 48
-        precision = "bf16"
+        dtype = "bf16"
         sampling = "triples"
         other_source_probability = 0.25
         learning_rate = 1e-3
@@ -311,7 +311,7 @@ mod tests {
             seed: 7,
             epochs: 3,
             batch_size: 48,
-            precision: Precision::Bf16,
+            dtype: Dtype::Bf16,
             dropout: 0.3,
             cutout_probability: 0.4,
             crop: FaceCrop { size: 96, scale: 0.95, align: false },

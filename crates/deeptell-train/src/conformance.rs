@@ -7,7 +7,7 @@ use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use deeptell_face::{Face, FaceDetector, FaceError, RgbImage};
 use deeptell_network::{
-    Architecture, Network, NetworkConfig, Normalization, Precision, PreprocessError, Weights, WeightsError,
+    Architecture, Dtype, Network, NetworkConfig, Normalization, PreprocessError, Weights, WeightsError,
     normalize,
 };
 use image::imageops;
@@ -118,7 +118,8 @@ impl fmt::Display for ConformanceCheck {
 #[non_exhaustive]
 pub struct Speed {
     /// Number format of the arithmetic.
-    pub precision: Precision,
+    #[serde(rename = "precision")]
+    pub dtype: Dtype,
     /// Pictures per batch.
     pub batch: usize,
     /// Pictures scored per second.
@@ -129,10 +130,10 @@ pub struct Speed {
 
 impl fmt::Display for Speed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { precision, batch, scored, trained } = self;
+        let Self { dtype, batch, scored, trained } = self;
         write!(
             f,
-            "{precision}, batches of {batch}: {scored:.0} pictures per second in scoring, {trained:.0} in training"
+            "{dtype}, batches of {batch}: {scored:.0} pictures per second in scoring, {trained:.0} in training"
         )
     }
 }
@@ -285,20 +286,20 @@ impl<'a> Conformance<'a> {
         duration: Duration,
     ) -> Result<Vec<Speed>, ConformanceError> {
         let pictures: Vec<RgbImage> = self.pictures.iter().cycle().take(batch).cloned().collect();
-        let precisions = [Precision::F32, Precision::Bf16, Precision::F16].into_iter();
-        let measured = precisions.filter(|precision| precision.check(device).is_ok()).map(|precision| {
-            let folded = self.network(device)?.folded().with_precision(precision);
+        let dtypes = [Dtype::F32, Dtype::Bf16, Dtype::F16].into_iter();
+        let measured = dtypes.filter(|dtype| dtype.check(device).is_ok()).map(|dtype| {
+            let folded = self.network(device)?.folded().with_dtype(dtype);
             let input = normalize(&pictures, &Normalization::IMAGENET, device)?;
             let scored = per_second(batch, duration, || {
                 folded.forward(input.clone()).into_data();
             });
             let autodiff = device.clone().autodiff();
-            let network = self.network(&autodiff)?.with_precision(precision);
+            let network = self.network(&autodiff)?.with_dtype(dtype);
             let mut training = Training::new(network, &pictures, &autodiff)?;
             let trained = per_second(batch, duration, || {
                 training.step();
             });
-            Ok(Speed { precision, batch, scored, trained })
+            Ok(Speed { dtype, batch, scored, trained })
         });
         measured.collect()
     }

@@ -4,7 +4,7 @@ use deeptell_augment::AugmentError;
 use deeptell_data::DataError;
 use deeptell_face::CropError;
 use deeptell_metrics::MetricsError;
-use deeptell_network::{PrecisionError, PreprocessError, WeightsError};
+use deeptell_network::{DtypeError, PreprocessError, WeightsError};
 #[cfg(feature = "codec")]
 use deeptell_video::VideoError;
 use thiserror::Error;
@@ -140,7 +140,7 @@ pub enum TrainError {
     },
     /// The device does not compute in the precision of the configuration.
     #[error(transparent)]
-    Precision(#[from] PrecisionError),
+    Dtype(#[from] DtypeError),
     /// The replicas fit neither the batch nor the devices.
     #[error("cannot train with {replicas} replicas: {reason}")]
     Replicas {

@@ -30,9 +30,9 @@ pub struct EpochRecord {
     /// device that computes asynchronously may have been busy meanwhile.
     #[serde(default)]
     pub data_wait_seconds: f64,
-    /// Steps skipped because gradients overflowed 16 bits, with [`Precision::F16`] only.
+    /// Steps skipped because gradients overflowed 16 bits, with [`Dtype::F16`] only.
     ///
-    /// [`Precision::F16`]: deeptell_network::Precision::F16
+    /// [`Dtype::F16`]: deeptell_network::Dtype::F16
     #[serde(default, skip_serializing_if = "is_zero")]
     pub skipped_steps: usize,
 }

@@ -3,7 +3,7 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
-use deeptell_network::{Network, Precision};
+use deeptell_network::{Dtype, Network};
 use serde::{Deserialize, Serialize};
 
 /// Clean steps after which the factor is tried twice as large, as PyTorch's `GradScaler` does.
@@ -25,8 +25,8 @@ pub(crate) struct LossScale {
 
 impl LossScale {
     /// For the format whose range is too small for gradients; the others need none.
-    pub(crate) fn needed_by(precision: Precision) -> Option<Self> {
-        (precision == Precision::F16).then_some(Self { factor: 65536.0, clean_steps: 0 })
+    pub(crate) fn needed_by(dtype: Dtype) -> Option<Self> {
+        (dtype == Dtype::F16).then_some(Self { factor: 65536.0, clean_steps: 0 })
     }
 
     /// Updates the factor after a step without overflow.
@@ -104,9 +104,9 @@ mod tests {
 
     #[test]
     fn only_f16_needs_loss_scaling() {
-        assert_eq!(LossScale::needed_by(Precision::F32), None);
-        assert_eq!(LossScale::needed_by(Precision::Bf16), None);
-        assert_eq!(LossScale::needed_by(Precision::F16).unwrap().factor, 65536.0);
+        assert_eq!(LossScale::needed_by(Dtype::F32), None);
+        assert_eq!(LossScale::needed_by(Dtype::Bf16), None);
+        assert_eq!(LossScale::needed_by(Dtype::F16).unwrap().factor, 65536.0);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use burn::module::{Module as _, ModuleVisitor, Param, ParamId};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 use deeptell_data::{Sample, Split};
-use deeptell_network::{Network, NetworkConfig, StoredPrecision, Weights};
+use deeptell_network::{Network, NetworkConfig, StoredDtype, Weights};
 
 use crate::average::Average;
 use crate::batch::{Batch, Loader};
@@ -91,7 +91,7 @@ impl Session {
         let mut network = NetworkConfig::new(config.architecture, 1)
             .with_dropout(config.dropout)
             .init(device)
-            .with_precision(config.precision);
+            .with_dtype(config.dtype);
         let optimizer = AdamWConfig::new()
             .with_weight_decay(config.optimizer.weight_decay)
             .with_epsilon(1e-8)
@@ -105,7 +105,7 @@ impl Session {
             samples: resume::fingerprint(samples),
             history: Vec::new(),
             unreadable: BTreeMap::new(),
-            loss_scale: LossScale::needed_by(config.precision),
+            loss_scale: LossScale::needed_by(config.dtype),
         };
         let found = checkpoint::find(run);
         let is_used = |sample: &&Sample| matches!(sample.split, Some(Split::Train | Split::Validation));
@@ -331,7 +331,7 @@ impl Session {
             let mut weights = candidate.weights()?;
             weights.metadata.insert("deeptell.epoch".into(), record.epoch.to_string());
             weights.metadata.insert("deeptell.validation_auc".into(), record.validation_auc.to_string());
-            weights.write(run.join("best.safetensors"), StoredPrecision::Full)?;
+            weights.write(run.join("best.safetensors"), StoredDtype::F32)?;
         }
         // Before the files for people: an epoch in the history can always be resumed from.
         let average = self.average.is_some().then_some(candidate);

@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use deeptell_data::{Sample, Split};
 use deeptell_kernels::keep_buffers;
 use deeptell_metrics::roc_auc;
-use deeptell_network::Precision;
+use deeptell_network::Dtype;
 
 use crate::order::{Plan, balanced_pos_weight};
 use crate::predict::score;
@@ -86,7 +86,7 @@ impl<'a> Trainer<'a> {
         let never = AtomicBool::new(false);
         let stop = stop.unwrap_or(&never);
         config.validate()?;
-        devices.iter().try_for_each(|device| config.precision.check(device))?;
+        devices.iter().try_for_each(|device| config.dtype.check(device))?;
         let of = |split| samples.iter().filter(|s| s.split == Some(split)).collect::<Vec<&Sample>>();
         let (training, validation) = (of(Split::Train), of(Split::Validation));
         let plan = Plan::new(&training, config)?;
@@ -130,7 +130,7 @@ impl<'a> Trainer<'a> {
 
             let candidate = session.candidate();
             let scores = score(
-                &candidate.clone().with_precision(Precision::F32).folded(),
+                &candidate.clone().with_dtype(Dtype::F32).folded(),
                 &validation,
                 &config.crop,
                 &device.clone().inner(),

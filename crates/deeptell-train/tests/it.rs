@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::tensor::Device;
 use deeptell_augment::Augmentation;
 use deeptell_data::{Label, Sample, Split};
-use deeptell_network::{Architecture, Precision, Weights};
+use deeptell_network::{Architecture, Dtype, Weights};
 use deeptell_train::{
     EpochRecord, Event, OptimizerConfig, Run, SampleOrder, Schedule, ScheduleConfig, Start, TrainConfig,
     TrainError, Trainer,
@@ -144,8 +144,8 @@ fn sharpness_aware_training_learns() {
 }
 
 /// Pictures and settings with which half precision has something to lose.
-fn mixed(precision: Precision) -> TrainConfig {
-    let mut config = TrainConfig { precision, epochs: 8, dropout: 0.0, ..with_rate(3e-4) };
+fn mixed(dtype: Dtype) -> TrainConfig {
+    let mut config = TrainConfig { dtype, epochs: 8, dropout: 0.0, ..with_rate(3e-4) };
     config.schedule.shape = Schedule::FlatThenLinear;
     // Larger pictures, so that normalisation has more than a few numbers to go by.
     config.crop.size = 64;
@@ -155,18 +155,18 @@ fn mixed(precision: Precision) -> TrainConfig {
 #[test]
 fn half_precision_losses_follow_f32() {
     let folder = tempfile::tempdir().unwrap();
-    let losses = |precision| -> Vec<f64> {
-        let (run, _) = run(&mixed(precision), folder.path());
+    let losses = |dtype| -> Vec<f64> {
+        let (run, _) = run(&mixed(dtype), folder.path());
         assert!(run.history.iter().all(|epoch| epoch.skipped_steps == 0));
         run.history.iter().map(|epoch| epoch.train_loss).collect()
     };
-    let full = losses(Precision::F32);
+    let full = losses(Dtype::F32);
     assert!(full[7] < 0.4 * full[0], "it learns: {full:?}");
-    for precision in [Precision::Bf16, Precision::F16] {
-        let half = losses(precision);
+    for dtype in [Dtype::Bf16, Dtype::F16] {
+        let half = losses(dtype);
         let apart = half.iter().zip(&full).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        assert!(apart < 0.03, "{precision}: {half:?} against {full:?}");
-        assert!(apart > 0.0, "{precision} was computed in 32 bits");
+        assert!(apart < 0.03, "{dtype}: {half:?} against {full:?}");
+        assert!(apart > 0.0, "{dtype} was computed in 32 bits");
     }
 }
 
@@ -195,8 +195,7 @@ fn overflow_skips_steps_and_scale_survives_resume() {
     let folder = tempfile::tempdir().unwrap();
     let samples = samples(folder.path());
     // Weighted so heavily, the first gradients pass 65504.
-    let config =
-        with(mixed(Precision::F16), |config| (config.epochs, config.loss.pos_weight) = (3, Some(64.0)));
+    let config = with(mixed(Dtype::F16), |config| (config.epochs, config.loss.pos_weight) = (3, Some(64.0)));
     let (whole, pieces) = (folder.path().join("whole"), folder.path().join("pieces"));
     let run = run_in(&whole, &config, &samples, false);
     let again = run_in(&pieces, &config, &samples, true);
@@ -222,15 +221,15 @@ fn overflow_skips_steps_and_scale_survives_resume() {
 fn checkpoints_are_f32_in_every_precision() {
     let folder = tempfile::tempdir().unwrap();
     let samples = samples(folder.path());
-    let size = |precision: Precision| {
-        let out = folder.path().join(precision.to_string());
-        run_in(&out, &TrainConfig { epochs: 1, ..mixed(precision) }, &samples, false);
+    let size = |dtype: Dtype| {
+        let out = folder.path().join(dtype.to_string());
+        run_in(&out, &TrainConfig { epochs: 1, ..mixed(dtype) }, &samples, false);
         ["best.safetensors", "last/network.bpk"].map(|file| std::fs::metadata(out.join(file)).unwrap().len())
     };
-    let full = size(Precision::F32);
+    let full = size(Dtype::F32);
     assert!(full.iter().all(|bytes| *bytes > 4 * 1_518_881), "four bytes a parameter");
-    for precision in [Precision::Bf16, Precision::F16] {
-        let half = size(precision);
+    for dtype in [Dtype::Bf16, Dtype::F16] {
+        let half = size(dtype);
         assert!(half.iter().zip(&full).all(|(half, full)| half.abs_diff(*full) < 64), "{half:?} {full:?}");
     }
 }
@@ -284,7 +283,7 @@ fn endless_overflow_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let samples = samples(folder.path());
     let hopeless =
-        with(mixed(Precision::F16), |config| (config.epochs, config.loss.pos_weight) = (20, Some(1e7)));
+        with(mixed(Dtype::F16), |config| (config.epochs, config.loss.pos_weight) = (20, Some(1e7)));
     let out = folder.path().join("run");
     let error = Trainer::new(&hopeless, &samples).run(&out, &Device::flex(), |_| {}).unwrap_err();
     assert!(matches!(error, TrainError::Overflow { epoch: 17, batch: 1 }), "{error}");
@@ -410,7 +409,7 @@ fn replicas_share_a_batch_with_missing_pictures() {
 fn overflow_in_replicas_skips_steps() {
     let folder = tempfile::tempdir().unwrap();
     let samples = samples(folder.path());
-    let config = with(mixed(Precision::F16), |config| {
+    let config = with(mixed(Dtype::F16), |config| {
         (config.epochs, config.loss.pos_weight, config.replicas) = (3, Some(64.0), 2);
     });
     let run = run_in(&folder.path().join("run"), &config, &samples, false);

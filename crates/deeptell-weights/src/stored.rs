@@ -12,11 +12,11 @@ use crate::{NamedTensor, Weights, WeightsError};
 
 /// Number format of a stored file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoredPrecision {
+pub enum StoredDtype {
     /// 32-bit floats: the exact values.
-    Full,
+    F32,
     /// 16-bit floats: half the size, relative error up to 2^-11.
-    Half,
+    F16,
 }
 
 /// Eight bytes of header length, then a JSON object.
@@ -64,7 +64,7 @@ pub(crate) fn read(bytes: &[u8], origin: &Path) -> Result<Weights, WeightsError>
 
 pub(crate) fn to_bytes(
     weights: &Weights,
-    precision: impl Fn(&str) -> StoredPrecision,
+    dtype_of: impl Fn(&str) -> StoredDtype,
 ) -> Result<Vec<u8>, WeightsError> {
     let internal = |reason: String| WeightsError::Internal { reason };
     let encoded: BTreeMap<&str, (Dtype, &[usize], Vec<u8>)> = weights
@@ -72,9 +72,9 @@ pub(crate) fn to_bytes(
         .iter()
         .map(|tensor| {
             let values = tensor.values.iter();
-            let (dtype, bytes) = match precision(&tensor.name) {
-                StoredPrecision::Full => (Dtype::F32, values.flat_map(|v| v.to_le_bytes()).collect()),
-                StoredPrecision::Half => {
+            let (dtype, bytes) = match dtype_of(&tensor.name) {
+                StoredDtype::F32 => (Dtype::F32, values.flat_map(|v| v.to_le_bytes()).collect()),
+                StoredDtype::F16 => {
                     (Dtype::F16, values.flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect())
                 }
             };

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::names::is_counter;
 use crate::placing::{Placing, slots};
-use crate::{Names, StoredPrecision, WeightsError, onnx, pytorch, stored};
+use crate::{Names, StoredDtype, WeightsError, onnx, pytorch, stored};
 
 /// One tensor of a weights file.
 #[derive(Debug, Clone, PartialEq)]
@@ -156,28 +156,25 @@ impl Weights {
     ///
     /// # Errors
     /// [`WeightsError::Internal`] when a shape does not fit its values.
-    pub fn to_bytes(&self, precision: StoredPrecision) -> Result<Vec<u8>, WeightsError> {
-        stored::to_bytes(self, |_| precision)
+    pub fn to_bytes(&self, dtype: StoredDtype) -> Result<Vec<u8>, WeightsError> {
+        stored::to_bytes(self, |_| dtype)
     }
 
-    /// [`to_bytes`](Self::to_bytes) with a precision for each tensor by its name.
+    /// [`to_bytes`](Self::to_bytes) with a dtype for each tensor by its name.
     ///
     /// # Errors
     /// As [`to_bytes`](Self::to_bytes).
-    pub fn to_bytes_with(
-        &self,
-        precision: impl Fn(&str) -> StoredPrecision,
-    ) -> Result<Vec<u8>, WeightsError> {
-        stored::to_bytes(self, precision)
+    pub fn to_bytes_with(&self, dtype_of: impl Fn(&str) -> StoredDtype) -> Result<Vec<u8>, WeightsError> {
+        stored::to_bytes(self, dtype_of)
     }
 
     /// Writes a safetensors file atomically.
     ///
     /// # Errors
     /// [`WeightsError::Io`] when it cannot be written.
-    pub fn write(&self, path: impl AsRef<Path>, precision: StoredPrecision) -> Result<(), WeightsError> {
+    pub fn write(&self, path: impl AsRef<Path>, dtype: StoredDtype) -> Result<(), WeightsError> {
         let path = path.as_ref();
-        let bytes = self.to_bytes(precision)?;
+        let bytes = self.to_bytes(dtype)?;
         write_whole(path, &bytes).map_err(|source| WeightsError::Io { path: path.to_owned(), source })
     }
 

@@ -311,11 +311,8 @@ mod tests {
             layer(format!("{name}.conv2"), [outputs, 1, 3, 3]);
         }
         weights.tensors.sort_by(|a, b| a.name.cmp(&b.name));
-        YuNetWeights::from_bytes(
-            &weights.to_bytes(deeptell_weights::StoredPrecision::Full).unwrap(),
-            "random",
-        )
-        .unwrap()
+        YuNetWeights::from_bytes(&weights.to_bytes(deeptell_weights::StoredDtype::F32).unwrap(), "random")
+            .unwrap()
     }
 
     fn assert_close(found: &Tensor<4>, wanted: &Tensor<4>) {

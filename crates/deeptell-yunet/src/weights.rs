@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use deeptell_files::{read_bounded, regular_file_size, sha256};
-use deeptell_weights::{KnownFile, NamedTensor, StoredPrecision, Weights, WeightsError, onnx};
+use deeptell_weights::{KnownFile, NamedTensor, StoredDtype, Weights, WeightsError, onnx};
 
 use crate::graph::tensors;
 use crate::network::NETWORK;
@@ -75,7 +75,7 @@ impl YuNetWeights {
     /// # Errors
     /// [`YuNetError::Weights`] when the file cannot be written.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), YuNetError> {
-        Ok(self.weights.write(path, StoredPrecision::Full)?)
+        Ok(self.weights.write(path, StoredDtype::F32)?)
     }
 
     pub(crate) fn tensors(&self) -> Tensors<'_> {
@@ -85,7 +85,7 @@ impl YuNetWeights {
     /// SHA-256 of the tensors: the same for all files of the same weights.
     pub(crate) fn digest(&self) -> Result<String, YuNetError> {
         let tensors = Weights { tensors: self.weights.tensors.clone(), ..Weights::default() };
-        Ok(sha256(&tensors.to_bytes(StoredPrecision::Full)?))
+        Ok(sha256(&tensors.to_bytes(StoredDtype::F32)?))
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use deeptell_face::{FaceError, PictureError, PictureLimits};
-use deeptell_network::{Architecture, PrecisionError, UnknownArchitecture, WeightsError};
+use deeptell_network::{Architecture, DtypeError, UnknownArchitecture, WeightsError};
 use deeptell_video::{IsolationError, VideoError};
 use thiserror::Error;
 
@@ -42,7 +42,7 @@ pub enum Error {
     },
     /// The device has no arithmetic in that number format: choose another.
     #[error(transparent)]
-    Precision(#[from] PrecisionError),
+    Dtype(#[from] DtypeError),
     /// The face detector failed, or cannot be set as the options ask.
     #[error(transparent)]
     FaceDetector(#[from] FaceError),

@@ -490,7 +490,7 @@ impl<F: Fn() -> bool> ScanNow<'_, F> {
         let Some(input) = input else { return LineState::Unrelated };
         let same_options = report.options.clone().evidence(self.options.evidence) == *self.options;
         let is_done = report.model.sha256 == self.model.sha256
-            && report.model.precision == self.model.precision
+            && report.model.dtype == self.model.dtype
             && report.face_detector.as_ref() == Some(&self.face_detector)
             && report.deeptell_version == crate::VERSION
             && same_options

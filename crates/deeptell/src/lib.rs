@@ -69,8 +69,8 @@ pub use deeptell_face::{
     PictureLimits, Point, Rect, RgbImage,
 };
 pub use deeptell_network::{
-    Architecture, Network, Normalization, Precision, PrecisionError, StoredPrecision, UnknownArchitecture,
-    Weights, WeightsError,
+    Architecture, Dtype, DtypeError, Network, Normalization, StoredDtype, UnknownArchitecture, Weights,
+    WeightsError,
 };
 #[cfg(all(unix, feature = "ffmpeg"))]
 pub use deeptell_video::DecoderProcess;

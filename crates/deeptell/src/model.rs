@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use deeptell_face::RgbImage;
-use deeptell_network::{Network, Precision, normalize};
+use deeptell_network::{Dtype, Network, normalize};
 
 use crate::familiarity::Familiarity;
 use crate::localization::Localization;
@@ -52,11 +52,11 @@ impl Model {
     /// The same model, computing in another number format; probabilities differ slightly.
     ///
     /// # Errors
-    /// [`Error::Precision`] when the model's device cannot.
-    pub fn with_precision(mut self, precision: Precision) -> Result<Self, Error> {
-        precision.check(&self.device)?;
-        self.network = self.network.with_precision(precision);
-        self.info.precision = precision;
+    /// [`Error::Dtype`] when the model's device cannot.
+    pub fn with_dtype(mut self, dtype: Dtype) -> Result<Self, Error> {
+        dtype.check(&self.device)?;
+        self.network = self.network.with_dtype(dtype);
+        self.info.dtype = dtype;
         Ok(self)
     }
 

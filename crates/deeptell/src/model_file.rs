@@ -5,9 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use deeptell_face::FaceCrop;
 use deeptell_files::write_whole;
-use deeptell_network::{
-    NamedTensor, Network, NetworkConfig, OnnxOptions, Precision, StoredPrecision, Weights,
-};
+use deeptell_network::{Dtype, NamedTensor, Network, NetworkConfig, OnnxOptions, StoredDtype, Weights};
 
 use crate::familiarity::Familiarity;
 use crate::hash::sha256;
@@ -125,7 +123,7 @@ impl ModelFile {
         }
         let weights = network.weights()?;
         let mut file = Self { card, weights, familiarity: None, localization: None, sha256: String::new() };
-        file.sha256 = sha256(&file.to_bytes(StoredPrecision::Full)?);
+        file.sha256 = sha256(&file.to_bytes(StoredDtype::F32)?);
         Ok(file)
     }
 
@@ -223,14 +221,14 @@ impl ModelFile {
     }
 
     /// The bytes of the file, of the newest format.
-    fn to_bytes(&self, precision: StoredPrecision) -> Result<Vec<u8>, ModelError> {
+    fn to_bytes(&self, dtype: StoredDtype) -> Result<Vec<u8>, ModelError> {
         let mut weights = self.weights.clone();
         weights.metadata.insert(Self::CARD_KEY.to_owned(), self.card.to_json()?);
         weights.tensors.extend(self.familiarity.iter().flat_map(Familiarity::tensors));
         weights.tensors.extend(self.localization.iter().flat_map(Localization::tensors));
         // Distances need all digits, and the other layer is small.
         let is_full = |name: &str| Familiarity::owns(name) || Localization::owns(name);
-        let of_tensor = |name: &str| if is_full(name) { StoredPrecision::Full } else { precision };
+        let of_tensor = |name: &str| if is_full(name) { StoredDtype::F32 } else { dtype };
         Ok(weights.to_bytes_with(of_tensor)?)
     }
 
@@ -238,8 +236,8 @@ impl ModelFile {
     ///
     /// # Errors
     /// [`Error::Model`] when the weights cannot be encoded.
-    pub fn encode(&self, precision: StoredPrecision) -> Result<Vec<u8>, Error> {
-        self.to_bytes(precision).map_err(|e| Error::model("in memory", e))
+    pub fn encode(&self, dtype: StoredDtype) -> Result<Vec<u8>, Error> {
+        self.to_bytes(dtype).map_err(|e| Error::model("in memory", e))
     }
 
     /// Writes the file, whole or not at all, in the newest format, and returns its SHA-256. This also
@@ -247,10 +245,10 @@ impl ModelFile {
     ///
     /// # Errors
     /// [`Error::Model`] when it cannot be written.
-    pub fn write(&self, path: impl AsRef<Path>, precision: StoredPrecision) -> Result<String, Error> {
+    pub fn write(&self, path: impl AsRef<Path>, dtype: StoredDtype) -> Result<String, Error> {
         let path = path.as_ref();
         let write = || -> Result<String, ModelError> {
-            let bytes = self.to_bytes(precision)?;
+            let bytes = self.to_bytes(dtype)?;
             write_whole(path, &bytes)?;
             Ok(sha256(&bytes))
         };
@@ -289,7 +287,7 @@ impl ModelFile {
         let mut network = NetworkConfig::new(self.card.architecture, 1).init(device);
         network.load(&self.weights).map_err(|e| Error::model(&self.card.name, e))?;
         let info =
-            ModelInfo { sha256: self.sha256.clone(), card: self.card.clone(), precision: Precision::F32 };
+            ModelInfo { sha256: self.sha256.clone(), card: self.card.clone(), dtype: Dtype::F32 };
         Ok(Model::new(info, network.folded(), self.familiarity.clone(), self.localization.clone(), device))
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use deeptell_face::{FaceDetectorId, Landmarks, Rect};
-use deeptell_network::Precision;
+use deeptell_network::Dtype;
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -329,15 +329,15 @@ pub struct ModelInfo {
     /// What the file says about itself.
     pub card: ModelCard,
     /// The number format that it computed in: `f32`, `bf16` or `f16`; absent for `f32`.
-    #[serde(default, skip_serializing_if = "Precision::is_full")]
+    #[serde(rename = "precision", default, skip_serializing_if = "Dtype::is_full")]
     #[schemars(with = "String")]
-    pub precision: Precision,
+    pub dtype: Dtype,
 }
 
 impl ModelInfo {
     /// A model that computes in `f32`, with the SHA-256 of its file in lower-case hexadecimal.
     pub fn new(sha256: impl Into<String>, card: ModelCard) -> Self {
-        Self { sha256: sha256.into(), card, precision: Precision::F32 }
+        Self { sha256: sha256.into(), card, dtype: Dtype::F32 }
     }
 }
 

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use deeptell::StoredPrecision;
+use deeptell::StoredDtype;
 use deeptell_data::{Sample, Split};
 use deeptell_eval::{Calibrated, FittedLevels, Suite, calibrate, calibrate_on_suite};
 use deeptell_files::check_outputs;
@@ -140,7 +140,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Interrupted);
     };
     let model = card.name.clone();
-    let model_sha256 = file.with_card(card)?.write(&args.out, StoredPrecision::Half)?;
+    let model_sha256 = file.with_card(card)?.write(&args.out, StoredDtype::F16)?;
     let files_missing = (missing > 0).then_some(missing);
     let document = Document { model, model_sha256, validation: figures, files_missing, fitted };
     output::write_json(&document, "-".as_ref())?;

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use deeptell::StoredPrecision;
+use deeptell::StoredDtype;
 
 use crate::Outcome;
 use crate::detector::model_file;
@@ -29,8 +29,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// Number format of the weights in safetensors; ONNX always has f32.
-    #[arg(long = "dtype", alias = "precision", value_name = "DTYPE", value_enum, default_value_t = Precision::Half)]
-    precision: Precision,
+    #[arg(long = "dtype", alias = "precision", value_name = "DTYPE", value_enum, default_value_t = Dtype::F16)]
+    dtype: Dtype,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -42,13 +42,13 @@ enum Format {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Precision {
+enum Dtype {
     /// 16-bit floats.
-    #[value(name = "f16", alias = "half")]
-    Half,
+    #[value(alias = "half")]
+    F16,
     /// 32-bit floats.
-    #[value(name = "f32", alias = "full")]
-    Full,
+    #[value(alias = "full")]
+    F32,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
@@ -57,11 +57,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     match args.format {
         Format::Onnx => output::write_file(&args.out, &model.to_onnx()?)?,
         Format::Safetensors => {
-            let precision = match args.precision {
-                Precision::Half => StoredPrecision::Half,
-                Precision::Full => StoredPrecision::Full,
+            let dtype = match args.dtype {
+                Dtype::F16 => StoredDtype::F16,
+                Dtype::F32 => StoredDtype::F32,
             };
-            model.write(&args.out, precision)?;
+            model.write(&args.out, dtype)?;
         }
     }
     say!("{}", args.out.display());

@@ -170,10 +170,7 @@ fn picture(
     } else {
         detector.find(&image, 0.0)?
     };
-    if let Some(folder) = &args.draw {
-        let name = format!("{}.png", name_of(file));
-        write_drawing(image, &faces, &folder.join(name))?;
-    }
+    write_drawing(args, image, &faces, file, ".png")?;
     Ok(FaceList::Faces(faces.iter().map(|face| FaceEntry::new(face, None)).collect()))
 }
 
@@ -206,11 +203,8 @@ fn video(args: &Args, finder: &Finder, file: &Path, reader: &mut VideoReader) ->
             }
         };
         let entries = faces.iter().map(|(track, face)| FaceEntry::new(face, *track)).collect();
-        if let Some(folder) = &args.draw {
-            let name = format!("{}-{:05}.png", name_of(file), frames.len());
-            let faces: Vec<Face> = faces.into_iter().map(|(_, face)| face).collect();
-            write_drawing(frame.image, &faces, &folder.join(name))?;
-        }
+        let faces: Vec<Face> = faces.into_iter().map(|(_, face)| face).collect();
+        write_drawing(args, frame.image, &faces, file, &format!("-{:05}.png", frames.len()))?;
         frames.push(FrameFaces::new(frame.pts_seconds, entries));
     }
     for warning in reader.warnings() {
@@ -219,15 +213,19 @@ fn video(args: &Args, finder: &Finder, file: &Path, reader: &mut VideoReader) ->
     Ok(FaceList::Frames(frames))
 }
 
-/// The whole file name: `a.jpg` and `a.png` must not overwrite each other's drawing.
-fn name_of(file: &Path) -> String {
-    file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-}
-
-/// Draws boxes and landmarks and writes a PNG.
-fn write_drawing(mut image: RgbImage, faces: &[Face], target: &Path) -> anyhow::Result<()> {
+/// Draws boxes and landmarks and writes a PNG, if that was asked for.
+fn write_drawing(
+    args: &Args,
+    mut image: RgbImage,
+    faces: &[Face],
+    file: &Path,
+    suffix: &str,
+) -> anyhow::Result<()> {
+    let Some(folder) = &args.draw else { return Ok(()) };
     draw_faces(&mut image, faces);
     let mut bytes = std::io::Cursor::new(Vec::new());
     image.write_to(&mut bytes, image::ImageFormat::Png).context("cannot encode the drawing")?;
-    output::write_file(target, bytes.get_ref())
+    // The whole file name: `a.jpg` and `a.png` must not overwrite each other's drawing.
+    let name = file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    output::write_file(&folder.join(format!("{name}{suffix}")), bytes.get_ref())
 }

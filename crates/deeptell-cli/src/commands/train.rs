@@ -8,7 +8,7 @@ use deeptell_network::Architecture;
 use deeptell_train::{Start, TrainConfig, Trainer, has_checkpoint, note_init, noted_init};
 
 use crate::dataset::{Dataset, DatasetArgs};
-use crate::device::{DeviceName, PrecisionName, numbered_device, warn_if_slower};
+use crate::device::{DeviceName, DtypeName, numbered_device, warn_if_slower};
 use crate::output::{alert, note, say};
 use crate::progress::{Tasks, unless_stopped};
 use crate::provenance::Provenance;
@@ -66,7 +66,7 @@ pub(crate) struct Args {
     seed: Option<u64>,
     /// Number format of the training steps (overrides the configuration); the weights stay in f32.
     #[arg(long = "dtype", alias = "precision", value_name = "DTYPE", value_enum)]
-    precision: Option<PrecisionName>,
+    dtype: Option<DtypeName>,
     /// Number of views of each crop that a score of the trained model averages (test-time augmentation).
     #[arg(long, value_enum, default_value = "1")]
     views: Views,
@@ -95,7 +95,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let devices: Vec<_> =
         args.device.iter().map(|(name, number)| name.open_number(*number)).collect::<Result<_, _>>()?;
     let config = config(args)?;
-    warn_if_slower(config.precision, args.device[0].0);
+    warn_if_slower(config.dtype, args.device[0].0);
     let Dataset { samples, outcome, .. } = args.dataset.read(&args.data)?;
     if samples.iter().all(|s| s.split.is_none()) {
         anyhow::bail!(
@@ -172,7 +172,7 @@ fn config(args: &Args) -> anyhow::Result<TrainConfig> {
     config.optimizer.learning_rate = args.learning_rate.unwrap_or(config.optimizer.learning_rate);
     config.seed = args.seed.unwrap_or(config.seed);
     config.replicas = args.replicas.unwrap_or(config.replicas);
-    config.precision = args.precision.map_or(config.precision, Into::into);
+    config.dtype = args.dtype.map_or(config.dtype, Into::into);
     config.validate()?;
     Ok(config)
 }

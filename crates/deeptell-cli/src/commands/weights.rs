@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use burn::tensor::Device;
 use clap::Subcommand;
 use deeptell_data::sha256_of_file_while;
-use deeptell_network::{Architecture, KnownFile, StoredPrecision, Weights};
+use deeptell_network::{Architecture, KnownFile, StoredDtype, Weights};
 use deeptell_yunet::{YuNetConfig, YuNetWeights};
 
 use crate::face_detector::cached_yunet;
@@ -84,7 +84,7 @@ fn import(file: &Path, out: Option<&Path>, expected: Option<&str>) -> anyhow::Re
     } else {
         let (architecture, weights) = Architecture::read_backbone(file, &found, &device)?;
         let out = folder_for(out, || cached_imagenet(architecture))?;
-        weights.write(&out, StoredPrecision::Full)?;
+        weights.write(&out, StoredDtype::F32)?;
         (architecture.title(), weights.tensors.len(), out)
     };
     if let Some(known) = known {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use burn::tensor::Device;
-use deeptell::{Architecture, ModelFile, StoredPrecision};
+use deeptell::{Architecture, ModelFile, StoredDtype};
 use deeptell_network::{NetworkConfig, Weights};
 use serde_json::Value;
 
@@ -34,7 +34,7 @@ fn mobilenet_v3_large_trains_exports_and_scans() {
     card.architecture = Architecture::MobileNetV3Large;
     card.out_of_distribution = None;
     let model = at("large.safetensors");
-    let digest = ModelFile::new(&network, card).unwrap().write(&model, StoredPrecision::Full).unwrap();
+    let digest = ModelFile::new(&network, card).unwrap().write(&model, StoredDtype::F32).unwrap();
 
     let onnx = at("large.onnx");
     succeeds(&["export", "--format", "onnx", "--model", path(&model), "--out", path(&onnx)]);

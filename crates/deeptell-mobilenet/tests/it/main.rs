@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
+mod dtype;
 mod freezing;
 mod kernels;
 mod parity;
-mod precision;
 #[path = "../../../deeptell-weights/tests/it/pth.rs"]
 mod pth;
 mod weights;

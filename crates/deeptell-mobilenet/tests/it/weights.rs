@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use deeptell_mobilenet::{MobileNetV3Config, Variant, to_onnx};
 use deeptell_weights::onnx::Options;
-use deeptell_weights::{NamedTensor, StoredPrecision, Weights, WeightsError};
+use deeptell_weights::{NamedTensor, StoredDtype, Weights, WeightsError};
 use onnx_ir::{GraphProto, Message as _, ModelProto, NodeProto, TensorProto};
 
 use crate::pth::{pth, row_major};
@@ -115,10 +115,10 @@ fn safetensors_round_trip() {
     let path = folder.path().join("network.safetensors");
     let mut weights = backbone();
     weights.metadata.insert("trained_on".into(), "nothing, \"really\" 💤".into());
-    weights.write(&path, StoredPrecision::Full).unwrap();
+    weights.write(&path, StoredDtype::F32).unwrap();
     assert_eq!(Weights::read(&path).unwrap(), weights);
     assert_same_backbone(&path, 1e-6);
-    weights.write(&path, StoredPrecision::Half).unwrap();
+    weights.write(&path, StoredDtype::F16).unwrap();
     assert_eq!(Weights::read(&path).unwrap().metadata, weights.metadata);
     assert_same_backbone(&path, 2e-2);
     assert!(std::fs::metadata(&path).unwrap().len() < 3_300_000);
@@ -135,7 +135,7 @@ fn encoding_is_deterministic() {
     let written: Vec<Vec<u8>> = (0..12)
         .map(|i| {
             let path = folder.path().join(format!("{i}.safetensors"));
-            weights.write(&path, StoredPrecision::Full).unwrap();
+            weights.write(&path, StoredDtype::F32).unwrap();
             std::fs::read(path).unwrap()
         })
         .collect();
@@ -178,7 +178,7 @@ fn read_distinguishes_unknown_from_damaged_files() {
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("w.safetensors");
-    backbone().write(&path, StoredPrecision::Full).unwrap();
+    backbone().write(&path, StoredDtype::F32).unwrap();
     let whole = std::fs::read(&path).unwrap();
     assert!(matches!(
         unknown(&whole[..whole.len() / 2]),
@@ -200,7 +200,7 @@ fn load_rejects_nan_and_names_the_tensor() {
     let mut weights = backbone();
     Arc::make_mut(&mut weights.tensors[3].values)[2] = f32::NAN;
     let name = weights.tensors[3].name.clone();
-    weights.write(&path, StoredPrecision::Full).unwrap();
+    weights.write(&path, StoredDtype::F32).unwrap();
     let error = Weights::read(&path).unwrap_err();
     assert!(matches!(&error, WeightsError::NotFinite { name: n, at: 2, .. } if *n == name), "{error}");
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deeptell_weights::{StoredPrecision, Weights};
+use deeptell_weights::{StoredDtype, Weights};
 
 use crate::little;
 use crate::onnx::little_model;
@@ -23,7 +23,7 @@ fn sound() -> [Vec<u8>; 3] {
     pth(&little().tensors, &path, row_major);
     let mut noted = little();
     noted.metadata.insert("note".into(), "sound".into());
-    [noted.to_bytes(StoredPrecision::Half).unwrap(), little_model(), std::fs::read(path).unwrap()]
+    [noted.to_bytes(StoredDtype::F16).unwrap(), little_model(), std::fs::read(path).unwrap()]
 }
 
 #[test]

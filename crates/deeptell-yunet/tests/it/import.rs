@@ -87,7 +87,7 @@ fn weights_that_do_not_fit_each_other_are_refused() {
     let good = read(&Structure::n()).unwrap().weights().clone();
     let init = |weights: &Weights| {
         let path = folder.path().join("changed.safetensors");
-        weights.write(&path, deeptell_weights::StoredPrecision::Full).unwrap();
+        weights.write(&path, deeptell_weights::StoredDtype::F32).unwrap();
         YuNetConfig::default().init(&YuNetWeights::read(&path).unwrap(), &device)
     };
     assert!(init(&good).is_ok());

@@ -17,7 +17,7 @@ use std::sync::LazyLock;
 use burn::tensor::Device;
 use deeptell::{
     Architecture, Calibration, Criteria, CropLevel, Decoding, Detector, Levels, Limits, ModelCard, ModelFile,
-    PersonScoring, ScanOptions, StoredPrecision, Thresholds,
+    PersonScoring, ScanOptions, StoredDtype, Thresholds,
 };
 use deeptell_face::{Point, RgbImage, Similarity, warp};
 use deeptell_network::NetworkConfig;
@@ -52,7 +52,7 @@ fn random_model(folder: &Path, card: &ModelCard) -> PathBuf {
     device.seed(7);
     let network = NetworkConfig::new(card.architecture, 1).init(&device);
     let path = folder.join("random.safetensors");
-    ModelFile::new(&network, card.clone()).unwrap().write(&path, StoredPrecision::Half).unwrap();
+    ModelFile::new(&network, card.clone()).unwrap().write(&path, StoredDtype::F16).unwrap();
     path
 }
 

@@ -4,7 +4,7 @@ use deeptell::{
     Scan,
 };
 use deeptell_face::RgbImage;
-use deeptell_network::{NetworkConfig, StoredPrecision};
+use deeptell_network::{NetworkConfig, StoredDtype};
 use tempfile::TempDir;
 
 use crate::{DETECTOR, card, options, random_model};
@@ -72,11 +72,11 @@ fn model_files_that_cannot_be_used() {
     let small = |classes| NetworkConfig::new(Architecture::MobileNetV3Small, classes).init(&device);
     let network = small(1);
     let mut weights = network.weights().unwrap();
-    weights.write(&path, StoredPrecision::Half).unwrap();
+    weights.write(&path, StoredDtype::F16).unwrap();
     assert!(matches!(load(&path), ModelError::NoCard { .. }));
 
     weights.metadata.insert(ModelFile::CARD_KEY.to_owned(), "{\"name\": 3}".to_owned());
-    weights.write(&path, StoredPrecision::Half).unwrap();
+    weights.write(&path, StoredDtype::F16).unwrap();
     assert!(matches!(load(&path), ModelError::Card(_)));
 
     let mut wrong = card(Calibration::default());
@@ -86,11 +86,11 @@ fn model_files_that_cannot_be_used() {
         Err(Error::Model { source: ModelError::CardValue(_), .. })
     ));
     weights.metadata.insert(ModelFile::CARD_KEY.to_owned(), serde_json::to_string(&wrong).unwrap());
-    weights.write(&path, StoredPrecision::Half).unwrap();
+    weights.write(&path, StoredDtype::F16).unwrap();
     assert!(matches!(load(&path), ModelError::CardValue(_)));
 
     let thousand = ModelFile::new(&small(1000), card(Calibration::default())).unwrap();
-    thousand.write(&path, StoredPrecision::Half).unwrap();
+    thousand.write(&path, StoredDtype::F16).unwrap();
     assert!(matches!(load(&path), ModelError::Weights(_)));
 
     // The weights are of one network, the card of another.
@@ -101,7 +101,7 @@ fn model_files_that_cannot_be_used() {
         Err(Error::Model { source: ModelError::OtherArchitecture { .. }, .. })
     ));
     weights.metadata.insert(ModelFile::CARD_KEY.to_owned(), serde_json::to_string(&other).unwrap());
-    weights.write(&path, StoredPrecision::Half).unwrap();
+    weights.write(&path, StoredDtype::F16).unwrap();
     let error = load(&path);
     assert!(error.to_string().contains("MobileNetV3-Large"), "{error}");
 
@@ -111,7 +111,7 @@ fn model_files_that_cannot_be_used() {
         let mut newer = serde_json::to_value(card(Calibration::default())).unwrap();
         newer[key] = value;
         weights.metadata.insert(ModelFile::CARD_KEY.to_owned(), newer.to_string());
-        weights.write(&path, StoredPrecision::Half).unwrap();
+        weights.write(&path, StoredDtype::F16).unwrap();
         let error = load(&path);
         assert!(matches!(error, ModelError::FormatVersion { .. } | ModelError::Architecture(_)), "{error}");
         assert!(error.to_string().contains("newer deeptell"), "{error}");

@@ -1,6 +1,6 @@
 use burn::tensor::Device;
 use deeptell::{
-    Detector, Error, HeatMapMethod, Input, ModelError, ModelFile, Report, StoredPrecision, Verdict,
+    Detector, Error, HeatMapMethod, Input, ModelError, ModelFile, Report, StoredDtype, Verdict,
 };
 use deeptell_face::RgbImage;
 use deeptell_network::Weights;
@@ -58,14 +58,14 @@ fn a_file_of_format_1_scores_as_before_and_is_brought_up_to_date_by_writing_it()
     });
     let mut weights = shipped.weights().clone();
     weights.metadata.insert(ModelFile::CARD_KEY.to_owned(), old.to_string());
-    let old = ModelFile::from_bytes(&weights.to_bytes(StoredPrecision::Half).unwrap(), "old").unwrap();
+    let old = ModelFile::from_bytes(&weights.to_bytes(StoredDtype::F16).unwrap(), "old").unwrap();
     let thresholds = old.card().levels.person.thresholds;
     assert_eq!(old.card().levels.crop.thresholds, thresholds);
     assert_eq!(old.card().levels.crop.calibration, shipped.card().levels.crop.calibration);
 
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("new.safetensors");
-    let sha256 = old.write(&path, StoredPrecision::Half).unwrap();
+    let sha256 = old.write(&path, StoredDtype::F16).unwrap();
     let new = ModelFile::read(&path).unwrap();
     assert_eq!((new.sha256(), new.card()), (sha256.as_str(), old.card()));
     let crops = [image::imageops::resize(&portrait(), 224, 224, image::imageops::FilterType::Triangle)];
@@ -82,11 +82,11 @@ fn a_model_of_the_training_data_travels_in_the_file_in_full_precision() {
     let shipped = ModelFile::shipped().unwrap();
     let channels = shipped.card().architecture.embedding();
     let mean: Vec<f32> = (0..channels).map(|i| 1e-3 * i as f32).collect();
-    let precision = vec![1e5; channels];
-    let file = shipped.with_familiarity(&mean, &precision, &vec![0.5; 2 * channels], 40.0).unwrap();
+    let dtype = vec![1e5; channels];
+    let file = shipped.with_familiarity(&mean, &dtype, &vec![0.5; 2 * channels], 40.0).unwrap();
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("familiar.safetensors");
-    file.write(&path, StoredPrecision::Half).unwrap();
+    file.write(&path, StoredDtype::F16).unwrap();
     let back = ModelFile::read(&path).unwrap();
     assert_eq!(back.card().out_of_distribution.unwrap().rank, 2);
     let [before, after] = [file, back].map(|file| {
@@ -121,7 +121,7 @@ fn a_localization_layer_changes_heat_maps_and_no_score() {
     assert_eq!(with_layer.card().heat_maps, HeatMapMethod::Localization);
 
     // It travels in the file, and goes when a card does not name it.
-    let bytes = with_layer.encode(StoredPrecision::Half).unwrap();
+    let bytes = with_layer.encode(StoredDtype::F16).unwrap();
     let back = ModelFile::from_bytes(&bytes, "with-layer").unwrap();
     let dropped = back.clone().with_card(plain.card().clone()).unwrap();
     assert!(dropped.clone().with_card(back.card().clone()).is_err(), "the layer is gone");

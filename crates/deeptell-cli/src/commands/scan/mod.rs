@@ -90,7 +90,7 @@ impl FailOn {
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let shard = args.task.begin()?;
     let targets = args.targets.of_shard(shard)?;
-    let quiet = targets.takes_standard_output()?;
+    targets.takes_standard_output()?;
     let detector = args.detector.open(args.trusted)?;
     // Pictures are for pages alone.
     let options = args.detector.options().evidence(targets.html.is_some()).stream(args.stream);
@@ -106,24 +106,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         &inputs,
     )?;
 
-    let mut known = HashMap::new();
-    let journal = match &targets.jsonl {
-        Some(path) if targets.resume => {
-            let paths = items.iter().map(|input| input.path.as_path());
-            let goes_on = || !interrupt::requested();
-            let earlier =
-                EarlierReports::read(path, paths, &detector, &options, goes_on).map_err(which_file)?;
-            if interrupt::requested() {
-                return Ok(Outcome::Interrupted);
-            }
-            note!("{} of {} files are already done", earlier.done().len(), items.len());
-            known.clone_from(earlier.done());
-            Some(earlier.resume()?)
-        }
-        Some(path) if path == Path::new("-") => Some(Journal::new(output::standard_output())),
-        Some(path) => Some(Journal::create(path)?),
-        None => None,
-    };
+    let (journal, known) = open_journal(&targets, &items, &detector, &options)?;
+    if interrupt::requested() {
+        return Ok(Outcome::Interrupted);
+    }
     let pages = targets.html.as_deref().map(|folder| Pages::new(folder, &inputs));
     let work = Work {
         detector: &detector,
@@ -144,32 +130,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     if !left_out.is_empty() {
         note!("{}", deeptell_data::note_on_skipped(&left_out));
     }
-    let rows = || {
-        let rows = inputs.iter().zip(&results);
-        rows.map(|(path, result)| (path.as_path(), result.as_ref().map_err(String::as_str)))
-    };
-    if let Some(target) = &targets.json {
-        output::write_json(&ScanDocument::new(rows()), target)?;
-    }
-    if let Some(target) = &targets.csv {
-        output::write_document(target, verdict_table(rows()).as_bytes())?;
-    }
     let start = pages.as_ref().map(|pages| pages.start(&inputs, &results)).transpose()?;
-    // After the files are written: standard output may be closed at any line.
-    if quiet {
-        if let Some(start) = start {
-            note!("report: {}", start.display());
-        }
-    } else {
-        for (path, result) in inputs.iter().zip(&results) {
-            if let Ok(report) = result {
-                output::lines(&format_args!("{}: {report}", printable(&path.display().to_string())))?;
-            }
-        }
-        if let Some(start) = start {
-            say!("report: {}", start.display());
-        }
-    }
+    show(&targets, &inputs, &results, start.as_deref())?;
     if interrupt::requested() {
         return Ok(Outcome::Interrupted);
     }
@@ -181,12 +143,66 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(args.task.outcome(failed, results.len()))
 }
 
-/// The error, with the option to correct if the file is not a journal.
-fn which_file(error: JournalError) -> anyhow::Error {
-    match error {
-        JournalError::OtherFile { .. } => anyhow::anyhow!("{error}: is this the right --jsonl file?"),
-        error => error.into(),
+/// The journal to write and the reports that it already holds, which are few if the user interrupts the reading.
+fn open_journal(
+    targets: &Targets,
+    items: &[MediaInput],
+    detector: &Detector,
+    options: &ScanOptions,
+) -> anyhow::Result<(Option<Journal>, HashMap<PathBuf, Report>)> {
+    let Some(path) = &targets.jsonl else { return Ok((None, HashMap::new())) };
+    if path == Path::new("-") {
+        return Ok((Some(Journal::new(output::standard_output())), HashMap::new()));
     }
+    if !targets.resume {
+        return Ok((Some(Journal::create(path)?), HashMap::new()));
+    }
+    let paths = items.iter().map(|input| input.path.as_path());
+    let goes_on = || !interrupt::requested();
+    let earlier =
+        EarlierReports::read(path, paths, detector, options, goes_on).map_err(|error| match error {
+            JournalError::OtherFile { .. } => anyhow::anyhow!("{error}: is this the right --jsonl file?"),
+            error => error.into(),
+        })?;
+    let known = earlier.done().clone();
+    if interrupt::requested() {
+        return Ok((None, known));
+    }
+    note!("{} of {} files are already done", known.len(), items.len());
+    Ok((Some(earlier.resume()?), known))
+}
+
+/// Writes the documents that hold all results, and prints the verdicts.
+fn show(
+    targets: &Targets,
+    inputs: &[PathBuf],
+    results: &[Result<Report, String>],
+    start: Option<&Path>,
+) -> anyhow::Result<()> {
+    let rows = || inputs.iter().zip(results).map(|(path, result)| (path.as_path(), result));
+    let with_messages = || rows().map(|(path, result)| (path, result.as_ref().map_err(String::as_str)));
+    if let Some(target) = &targets.json {
+        output::write_json(&ScanDocument::new(with_messages()), target)?;
+    }
+    if let Some(target) = &targets.csv {
+        output::write_document(target, verdict_table(with_messages()).as_bytes())?;
+    }
+    // After the files are written: standard output may be closed at any line.
+    if targets.takes_standard_output()? {
+        if let Some(start) = start {
+            note!("report: {}", start.display());
+        }
+        return Ok(());
+    }
+    for (path, result) in rows() {
+        if let Ok(report) = result {
+            output::lines(&format_args!("{}: {report}", printable(&path.display().to_string())))?;
+        }
+    }
+    if let Some(start) = start {
+        say!("report: {}", start.display());
+    }
+    Ok(())
 }
 
 /// Everything that scanning one file after another needs.

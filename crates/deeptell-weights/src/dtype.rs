@@ -12,7 +12,7 @@ use thiserror::Error;
 /// section 3). It is faster on devices with hardware for such numbers, and slower on a CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Precision {
+pub enum Dtype {
     /// 32-bit floats throughout.
     #[default]
     F32,
@@ -24,18 +24,16 @@ pub enum Precision {
 
 /// The device has no arithmetic in that format.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
-#[error(
-    "this device ({device}) cannot compute in {precision}: choose another precision, f32 works everywhere"
-)]
-pub struct PrecisionError {
+#[error("this device ({device}) cannot compute in {dtype}: choose another dtype, f32 works everywhere")]
+pub struct DtypeError {
     /// What was asked for.
-    pub precision: Precision,
+    pub dtype: Dtype,
     /// The device, as Burn names it.
     pub device: String,
 }
 
-impl Precision {
-    /// Whether it is [`Precision::F32`].
+impl Dtype {
+    /// Whether it is [`Dtype::F32`].
     pub fn is_full(&self) -> bool {
         *self == Self::F32
     }
@@ -43,8 +41,8 @@ impl Precision {
     /// Checks that the device stores, converts and computes in this format.
     ///
     /// # Errors
-    /// [`PrecisionError`] when it does not.
-    pub fn check(self, device: &Device) -> Result<(), PrecisionError> {
+    /// [`DtypeError`] when it does not.
+    pub fn check(self, device: &Device) -> Result<(), DtypeError> {
         self.check_by(|dtype| device.supports_dtype(dtype), || format!("{device:?}"))
     }
 
@@ -52,15 +50,15 @@ impl Precision {
         self,
         supports: impl Fn(FloatDType) -> bool,
         device: impl Fn() -> String,
-    ) -> Result<(), PrecisionError> {
-        match self.dtype() {
-            Some(dtype) if !supports(dtype) => Err(PrecisionError { precision: self, device: device() }),
+    ) -> Result<(), DtypeError> {
+        match self.burn() {
+            Some(dtype) if !supports(dtype) => Err(DtypeError { dtype: self, device: device() }),
             _ => Ok(()),
         }
     }
 
-    /// The 16-bit format; `None` for [`Precision::F32`], which leaves tensors as they come.
-    fn dtype(self) -> Option<FloatDType> {
+    /// The 16-bit format; `None` for [`Dtype::F32`], which leaves tensors as they come.
+    fn burn(self) -> Option<FloatDType> {
         match self {
             Self::F32 => None,
             Self::Bf16 => Some(FloatDType::BF16),
@@ -70,7 +68,7 @@ impl Precision {
 
     /// A tensor in this format; its gradient comes back in the format it had.
     pub fn lowered<const D: usize>(self, tensor: Tensor<D>) -> Tensor<D> {
-        match self.dtype() {
+        match self.burn() {
             Some(dtype) => tensor.cast(dtype),
             None => tensor,
         }
@@ -82,7 +80,7 @@ impl Precision {
     }
 }
 
-impl fmt::Display for Precision {
+impl fmt::Display for Dtype {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::F32 => "f32",
@@ -100,21 +98,21 @@ mod tests {
     fn a_device_without_a_format_refuses_it_and_says_what_works() {
         let only = |known: FloatDType| move |dtype: FloatDType| dtype == known;
         let name = || "toy".to_owned();
-        let error = Precision::Bf16.check_by(only(FloatDType::F16), name).unwrap_err();
-        assert_eq!(error, PrecisionError { precision: Precision::Bf16, device: "toy".into() });
+        let error = Dtype::Bf16.check_by(only(FloatDType::F16), name).unwrap_err();
+        assert_eq!(error, DtypeError { dtype: Dtype::Bf16, device: "toy".into() });
         for word in ["bf16", "toy", "f32 works"] {
             assert!(error.to_string().contains(word), "{error}");
         }
-        assert_eq!(Precision::F16.check_by(only(FloatDType::F16), name), Ok(()));
-        assert!(Precision::F16.check_by(only(FloatDType::BF16), name).is_err());
-        assert_eq!(Precision::F32.check_by(|_| false, name), Ok(()), "nobody can lack 32 bits");
+        assert_eq!(Dtype::F16.check_by(only(FloatDType::F16), name), Ok(()));
+        assert!(Dtype::F16.check_by(only(FloatDType::BF16), name).is_err());
+        assert_eq!(Dtype::F32.check_by(|_| false, name), Ok(()), "nobody can lack 32 bits");
     }
 
     #[test]
     fn the_cpu_computes_in_all() {
-        for precision in [Precision::F32, Precision::Bf16, Precision::F16] {
-            assert_eq!(precision.check(&Device::flex()), Ok(()));
-            assert_eq!(precision.check(&Device::flex().autodiff()), Ok(()));
+        for dtype in [Dtype::F32, Dtype::Bf16, Dtype::F16] {
+            assert_eq!(dtype.check(&Device::flex()), Ok(()));
+            assert_eq!(dtype.check(&Device::flex().autodiff()), Ok(()));
         }
     }
 
@@ -122,11 +120,10 @@ mod tests {
     fn numbers_round_down_and_come_back() {
         let device = Device::flex();
         let x = Tensor::<1>::from_floats([1.0 + 1.0 / 1024.0, 1e5], &device);
-        let through = |precision: Precision| {
-            precision.raised(precision.lowered(x.clone())).into_data().try_into_vec::<f32>().unwrap()
-        };
-        assert_eq!(through(Precision::F32), [1.0 + 1.0 / 1024.0, 1e5]);
-        assert_eq!(through(Precision::F16), [1.0 + 1.0 / 1024.0, f32::INFINITY]);
-        assert_eq!(through(Precision::Bf16), [1.0, 99840.0]);
+        let through =
+            |dtype: Dtype| dtype.raised(dtype.lowered(x.clone())).into_data().try_into_vec::<f32>().unwrap();
+        assert_eq!(through(Dtype::F32), [1.0 + 1.0 / 1024.0, 1e5]);
+        assert_eq!(through(Dtype::F16), [1.0 + 1.0 / 1024.0, f32::INFINITY]);
+        assert_eq!(through(Dtype::Bf16), [1.0, 99840.0]);
     }
 }
