@@ -286,8 +286,7 @@ impl ModelFile {
     pub fn load(&self, device: &Device) -> Result<Model, Error> {
         let mut network = NetworkConfig::new(self.card.architecture, 1).init(device);
         network.load(&self.weights).map_err(|e| Error::model(&self.card.name, e))?;
-        let info =
-            ModelInfo { sha256: self.sha256.clone(), card: self.card.clone(), dtype: Dtype::F32 };
+        let info = ModelInfo { sha256: self.sha256.clone(), card: self.card.clone(), dtype: Dtype::F32 };
         Ok(Model::new(info, network.folded(), self.familiarity.clone(), self.localization.clone(), device))
     }
 }

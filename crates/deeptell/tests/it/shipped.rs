@@ -1,7 +1,5 @@
 use burn::tensor::Device;
-use deeptell::{
-    Detector, Error, HeatMapMethod, Input, ModelError, ModelFile, Report, StoredDtype, Verdict,
-};
+use deeptell::{Detector, Error, HeatMapMethod, Input, ModelError, ModelFile, Report, StoredDtype, Verdict};
 use deeptell_face::RgbImage;
 use deeptell_network::Weights;
 use deeptell_video::WriterOptions;
