@@ -154,14 +154,7 @@ impl Session {
         on_event: &mut impl FnMut(Event),
     ) -> Result<Option<Steps>, TrainError> {
         let number = epoch.number;
-        self.network = if number <= config.schedule.frozen_epochs {
-            self.network.clone().freeze_backbone()
-        } else {
-            self.network.clone().unfreeze_backbone()
-        };
-        if config.frozen_statistics {
-            self.network = self.network.clone().freeze_statistics();
-        }
+        self.freeze(config, number);
         self.replicas.first_device().seed(seed(config.seed, "dropout", number as u64));
         let order = order(samples, config, number, epoch.plan.units);
         let crop = config.crop_in(number);
@@ -193,14 +186,9 @@ impl Session {
                         first: samples[batch.units[0].first()].path.clone(),
                     });
                 }
-                if !updated {
-                    skipped += 1;
-                    let scale = self.state.loss_scale.and_then(LossScale::after_overflow);
-                    let overflow = TrainError::Overflow { epoch: number, batch: step + 1 };
-                    self.state.loss_scale = Some(scale.ok_or(overflow)?);
-                } else if let Some(scale) = &mut self.state.loss_scale {
-                    *scale = scale.after_clean_step();
-                }
+                skipped += usize::from(!updated);
+                self.adapt_loss_scale(updated)
+                    .ok_or(TrainError::Overflow { epoch: number, batch: step + 1 })?;
                 total += loss;
                 taken += 1;
                 if recent.len() == 50 {
@@ -221,6 +209,28 @@ impl Session {
             let mean_loss = total / taken.max(1) as f64;
             Ok(Some(Steps { mean_loss, skipped, time: began.elapsed(), data_wait }))
         })
+    }
+
+    /// Freezes what the configuration keeps fixed in this epoch, and nothing else.
+    fn freeze(&mut self, config: &TrainConfig, epoch: usize) {
+        let network = self.network.clone();
+        let network = if epoch <= config.schedule.frozen_epochs {
+            network.freeze_backbone()
+        } else {
+            network.unfreeze_backbone()
+        };
+        self.network = if config.frozen_statistics { network.freeze_statistics() } else { network };
+    }
+
+    /// Sets the scale of the loss, where there is one, after a step that updated the weights or overflowed; `None`
+    /// when it cannot be any lower.
+    fn adapt_loss_scale(&mut self, updated: bool) -> Option<()> {
+        if updated {
+            self.state.loss_scale = self.state.loss_scale.map(LossScale::after_clean_step);
+        } else {
+            self.state.loss_scale = Some(self.state.loss_scale.and_then(LossScale::after_overflow)?);
+        }
+        Some(())
     }
 
     /// Forward, backward, update. A loss that is not finite updates nothing, nor do gradients that

@@ -8,7 +8,7 @@ use std::time::Instant;
 use burn::tensor::Device;
 use deeptell_data::{Sample, Split};
 use deeptell_kernels::keep_buffers;
-use deeptell_metrics::roc_auc;
+use deeptell_metrics::{MetricsError, roc_auc};
 use deeptell_network::Dtype;
 
 use crate::order::{Plan, balanced_pos_weight};
@@ -137,14 +137,12 @@ impl<'a> Trainer<'a> {
                 |done| on_event(Event::Validating { epoch, done, total: validation.len() }),
             )?;
             session.leave_out(scores.unreadable, &mut on_event)?;
-            let scored = validation.iter().zip(&scores.logits);
-            let (labels, logits): (Vec<bool>, Vec<f64>) =
-                scored.filter_map(|(sample, logit)| Some((sample.label.is_fake(), (*logit)?))).unzip();
+            let (validation_loss, validation_auc) = figures(&validation, &scores.logits, pos_weight)?;
             let record = EpochRecord {
                 epoch,
                 train_loss: steps.mean_loss,
-                validation_loss: mean_loss(&logits, &labels, pos_weight),
-                validation_auc: roc_auc(&logits, &labels)?,
+                validation_loss,
+                validation_auc,
                 learning_rate: rate.at(epoch * plan.steps - 1),
                 samples: plan.pictures,
                 seconds: began.elapsed().as_secs_f64(),
@@ -157,6 +155,14 @@ impl<'a> Trainer<'a> {
         }
         Ok(session.ended(pos_weight, true))
     }
+}
+
+/// Mean loss and AUC of the samples that could be read.
+fn figures(samples: &[&Sample], logits: &[Option<f64>], pos_weight: f64) -> Result<(f64, f64), MetricsError> {
+    let scored = samples.iter().zip(logits);
+    let (labels, logits): (Vec<bool>, Vec<f64>) =
+        scored.filter_map(|(sample, logit)| Some((sample.label.is_fake(), (*logit)?))).unzip();
+    Ok((mean_loss(&logits, &labels, pos_weight), roc_auc(&logits, &labels)?))
 }
 
 /// The training loss in double precision, from logits at hand.

@@ -3,7 +3,7 @@
 use deeptell::html::{Text, frame};
 use maud::{Markup, html};
 
-use super::report::SuiteReport;
+use super::report::{SetReport, SuiteReport, SuiteSummary};
 use super::shares::Share;
 use super::text::{COVERAGE, GENERATORS, auc_words, counts, coverage_row, coverage_words, generator_rows};
 
@@ -21,32 +21,67 @@ pub fn suite_page(report: &SuiteReport) -> String {
         "Manipulated: likely real",
         "Scored",
     ];
-    let rows = html! {
-        @for set in &report.sets {
-            @let judged = set.judged();
-            @let cells = [
-                counts(set),
-                auc_words(Some(&set.crops)),
-                auc_words(set.people.as_ref()),
-                auc_words(set.videos.as_ref()),
-                share(judged.genuine.map(|shares| shares.likely_fake)),
-                share(judged.genuine.map(|shares| shares.likely_real)),
-                share(judged.manipulated.map(|shares| shares.likely_fake)),
-                share(judged.manipulated.map(|shares| shares.likely_real)),
-                coverage_words(set),
-            ];
-            tr {
-                th scope="row" {
-                    bdi { (Text(&set.name)) }
-                    @if !set.against.is_empty() {
-                        " " span class="soft" { "against " (Text(&set.against.join(", "))) }
+    let body = html! {
+        main {
+            section class="card" {
+                h1 { (Text(&report.suite)) }
+                p class="soft" { (Text(&report.model)) ", SHA-256 " code { (Text(&report.model_sha256)) } }
+                div class="scroll" tabindex="0" role="region" aria-label="Sets" {
+                    table {
+                        thead { tr { @for heading in headings { th scope="col" { (heading) } } } }
+                        tbody { @for set in &report.sets { (set_row(set)) } }
                     }
                 }
-                @for cell in &cells { td { (Text(cell)) } }
+                p class="soft" {
+                    "Shares are of videos where a set has some, else of crops, at the thresholds of the detector. Intervals \
+                     are 95%, by source."
+                }
+                ul class="notes" { @for item in totals(&report.summary) { li { (Text(&item)) } } }
             }
+            @for (left_out, title) in
+                [(false, "By generator, against all genuine samples"), (true, "Generators that the training left out")]
+            {
+                @let rows = generator_rows(report, left_out);
+                @if !rows.is_empty() { (table(title, &GENERATORS, &rows)) }
+            }
+            @let coverage: Vec<Vec<String>> = report.sets.iter().map(coverage_row).collect();
+            (table(if report.complete { "Coverage" } else { "Coverage, incomplete" }, &COVERAGE, &coverage))
         }
+        footer { "Made by deeptell " (deeptell::VERSION) "." }
     };
-    let summary = &report.summary;
+    let title = format!("{} on {}", report.model, report.suite);
+    frame("a detector on a suite of data sets", &title, include_str!("../evaluation/style.css"), &body)
+}
+
+/// The row of a set in the table of all sets.
+fn set_row(set: &SetReport) -> Markup {
+    let judged = set.judged();
+    let cells = [
+        counts(set),
+        auc_words(Some(&set.crops)),
+        auc_words(set.people.as_ref()),
+        auc_words(set.videos.as_ref()),
+        share(judged.genuine.map(|shares| shares.likely_fake)),
+        share(judged.genuine.map(|shares| shares.likely_real)),
+        share(judged.manipulated.map(|shares| shares.likely_fake)),
+        share(judged.manipulated.map(|shares| shares.likely_real)),
+        coverage_words(set),
+    ];
+    html! {
+        tr {
+            th scope="row" {
+                bdi { (Text(&set.name)) }
+                @if !set.against.is_empty() {
+                    " " span class="soft" { "against " (Text(&set.against.join(", "))) }
+                }
+            }
+            @for cell in &cells { td { (Text(cell)) } }
+        }
+    }
+}
+
+/// What holds for all sets together, a sentence each.
+fn totals(summary: &SuiteSummary) -> Vec<String> {
     let mut items: Vec<String> = Vec::new();
     let mut item = |text: String| items.push(text);
     if let Some(auc) = summary.auc {
@@ -64,36 +99,7 @@ pub fn suite_page(report: &SuiteReport) -> String {
     if let Some(auc) = summary.auc_left_out_generators {
         item(format!("Mean AUC of the generators that the training left out: {auc:.4}."));
     }
-    let body = html! {
-        main {
-            section class="card" {
-                h1 { (Text(&report.suite)) }
-                p class="soft" { (Text(&report.model)) ", SHA-256 " code { (Text(&report.model_sha256)) } }
-                div class="scroll" tabindex="0" role="region" aria-label="Sets" {
-                    table {
-                        thead { tr { @for heading in headings { th scope="col" { (heading) } } } }
-                        tbody { (rows) }
-                    }
-                }
-                p class="soft" {
-                    "Shares are of videos where a set has some, else of crops, at the thresholds of the detector. Intervals \
-                     are 95%, by source."
-                }
-                ul class="notes" { @for item in &items { li { (Text(item)) } } }
-            }
-            @for (left_out, title) in
-                [(false, "By generator, against all genuine samples"), (true, "Generators that the training left out")]
-            {
-                @let rows = generator_rows(report, left_out);
-                @if !rows.is_empty() { (table(title, &GENERATORS, &rows)) }
-            }
-            @let coverage: Vec<Vec<String>> = report.sets.iter().map(coverage_row).collect();
-            (table(if report.complete { "Coverage" } else { "Coverage, incomplete" }, &COVERAGE, &coverage))
-        }
-        footer { "Made by deeptell " (deeptell::VERSION) "." }
-    };
-    let title = format!("{} on {}", report.model, report.suite);
-    frame("a detector on a suite of data sets", &title, include_str!("../evaluation/style.css"), &body)
+    items
 }
 
 /// A card with a table.

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::comparison::SuiteComparison;
-use super::report::{Coverage, GeneratorFigures, SetReport, SuiteReport, UnitLevel};
+use super::report::{Coverage, GeneratorFigures, SetReport, SuiteReport, SuiteSummary, UnitLevel};
 use super::shares::Share;
 
 /// Rows of equal length as columns, those of these numbers to the left and the others to the right.
@@ -126,69 +126,25 @@ impl fmt::Display for SuiteReport {
             "real%",
             "scored",
         ];
-        let mut rows = vec![header.map(str::to_owned).to_vec()];
-        for set in &self.sets {
-            let judged = set.judged();
-            let name = match set.against.as_slice() {
-                [] => set.name.clone(),
-                others => format!("{} against {}", set.name, others.join(", ")),
-            };
-            rows.push(vec![
-                name,
-                counts(set),
-                auc_words(Some(&set.crops)),
-                auc_words(set.people.as_ref()),
-                auc_words(set.videos.as_ref()),
-                percent(judged.genuine.map(|shares| shares.likely_fake)),
-                percent(judged.genuine.map(|shares| shares.likely_real)),
-                percent(judged.manipulated.map(|shares| shares.likely_fake)),
-                percent(judged.manipulated.map(|shares| shares.likely_real)),
-                coverage_words(set),
-            ]);
-        }
-        let summary = &self.summary;
-        let auc = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
-        rows.push(vec![
-            "mean of the sets".to_owned(),
-            String::new(),
-            auc(summary.auc_crops),
-            String::new(),
-            auc(summary.auc),
-            mean_percent(summary.genuine_likely_fake),
-            mean_percent(summary.genuine_likely_real),
-            mean_percent(summary.manipulated_likely_fake),
-            mean_percent(summary.manipulated_likely_real),
-            String::new(),
-        ]);
-        columns(f, &rows, &[0])?;
+        let mut rows: Vec<Vec<String>> = self.sets.iter().map(set_row).collect();
+        rows.push(mean_row(&self.summary));
+        columns(f, &headed(&header, rows), &[0])?;
         writeln!(
             f,
             "\nreal: fake% = share of the genuine that is called likely fake, and so on, at the thresholds of the \
              detector, of videos where a set has some, else of crops. The mean AUC of videos takes crops where there are \
              no videos."
         )?;
-        if let Some(share) = summary.all_genuine_likely_fake {
-            let [low, high] = share.ci95.map(|end| 100.0 * end);
-            writeln!(
-                f,
-                "all genuine together: {} of {} called likely fake, {:.2}% [{low:.2}, {high:.2}]",
-                share.count,
-                share.of,
-                100.0 * share.value
-            )?;
-        }
-        for worst in &summary.worst {
-            writeln!(f, "worst, {}: {} ({:.3})", worst.figure, worst.set, worst.value)?;
-        }
+        write_totals(f, &self.summary)?;
         for (left_out, title, mean) in [
-            (false, "By generator, against all genuine samples of the set", summary.auc_generators),
-            (true, "Generators that the training left out", summary.auc_left_out_generators),
+            (false, "By generator, against all genuine samples of the set", self.summary.auc_generators),
+            (true, "Generators that the training left out", self.summary.auc_left_out_generators),
         ] {
             let mut rows = generator_rows(self, left_out);
             if rows.is_empty() {
                 continue;
             }
-            let mean = ["mean of the generators", "", "", &auc(mean), "", ""].map(str::to_owned);
+            let mean = ["mean of the generators", "", "", &mean_auc(mean), "", ""].map(str::to_owned);
             rows.push(mean.to_vec());
             writeln!(f, "\n{title}:\n")?;
             columns(f, &headed(&GENERATORS, rows), &[0, 1])?;
@@ -196,6 +152,63 @@ impl fmt::Display for SuiteReport {
         writeln!(f, "\nCoverage{}:\n", if self.complete { "" } else { ", incomplete" })?;
         columns(f, &headed(&COVERAGE, self.sets.iter().map(coverage_row).collect()), &[0, 7])
     }
+}
+
+fn set_row(set: &SetReport) -> Vec<String> {
+    let judged = set.judged();
+    let name = match set.against.as_slice() {
+        [] => set.name.clone(),
+        others => format!("{} against {}", set.name, others.join(", ")),
+    };
+    vec![
+        name,
+        counts(set),
+        auc_words(Some(&set.crops)),
+        auc_words(set.people.as_ref()),
+        auc_words(set.videos.as_ref()),
+        percent(judged.genuine.map(|shares| shares.likely_fake)),
+        percent(judged.genuine.map(|shares| shares.likely_real)),
+        percent(judged.manipulated.map(|shares| shares.likely_fake)),
+        percent(judged.manipulated.map(|shares| shares.likely_real)),
+        coverage_words(set),
+    ]
+}
+
+fn mean_row(summary: &SuiteSummary) -> Vec<String> {
+    vec![
+        "mean of the sets".to_owned(),
+        String::new(),
+        mean_auc(summary.auc_crops),
+        String::new(),
+        mean_auc(summary.auc),
+        mean_percent(summary.genuine_likely_fake),
+        mean_percent(summary.genuine_likely_real),
+        mean_percent(summary.manipulated_likely_fake),
+        mean_percent(summary.manipulated_likely_real),
+        String::new(),
+    ]
+}
+
+fn mean_auc(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"))
+}
+
+/// What holds for all sets together: false alarms, and the set that is worst in each figure.
+fn write_totals(f: &mut fmt::Formatter<'_>, summary: &SuiteSummary) -> fmt::Result {
+    if let Some(share) = summary.all_genuine_likely_fake {
+        let [low, high] = share.ci95.map(|end| 100.0 * end);
+        writeln!(
+            f,
+            "all genuine together: {} of {} called likely fake, {:.2}% [{low:.2}, {high:.2}]",
+            share.count,
+            share.of,
+            100.0 * share.value
+        )?;
+    }
+    for worst in &summary.worst {
+        writeln!(f, "worst, {}: {} ({:.3})", worst.figure, worst.set, worst.value)?;
+    }
+    Ok(())
 }
 
 impl fmt::Display for SuiteComparison {

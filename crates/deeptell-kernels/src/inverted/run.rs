@@ -1,5 +1,7 @@
 //! Images through the blocks.
 
+use std::ops::Range;
+
 use pulp::Arch;
 
 use super::plan::{BlockSizes, Plan};
@@ -67,24 +69,43 @@ impl Plan<'_> {
             }
             std::mem::swap(&mut current, &mut next);
         }
+        for (image, outputs) in outputs.chunks_exact_mut(outputs.len() / count).enumerate() {
+            let source = &current[image * self.between_len..][..self.between_len];
+            self.finish(arch, source, inside, outputs, output);
+        }
+    }
+
+    /// The last layer of an image, by way of `map`.
+    fn finish(&self, arch: Arch, source: &[f32], map: &mut [f32], outputs: &mut [f32], output: Output) {
         let last = &self.network.last;
         let cells = self.blocks[self.blocks.len() - 1].panel_len() / PANEL;
         let pitch = Pitch { panel: cells * PANEL, row: 0 };
-        for (image, outputs) in outputs.chunks_exact_mut(outputs.len() / count).enumerate() {
-            last.run(
-                arch,
-                Tile {
-                    panels: 0..last.panels,
-                    rows: 1,
-                    width: cells,
-                    source: &current[image * self.between_len..][..self.between_len],
-                    from: pitch,
-                    target: inside,
-                    to: pitch,
-                    shortcut: None,
-                },
-            );
-            write(inside, cells, outputs, output);
+        last.run(
+            arch,
+            Tile {
+                panels: 0..last.panels,
+                rows: 1,
+                width: cells,
+                source,
+                from: pitch,
+                target: map,
+                to: pitch,
+                shortcut: None,
+            },
+        );
+        write(map, cells, outputs, output);
+    }
+
+    /// Copies rows of an image into their slots of `lines`, which holds as many as the first layer's kernel sees.
+    fn read_rows(&self, image: &[f32], rows: Range<usize>, lines: &mut [f32]) {
+        let stem = &self.network.stem;
+        let [height, width] = self.image;
+        for row in rows {
+            for channel in 0..stem.inputs {
+                let source = &image[(channel * height + row) * width..][..width];
+                let slot = channel * stem.kernel + row % stem.kernel;
+                lines[slot * self.line_len + stem.padding()..][..width].copy_from_slice(source);
+            }
         }
     }
 
@@ -105,21 +126,14 @@ impl Plan<'_> {
         [number, count]: [usize; 2],
     ) {
         let (stem, window) = (&self.network.stem, &block.depthwise);
-        let [height, width] = self.image;
-        let pad = stem.padding();
+        let [height, _] = self.image;
         for panel in 0..stem.panels {
             let (mut read, mut made) = (0, 0);
             for row in 0..sizes.output[0] {
                 while made < window.seen(row, sizes.input[0]) {
                     let seen = stem.seen(made, height);
-                    while read < seen {
-                        for channel in 0..stem.inputs {
-                            let source = &image[(channel * height + read) * width..][..width];
-                            let slot = channel * stem.kernel + read % stem.kernel;
-                            lines[slot * self.line_len + pad..][..width].copy_from_slice(source);
-                        }
-                        read += 1;
-                    }
+                    self.read_rows(image, read..seen, lines);
+                    read = read.max(seen);
                     stem.run_dense(
                         arch,
                         Part {

@@ -3,7 +3,7 @@
 use deeptell_face::FaceDetectorId;
 use deeptell_network::Normalization;
 
-use super::{Calibration, Measure, ModelCard, OutOfDistribution, PersonScoring};
+use super::{Calibration, CropLevel, Measure, ModelCard, OutOfDistribution, PersonScoring};
 use crate::Criteria;
 
 impl ModelCard {
@@ -15,25 +15,34 @@ impl ModelCard {
     const MAX_NUMBER: f64 = 1e6;
 
     pub(super) fn fault(&self) -> Option<&'static str> {
-        let number = |value: f64| value.is_finite() && value.abs() <= Self::MAX_NUMBER;
-        let text = |text: &str| text.len() <= Self::MAX_TEXT;
-        let Criteria { scoring, thresholds, min_frames, min_crop_width, max_blur } = self.levels.person;
-        let Calibration { slope, intercept } = self.levels.crop.calibration;
-        let Normalization { mean, deviation } = self.normalization;
-        let FaceDetectorId { name: detector, settings, .. } = &self.face_detector;
-        let logistic = match scoring {
-            PersonScoring::Aggregate(_) => None,
-            PersonScoring::Logistic(calibration) => Some(calibration),
-        };
-        let ends = |m: &Measure| [Some(m.value), m.low, m.high].into_iter().flatten().all(number);
-        let faults = [
+        let mut checks = self
+            .text_checks()
+            .into_iter()
+            .chain(self.input_checks())
+            .chain(crop_checks(&self.levels.crop))
+            .chain(person_checks(&self.levels.person))
+            .chain(distribution_checks(self.out_of_distribution))
+            .chain(self.list_checks());
+        checks.find_map(|(found, fault)| found.then_some(fault))
+    }
+
+    fn text_checks(&self) -> [Check; 4] {
+        [
             (self.format_version != Self::FORMAT_VERSION, "`format_version` is not 2"),
             (self.name.is_empty(), "`name` is empty"),
             (self.name.len() > 256, "`name` is longer than 256 bytes"),
             (
-                !(text(&self.summary) && text(&self.trained_on)),
+                !(is_text(&self.summary) && is_text(&self.trained_on)),
                 "`summary` or `trained_on` is longer than 8 KiB",
             ),
+        ]
+    }
+
+    /// What becomes of a picture before the network sees it.
+    fn input_checks(&self) -> [Check; 9] {
+        let Normalization { mean, deviation } = self.normalization;
+        let FaceDetectorId { name: detector, settings, .. } = &self.face_detector;
+        [
             (
                 !mean.iter().all(|value| (0.0..=1.0).contains(value)),
                 "`normalization.mean` has a value that is not in 0..=1",
@@ -55,48 +64,82 @@ impl ModelCard {
             (self.views.is_empty(), "`views` is empty"),
             (self.views.len() > Self::MAX_VIEWS, "`views` has more than 64 entries"),
             (!self.views.iter().all(|view| view.is_possible()), "`views` has a zoom that is not in 1..=4"),
-            (
-                !(number(slope) && slope > 0.0),
-                "`levels.crop.calibration.slope` is not a positive number of at most a million",
-            ),
-            (!number(intercept), "`levels.crop.calibration.intercept` is not a number of at most a million"),
-            (
-                !self.levels.crop.thresholds.are_possible(),
-                "`levels.crop.thresholds` needs 0 <= low < high <= 1",
-            ),
-            (!thresholds.are_possible(), "`levels.person.thresholds` needs 0 <= low < high <= 1"),
-            (
-                logistic.is_some_and(|calibration| !calibration.coefficients().into_iter().all(number)),
-                "`levels.person.scoring` has a coefficient that is not a number of at most a million",
-            ),
-            (
-                logistic.is_some_and(|calibration| calibration.mean_logit <= 0.0),
-                "`levels.person.scoring.logistic.mean_logit` is not positive",
-            ),
-            (!(1..=10_000).contains(&min_frames), "`levels.person.min_frames` is not in 1..=10000"),
-            (
-                !(0.0..=65536.0).contains(&min_crop_width),
-                "`levels.person.min_crop_width` is not in 0..=65536 pixels",
-            ),
-            (!(0.0..=1.0).contains(&max_blur), "`levels.person.max_blur` is not in 0..=1"),
-            (
-                self.out_of_distribution.is_some_and(|model| !(number(model.limit) && model.limit > 0.0)),
-                "`out_of_distribution.limit` is not a positive number of at most a million",
-            ),
-            (
-                self.out_of_distribution.is_some_and(|model| model.rank > OutOfDistribution::MAX_RANK),
-                "`out_of_distribution.rank` is over 256",
-            ),
+        ]
+    }
+
+    fn list_checks(&self) -> [Check; 4] {
+        let ends = |m: &Measure| [Some(m.value), m.low, m.high].into_iter().flatten().all(is_number);
+        [
             (self.measures.len() > Self::MAX_LIST, "`measures` has more than 1024 entries"),
             (
-                !self.measures.iter().all(|measure| text(&measure.name) && ends(measure)),
+                !self.measures.iter().all(|measure| is_text(&measure.name) && ends(measure)),
                 "`measures` has a name longer than 8 KiB or a figure that is not a number of at most a million",
             ),
             (self.limits.len() > Self::MAX_LIST, "`limits` has more than 1024 entries"),
-            (!self.limits.iter().all(|limit| text(limit)), "`limits` has a text longer than 8 KiB"),
-        ];
-        faults.into_iter().find_map(|(found, fault)| found.then_some(fault))
+            (!self.limits.iter().all(|limit| is_text(limit)), "`limits` has a text longer than 8 KiB"),
+        ]
     }
+}
+
+/// Whether a value is out of bounds, and what to say then.
+type Check = (bool, &'static str);
+
+fn is_number(value: f64) -> bool {
+    value.is_finite() && value.abs() <= ModelCard::MAX_NUMBER
+}
+
+fn is_text(text: &str) -> bool {
+    text.len() <= ModelCard::MAX_TEXT
+}
+
+fn crop_checks(level: &CropLevel) -> [Check; 3] {
+    let Calibration { slope, intercept } = level.calibration;
+    [
+        (
+            !(is_number(slope) && slope > 0.0),
+            "`levels.crop.calibration.slope` is not a positive number of at most a million",
+        ),
+        (!is_number(intercept), "`levels.crop.calibration.intercept` is not a number of at most a million"),
+        (!level.thresholds.are_possible(), "`levels.crop.thresholds` needs 0 <= low < high <= 1"),
+    ]
+}
+
+fn person_checks(level: &Criteria) -> [Check; 6] {
+    let Criteria { scoring, thresholds, min_frames, min_crop_width, max_blur } = *level;
+    let logistic = match scoring {
+        PersonScoring::Aggregate(_) => None,
+        PersonScoring::Logistic(calibration) => Some(calibration),
+    };
+    [
+        (!thresholds.are_possible(), "`levels.person.thresholds` needs 0 <= low < high <= 1"),
+        (
+            logistic.is_some_and(|calibration| !calibration.coefficients().into_iter().all(is_number)),
+            "`levels.person.scoring` has a coefficient that is not a number of at most a million",
+        ),
+        (
+            logistic.is_some_and(|calibration| calibration.mean_logit <= 0.0),
+            "`levels.person.scoring.logistic.mean_logit` is not positive",
+        ),
+        (!(1..=10_000).contains(&min_frames), "`levels.person.min_frames` is not in 1..=10000"),
+        (
+            !(0.0..=65536.0).contains(&min_crop_width),
+            "`levels.person.min_crop_width` is not in 0..=65536 pixels",
+        ),
+        (!(0.0..=1.0).contains(&max_blur), "`levels.person.max_blur` is not in 0..=1"),
+    ]
+}
+
+fn distribution_checks(model: Option<OutOfDistribution>) -> [Check; 2] {
+    [
+        (
+            model.is_some_and(|model| !(is_number(model.limit) && model.limit > 0.0)),
+            "`out_of_distribution.limit` is not a positive number of at most a million",
+        ),
+        (
+            model.is_some_and(|model| model.rank > OutOfDistribution::MAX_RANK),
+            "`out_of_distribution.rank` is over 256",
+        ),
+    ]
 }
 
 #[cfg(test)]
