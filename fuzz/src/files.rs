@@ -9,7 +9,7 @@ use deeptell_data::{
     DataError, Layout, ManifestReader, ShardIndex, ShardWriter, open_table, parse_number, scan_crop_table,
     scan_layout,
 };
-use deeptell_extract::{Format, Place, Settings, Store, Tools};
+use deeptell_extract::{CropStorage, Format, Settings, Store, Tools};
 use deeptell_face::{Face, FaceCrop, FaceDetector, FaceDetectorId, FaceError, RgbImage, Selection};
 use deeptell_video::VideoReader;
 use tempfile::TempDir;
@@ -142,7 +142,7 @@ pub(crate) fn extraction(bytes: &[u8]) {
         min_face: 20.0,
         min_probability: 0.5,
         format: Format::Png,
-        store: if kind & 1 == 0 { Place::Files } else { Place::Tar },
+        store: if kind & 1 == 0 { CropStorage::Files } else { CropStorage::Tar },
         in_place: None,
         shard: None,
         stream: None,

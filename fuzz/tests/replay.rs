@@ -56,7 +56,7 @@ macro_rules! targets {
         $($(#[$attribute])* #[test] fn $name() { replay(stringify!($name)); })*
 
         #[test]
-        fn no_target_is_forgotten() {
+        fn every_fuzz_target_is_tested() {
             let tested: Vec<&str> = [$($(#[$attribute])* stringify!($name)),*].to_vec();
             assert_eq!(tested, TARGETS.iter().map(|target| target.name).collect::<Vec<_>>());
         }

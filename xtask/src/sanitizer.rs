@@ -21,7 +21,7 @@ const UNSAFE_CRATES: [&str; 2] = ["deeptell-kernels", "deeptell-video"];
 /// Tests that a sanitized program cannot pass, each with its reason.
 const LEFT_OUT: [(&str, &str); 2] = [
     (
-        "the_doors_are_shut",
+        "forbidden_calls_are_refused_or_end_the_process",
         "the sanitizer ends a process that is refused memory, and the test asks what it does then",
     ),
     (

@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn none_changes_nothing() {
+    fn no_augmentation_leaves_pixels_unchanged() {
         let image = picture(40, 30);
         for seed in 0..20 {
             assert_eq!(Augmentation::none().apply(&image, &mut rng(seed)), image);

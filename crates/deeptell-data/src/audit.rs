@@ -18,7 +18,7 @@ pub enum CrossingKind {
     /// Files with the same bytes.
     Content,
     /// Near-duplicate pictures, found by [`near_duplicates`](crate::near_duplicates).
-    Likeness,
+    NearDuplicate,
     /// The same recording.
     Source,
     /// The same video.
@@ -32,7 +32,7 @@ impl fmt::Display for CrossingKind {
         f.write_str(match self {
             Self::Path => "path",
             Self::Content => "content",
-            Self::Likeness => "likeness",
+            Self::NearDuplicate => "near-duplicate",
             Self::Source => "source",
             Self::Video => "video",
             Self::Identity => "identity",

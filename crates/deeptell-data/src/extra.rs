@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn text_and_values_are_one() {
+    fn parsed_text_equals_inserted_values() {
         let read = |text| Extra::at_start_of(text).map(|(extra, _)| extra);
         let spaced = read(r#"{ "b": 1.5, "a": [1, "x"] }"#).unwrap();
         let mut made = Extra::default();

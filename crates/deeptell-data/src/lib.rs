@@ -34,8 +34,8 @@ mod folder;
 mod groups;
 mod inputs;
 mod layout;
-mod likeness;
 pub mod manifest;
+mod near_duplicates;
 mod sample;
 mod shard;
 mod split;
@@ -56,8 +56,8 @@ pub use layout::{
     Layout, Listing, Unreadable, detect_layout, read_dataset, read_layout, scan_crop_table, scan_dataset,
     scan_layout,
 };
-pub use likeness::{Fingerprint, near_duplicates};
 pub use manifest::{ManifestReader, ManifestWriter, read_manifest, write_manifest};
+pub use near_duplicates::{PerceptualHash, near_duplicates};
 pub use sample::{Label, Media, Sample, Split};
 pub use shard::{ShardIndex, ShardWriter};
 pub use split::{GroupBy, SplitConfig, SplitSummary, split_by_source};

@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_decides() {
+    fn splits_depend_on_the_seed() {
         let run = |seed| {
             let mut samples = trios(40);
             split_by_source(&mut samples, &with_seed(seed)).unwrap();

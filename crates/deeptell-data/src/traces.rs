@@ -5,7 +5,7 @@ use deeptell_face::{Picture, PictureFormat};
 
 use crate::contents::decode;
 use crate::corners::corner_statistics;
-use crate::{DataError, Fingerprint, read_contents};
+use crate::{DataError, PerceptualHash, read_contents};
 
 /// A property of a picture that does not depend on the face in it. If a label can be predicted from
 /// one of these alone, a network may learn that shortcut.
@@ -57,7 +57,7 @@ pub struct PictureFacts {
     /// picture.
     pub traces: [Vec<f64>; Trace::ALL.len()],
     /// What it shows.
-    pub fingerprint: Fingerprint,
+    pub perceptual_hash: PerceptualHash,
 }
 
 /// Reads a picture, in a file or in a shard.
@@ -83,7 +83,7 @@ pub fn read_facts(path: impl AsRef<Path>) -> Result<PictureFacts, DataError> {
         bytes: bytes.len() as u64,
         format: format.extension(),
         traces,
-        fingerprint: Fingerprint::of(&image),
+        perceptual_hash: PerceptualHash::of(&image),
     })
 }
 

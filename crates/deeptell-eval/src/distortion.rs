@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_refused_with_what_would_be_one() {
+    fn invalid_distortions_are_refused() {
         for text in ["", "h264", "h264:99", "jpeg:x", "shrink:0", "blur:2", "grey:1", "corners:2"] {
             assert!(text.parse::<Distortion>().unwrap_err().len() > 10, "{text}");
         }

@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_may_fail() {
+    fn failures_up_to_the_allowed_share_are_accepted() {
         let share = |text: &str| text.parse::<AllowedFailures>();
         assert_eq!(share("5%"), share("0.05"));
         let five = share("5%").unwrap();

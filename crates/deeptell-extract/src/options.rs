@@ -1,7 +1,7 @@
 use clap::ValueEnum;
 use deeptell_face::{FaceCrop, Selection};
 
-use crate::{Format, InPlace, Place, Settings, Shard};
+use crate::{CropStorage, Format, InPlace, Settings, Shard};
 
 /// The settings of an extraction as options of a command line.
 #[derive(Debug, Clone, clap::Args)]
@@ -33,8 +33,8 @@ pub struct SettingsArgs {
     /// Where to put the crops: in files, or in tar archives as WebDataset uses them (`KEY.png` with
     /// `KEY.json`). Every command reads both; a manifest names a crop in an archive as if the archive
     /// were a folder.
-    #[arg(long, value_enum, default_value_t = Place::Files, conflicts_with = "in_place")]
-    store: Place,
+    #[arg(long, value_enum, default_value_t = CropStorage::Files, conflicts_with = "in_place")]
+    store: CropStorage,
     /// With --store tar: maximum size of an archive.
     #[arg(
         long,

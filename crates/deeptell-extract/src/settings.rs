@@ -46,7 +46,7 @@ impl Format {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
-pub enum Place {
+pub enum CropStorage {
     /// One file per crop.
     #[default]
     Files,
@@ -75,7 +75,7 @@ pub struct Settings {
     pub format: Format,
     /// Where crops are stored. Folders of earlier versions hold files, and do not record it.
     #[serde(default)]
-    pub store: Place,
+    pub store: CropStorage,
     /// Do not cut the pictures; record where the face is in each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_place: Option<InPlace>,

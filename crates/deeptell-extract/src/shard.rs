@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn every_scheduler_tells_its_index() {
+    fn the_index_of_each_scheduler_is_read() {
         assert_eq!(auto(64, &[("SLURM_ARRAY_TASK_ID", "7"), ("SLURM_ARRAY_TASK_MAX", "63")]).unwrap(), 7);
         assert_eq!(auto(64, &[("JOB_COMPLETION_INDEX", "0")]).unwrap(), 0);
         assert_eq!(

@@ -15,7 +15,7 @@ use crate::crops::{CropWriter, Crops, length_of, video_of};
 use crate::frames::FrameSource;
 use crate::parts::{ARCHIVES, CROPS, Parts, Presence};
 use crate::status::{FAILURES, MANIFEST};
-use crate::{ExtractError, Failure, FailureReason, Place, Redo, Settings};
+use crate::{CropStorage, ExtractError, Failure, FailureReason, Redo, Settings};
 
 /// Name of the file with the settings in an output folder.
 pub const SETTINGS_FILE: &str = "extract.toml";
@@ -127,8 +127,8 @@ impl<'a> Store<'a> {
         }
         let parts = Parts::open(&folder)?;
         let archives = match settings.store {
-            Place::Files => None,
-            Place::Tar => Some(Archives::open(folder.join(ARCHIVES), &parts, tar_bytes)?),
+            CropStorage::Files => None,
+            CropStorage::Tar => Some(Archives::open(folder.join(ARCHIVES), &parts, tar_bytes)?),
         };
         let store = Self {
             folder,

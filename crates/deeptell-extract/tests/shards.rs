@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use deeptell_data::{Sample, read_dataset, write_manifest};
 use deeptell_extract::{
-    Event, ExtractError, FailureReason, Format, Place, Settings, Shard, ShardState, Status, Store, Tools,
-    finished_manifests, merge,
+    CropStorage, Event, ExtractError, FailureReason, Format, Settings, Shard, ShardState, Status, Store,
+    Tools, finished_manifests, merge,
 };
 use deeptell_face::{Face, FaceCrop, FaceDetectorFn, Rect, RgbImage, Selection};
 use deeptell_video::VideoReader;
@@ -73,7 +73,7 @@ impl Set {
             min_face: 20.0,
             min_probability: 0.5,
             format: Format::Png,
-            store: Place::Files,
+            store: CropStorage::Files,
             in_place: None,
             shard,
             stream: None,

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deeptell_data::{Sample, read_dataset, read_manifest};
-use deeptell_extract::{Event, ExtractError, Format, Place, Settings, Store, Summary, Tools};
+use deeptell_extract::{CropStorage, Event, ExtractError, Format, Settings, Store, Summary, Tools};
 use deeptell_face::{Face, FaceCrop, FaceDetector, FaceDetectorFn, Rect, RgbImage, Selection};
 use deeptell_video::{Limits, VideoCodec, VideoReader, VideoWriter, WriterOptions};
 
@@ -35,7 +35,7 @@ fn settings() -> Settings {
         min_face: 20.0,
         min_probability: 0.5,
         format: Format::Png,
-        store: Place::Files,
+        store: CropStorage::Files,
         in_place: None,
         shard: None,
         stream: None,
@@ -215,7 +215,7 @@ fn a_folder_holds_crops_of_one_kind_and_has_one_writer() {
     assert!(other.to_string().contains("found by middle, and not by other"), "{other}");
     for changed in [
         Settings { format: Format::Jpeg, ..settings() },
-        Settings { store: Place::Tar, ..settings() },
+        Settings { store: CropStorage::Tar, ..settings() },
         Settings { min_face: 30.0, ..settings() },
     ] {
         let refused = open(folder.path(), changed, &*MIDDLE).err().unwrap();

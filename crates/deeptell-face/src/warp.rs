@@ -72,11 +72,11 @@ fn sample_upright(
 ) -> RgbImage {
     assert!(image.width() > 0 && image.height() > 0, "cannot sample an image without pixels");
     let stride = image.width() as usize * 3;
-    let spots = |length: u32, side: u32, at: &dyn Fn(f32) -> f32| -> Vec<Spot> {
-        (0..length * grid.0).map(|number| Spot::new(at(grid.at(number)), side)).collect()
+    let along = |length: u32, side: u32, at: &dyn Fn(f32) -> f32| -> Vec<Interpolation> {
+        (0..length * grid.0).map(|number| Interpolation::new(at(grid.at(number)), side)).collect()
     };
-    let columns = spots(width, image.width(), &|x| place(Point::new(x, 0.0)).x);
-    let rows = spots(height, image.height(), &|y| place(Point::new(0.0, y)).y);
+    let columns = along(width, image.width(), &|x| place(Point::new(x, 0.0)).x);
+    let rows = along(height, image.height(), &|y| place(Point::new(0.0, y)).y);
     let from = columns.iter().map(|column| column.first).min().unwrap_or(0);
     let to = columns.iter().map(|column| column.second + 1).max().unwrap_or(0);
     let grid = grid.0 as usize;
@@ -111,14 +111,14 @@ fn sample_upright(
 
 /// Between two neighbouring pixels along one axis.
 #[derive(Debug, Clone, Copy)]
-struct Spot {
+struct Interpolation {
     first: usize,
     second: usize,
     /// Of the second, in `0..1`.
     share: f32,
 }
 
-impl Spot {
+impl Interpolation {
     /// The place `at` in continuous coordinates on an axis of `side` pixels, the ends repeated.
     fn new(at: f32, side: u32) -> Self {
         let last = side - 1;
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_identity_changes_nothing() {
+    fn identity_warp_leaves_pixels_unchanged() {
         assert_eq!(warp(&gradient(), &Similarity::identity(), 32, 16), gradient());
     }
 

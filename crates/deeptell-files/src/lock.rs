@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_that_come_and_go_one_works_at_a_time() {
+    fn only_one_process_holds_the_lock_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let working = std::sync::atomic::AtomicUsize::new(0);
         std::thread::scope(|scope| {

@@ -47,7 +47,7 @@ pub(crate) struct Phase {
 }
 
 /// One axis of one phase.
-struct Axis {
+struct PhaseAxis {
     /// Padding cells before the first input cell.
     lead: usize,
     first: usize,
@@ -56,7 +56,7 @@ struct Axis {
     reach: usize,
 }
 
-impl Axis {
+impl PhaseAxis {
     fn new(phase: usize, input: usize, output: usize, kernel: usize, stride: usize, padding: usize) -> Self {
         let lead = padding.saturating_sub(phase).div_ceil(stride);
         let first = phase + lead * stride - padding;
@@ -76,7 +76,7 @@ impl PlaneLayout {
         let output = [0, 1].map(|axis| (input[axis] + 2 * padding - kernel[axis]) / stride + 1);
         let axes = [0, 1].map(|axis| {
             (0..stride)
-                .map(|phase| Axis::new(phase, input[axis], output[axis], kernel[axis], stride, padding))
+                .map(|phase| PhaseAxis::new(phase, input[axis], output[axis], kernel[axis], stride, padding))
                 .collect::<Vec<_>>()
         });
         let [rows, columns] = &axes;

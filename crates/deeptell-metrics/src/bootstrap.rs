@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn invalid_bootstrap_settings_are_named() {
         let interval = |groups: &[u8], config: BootstrapConfig| {
             bootstrap_interval(&[0.1, 0.2], &[false, true], groups, roc_auc, &config).unwrap_err()
         };

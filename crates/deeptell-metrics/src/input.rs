@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn names_what_is_wrong() {
+    fn invalid_scores_and_labels_are_named() {
         assert_eq!(check_scores(&[], &[]), Err(MetricsError::Empty));
         assert_eq!(
             check_scores(&[0.5], &[true, false]),

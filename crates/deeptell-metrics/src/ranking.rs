@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ties_are_one_step_and_zero_has_no_sign() {
+    fn ties_form_one_step_and_negative_zero_equals_zero() {
         let ranking = Ranking::new(&[-0.0, 0.0, 2.0, 0.0], &[true, false, true, false]).unwrap();
         assert_eq!(
             ranking.steps,

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn survives_json() {
+    fn report_round_trips_through_json() {
         let report = evaluate(&PROBABILITIES, &LABELS, &GROUPS, &EvaluationConfig::default()).unwrap();
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["n_real"], 4);

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn features_that_tell_the_label_are_found() {
+    fn features_that_reveal_the_label_are_found() {
         assert!(auc(4, |row, _| row[2] + row[0] > 0.0) > 0.99);
         assert!(auc(4, |row, _| row[1].abs() < 0.4) > 0.95, "a middle value");
         let chance = auc(28, |_, rng| rng.random());

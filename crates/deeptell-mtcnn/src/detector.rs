@@ -8,9 +8,9 @@ use rayon::prelude::*;
 use crate::cascade::Candidate;
 use crate::cascade::candidate::{regressed, suppress};
 use crate::cascade::crops::{Batches, CropOutput};
-use crate::cascade::largest::Wanted;
+use crate::cascade::largest::Selection;
 use crate::cascade::resample::shrunk;
-use crate::cascade::turn::Turn;
+use crate::cascade::rotation::Rotation;
 use crate::network::{Fused, Networks, ONet, PNet, RNet};
 use crate::{MtcnnConfig, MtcnnError};
 
@@ -77,12 +77,16 @@ impl Mtcnn {
         let images = borrowed(images);
         // On a worker of the pool, where the many short parallel loops need no wake-up each.
         let mut faces = Ok(Vec::new());
-        rayon::scope(|_| faces = self.search(&images, Wanted::All));
+        rayon::scope(|_| faces = self.search(&images, Selection::All));
         faces
     }
 
     /// The cascade over `images` in the size and with the turns that the settings ask for.
-    pub(crate) fn search(&self, images: &[&RgbImage], wanted: Wanted) -> Result<Vec<Vec<Face>>, MtcnnError> {
+    pub(crate) fn search(
+        &self,
+        images: &[&RgbImage],
+        selection: Selection,
+    ) -> Result<Vec<Vec<Face>>, MtcnnError> {
         let shrink = |image: &RgbImage| shrunk(image, self.config.max_side?);
         let small: Vec<Option<RgbImage>> = images.par_iter().map(|image| shrink(image)).collect();
         let seen: Vec<&RgbImage> =
@@ -93,9 +97,9 @@ impl Mtcnn {
             if scale < 1.0 { (pixels * scale).max(PNet::WINDOW as f32) } else { pixels }
         };
         let min_faces: Vec<f32> = seen.iter().zip(images).map(min_face).collect();
-        let mut found = self.cascade(&seen, &min_faces, wanted)?;
+        let mut found = self.cascade(&seen, &min_faces, selection)?;
         if self.config.retry_turned {
-            self.search_turned(&seen, &min_faces, wanted, &mut found)?;
+            self.search_turned(&seen, &min_faces, selection, &mut found)?;
         }
         for ((faces, seen), image) in found.iter_mut().zip(&seen).zip(images) {
             if seen.dimensions() != image.dimensions() {
@@ -114,9 +118,9 @@ impl Mtcnn {
         &self,
         images: &[&RgbImage],
         min_faces: &[f32],
-        wanted: Wanted,
+        selection: Selection,
     ) -> Result<Vec<Vec<Face>>, MtcnnError> {
-        if wanted == Wanted::Largest {
+        if selection == Selection::Largest {
             return images.iter().zip(min_faces).map(|(image, &side)| self.descend(image, side)).collect();
         }
         let proposed = self.propose_from(images, min_faces)?;
@@ -130,17 +134,19 @@ impl Mtcnn {
         &self,
         images: &[&RgbImage],
         min_faces: &[f32],
-        wanted: Wanted,
+        selection: Selection,
         found: &mut [Vec<Face>],
     ) -> Result<(), MtcnnError> {
         let empty: Vec<usize> = (0..images.len()).filter(|&image| found[image].is_empty()).collect();
         // One way after the other: the copies of a batch need not be in memory together.
-        for turn in Turn::ALL {
-            let turned: Vec<RgbImage> = empty.par_iter().map(|&image| turn.image(images[image])).collect();
+        for rotation in Rotation::ALL {
+            let turned: Vec<RgbImage> =
+                empty.par_iter().map(|&image| rotation.image(images[image])).collect();
             let sizes: Vec<f32> = empty.iter().map(|&image| min_faces[image]).collect();
-            for (&image, faces) in empty.iter().zip(self.cascade(&borrowed(&turned), &sizes, wanted)?) {
+            for (&image, faces) in empty.iter().zip(self.cascade(&borrowed(&turned), &sizes, selection)?) {
                 let (width, height) = images[image].dimensions();
-                let faces: Vec<Face> = faces.iter().map(|face| turn.face_back(face, width, height)).collect();
+                let faces: Vec<Face> =
+                    faces.iter().map(|face| rotation.face_back(face, width, height)).collect();
                 if surest(&faces) > surest(&found[image]) {
                     found[image] = faces;
                 }

@@ -31,7 +31,7 @@ pub(crate) enum Threads {
     /// The calling one and those of the process, one per core.
     Shared,
     /// Some of its own, for one piece of work at a time: two that share few threads would wait within each other.
-    Own { pool: ThreadPool, turn: Turn },
+    Own { pool: ThreadPool, lock: ComputeLock },
 }
 
 impl Threads {
@@ -44,7 +44,7 @@ impl Threads {
         let threads = threads.ok_or_else(|| fail("1 to 1024, or None for one per core"))?;
         let pool = ThreadPoolBuilder::new().num_threads(threads).build();
         let pool = pool.map_err(|error| fail(&format!("fewer: {error}")))?;
-        Ok(Self::Own { pool, turn: Turn::default() })
+        Ok(Self::Own { pool, lock: ComputeLock::default() })
     }
 
     /// Does `work` without holding the interpreter's lock. `progress` is called on this thread, and so are the handlers
@@ -58,8 +58,8 @@ impl Threads {
         let mut listener = Listener { progress, raised: None };
         let done = py.detach(|| match self {
             Self::Shared => Ok(work(&mut |at| listener.hear(at))),
-            Self::Own { pool, turn } => {
-                let _turn = turn.wait(&mut listener)?;
+            Self::Own { pool, lock } => {
+                let _guard = lock.wait(&mut listener)?;
                 Ok(run_in(pool, &mut listener, work))
             }
         });
@@ -138,14 +138,14 @@ impl Listener<'_> {
 
 /// One piece of work at a time.
 #[derive(Default)]
-pub(crate) struct Turn {
+pub(crate) struct ComputeLock {
     holder: Mutex<Option<ThreadId>>,
     is_free: Condvar,
 }
 
-impl Turn {
+impl ComputeLock {
     /// Waits for the others.
-    fn wait(&self, listener: &mut Listener<'_>) -> PyResult<Held<'_>> {
+    fn wait(&self, listener: &mut Listener<'_>) -> PyResult<ComputeGuard<'_>> {
         let this = thread::current().id();
         let mut holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(thread) = *holder {
@@ -157,7 +157,7 @@ impl Turn {
             }
             let waited = self.is_free.wait_timeout(holder, PATIENCE);
             holder = waited.unwrap_or_else(PoisonError::into_inner).0;
-            // Not while the lock is held: the one who has the turn may need it to end.
+            // Not while this lock is held: the holder of the other may need it to end.
             let free = holder.is_none();
             drop(holder);
             if !free {
@@ -169,13 +169,13 @@ impl Turn {
             holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
         }
         *holder = Some(this);
-        Ok(Held(self))
+        Ok(ComputeGuard(self))
     }
 }
 
-struct Held<'a>(&'a Turn);
+struct ComputeGuard<'a>(&'a ComputeLock);
 
-impl Drop for Held<'_> {
+impl Drop for ComputeGuard<'_> {
     fn drop(&mut self) {
         *self.0.holder.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.0.is_free.notify_one();

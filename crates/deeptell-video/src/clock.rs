@@ -652,7 +652,7 @@ mod tests {
     }
 
     #[test]
-    fn disorder_is_no_jump() {
+    fn reordered_frames_are_not_a_jump() {
         // One decoding time is a frame late.
         let mut stamps = part(0, 48, 2);
         stamps[20].dts = stamps[22].dts;

@@ -556,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_files_are_whole() {
+    fn complete_files_are_not_reported_as_cut() {
         let clips = Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/clips");
         let mut seen = 0;
         for clip in std::fs::read_dir(clips).unwrap() {
@@ -615,7 +615,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_of_segments_tells_the_size() {
+    fn segment_index_gives_the_size() {
         let segment = |length: u32| {
             let pictures = [&length.to_be_bytes()[..], b"mdat", &vec![7; length as usize - 8]].concat();
             [&8_u32.to_be_bytes()[..], b"moof", &pictures].concat()

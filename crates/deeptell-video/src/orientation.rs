@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_no_orientation() {
+    fn invalid_matrices_give_no_orientation() {
         assert_eq!(Orientation::from_display_matrix(&[1, 2, 3]), None);
         assert_eq!(Orientation::from_display_matrix(&matrix([0, 0, 0, 0])), None);
     }

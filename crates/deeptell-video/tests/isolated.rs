@@ -236,7 +236,7 @@ fn a_dead_process_costs_its_file_and_no_other() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn nothing_is_left_behind() {
+fn no_process_or_file_is_left_behind() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clip.mp4");
     write(&path, 40, VideoCodec::Mpeg4, (640, 480));
@@ -355,7 +355,7 @@ fn isolated_pictures_match_those_in_process() {
 /// Pictures that unfold to more than they may, and some at the limit.
 #[cfg(target_os = "linux")]
 #[test]
-fn pictures_are_bounded_there() {
+fn pictures_are_bounded_in_the_decoder_process() {
     use deeptell_video::PictureError;
     use image::{GrayImage, ImageBuffer, Rgba};
 
@@ -502,7 +502,7 @@ fn a_program_that_is_no_decoder_is_named() {
 /// decoding, outlast the deadline or outgrow the memory limit. All but the last would show as
 /// `DecoderDied`; the kernel keeps the last.
 #[test]
-fn two_thousand_damaged_files_end_well() {
+fn two_thousand_damaged_files_never_panic_or_hang() {
     let folder = tempfile::tempdir().unwrap();
     let limits = Limits::untrusted().deadline(Duration::from_secs(5));
     let originals = KINDS.map(|(name, codec)| {

@@ -275,7 +275,7 @@ fn joined(folder: &Path, starts: &[f64], options: &WriterOptions) -> Vec<u8> {
 }
 
 #[test]
-fn a_clock_that_jumps_hides_nothing() {
+fn frames_after_a_clock_jump_are_sampled() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("joined.ts");
     let plain = WriterOptions { b_frames: false, ..h264(12) };
@@ -728,7 +728,7 @@ fn sound_alone_is_no_video() {
 }
 
 #[test]
-fn limits_hold() {
+fn limits_for_untrusted_files_are_enforced() {
     let (_folder, path) = clip("clip.mp4", 10, &h264(12));
     let with = |change: fn(&mut Limits)| {
         let mut limits = Limits::untrusted();
@@ -812,7 +812,7 @@ fn a_colour_matrix_that_does_not_exist_is_no_crash() {
 }
 
 #[test]
-fn fuzzed_files_end_well() {
+fn fuzzed_files_never_panic_or_hang() {
     for (name, options) in [("clip.mp4", h264(12)), ("clip.mkv", mpeg4(12)), ("clip.avi", mpeg4(12))] {
         let (_folder, path) = clip(name, 30, &options);
         let original = fs::read(&path).unwrap();

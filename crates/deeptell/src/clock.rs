@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times() {
+    fn times_have_minutes_and_hours() {
         assert_eq!(clock(0.0), "0:00.0");
         assert_eq!(clock(59.96), "1:00.0");
         assert_eq!(clock(3727.3), "1:02:07.3");

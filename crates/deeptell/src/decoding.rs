@@ -26,12 +26,12 @@ use deeptell_video::{IsolationError, Limits, VideoOptions, VideoReader};
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Decoding {
-    place: Place,
+    location: Location,
     limits: Limits,
 }
 
 #[derive(Debug, Clone)]
-enum Place {
+enum Location {
     /// A copy of this program, which is named at the first file; clones share it.
     #[cfg(unix)]
     ThisProgram(Arc<OnceLock<DecoderProcess>>),
@@ -48,17 +48,17 @@ impl Decoding {
     /// There are such processes on Unix systems alone; elsewhere a scan fails with [`IsolationError::Unsupported`].
     pub fn isolated() -> Self {
         #[cfg(unix)]
-        let place = Place::ThisProgram(Arc::default());
+        let location = Location::ThisProgram(Arc::default());
         #[cfg(not(unix))]
-        let place = Place::Nowhere;
-        Self { place, limits: Limits::untrusted() }
+        let location = Location::Nowhere;
+        Self { location, limits: Limits::untrusted() }
     }
 
     /// Each file in a process of its own, made by another program, within [`Limits::untrusted`]: for hosts that cannot
     /// start themselves, such as plugins.
     #[cfg(unix)]
     pub fn isolated_by(decoder: &DecoderProcess) -> Self {
-        Self { place: Place::Program(decoder.clone()), limits: Limits::untrusted() }
+        Self { location: Location::Program(decoder.clone()), limits: Limits::untrusted() }
     }
 
     /// Files in this process: a fault of a decoder that a hostile file makes use of is a fault of this program.
@@ -66,7 +66,7 @@ impl Decoding {
     /// [`Limits::default`] is for files of one's own; where files may come from others, [`Limits::untrusted`] at least
     /// bounds what they are and cost.
     pub fn in_process(limits: Limits) -> Self {
-        Self { place: Place::Here, limits }
+        Self { location: Location::Here, limits }
     }
 
     /// The same within other limits.
@@ -82,9 +82,9 @@ impl Decoding {
     /// How files are opened.
     pub(crate) fn reading(&self) -> Result<VideoOptions, IsolationError> {
         let reading = VideoReader::options().limits(self.limits.clone());
-        Ok(match &self.place {
+        Ok(match &self.location {
             #[cfg(unix)]
-            Place::ThisProgram(named) => {
+            Location::ThisProgram(named) => {
                 let decoder = if let Some(decoder) = named.get() {
                     decoder
                 } else {
@@ -94,10 +94,10 @@ impl Decoding {
                 reading.isolated_by(decoder)
             }
             #[cfg(unix)]
-            Place::Program(decoder) => reading.isolated_by(decoder),
+            Location::Program(decoder) => reading.isolated_by(decoder),
             #[cfg(not(unix))]
-            Place::Nowhere => return Err(IsolationError::Unsupported),
-            Place::Here => reading,
+            Location::Nowhere => return Err(IsolationError::Unsupported),
+            Location::Here => reading,
         })
     }
 }

@@ -57,19 +57,19 @@ impl View {
     /// When the crop has no pixel.
     pub fn of(self, crop: &RgbImage) -> RgbImage {
         assert!(crop.width() > 0 && crop.height() > 0, "a crop without pixels shows nothing");
-        let columns = Axis::new(crop.width(), self.zoom, self.mirrored);
-        let rows = Axis::new(crop.height(), self.zoom, false);
+        let columns = Resampling::new(crop.width(), self.zoom, self.mirrored);
+        let rows = Resampling::new(crop.height(), self.zoom, false);
         let stride = 3 * crop.width() as usize;
         let mut seen = RgbImage::new(crop.width(), crop.height());
         // Rows first: many values at once.
         let mut line = vec![0.0_f32; stride];
-        for (row, out) in rows.places.iter().zip(seen.chunks_exact_mut(stride)) {
+        for (row, out) in rows.pixels.iter().zip(seen.chunks_exact_mut(stride)) {
             let [upper, lower] = [row.first, row.second].map(|y| &crop.as_raw()[y * stride..][..stride]);
             for ((value, upper), lower) in line.iter_mut().zip(upper).zip(lower) {
                 *value = f32::from(*upper) + row.share * (f32::from(*lower) - f32::from(*upper));
             }
             let cells = line.as_chunks::<3>().0;
-            for (column, out) in columns.places.iter().zip(out.as_chunks_mut::<3>().0) {
+            for (column, out) in columns.pixels.iter().zip(out.as_chunks_mut::<3>().0) {
                 let (left, right) = (cells[column.first], cells[column.second]);
                 for channel in 0..3 {
                     let value = left[channel] + column.share * (right[channel] - left[channel]);
@@ -82,33 +82,33 @@ impl View {
 }
 
 /// Where the pixels along one axis of a view come from.
-struct Axis {
-    places: Vec<Place>,
+struct Resampling {
+    pixels: Vec<Interpolation>,
 }
 
 /// Between two neighbouring pixels of the crop.
-struct Place {
+struct Interpolation {
     first: usize,
     second: usize,
     /// Of the second one, in `0..1`.
     share: f32,
 }
 
-impl Axis {
+impl Resampling {
     /// `length` pixels, magnified `zoom` times about their middle (bilinear).
     fn new(length: u32, zoom: f32, reversed: bool) -> Self {
         let middle = 0.5 * length as f32;
         let last = length as usize - 1;
-        let place = |pixel: u32| {
+        let pixel = |pixel: u32| {
             let at = (middle + (pixel as f32 + 0.5 - middle) / zoom - 0.5).clamp(0.0, last as f32);
             let first = at as usize;
-            Place { first, second: (first + 1).min(last), share: at - first as f32 }
+            Interpolation { first, second: (first + 1).min(last), share: at - first as f32 }
         };
-        let mut places: Vec<Place> = (0..length).map(place).collect();
+        let mut pixels: Vec<Interpolation> = (0..length).map(pixel).collect();
         if reversed {
-            places.reverse();
+            pixels.reverse();
         }
-        Self { places }
+        Self { pixels }
     }
 }
 

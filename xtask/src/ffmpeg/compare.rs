@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_one_for_any_reason_and_a_frame_is_none() {
+    fn refusals_compare_equal_whatever_their_reason() {
         let refused = |reason: &str| without_reasons(&format!("a 0 1f\nb whole error: {reason}\n"));
         assert_eq!(refused("b is unknown"), refused("b is not allowed"));
         assert_ne!(refused("b is unknown"), without_reasons("a 0 1f\nb whole 0 2e\n"));

@@ -169,7 +169,7 @@ mod tests {
         cc.jpg,val,real,cc.mp4,\n";
 
     #[test]
-    fn rows_and_files_meet() {
+    fn rows_become_samples_with_their_columns() {
         let root = tree(&["train/real/aa.jpg", "train/fake/b b.jpg", "val/real/cc.jpg"]);
         write(root.path(), "index.csv", TABLE);
         let samples = read(&root, Layout::CropTable);
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_may_lie_elsewhere() {
+    fn the_table_may_be_in_another_folder() {
         let root = tree(&["train/real/aa.jpg"]);
         let other = tree(&[]);
         write(other.path(), "t.csv", TABLE);

@@ -77,8 +77,9 @@ pub(super) fn scan(root: &Path) -> Result<Listing, DataError> {
                                 .collect(),
                         };
                         for (compression, name, video) in videos {
-                            let place = Place { dataset: &dataset, class: &class, split, compression, name };
-                            place.list(root, &file, &video, &mut once, &mut listing)?;
+                            let listed =
+                                ListedVideo { dataset: &dataset, class: &class, split, compression, name };
+                            listed.list(root, &file, &video, &mut once, &mut listing)?;
                         }
                     }
                 }
@@ -89,7 +90,7 @@ pub(super) fn scan(root: &Path) -> Result<Listing, DataError> {
 }
 
 /// Where a video stands in a list.
-struct Place<'a> {
+struct ListedVideo<'a> {
     dataset: &'a str,
     class: &'a str,
     split: Split,
@@ -97,7 +98,7 @@ struct Place<'a> {
     name: String,
 }
 
-impl Place<'_> {
+impl ListedVideo<'_> {
     fn list(
         &self,
         root: &Path,
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_named() {
+    fn incomplete_repeated_and_mislabelled_videos_are_reported() {
         let one = |class: &str, label: &str, frames: &str| {
             let root = tree(&["a/0.png"]);
             let list = format!(

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn several_parts_are_one_data_set() {
+    fn several_parts_form_one_data_set() {
         let root = tree(&["p0/a.mp4", "p1/b.mp4"]);
         write(
             root.path(),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_that_is_none_is_said_to_be_none() {
+    fn invalid_flags_name_the_accepted_values() {
         let root = tree(&["a.mp4"]);
         write(root.path(), "metadata.json", r#"{"a.mp4": {"is_fake": "yes"}}"#);
         let Err(error) = scan_layout(root.path(), Layout::Dfdc) else { panic!("read") };

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_errors() {
+    fn damaged_pair_lists_and_misnamed_videos_are_errors() {
         let root = tree(&FILES);
         write(root.path(), "train.json", r#"[["071", "054"]]"#);
         write(root.path(), "val.json", r#"[["071", "900"]]"#);

@@ -128,7 +128,8 @@ pub fn inspect_dataset(
 ) -> Result<DatasetReport, EvalError> {
     let mut report = audit_contents_while(samples, || !watch.wants_stop()).ok_or(EvalError::Stopped)?;
     let pictures = read_pictures(samples, &mut report, watch)?;
-    let seen: Vec<_> = pictures.iter().map(|(sample, facts)| (*sample, facts.fingerprint.clone())).collect();
+    let seen: Vec<_> =
+        pictures.iter().map(|(sample, facts)| (*sample, facts.perceptual_hash.clone())).collect();
     report.crossings.extend(near_duplicates(&seen));
     let of_split: Vec<_> = pictures
         .iter()
@@ -199,7 +200,7 @@ fn crossing_counts(report: &AuditReport) -> Vec<String> {
     let kinds = [
         CrossingKind::Path,
         CrossingKind::Content,
-        CrossingKind::Likeness,
+        CrossingKind::NearDuplicate,
         CrossingKind::Source,
         CrossingKind::Video,
         CrossingKind::Identity,

@@ -154,7 +154,7 @@ mod tests {
     use crate::evaluation::tests::{LEVELS, quick};
 
     #[test]
-    fn answers_by_hand() {
+    fn answer_rates_match_hand_count() {
         let scores = [0.1, 0.2, 0.5, 0.8, 0.9, 0.75, 0.4, 0.2];
         let labels = [false, false, false, false, true, true, true, true];
         let sources = ["a", "b", "c", "d", "a", "b", "c", "d"];

@@ -224,33 +224,33 @@ pub(crate) fn score_listed(
     watch: &mut dyn Watch,
 ) -> Result<Vec<Vec<CropScore>>, EvalError> {
     let mut scores: Vec<Vec<CropScore>> = Vec::with_capacity(lists.len());
-    // Crops of all lists, each once, with the places that wait for its score.
-    let mut jobs: Vec<Job> = Vec::new();
-    let mut job_of: HashMap<JobKey, usize> = HashMap::new();
+    // Crops of all lists, each once, with the rows that wait for its score.
+    let mut pending: Vec<PendingCrop> = Vec::new();
+    let mut index_of: HashMap<CropKey, usize> = HashMap::new();
     for (list, (framing, samples)) in lists.iter().enumerate() {
         let mut crops = Vec::new();
         for sample in samples.iter().filter(|sample| !(scoring.genuine_only && sample.label.is_fake())) {
-            let job = *job_of.entry(JobKey::of(sample, *framing)).or_insert_with(|| {
-                jobs.push(Job { sample: sample.clone(), framing: *framing, places: Vec::new() });
-                jobs.len() - 1
+            let index = *index_of.entry(CropKey::of(sample, *framing)).or_insert_with(|| {
+                pending.push(PendingCrop { sample: sample.clone(), framing: *framing, rows: Vec::new() });
+                pending.len() - 1
             });
-            jobs[job].places.push((list, crops.len()));
+            pending[index].rows.push((list, crops.len()));
             crops.push(CropScore::unscored(sample));
         }
         scores.push(crops);
     }
     if let Some(faces) = faces {
-        find_faces(&jobs, faces, known, watch)?;
+        find_faces(&pending, faces, known, watch)?;
     }
     let task = scoring.distortion.map_or_else(|| "scoring".to_owned(), |kind| format!("scoring {kind}"));
-    watch.begin(&task, jobs.len(), "crops");
-    for batch in jobs.chunks(BATCH) {
+    watch.begin(&task, pending.len(), "crops");
+    for batch in pending.chunks(BATCH) {
         if watch.wants_stop() {
             return Err(EvalError::Stopped);
         }
-        for (job, (outcome, width)) in batch.iter().zip(score_batch(batch, model, scoring, known)?) {
-            for &(list, place) in &job.places {
-                let crop = &mut scores[list][place];
+        for (crop, (outcome, width)) in batch.iter().zip(score_batch(batch, model, scoring, known)?) {
+            for &(list, row) in &crop.rows {
+                let crop = &mut scores[list][row];
                 crop.outcome = outcome.clone();
                 crop.crop_width = crop.crop_width.or(width);
             }
@@ -262,22 +262,22 @@ pub(crate) fn score_listed(
 }
 
 /// A crop to score.
-struct Job {
+struct PendingCrop {
     sample: Sample,
     framing: Framing,
-    /// List and place of each row that waits for it.
-    places: Vec<(usize, usize)>,
+    /// List and number of each row that waits for it.
+    rows: Vec<(usize, usize)>,
 }
 
 #[derive(PartialEq, Eq, Hash)]
-struct JobKey {
+struct CropKey {
     path: PathBuf,
     /// Bits of the box, where the manifest has one.
     bbox: Option<[u32; 4]>,
     framing: Framing,
 }
 
-impl JobKey {
+impl CropKey {
     fn of(sample: &Sample, framing: Framing) -> Self {
         let bbox =
             sample.bbox.filter(|_| !framing.detect).map(|b| [b.x1, b.y1, b.x2, b.y2].map(f32::to_bits));
@@ -286,13 +286,13 @@ impl JobKey {
 }
 
 fn find_faces(
-    jobs: &[Job],
+    pending: &[PendingCrop],
     faces: &dyn FaceDetector,
     known: &mut FoundFaces,
     watch: &mut dyn Watch,
 ) -> Result<(), EvalError> {
-    let is_new = |job: &&Job| job.framing.detect && known.get(&job.sample.path).is_none();
-    let to_find: Vec<&Path> = jobs.iter().filter(is_new).map(|job| job.sample.path.as_path()).collect();
+    let is_new = |crop: &&PendingCrop| crop.framing.detect && known.get(&crop.sample.path).is_none();
+    let to_find: Vec<&Path> = pending.iter().filter(is_new).map(|crop| crop.sample.path.as_path()).collect();
     if to_find.is_empty() {
         return Ok(());
     }
@@ -322,15 +322,15 @@ fn find_faces(
     Ok(())
 }
 
-/// The outcome of each job, and the side of its crop in its picture.
+/// The outcome of each crop, and the side of its crop in its picture.
 fn score_batch(
-    jobs: &[Job],
+    pending: &[PendingCrop],
     model: &Model,
     scoring: Scoring,
     known: &FoundFaces,
 ) -> Result<Vec<(CropOutcome, Option<f64>)>, EvalError> {
     let cuts: Vec<Result<Cut, CropOutcome>> =
-        jobs.par_iter().map(|job| cut(job, model, scoring, known)).collect::<Result<_, EvalError>>()?;
+        pending.par_iter().map(|crop| cut(crop, model, scoring, known)).collect::<Result<_, EvalError>>()?;
     let mut crops = Vec::with_capacity(cuts.len());
     let mut outcomes = Vec::with_capacity(cuts.len());
     for cut in cuts {
@@ -361,15 +361,15 @@ struct Cut {
 }
 
 fn cut(
-    job: &Job,
+    crop: &PendingCrop,
     model: &Model,
     scoring: Scoring,
     known: &FoundFaces,
 ) -> Result<Result<Cut, CropOutcome>, EvalError> {
     let framing = model.card().crop;
-    let mut sample = job.sample.clone();
+    let mut sample = crop.sample.clone();
     let mut whole = false;
-    if job.framing.detect {
+    if crop.framing.detect {
         let Some(found) = known.get(&sample.path) else {
             // Nobody could look for its face: reading it again says why.
             let why = match read_picture(&sample.path) {
@@ -378,7 +378,7 @@ fn cut(
             };
             return Ok(Err(CropOutcome::Missing { why }));
         };
-        if found.is_none() && !job.framing.whole_without_face {
+        if found.is_none() && !crop.framing.whole_without_face {
             return Ok(Err(CropOutcome::NoFace));
         }
         whole = found.is_none();

@@ -17,7 +17,7 @@ const OUT_OF_REACH: f32 = 2.0;
 
 /// Which faces of an image to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum Selection {
     /// Every face.
     All,
     /// The largest face; smaller ones may be missing.
@@ -66,7 +66,7 @@ impl Mtcnn {
     /// [`MtcnnError::Device`] when the device fails.
     pub fn detect_largest(&self, image: &RgbImage) -> Result<Option<Face>, MtcnnError> {
         let mut faces = Ok(Vec::new());
-        rayon::scope(|_| faces = self.search(&[image], Wanted::Largest));
+        rayon::scope(|_| faces = self.search(&[image], Selection::Largest));
         Ok(faces?.into_iter().flatten().next())
     }
 

@@ -7,7 +7,7 @@ pub(crate) mod largest;
 mod proposal;
 pub(crate) mod pyramid;
 pub(crate) mod resample;
-pub(crate) mod turn;
+pub(crate) mod rotation;
 
 pub use candidate::Candidate;
 pub use pyramid::{Level, pyramid};

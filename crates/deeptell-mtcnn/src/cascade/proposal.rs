@@ -26,7 +26,7 @@ pub(crate) struct Proposal {
 
 /// A tile of a level of an image.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct LevelTile {
     pub(crate) image: usize,
     level: usize,
     pub(crate) size: [usize; 2],
@@ -34,7 +34,7 @@ pub(crate) struct Place {
     pub(crate) tile: Tile,
 }
 
-impl Place {
+impl LevelTile {
     /// The pixels of the tile.
     pub(crate) fn pixels<'a>(&self, images: &[&'a RgbImage]) -> Resampled<'a> {
         let image = images[self.image];
@@ -80,44 +80,44 @@ impl Mtcnn {
         images: &[&RgbImage],
         pyramids: &[Vec<Level>],
     ) -> Result<Vec<Vec<Vec<Proposal>>>, MtcnnError> {
-        let mut places = Vec::new();
+        let mut tiles = Vec::new();
         for (image, levels) in pyramids.iter().enumerate() {
             for (level, &Level { scale, width, height }) in levels.iter().enumerate() {
-                let place = |tile| Place { image, level, size: [width, height], scale, tile };
-                places.extend(levels[level].tiles().map(place));
+                let tile = |tile| LevelTile { image, level, size: [width, height], scale, tile };
+                tiles.extend(levels[level].tiles().map(tile));
             }
         }
         let found = match &self.fused {
-            Some(fused) => places
+            Some(fused) => tiles
                 .par_iter()
                 .with_max_len(1)
-                .map(|place| self.propose_in_tile(&fused.pnet, images, place))
+                .map(|tile| self.propose_in_tile(&fused.pnet, images, tile))
                 .collect(),
-            None => self.propose_on_canvases(images, &places)?,
+            None => self.propose_on_canvases(images, &tiles)?,
         };
         let mut proposals: Vec<Vec<Vec<Proposal>>> =
             pyramids.iter().map(|levels| vec![Vec::new(); levels.len()]).collect();
-        for (place, mut found) in places.iter().zip(found) {
-            proposals[place.image][place.level].append(&mut found);
+        for (tile, mut found) in tiles.iter().zip(found) {
+            proposals[tile.image][tile.level].append(&mut found);
         }
         Ok(proposals)
     }
 
     /// P-Net on one tile, on this thread; neither its pixels nor its answers exist as a whole.
-    fn propose_in_tile(&self, pnet: &ConvStack, images: &[&RgbImage], place: &Place) -> Vec<Proposal> {
+    fn propose_in_tile(&self, pnet: &ConvStack, images: &[&RgbImage], tile: &LevelTile) -> Vec<Proposal> {
         let threshold = self.config.thresholds[0];
         // Most cells are far below the threshold: their logit says so without an exponential.
         let promising = (threshold / (1.0 - threshold)).ln().min(15.0) - 1e-3;
         let mut found = Vec::new();
-        let (rows, columns) = (place.tile.pixel_rows.len(), place.tile.pixel_columns.len());
-        pnet.stream_rows(&place.pixels(images), rows, columns, |row, cells| {
+        let (rows, columns) = (tile.tile.pixel_rows.len(), tile.tile.pixel_columns.len());
+        pnet.stream_rows(&tile.pixels(images), rows, columns, |row, cells| {
             for (column, &[logit, regression @ ..]) in cells.as_chunks::<5>().0.iter().enumerate() {
                 if logit < promising {
                     continue;
                 }
                 let probability = sigmoid(logit);
                 if probability >= threshold {
-                    found.push(place.proposal(row, column, probability, regression));
+                    found.push(tile.proposal(row, column, probability, regression));
                 }
             }
         });
@@ -130,12 +130,12 @@ impl Mtcnn {
     fn propose_on_canvases(
         &self,
         images: &[&RgbImage],
-        places: &[Place],
+        level_tiles: &[LevelTile],
     ) -> Result<Vec<Vec<Proposal>>, MtcnnError> {
-        let tiles: Vec<&Tile> = places.iter().map(|place| &place.tile).collect();
+        let tiles: Vec<&Tile> = level_tiles.iter().map(|tile| &tile.tile).collect();
         let canvases = Canvas::pack(&tiles);
         let answers = canvases.iter().map(|canvas| {
-            let pixels = canvas.paint(|tile| places[tile].pixels(images), &self.device);
+            let pixels = canvas.paint(|tile| level_tiles[tile].pixels(images), &self.device);
             let output = self.networks.pnet.forward_masked(pixels, canvas.mask(&self.device));
             Tensor::cat(vec![output.probability, output.regression], 1).flatten::<1>(0, 3)
         });
@@ -146,14 +146,14 @@ impl Mtcnn {
         let answers = Tensor::cat(answers, 0)
             .try_into_vec_as::<f32>()
             .map_err(|source| MtcnnError::Device { network: "P-Net", source })?;
-        let mut found: Vec<Vec<Proposal>> = places.iter().map(|_| Vec::new()).collect();
+        let mut found: Vec<Vec<Proposal>> = level_tiles.iter().map(|_| Vec::new()).collect();
         let mut rest = answers.as_slice();
         for canvas in &canvases {
             let (maps, after) = rest.split_at(5 * canvas.cells());
             rest = after;
             canvas.for_each_cell(maps, |tile, row, column, [probability, regression @ ..]| {
                 if probability >= self.config.thresholds[0] {
-                    found[tile].push(places[tile].proposal(row, column, probability, regression));
+                    found[tile].push(level_tiles[tile].proposal(row, column, probability, regression));
                 }
             });
         }

@@ -318,7 +318,7 @@ mod linux {
         }
 
         #[test]
-        fn the_doors_are_shut() {
+        fn forbidden_calls_are_refused_or_end_the_process() {
             let (refuse, kill) = (OnForbidden::Refuse, OnForbidden::Kill);
             assert_eq!(fate(refuse, || 7), 7, "a quiet process lives");
             assert_eq!(fate(kill, || 7), 7);

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_an_error() {
+    fn damaged_onnx_is_an_error() {
         let origin = Path::new("net.onnx");
         assert!(matches!(Model::read(b"text", origin), Err(WeightsError::UnknownFormat { .. })));
         assert!(matches!(Model::read(&[0x08, 8], origin), Err(WeightsError::Damaged { .. })));

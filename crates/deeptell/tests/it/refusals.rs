@@ -40,7 +40,7 @@ fn inputs_that_cannot_be_scanned() {
 }
 
 #[test]
-fn frames_that_are_none() {
+fn unusable_frames_are_refused() {
     assert!(matches!(refused(DETECTOR.scan(Input::frames("none", []), &options())), InputError::NoFrames));
     let frame = |width, pts_seconds| InputFrame::new(RgbImage::new(width, 8), pts_seconds);
     let empty = DETECTOR.scan(Input::frames("empty", [frame(8, 0.0), frame(0, 1.0)]), &options());

@@ -26,13 +26,13 @@ const FLAT: f32 = 2.0;
 /// difference hash (whether each of 9 x 8 cells is brighter than its neighbour) and the picture in 16 x 16
 /// grey cells.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Fingerprint {
+pub struct PerceptualHash {
     hash: u64,
     /// Of mean 0 and length 1; `None` for a picture that shows nothing.
     cells: Option<[f32; SIDE * SIDE]>,
 }
 
-impl Fingerprint {
+impl PerceptualHash {
     /// Of a picture of any size but an empty one.
     pub fn of(picture: &RgbImage) -> Self {
         let grey = grayscale(picture);
@@ -75,11 +75,11 @@ impl Fingerprint {
 ///
 /// A near-duplicate is not always a leak: an actor may look the same in two recordings. Inspect the
 /// findings.
-pub fn near_duplicates(pictures: &[(&Sample, Fingerprint)]) -> Vec<Crossing> {
+pub fn near_duplicates(pictures: &[(&Sample, PerceptualHash)]) -> Vec<Crossing> {
     let mut buckets: HashMap<(u32, u64), BTreeMap<Split, Vec<usize>>> = HashMap::new();
-    for (at, (sample, fingerprint)) in pictures.iter().enumerate() {
-        let Some(split) = sample.split.filter(|_| fingerprint.cells.is_some()) else { continue };
-        for part in fingerprint.parts() {
+    for (at, (sample, perceptual_hash)) in pictures.iter().enumerate() {
+        let Some(split) = sample.split.filter(|_| perceptual_hash.cells.is_some()) else { continue };
+        for part in perceptual_hash.parts() {
             buckets.entry(part).or_default().entry(split).or_default().push(at);
         }
     }
@@ -117,7 +117,7 @@ fn root(group: &mut [usize], mut at: usize) -> usize {
     at
 }
 
-fn crossing(pictures: &[(&Sample, Fingerprint)], members: &[usize]) -> Crossing {
+fn crossing(pictures: &[(&Sample, PerceptualHash)], members: &[usize]) -> Crossing {
     let mut splits = SplitSet::default();
     let mut named: BTreeMap<Split, String> = BTreeMap::new();
     for &member in members {
@@ -128,7 +128,7 @@ fn crossing(pictures: &[(&Sample, Fingerprint)], members: &[usize]) -> Crossing 
         }
     }
     let key = named.into_values().collect::<Vec<_>>().join(" ~ ");
-    Crossing { kind: CrossingKind::Likeness, key, splits: splits.splits(), samples: members.len() }
+    Crossing { kind: CrossingKind::NearDuplicate, key, splits: splits.splits(), samples: members.len() }
 }
 
 #[cfg(test)]
@@ -173,7 +173,7 @@ mod tests {
     fn copies_are_near_and_others_are_not() {
         for seed in 0..40 {
             let original = picture(seed);
-            let fingerprint = Fingerprint::of(&original);
+            let perceptual_hash = PerceptualHash::of(&original);
             let brighter = imageops::brighten(&original, 15);
             let smaller = resize(&original, 61, 61, FilterType::Triangle);
             let larger = resize(&original, 300, 280, FilterType::CatmullRom);
@@ -183,21 +183,24 @@ mod tests {
                 ("smaller", smaller),
                 ("larger", larger),
             ] {
-                assert!(fingerprint.is_near(&Fingerprint::of(&copy)), "{seed} {name}");
+                assert!(perceptual_hash.is_near(&PerceptualHash::of(&copy)), "{seed} {name}");
             }
             for other in 0..40 {
-                let near = fingerprint.is_near(&Fingerprint::of(&picture(other)));
+                let near = perceptual_hash.is_near(&PerceptualHash::of(&picture(other)));
                 assert_eq!(near, seed == other, "{seed} and {other}");
             }
-            assert!(!fingerprint.is_near(&Fingerprint::of(&imageops::flip_horizontal(&original))), "{seed}");
+            assert!(
+                !perceptual_hash.is_near(&PerceptualHash::of(&imageops::flip_horizontal(&original))),
+                "{seed}"
+            );
         }
     }
 
     #[test]
     fn pictures_of_nothing_are_like_no_other() {
-        let black = Fingerprint::of(&RgbImage::new(50, 40));
+        let black = PerceptualHash::of(&RgbImage::new(50, 40));
         assert!(!black.is_near(&black.clone()));
-        assert!(!black.is_near(&Fingerprint::of(&picture(3))));
+        assert!(!black.is_near(&PerceptualHash::of(&picture(3))));
     }
 
     #[test]
@@ -215,10 +218,10 @@ mod tests {
             (sample("c", test), picture(7)),
         ];
         let mut pictures: Vec<_> =
-            samples.iter().map(|(sample, picture)| (sample, Fingerprint::of(picture))).collect();
+            samples.iter().map(|(sample, picture)| (sample, PerceptualHash::of(picture))).collect();
         let found = near_duplicates(&pictures);
         let expected = Crossing {
-            kind: CrossingKind::Likeness,
+            kind: CrossingKind::NearDuplicate,
             key: "a ~ a elsewhere".to_owned(),
             splits: vec![Split::Train, Split::Test],
             samples: 3,

@@ -5,13 +5,13 @@ use image::imageops;
 
 /// By how much an image is turned before it is searched, clockwise on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum Rotation {
     Quarter,
     Half,
     ThreeQuarters,
 }
 
-impl Turn {
+impl Rotation {
     pub(crate) const ALL: [Self; 3] = [Self::Quarter, Self::ThreeQuarters, Self::Half];
 
     pub(crate) fn image(self, image: &RgbImage) -> RgbImage {
@@ -51,8 +51,8 @@ mod tests {
         // One red pixel in the fourth column of the second row.
         let mut image = RgbImage::new(7, 5);
         image.put_pixel(3, 1, image::Rgb([255, 0, 0]));
-        for turn in Turn::ALL {
-            let turned = turn.image(&image);
+        for rotation in Rotation::ALL {
+            let turned = rotation.image(&image);
             let (x, y, _) = turned.enumerate_pixels().find(|(_, _, pixel)| pixel.0[0] == 255).unwrap();
             let centre = Point::new(x as f32 + 0.5, y as f32 + 0.5);
             let face = Face {
@@ -60,9 +60,9 @@ mod tests {
                 probability: 1.0,
                 landmarks: Landmarks::from_points([centre; 5]),
             };
-            let back = turn.face_back(&face, 7, 5);
-            assert_eq!(back.bbox, Rect::new(3.0, 1.0, 4.0, 2.0), "{turn:?}");
-            assert_eq!(back.landmarks.nose, Point::new(3.5, 1.5), "{turn:?}");
+            let back = rotation.face_back(&face, 7, 5);
+            assert_eq!(back.bbox, Rect::new(3.0, 1.0, 4.0, 2.0), "{rotation:?}");
+            assert_eq!(back.landmarks.nose, Point::new(3.5, 1.5), "{rotation:?}");
         }
     }
 }
