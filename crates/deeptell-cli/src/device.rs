@@ -68,7 +68,7 @@ pub(crate) fn numbered_device(text: &str) -> Result<(DeviceName, usize), String>
     match (cuda, DeviceName::from_str(text, false)) {
         (Some(number), _) => Ok((DeviceName::Cuda, number)),
         (None, Ok(name)) => Ok((name, 0)),
-        (None, Err(_)) => Err("give cpu, wgpu, cuda, or cuda:NUMBER, counted from 0".to_owned()),
+        (None, Err(_)) => Err("expected cpu, wgpu, cuda, or cuda:NUMBER, counted from 0".to_owned()),
     }
 }
 

@@ -186,7 +186,7 @@ pub enum EvalError {
     #[error("cannot write the table of scores")]
     WriteScores(#[source] csv::Error),
     /// Two tables of scores do not list the same crops.
-    #[error("{} has no score of {crop}: score the same crops with both models", path.display())]
+    #[error("{} has no score of the crop {crop}: score the same crops with both models", path.display())]
     MissingScore {
         /// The table without it.
         path: PathBuf,

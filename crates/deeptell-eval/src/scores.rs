@@ -85,7 +85,8 @@ pub fn write_scores(samples: &[&Sample], probabilities: &[f64]) -> Result<Vec<u8
     table.into_inner().map_err(|error| EvalError::WriteScores(error.into_error().into()))
 }
 
-/// Reads a table of scores as [`write_scores`] or a spreadsheet saves it: see [`open_table`]. A crop may be listed once.
+/// Reads a table of scores as [`write_scores`] or a spreadsheet saves it: see [`open_table`]. A crop may be listed once,
+/// and at least one must be.
 ///
 /// # Errors
 /// [`EvalError::Data`] when it cannot be read, [`EvalError::ScoreTable`] and [`EvalError::ScoreRow`].
@@ -93,6 +94,10 @@ pub fn read_scores(path: &Path) -> Result<Vec<ScoreRow>, EvalError> {
     let fault = |source| EvalError::ScoreTable { path: path.to_owned(), source };
     let table = open_table(path)?;
     let rows: Vec<ScoreRow> = table.into_deserialize().collect::<Result<_, _>>().map_err(fault)?;
+    if rows.is_empty() {
+        let reason = "there are no rows: write it again with --scores".to_owned();
+        return Err(EvalError::ScoreRow { path: path.to_owned(), reason });
+    }
     let mut seen = HashSet::new();
     for row in &rows {
         if !seen.insert(row.path.as_str()) {
@@ -195,14 +200,15 @@ mod tests {
         assert_eq!((comparison.auc, compared.crops), ([0.75, 1.0], 4));
 
         let refused = |rows: &str| compare_scores(&first, &write("c.csv", rows)).unwrap_err();
-        assert!(refused("1,fake,s,,0.9\n").to_string().contains("no score of 2"));
+        assert!(refused("1,fake,s,,0.9\n").to_string().contains("no score of the crop 2"));
         assert!(refused("1,real,s,,0.9\n2,fake,t,,0.3\n").to_string().contains("1 is fake in one table"));
         assert!(matches!(refused("1,maybe,s,,0.9\n"), EvalError::ScoreTable { .. }));
         assert!(matches!(refused("1,fake,s,,x\n"), EvalError::ScoreTable { .. }));
         assert!(refused("1,fake,s,,0.9\n1,fake,s,,0.9\n").to_string().contains("two scores of 1"));
+        assert!(refused("").to_string().contains("c.csv: there are no rows"));
         let more = std::fs::read_to_string(&second).unwrap().split_once('\n').unwrap().1.to_owned()
             + "5,real,v,,0.2\n";
-        assert!(refused(&more).to_string().contains("no score of 5"));
+        assert!(refused(&more).to_string().contains("no score of the crop 5"));
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub enum ExtractError {
 
     /// A folder is not an output folder, nor are those in it.
     #[error(
-        "{} holds no extraction: give the --out of an extraction, or the folder that those of its shards are in",
+        "{} holds no extraction: pass the --out of an extraction, or the folder that those of its shards are in",
         folder.display()
     )]
     NoExtraction {
@@ -97,7 +97,7 @@ pub enum ExtractError {
         folder: PathBuf,
     },
     /// Among shards there is an extraction that is none.
-    #[error("{} is not the shard of a data set: give its folder alone", folder.display())]
+    #[error("{} is not the shard of a data set: pass its folder alone", folder.display())]
     NotAShard {
         /// Its output folder.
         folder: PathBuf,

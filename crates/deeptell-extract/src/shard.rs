@@ -148,13 +148,13 @@ pub enum ShardError {
     },
     /// No scheduler has set an index.
     #[error(
-        "no scheduler says which task this is (none of {} is set): submit the command as an array, or give the index, as \
+        "no scheduler says which task this is (none of {} is set): submit the command as an array, or pass the index, as \
          in --shard-index 0",
         variables()
     )]
     NoIndex,
     /// The scheduler has set something else than a number.
-    #[error("{variable} is `{value}`, which is not a number: give the index, as in --shard-index 0")]
+    #[error("{variable} is `{value}`, which is not a number: pass the index, as in --shard-index 0")]
     NotANumber {
         /// The variable.
         variable: &'static str,
@@ -178,7 +178,7 @@ pub enum ShardError {
         array: String,
     },
     /// A path names the shard where there is none.
-    #[error("{}: {PLACE} needs a shard: give --shard-index and --shards, or --shard", path.display())]
+    #[error("{}: {PLACE} needs a shard: pass --shard-index and --shards, or --shard", path.display())]
     NoShard {
         /// The path.
         path: PathBuf,

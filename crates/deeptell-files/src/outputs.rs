@@ -4,7 +4,7 @@ use crate::is_same_file;
 
 /// An output is one of the inputs, and would be written over it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} is an input, which would be overwritten: give the output another name", output.display())]
+#[error("{} is an input, which would be overwritten: choose another name for the output", output.display())]
 #[non_exhaustive]
 pub struct OverwritesInput {
     /// The output, as it was given.
@@ -58,7 +58,7 @@ mod tests {
             let error = check_outputs([at("new.json"), at(output)], [at("other.csv"), at("in.csv")]);
             let error = error.unwrap_err();
             assert_eq!(error.output, at(output));
-            assert!(error.to_string().ends_with("give the output another name"), "{error}");
+            assert!(error.to_string().ends_with("choose another name for the output"), "{error}");
         }
         let none: [&Path; 0] = [];
         check_outputs([at("new.json"), at("other.csv")], [at("in.csv"), at("missing.csv")]).unwrap();

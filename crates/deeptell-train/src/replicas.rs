@@ -61,12 +61,12 @@ impl Replicas {
             .iter()
             .any(|device| discriminant(device.as_dispatch()) != discriminant(first.as_dispatch()))
         {
-            return refuse("the devices are of different kinds: give devices of one kind".into());
+            return refuse("the devices are of different kinds: choose devices of one kind".into());
         }
         let repeated = |index: &usize| devices[..*index].contains(&devices[*index]);
         if let Some(index) = (0..devices.len()).find(repeated) {
             return refuse(format!(
-                "device {} of the list is in it twice: give each device once, or one device and `replicas`",
+                "device {} of the list is in it twice: name each device once, or one device and `replicas`",
                 index + 1
             ));
         }

@@ -6,7 +6,8 @@ use ff::codec::{self, Id, discard::Discard, threading};
 use ff::{Dictionary, Packet, frame};
 use ffmpeg_next as ff;
 
-use crate::demuxer::{Demuxer, max_pixels};
+use crate::container::max_pixels;
+use crate::demuxer::Demuxer;
 use crate::guard::Guard;
 use crate::{Limits, VideoError};
 

@@ -138,7 +138,7 @@ impl fmt::Display for FileKind {
                 "this is a web page, perhaps what a site answered in place of the file; download the file itself"
             }
             Self::Playlist => {
-                "this is a list that names other files, which are never opened; give those files themselves"
+                "this is a list that names other files, which are never opened; pass those files themselves"
             }
             Self::Text => "this is a text file, neither a video nor a picture",
             Self::Heic => {

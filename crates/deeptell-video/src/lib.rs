@@ -49,6 +49,8 @@ mod animation;
 #[cfg(feature = "ffmpeg")]
 mod clock;
 #[cfg(feature = "ffmpeg")]
+mod container;
+#[cfg(feature = "ffmpeg")]
 mod decoder;
 #[cfg(feature = "ffmpeg")]
 mod demuxer;
@@ -87,6 +89,8 @@ mod reader;
 #[cfg(feature = "ffmpeg")]
 mod recompress;
 mod sampling;
+#[cfg(feature = "ffmpeg")]
+mod stream_choice;
 #[cfg(feature = "ffmpeg")]
 mod survey;
 #[cfg(feature = "ffmpeg")]

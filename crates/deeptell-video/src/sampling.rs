@@ -74,7 +74,7 @@ impl Moments {
                 of(Spread::Steps { start, span, ticks }, count, false)
             }
             Sampling::EverySeconds(seconds) => Err(VideoError::InvalidSampling {
-                detail: format!("an interval of {seconds} seconds; give a positive, finite number"),
+                detail: format!("an interval of {seconds} seconds; it must be a positive, finite number"),
             }),
             Sampling::EveryFrame => of(Spread::Every, u64::MAX, false),
         }

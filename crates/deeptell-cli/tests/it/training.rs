@@ -148,7 +148,7 @@ fn train_has_replicas_and_resumes_with_other_numbers() {
     };
     assert!(refused(&["--replicas", "0"]).contains("setting `replicas`: must be 1 or more"));
     assert!(refused(&["--replicas", "3"]).contains("use at most 2"));
-    assert!(refused(&["--device", "cpu,cpu"]).contains("give each device once"));
+    assert!(refused(&["--device", "cpu,cpu"]).contains("name each device once"));
     assert!(refused(&["--device", "cpu:1"]).contains("cuda:NUMBER"));
 }
 

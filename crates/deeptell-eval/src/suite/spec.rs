@@ -122,7 +122,7 @@ pub struct Expected {
 #[non_exhaustive]
 pub enum SuiteError {
     /// The file could not be read.
-    #[error("cannot read the suite {}", path.display())]
+    #[error("cannot read {}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -138,7 +138,7 @@ pub enum SuiteError {
         reason: String,
     },
     /// Two sets have one name.
-    #[error("two sets are called `{name}`: give each its own name")]
+    #[error("two sets are called `{name}`: rename one of them")]
     SameName {
         /// The name.
         name: String,

@@ -58,7 +58,7 @@ impl Targets {
             [] => Ok(false),
             [_] => Ok(true),
             several => anyhow::bail!(
-                "only one document can be written to standard output: give {} a file each",
+                "only one document can be written to standard output: name a file for {}",
                 several.join(" and ")
             ),
         }
