@@ -142,7 +142,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
 /// Prints the requested help, or the error in the arguments, and returns the exit code.
 fn refuse(error: &clap::Error, words: &[OsString]) -> u8 {
     let mut words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    words.retain(|word| word.contains(deeptell::is_invisible));
+    words.retain(|word| word.contains(deeptell::text::is_invisible));
     if words.is_empty() {
         // Nobody is left to tell when this fails.
         let _ = error.print();
@@ -151,7 +151,7 @@ fn refuse(error: &clap::Error, words: &[OsString]) -> u8 {
     // The text quotes the arguments.
     let mut text = error.render().to_string();
     for word in words {
-        text = text.replace(&word, &deeptell::printable(&word));
+        text = text.replace(&word, &deeptell::text::printable(&word));
     }
     for line in text.trim_end().lines() {
         alert!("{line}");

@@ -1,14 +1,14 @@
 //! Messages and documents for the user.
 //!
 //! Everything that is written to a terminal passes through this module: file names and texts of
-//! other programs may contain control characters, which are [escaped](deeptell::printable).
+//! other programs may contain control characters, which are [escaped](deeptell::text::printable).
 
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use anyhow::Context as _;
-use deeptell::{printable, printable_json};
+use deeptell::text::{printable, printable_json};
 use serde::Serialize;
 
 /// How much is printed on standard error.

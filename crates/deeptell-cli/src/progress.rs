@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use deeptell::printable;
+use deeptell::text::printable;
 use deeptell_eval::{EvalError, Watch};
 use indicatif::{ProgressBar, ProgressStyle};
 

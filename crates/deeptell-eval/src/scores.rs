@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use deeptell::text_cell;
+use deeptell::text::csv_cell;
 use deeptell_data::{Label, Sample, open_table, parse_number};
 use deeptell_metrics::{AucComparison, MetricsError, compare_auc, roc_auc};
 use serde::de::Error as _;
@@ -62,7 +62,7 @@ pub enum Comparison {
     },
 }
 
-/// The bytes of a table with the probability of each crop, as CSV, safe in spreadsheets and terminals as [`text_cell`]
+/// The bytes of a table with the probability of each crop, as CSV, safe in spreadsheets and terminals as [`csv_cell`]
 /// says.
 ///
 /// # Errors
@@ -74,10 +74,10 @@ pub fn write_scores(samples: &[&Sample], probabilities: &[f64]) -> Result<Vec<u8
         .map_err(EvalError::WriteScores)?;
     for (sample, probability) in samples.iter().zip(probabilities) {
         let row = [
-            text_cell(&sample.path.display().to_string()),
+            csv_cell(&sample.path.display().to_string()),
             sample.label.to_string(),
-            text_cell(&sample.source),
-            text_cell(sample.video.as_deref().unwrap_or_default()),
+            csv_cell(&sample.source),
+            csv_cell(sample.video.as_deref().unwrap_or_default()),
             probability.to_string(),
         ];
         table.write_record(row).map_err(EvalError::WriteScores)?;

@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use deeptell::{
-    Device, Levels, Model, ModelCard, ModelFile, ModelInfo, StoredDtype, Weights, printable_json,
-};
+use deeptell::text::printable_json;
+use deeptell::{Device, Levels, Model, ModelCard, ModelFile, ModelInfo, StoredDtype, Weights};
 use deeptell_data::{Sample, Split, audit};
 use deeptell_files::{read_text_bounded, sha256_of_file, write_whole};
 use deeptell_metrics::EvaluationConfig;

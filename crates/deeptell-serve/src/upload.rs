@@ -146,7 +146,7 @@ pub(crate) fn shown(name: &str) -> String {
         .trim()
         .chars()
         .take(LONGEST)
-        .map(|c| if deeptell::is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c })
+        .map(|c| if deeptell::text::is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c })
         .collect();
     if shown.is_empty() { "upload".to_owned() } else { shown }
 }
@@ -191,7 +191,10 @@ mod tests {
                 let Some(name) = named(&bytes) else { continue };
                 names += 1;
                 assert!((1..=LONGEST).contains(&name.chars().count()), "{name:?}");
-                assert!(!name.contains(['/', '\\']) && !name.chars().any(deeptell::is_invisible), "{name:?}");
+                assert!(
+                    !name.contains(['/', '\\']) && !name.chars().any(deeptell::text::is_invisible),
+                    "{name:?}"
+                );
             }
         }
         assert!(names > 10_000, "{names}");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use deeptell_face::{Face, Point, Rect};
 use serde::Serialize;
 
-use crate::printable;
+use crate::text::printable;
 
 /// What was found in one file. In text, a line per file or frame, and one per face; nothing for a file that could not be
 /// read.

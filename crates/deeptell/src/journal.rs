@@ -13,7 +13,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Detector, ModelInfo, Report, ScanOptions, printable_json};
+use crate::text::printable_json;
+use crate::{Detector, ModelInfo, Report, ScanOptions};
 
 /// Why a journal cannot be read or written.
 #[derive(Debug, Error)]

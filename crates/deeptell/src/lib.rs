@@ -53,13 +53,13 @@ mod manifest;
 mod model;
 mod model_file;
 mod options;
-mod printable;
 mod reason;
 mod report;
 mod scan;
 mod scanning;
 mod sentence;
 mod table;
+pub mod text;
 mod view;
 mod warning;
 
@@ -99,7 +99,6 @@ pub use judge::{Aggregation, Criteria, Judgement};
 pub use model::{Model, Reading};
 pub use model_file::ModelFile;
 pub use options::ScanOptions;
-pub use printable::{is_invisible, printable, printable_json};
 pub use reason::Reason;
 pub use report::{
     FrameFacts, InputFacts, InputKind, ModelInfo, Observation, Person, REPORT_SCHEMA, Report, SCHEMA_VERSION,
@@ -107,7 +106,7 @@ pub use report::{
 };
 pub use scan::Scan;
 pub use scanning::Scanning;
-pub use table::{text_cell, verdict_table};
+pub use table::verdict_table;
 pub use view::View;
 pub use warning::Warning;
 

@@ -10,8 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::reason::Reason;
 use crate::sentence::{self, Said};
+use crate::text::printable;
 use crate::warning::Warning;
-use crate::{ModelCard, ReportError, ScanOptions, printable};
+use crate::{ModelCard, ReportError, ScanOptions};
 
 /// Version of the report's JSON form. It increases when a field changes its meaning or is removed, but not for new fields
 /// or new kinds of reasons and warnings.

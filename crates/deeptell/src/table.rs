@@ -3,18 +3,19 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use crate::{Report, printable};
+use crate::Report;
+use crate::text::csv_cell;
 
 const COLUMNS: &str = "path,verdict,score,people,faces,frames,duration_seconds,sha256,reasons,error";
 
 /// Verdicts as CSV, with a header: a row per file, with its report or why there is none.
 ///
-/// Cells are safe in spreadsheets and terminals: control and formatting characters are [escaped](printable), and text
+/// Cells are safe in spreadsheets and terminals: control and formatting characters are [escaped](crate::text::printable), and text
 /// that would start a formula is prefixed with `'`.
 pub fn verdict_table<'a>(rows: impl IntoIterator<Item = (&'a Path, Result<&'a Report, &'a str>)>) -> String {
     let mut table = format!("{COLUMNS}\n");
     for (path, row) in rows {
-        let path = text_cell(&path.display().to_string());
+        let path = csv_cell(&path.display().to_string());
         let cells = match row {
             Ok(report) => {
                 let or_empty = |value: Option<f64>| value.map_or_else(String::new, |v| v.to_string());
@@ -28,13 +29,13 @@ pub fn verdict_table<'a>(rows: impl IntoIterator<Item = (&'a Path, Result<&'a Re
                     report.frames.len().to_string(),
                     or_empty(report.input.duration_seconds),
                     report.input.sha256.clone().unwrap_or_default(),
-                    text_cell(&reasons.join(" ")),
+                    csv_cell(&reasons.join(" ")),
                     String::new(),
                 ]
             }
             Err(error) => {
                 let mut cells = [const { String::new() }; 10];
-                (cells[0], cells[9]) = (path, text_cell(error));
+                (cells[0], cells[9]) = (path, csv_cell(error));
                 cells
             }
         };
@@ -53,32 +54,12 @@ fn quoted(cell: &str) -> Cow<'_, str> {
     }
 }
 
-/// The text of a cell in a table that is safe in spreadsheets and terminals: control and formatting characters are
-/// [escaped](printable), and text that would start a formula, also after spaces, is prefixed with `'`.
-///
-/// ```
-/// assert_eq!(deeptell::text_cell("=1+1"), "'=1+1");
-/// ```
-pub fn text_cell(text: &str) -> String {
-    let text = printable(text);
-    let is_formula = text.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠', '%', '|']);
-    if is_formula { format!("'{text}") } else { text.into_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn file_names_are_never_formulas() {
-        for name in ["=cmd|calc!A0.mp4", "+1.mp4", "-1.mp4", "@sum.mp4", " =x.mp4", "＝x.mp4", "|x"] {
-            assert_eq!(text_cell(name), format!("'{name}"));
-        }
-        assert_eq!(text_cell("\t=x.mp4"), r"\t=x.mp4");
-        assert_eq!(text_cell("\r=x.mp4"), r"\r=x.mp4");
-        for name in ["clips/a=b.mp4", "./-.mp4", "a-b.mp4", "'a.mp4"] {
-            assert_eq!(text_cell(name), name);
-        }
+    fn formulas_and_line_breaks_in_names_are_escaped() {
         let rows = [(Path::new("=x\ny.mp4"), Err("=broken"))].into_iter();
         assert_eq!(verdict_table(rows), format!("{COLUMNS}\n{}\n", r"'=x\ny.mp4,,,,,,,,,'=broken"));
     }

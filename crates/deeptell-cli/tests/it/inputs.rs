@@ -283,7 +283,7 @@ fn control_characters_in_file_names_are_escaped_everywhere() {
         let output = scan_in(folder.path(), words);
         for stream in [&output.stdout, &output.stderr] {
             let text = String::from_utf8(stream.clone()).unwrap();
-            let raw = text.chars().find(|&c| c != '\n' && deeptell::is_invisible(c));
+            let raw = text.chars().find(|&c| c != '\n' && deeptell::text::is_invisible(c));
             assert_eq!(raw, None, "{words:?}: {text:?}");
             assert!(!text.lines().any(|line| line.starts_with("c.mp4")), "{words:?}: {text}");
         }

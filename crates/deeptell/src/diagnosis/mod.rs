@@ -15,7 +15,8 @@ pub use deeptell_video::{Exposure, LibraryVersion, LinkedFfmpeg};
 pub use machine::{FreeSpace, Processor};
 use serde::Serialize;
 
-use crate::{Error, ModelFile, VERSION, printable};
+use crate::text::printable;
+use crate::{Error, ModelFile, VERSION};
 
 /// What the checks of an installation found. In text, a line per check, and a line of advice where there is some.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::ValueEnum;
+use deeptell::text::printable;
 use deeptell::{
-    Detector, EarlierReports, Journal, JournalError, Report, ScanDocument, ScanOptions, Verdict, printable,
+    Detector, EarlierReports, Journal, JournalError, Report, ScanDocument, ScanOptions, Verdict,
     verdict_table,
 };
 use deeptell_data::{MediaInput, MediaInputs};

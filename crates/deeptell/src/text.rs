@@ -1,4 +1,4 @@
-//! File names and other foreign text, made safe for terminals.
+//! File names and other foreign text, made safe for terminals and spreadsheets.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -19,7 +19,7 @@ pub fn is_invisible(c: char) -> bool {
 /// `\u{1b}`. A name so written cannot move the cursor, begin a line or turn the direction.
 ///
 /// ```
-/// use deeptell::printable;
+/// use deeptell::text::printable;
 ///
 /// assert_eq!(printable("a\nb.mp4: likely real"), r"a\nb.mp4: likely real");
 /// assert_eq!(printable("\u{1b}[31mred.mp4"), r"\u{1b}[31mred.mp4");
@@ -35,7 +35,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 /// same document, safe for a terminal. Line breaks and spaces between values stay.
 ///
 /// ```
-/// assert_eq!(deeptell::printable_json("\"\u{9b}31m\""), r#""\u009b31m""#);
+/// assert_eq!(deeptell::text::printable_json("\"\u{9b}31m\""), r#""\u009b31m""#);
 /// ```
 pub fn printable_json(document: &str) -> Cow<'_, str> {
     // JSON itself escapes C0 in strings, so a raw one stands between values.
@@ -45,6 +45,18 @@ pub fn printable_json(document: &str) -> Cow<'_, str> {
             let _ = write!(text, "\\u{unit:04x}");
         }
     })
+}
+
+/// The text of a cell in a table that is safe in spreadsheets and terminals: control and formatting characters are
+/// [escaped](printable), and text that would start a formula, also after spaces, is prefixed with `'`.
+///
+/// ```
+/// assert_eq!(deeptell::text::csv_cell("=1+1"), "'=1+1");
+/// ```
+pub fn csv_cell(text: &str) -> String {
+    let text = printable(text);
+    let is_formula = text.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠', '%', '|']);
+    if is_formula { format!("'{text}") } else { text.into_owned() }
 }
 
 fn escaped(text: &str, escape: impl Fn(char, &mut String)) -> Cow<'_, str> {
@@ -83,6 +95,18 @@ mod tests {
         for name in ["clip.mp4", "vide\u{301}o 顔.mp4", "it's \"quoted\" \\ back", "👍🏽.png", "\u{fffd}.mov"]
         {
             assert!(matches!(printable(name), Cow::Borrowed(same) if same == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn file_names_are_never_formulas() {
+        for name in ["=cmd|calc!A0.mp4", "+1.mp4", "-1.mp4", "@sum.mp4", " =x.mp4", "＝x.mp4", "|x"] {
+            assert_eq!(csv_cell(name), format!("'{name}"));
+        }
+        assert_eq!(csv_cell("\t=x.mp4"), r"\t=x.mp4");
+        assert_eq!(csv_cell("\r=x.mp4"), r"\r=x.mp4");
+        for name in ["clips/a=b.mp4", "./-.mp4", "a-b.mp4", "'a.mp4"] {
+            assert_eq!(csv_cell(name), name);
         }
     }
 
