@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use maud::Render;
 
-use crate::is_invisible;
+use crate::text::is_invisible;
 
 /// Text from outside, made harmless for element content and quoted attributes.
 ///
