@@ -70,7 +70,7 @@ pub(crate) struct Args {
     distort: Option<Distortion>,
     /// Take the scores of another detector from this CSV table, with the columns `path` and `probability` (or
     /// `logit`). With --incomplete, samples without a score are left out, and the exit code is 3.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "views", "device", "precision", "detect", "distort"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "views", "device", "dtype", "detect", "distort"])]
     scores_from: Option<PathBuf>,
     /// Thresholds for --scores-from: real up to LOW, fake from HIGH on [default: real below 0.5].
     #[arg(long, value_name = "LOW:HIGH", requires = "scores_from")]

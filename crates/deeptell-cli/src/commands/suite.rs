@@ -59,7 +59,7 @@ pub(crate) struct Args {
     suite: PathBuf,
     /// Take the scores of another detector from this CSV table, with the columns `path` and `probability` (or
     /// `logit`); optional are `set`, `label`, and `why`, which says why a row has no number.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "views", "device", "precision", "faces"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "views", "device", "dtype", "faces"])]
     scores_from: Option<PathBuf>,
     /// Thresholds for --scores-from: real up to LOW, fake from HIGH on [default: real below 0.5].
     #[arg(long, value_name = "LOW:HIGH", requires = "scores_from")]
