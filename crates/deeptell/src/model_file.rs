@@ -103,8 +103,8 @@ impl ModelFile {
     /// folded. `card` must name its architecture.
     ///
     /// # Errors
-    /// [`Error::Model`] when the card is unusable or of another architecture, or the network is
-    /// folded.
+    /// [`Error::Model`] when the card is unusable, of another architecture or names a layer for
+    /// [`heat_maps`](ModelCard::heat_maps), or the network is folded.
     pub fn new(network: &Network, card: ModelCard) -> Result<Self, Error> {
         let name = card.name.clone();
         Self::of(network, card).map_err(|e| Error::model(&name, e))
@@ -119,7 +119,9 @@ impl ModelFile {
             return Err(ModelError::OutOfDistribution("its tensors are set by `with_familiarity`"));
         }
         if card.heat_maps == HeatMapMethod::Localization {
-            return Err(ModelError::Localization("it is set by `with_localization`"));
+            return Err(ModelError::Localization(
+                "it is missing: `with_localization` adds it, and without it `heat_maps` must be class activation",
+            ));
         }
         let weights = network.weights()?;
         let mut file = Self { card, weights, familiarity: None, localization: None, sha256: String::new() };
@@ -148,7 +150,8 @@ impl ModelFile {
     /// layer.
     ///
     /// # Errors
-    /// [`Error::Model`] when no detector can work with the card, or it names another architecture.
+    /// [`Error::Model`] when no detector can work with the card, or it names another architecture or a layer that the
+    /// file lacks.
     pub fn with_card(mut self, card: ModelCard) -> Result<Self, Error> {
         let check = || -> Result<(), ModelError> {
             card.check()?;
@@ -159,7 +162,9 @@ impl ModelFile {
                 });
             }
             if card.heat_maps == HeatMapMethod::Localization && self.localization.is_none() {
-                return Err(ModelError::Localization("it is set by `with_localization`"));
+                return Err(ModelError::Localization(
+                    "it is missing: `with_localization` adds it, and without it `heat_maps` must be class activation",
+                ));
             }
             match (&card.out_of_distribution, &self.card.out_of_distribution) {
                 (Some(new), Some(old)) if new.rank == old.rank => Ok(()),

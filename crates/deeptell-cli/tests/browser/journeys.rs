@@ -139,7 +139,7 @@ fn a_clip_becomes_a_verdict(browser: &Path) {
     assert_eq!(tab.value(shown), "0");
     tab.click("label[for=heat]", 0.5, 0.5);
     assert_eq!(tab.value(shown), "1");
-    assert!(tab.words("#people").contains("where the network looked"));
+    assert!(tab.words("#people").contains("where the network finds traces"));
     readable::check(&mut tab, "verdict");
     tab.picture(&picture("verdict.png"));
     tab.picture(&picture("verdict.jpg"));

@@ -3,7 +3,7 @@
 use std::fs;
 
 use burn::tensor::Device;
-use deeptell::{Architecture, ModelFile, StoredDtype};
+use deeptell::{Architecture, HeatMapMethod, ModelFile, StoredDtype};
 use deeptell_network::{NetworkConfig, Weights};
 use serde_json::Value;
 
@@ -33,6 +33,7 @@ fn mobilenet_v3_large_trains_exports_and_scans() {
     card.name = "large".into();
     card.architecture = Architecture::MobileNetV3Large;
     card.out_of_distribution = None;
+    card.heat_maps = HeatMapMethod::ClassActivation;
     let model = at("large.safetensors");
     let digest = ModelFile::new(&network, card).unwrap().write(&model, StoredDtype::F32).unwrap();
 
