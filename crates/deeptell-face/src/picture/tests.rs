@@ -339,3 +339,10 @@ fn the_size_of_a_png_is_told_before_it_is_decoded() {
     assert!(matches!(refused, Err(PictureError::TooLarge { width: 0x7FFF_FFFF, .. })), "{refused:?}");
     assert!(matches!(read(&png[..20]), Err(PictureError::Truncated)));
 }
+
+#[test]
+fn a_png_without_a_header_is_damaged_and_not_too_large() {
+    let file = b"\x89PNG\r\n\x1a\nand then nothing but words";
+    let error = read_picture(Cursor::new(file), &PictureLimits::untrusted()).unwrap_err();
+    assert!(!matches!(error, PictureError::TooLarge { .. }), "{error:?}");
+}
