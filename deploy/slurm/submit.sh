@@ -13,6 +13,15 @@ if [ $# -lt 4 ]; then
 fi
 data=$1 out=$2 shards=$3 at_once=$4
 shift 4
+for number in "$shards" "$at_once"; do
+    case $number in
+        '' | 0* | *[!0-9]*) echo "SHARDS and AT_ONCE must be numbers from 1: $number" >&2; exit 2 ;;
+    esac
+done
+if [ ! -e "$data" ]; then
+    echo "there is no data set $data" >&2
+    exit 2
+fi
 here=$(cd "$(dirname "$0")" && pwd)
 program=${DEEPTELL:-deeptell}
 
@@ -21,6 +30,11 @@ array="0-$((shards - 1))"
 if [ -d "$out" ] && [ -n "$(ls -A "$out")" ]; then
     # Exit code 1 says that something is missing.
     status=$("$program" --quiet status "$out" --data "$data" --json) || [ $? -eq 1 ]
+    known=$(printf '%s' "$status" | sed -n 's/^  "count": \([0-9]*\),\{0,1\}$/\1/p')
+    if [ -n "$known" ] && [ "$known" != "$shards" ]; then
+        echo "$out has $known shards: pass $known in place of $shards, or another folder" >&2
+        exit 2
+    fi
     array=$(printf '%s' "$status" | sed -n 's/^ *"resubmit": "\([0-9,-]*\)",\{0,1\}$/\1/p')
 fi
 mkdir -p "$out"

@@ -8,7 +8,7 @@ use crate::{Outcome, interrupt};
 #[derive(Debug, clap::Args)]
 pub(crate) struct TaskArgs {
     #[command(flatten)]
-    shard: ShardChoice,
+    pub(crate) shard: ShardChoice,
     /// Exit with code 0 although files failed, if they are at most this share of all; without a share,
     /// however many they are. Failures are reported as usual.
     #[arg(

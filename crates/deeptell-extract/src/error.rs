@@ -104,7 +104,7 @@ pub enum ExtractError {
     },
     /// A folder has shards of several divisions.
     #[error(
-        "{} and {} belong to runs with different shard counts: keep each run in a folder of its own",
+        "{} and {} belong to runs with different numbers of shards: remove the folders of one of the runs",
         one.display(), other.display()
     )]
     OtherDivision {

@@ -92,6 +92,20 @@ impl ShardChoice {
         };
         Ok(Some(Shard { part, count }))
     }
+
+    /// The path of an output of this shard: [`path_of_shard`].
+    ///
+    /// # Errors
+    /// As [`path_of_shard`], and [`ShardError::OneName`] when all tasks of an array, which run the same command, would
+    /// write the same file.
+    pub fn output(&self, path: &Path, shard: Option<Shard>) -> Result<PathBuf, ShardError> {
+        let is_array =
+            self.shard_index == Some(TaskIndex::Auto) && shard.is_some_and(|shard| shard.count > 1);
+        if is_array && path != Path::new("-") && !path.to_string_lossy().contains(PLACE) {
+            return Err(ShardError::OneName { path: path.to_owned() });
+        }
+        path_of_shard(path, shard)
+    }
 }
 
 /// Where the index of a shard comes from.
@@ -176,6 +190,12 @@ pub enum ShardError {
         count: u64,
         /// What a fitting array is submitted with.
         array: String,
+    },
+    /// All shards would write the same file.
+    #[error("{}: every shard would write this: put {PLACE} into the name, as in scan-{PLACE}.jsonl", path.display())]
+    OneName {
+        /// The path.
+        path: PathBuf,
     },
     /// A path names the shard where there is none.
     #[error("{}: {PLACE} needs a shard: pass --shard-index and --shards, or --shard", path.display())]
@@ -349,6 +369,20 @@ mod tests {
         for wrong in ["", "one", "-1", "1.5"] {
             assert!(wrong.parse::<TaskIndex>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn tasks_of_an_array_must_not_write_the_same_file() {
+        let shard = |count| Some(Shard { part: 1, count });
+        let array = ShardChoice { shard_index: Some(TaskIndex::Auto), shards: Some(4), shard: None };
+        let refused = array.output(Path::new("all.jsonl"), shard(4)).unwrap_err();
+        assert!(refused.to_string().contains("scan-{shard}.jsonl"), "{refused}");
+        assert_eq!(array.output(Path::new("{shard}.jsonl"), shard(4)).unwrap(), Path::new("1.jsonl"));
+        assert_eq!(array.output(Path::new("-"), shard(4)).unwrap(), Path::new("-"));
+        assert_eq!(array.output(Path::new("all.jsonl"), shard(1)).unwrap(), Path::new("all.jsonl"));
+        // Where the user numbers the shards, each command can name a file of its own.
+        let numbered = choice("1", 4);
+        assert_eq!(numbered.output(Path::new("second.jsonl"), shard(4)).unwrap(), Path::new("second.jsonl"));
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl FailOn {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let shard = args.task.begin()?;
-    let targets = args.targets.of_shard(shard)?;
+    let targets = args.targets.of_shard(args.task.shard, shard)?;
     targets.takes_standard_output()?;
     let detector = args.detector.open(args.trusted)?;
     // Pictures are for pages alone.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use deeptell_extract::{Shard, ShardError, path_of_shard};
+use deeptell_extract::{Shard, ShardChoice, ShardError};
 
 /// The files and the folder to write.
 #[derive(clap::Args)]
@@ -29,8 +29,8 @@ pub(super) struct Targets {
 
 impl Targets {
     /// The same with the index of the shard in each name that has a place for it.
-    pub(super) fn of_shard(&self, shard: Option<Shard>) -> Result<Self, ShardError> {
-        let named = |path: &Option<PathBuf>| path.as_ref().map(|path| path_of_shard(path, shard)).transpose();
+    pub(super) fn of_shard(&self, task: ShardChoice, shard: Option<Shard>) -> Result<Self, ShardError> {
+        let named = |path: &Option<PathBuf>| path.as_ref().map(|path| task.output(path, shard)).transpose();
         Ok(Self {
             json: named(&self.json)?,
             jsonl: named(&self.jsonl)?,
