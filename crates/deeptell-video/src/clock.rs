@@ -88,7 +88,10 @@ pub(crate) struct Replaced {
 /// container may not leap, its decoding times are taken as they are.
 pub(crate) fn replace_strays(stamps: &mut [Stamp], gap: i64, may_leap: bool) -> Vec<Replaced> {
     let frame = usual_step(stamps, gap);
-    let pts_strays = beyond_reach(stamps, gap, strays(stamps, gap, frame, |stamp| stamp.pts));
+    let mut pts_strays = beyond_reach(stamps, gap, strays(stamps, gap, frame, |stamp| stamp.pts));
+    if !may_leap {
+        pts_strays = outside(stamps, gap, pts_strays);
+    }
     // Where there is no room for them, they are a part of their own.
     let has_room = |run: &Range<usize>| {
         let neighbours =
@@ -199,6 +202,19 @@ fn beyond_reach(stamps: &[Stamp], gap: i64, mut runs: Vec<Range<usize>>) -> Vec<
         let is_near = |time: i64| around.iter().any(|other| other.abs_diff(time) <= gap.unsigned_abs());
         following.len() == depth + 2 && !run.clone().filter_map(pts).any(is_near)
     });
+    runs
+}
+
+/// Those of the `runs` that are before or behind all other times. A few frames between two pauses are decoded
+/// out of order, too, but have later frames behind them.
+fn outside(stamps: &[Stamp], gap: i64, mut runs: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    let has_strayed = marks(&runs, stamps.len());
+    let others = || {
+        stamps.iter().zip(&has_strayed).filter(|(_, strayed)| !**strayed).filter_map(|(stamp, _)| stamp.pts)
+    };
+    let (Some(first), Some(last)) = (others().min(), others().max()) else { return Vec::new() };
+    let is_inside = |time: i64| (first.saturating_sub(gap)..=last.saturating_add(gap)).contains(&time);
+    runs.retain(|run| !stamps[run.clone()].iter().filter_map(|stamp| stamp.pts).any(is_inside));
     runs
 }
 
@@ -566,6 +582,18 @@ mod tests {
                 stamp.pts = stamp.pts.map(|time| if time >= 23 * 40 { time + 60_000 } else { time });
             }
             assert_eq!(replace_strays(&mut stamps, 10_000, may_leap), [], "{count} frames");
+        }
+        // Nor are a few frames between two pauses.
+        for first in 6..40 {
+            for count in 1..4 {
+                let mut stamps = reordered(61);
+                for stamp in &mut stamps {
+                    let pauses =
+                        |time: i64| i64::from(time >= first * 40) + i64::from(time >= (first + count) * 40);
+                    stamp.pts = stamp.pts.map(|time| time + 40_000 * pauses(time));
+                }
+                assert_eq!(replace_strays(&mut stamps, 10_000, false), [], "{count} frames from {first}");
+            }
         }
         // But one frame whose time is not come to by those that follow.
         let (right, mut stamps) = (reordered(61), reordered(61));
