@@ -6,6 +6,7 @@
 //! - [`check_outputs`]: no input is overwritten.
 //! - [`name_below`], [`stem`]: path names that are the same on every machine.
 //! - [`serialize_path`], [`serialize_optional_path`]: path names in documents, whatever bytes they have.
+//! - [`ByteWindow`]: a file read by positions.
 //! - [`FolderLock`]: a folder that one process works in at a time.
 //!
 //! ```
@@ -24,6 +25,7 @@ mod lock;
 mod name;
 mod outputs;
 mod whole;
+mod window;
 
 pub use bounded::{is_same_file, line_at, read_bounded, read_text_bounded, regular_file_size};
 pub use digest::{hexadecimal, sha256, sha256_of_file, sha256_of_reader, sha256_while};
@@ -31,6 +33,7 @@ pub use lock::{FolderLock, LockError, is_at};
 pub use name::{name_below, serialize_optional_path, serialize_path, stem};
 pub use outputs::{OverwritesInput, check_outputs};
 pub use whole::{WholeFile, remove_leftovers, write_whole};
+pub use window::ByteWindow;
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

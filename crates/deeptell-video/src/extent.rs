@@ -3,7 +3,9 @@
 //! FFmpeg reads a file that was cut as far as it goes and says nothing, and does not look behind the end of the first of
 //! two files that were joined.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek};
+
+use deeptell_files::ByteWindow;
 
 use crate::Warning;
 use crate::transport;
@@ -67,7 +69,7 @@ impl Extent {
     /// # Errors
     /// When `source` cannot be read.
     pub(crate) fn of(source: impl Read + Seek, may_go_on: impl Fn() -> bool) -> io::Result<Self> {
-        let mut bytes = Bytes::new(source)?;
+        let mut bytes = ByteWindow::new(source, WINDOW)?;
         let head = bytes.at(0, 16)?.to_vec();
         let found = match head.as_slice() {
             [0x1A, 0x45, 0xDF, 0xA3, ..] => matroska(&mut bytes, may_go_on)?,
@@ -92,15 +94,15 @@ impl Extent {
         cut.into_iter().chain(rest)
     }
 
-    fn cut(bytes: &Bytes<impl Read + Seek>, total: Option<u64>) -> Self {
-        Self { cut: Some(Cut { present: bytes.length, total }), ..Self::default() }
+    fn cut(bytes: &ByteWindow<impl Read + Seek>, total: Option<u64>) -> Self {
+        Self { cut: Some(Cut { present: bytes.length(), total }), ..Self::default() }
     }
 
     /// Of a file whose container ends at `end`.
-    fn ending(bytes: &mut Bytes<impl Read + Seek>, end: u64) -> io::Result<Option<Self>> {
+    fn ending(bytes: &mut ByteWindow<impl Read + Seek>, end: u64) -> io::Result<Option<Self>> {
         let is_padding = |byte: &u8| matches!(byte, 0 | 0xFF | b'\n' | b'\r' | b' ');
         let (mut at, mut is_empty) = (end, true);
-        while at < bytes.length.min(end.saturating_add(MAX_PADDING)) && is_empty {
+        while at < bytes.length().min(end.saturating_add(MAX_PADDING)) && is_empty {
             let piece = bytes.at(at, WINDOW)?;
             is_empty = piece.iter().all(is_padding);
             at += piece.len() as u64;
@@ -109,44 +111,8 @@ impl Extent {
             return Ok(Some(Self::default()));
         }
         let is_video = is_video(bytes.at(end, 16)?);
-        let rest = Rest { at: end, bytes: bytes.length - end, is_video };
+        let rest = Rest { at: end, bytes: bytes.length() - end, is_video };
         Ok(Some(Self { rest: Some(rest), ..Self::default() }))
-    }
-}
-
-/// The bytes of a file by their places.
-struct Bytes<S> {
-    source: S,
-    length: u64,
-    window: Vec<u8>,
-    /// Where the window begins.
-    start: u64,
-}
-
-impl<S: Read + Seek> Bytes<S> {
-    fn new(mut source: S) -> io::Result<Self> {
-        let length = source.seek(SeekFrom::End(0))?;
-        Ok(Self { source, length, window: Vec::new(), start: 0 })
-    }
-
-    /// Up to `count` bytes from `at` on, at most [`WINDOW`]; fewer at the end of the file.
-    fn at(&mut self, at: u64, count: usize) -> io::Result<&[u8]> {
-        let wanted = (count.min(WINDOW) as u64).min(self.length.saturating_sub(at));
-        let end = at.saturating_add(wanted);
-        if at < self.start || end > self.start + self.window.len() as u64 {
-            self.source.seek(SeekFrom::Start(at))?;
-            self.window.clear();
-            self.source.by_ref().take(WINDOW as u64).read_to_end(&mut self.window)?;
-            self.start = at;
-        }
-        let from = usize::try_from(at - self.start).unwrap_or(usize::MAX).min(self.window.len());
-        let to = from.saturating_add(wanted as usize).min(self.window.len());
-        Ok(&self.window[from..to])
-    }
-
-    /// The next bytes, all of them or none.
-    fn exactly<const N: usize>(&mut self, at: u64) -> io::Result<Option<[u8; N]>> {
-        Ok(self.at(at, N)?.first_chunk().copied())
     }
 }
 
@@ -158,7 +124,7 @@ fn is_video(head: &[u8]) -> bool {
 }
 
 /// Where FFmpeg reads on behind the end of a file: only what it cannot make sense of is told, a video of another kind.
-fn followed_by_other(bytes: &mut Bytes<impl Read + Seek>, at: u64) -> io::Result<Option<Extent>> {
+fn followed_by_other(bytes: &mut ByteWindow<impl Read + Seek>, at: u64) -> io::Result<Option<Extent>> {
     if is_video(bytes.at(at, 16)?) { Extent::ending(bytes, at) } else { Ok(Some(Extent::default())) }
 }
 
@@ -172,7 +138,7 @@ struct Box4 {
 }
 
 impl Box4 {
-    fn at(bytes: &mut Bytes<impl Read + Seek>, at: u64) -> io::Result<Option<Self>> {
+    fn at(bytes: &mut ByteWindow<impl Read + Seek>, at: u64) -> io::Result<Option<Self>> {
         let Some([a, b, c, d, name @ ..]) = bytes.exactly::<8>(at)? else { return Ok(None) };
         let size = u32::from_be_bytes([a, b, c, d]);
         if size != 1 {
@@ -191,22 +157,22 @@ impl Box4 {
     }
 }
 
-fn mp4(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io::Result<Option<Extent>> {
+fn mp4(bytes: &mut ByteWindow<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io::Result<Option<Extent>> {
     let (mut at, mut movie, mut is_fragmented) = (0, None, false);
     // What indices of segments say of the size of the file.
     let mut indexed = 0;
-    while at < bytes.length {
+    while at < bytes.length() {
         if !may_go_on() {
             return Ok(None);
         }
         let Some(here) = Box4::at(bytes, at)? else {
-            return if bytes.length < indexed {
+            return if bytes.length() < indexed {
                 Ok(Some(Extent::cut(bytes, Some(indexed))))
             } else {
                 Extent::ending(bytes, at)
             };
         };
-        if !here.is_likely(at, bytes.length) {
+        if !here.is_likely(at, bytes.length()) {
             return Extent::ending(bytes, at);
         }
         if here.size == 0 {
@@ -228,14 +194,14 @@ fn mp4(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io:
             }
             _ => {}
         }
-        if end > bytes.length {
+        if end > bytes.length() {
             let last = (!is_fragmented).then_some(end);
-            let indexed = (indexed > bytes.length).then_some(indexed);
+            let indexed = (indexed > bytes.length()).then_some(indexed);
             return Ok(Some(Extent::cut(bytes, indexed.or(last))));
         }
         at = end;
     }
-    if bytes.length < indexed {
+    if bytes.length() < indexed {
         Ok(Some(Extent::cut(bytes, Some(indexed))))
     } else {
         Ok(Some(Extent::default()))
@@ -244,7 +210,7 @@ fn mp4(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io:
 
 /// Whether the file that begins at `at` has the header `movie`, of which the place and the size are given.
 fn has_same_movie(
-    bytes: &mut Bytes<impl Read + Seek>,
+    bytes: &mut ByteWindow<impl Read + Seek>,
     movie: Option<(u64, u64)>,
     mut at: u64,
 ) -> io::Result<bool> {
@@ -271,7 +237,7 @@ fn has_same_movie(
 
 /// Where the segments end that an index lists (ISO/IEC 14496-12, 8.16.3), whose content is given; `None` where it may
 /// be that of one segment among others.
-fn indexed_until(bytes: &mut Bytes<impl Read + Seek>, from: u64, end: u64) -> io::Result<Option<u64>> {
+fn indexed_until(bytes: &mut ByteWindow<impl Read + Seek>, from: u64, end: u64) -> io::Result<Option<u64>> {
     let Some([version, ..]) = bytes.exactly::<4>(from)? else { return Ok(None) };
     // Number of the stream, ticks per second, then two numbers of four or eight bytes.
     let (offset, at) = if version == 0 {
@@ -294,7 +260,7 @@ fn indexed_until(bytes: &mut Bytes<impl Read + Seek>, from: u64, end: u64) -> io
 }
 
 /// An element of a Matroska file (RFC 8794): its name, where its content begins, and its size unless that is unknown.
-fn element(bytes: &mut Bytes<impl Read + Seek>, at: u64) -> io::Result<Option<(u32, u64, Option<u64>)>> {
+fn element(bytes: &mut ByteWindow<impl Read + Seek>, at: u64) -> io::Result<Option<(u32, u64, Option<u64>)>> {
     let head = bytes.at(at, 12)?;
     let Some(&first) = head.first() else { return Ok(None) };
     if first == 0 {
@@ -315,7 +281,10 @@ fn element(bytes: &mut Bytes<impl Read + Seek>, at: u64) -> io::Result<Option<(u
     Ok(Some((number(name) as u32, at + (name_length + size_length) as u64, (size != all).then_some(size))))
 }
 
-fn matroska(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io::Result<Option<Extent>> {
+fn matroska(
+    bytes: &mut ByteWindow<impl Read + Seek>,
+    may_go_on: impl Fn() -> bool,
+) -> io::Result<Option<Extent>> {
     const SEGMENT: u32 = 0x1853_8067;
     const CLUSTER: u32 = 0x1F43_B675;
     // What may stand at the top, in a segment, and in a cluster (RFC 9559, 5.1).
@@ -341,7 +310,7 @@ fn matroska(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -
     ];
     const HEADER: u32 = 0x1A45_DFA3;
     let (mut at, mut joined) = (0, Vec::new());
-    while at < bytes.length {
+    while at < bytes.length() {
         if !may_go_on() {
             return Ok(None);
         }
@@ -362,7 +331,7 @@ fn matroska(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -
         match size {
             Some(size) => {
                 let end = content.saturating_add(size);
-                if end > bytes.length {
+                if end > bytes.length() {
                     let cut = Extent::cut(bytes, (name == SEGMENT).then_some(end));
                     return Ok(Some(Extent { joined, ..cut }));
                 }
@@ -377,15 +346,15 @@ fn matroska(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -
 }
 
 /// AVI, of one part or several, and animated WebP.
-fn riff(bytes: &mut Bytes<impl Read + Seek>) -> io::Result<Option<Extent>> {
+fn riff(bytes: &mut ByteWindow<impl Read + Seek>) -> io::Result<Option<Extent>> {
     let mut at = 0;
     while let Some([b'R', b'I', b'F', b'F', a, b, c, d, kind @ ..]) = bytes.exactly::<12>(at)? {
         let size = u64::from(u32::from_le_bytes([a, b, c, d]));
         let end = at + 8 + size;
         let is_first = at == 0;
         match &kind {
-            b"WEBP" if is_first && end <= bytes.length => return Extent::ending(bytes, end + size % 2),
-            b"AVI " | b"AVIX" | b"WEBP" if end > bytes.length && size < u32::MAX.into() => {
+            b"WEBP" if is_first && end <= bytes.length() => return Extent::ending(bytes, end + size % 2),
+            b"AVI " | b"AVIX" | b"WEBP" if end > bytes.length() && size < u32::MAX.into() => {
                 return Ok(Some(Extent::cut(bytes, Some(end))));
             }
             // FFmpeg reads on in the parts that follow.
@@ -396,8 +365,8 @@ fn riff(bytes: &mut Bytes<impl Read + Seek>) -> io::Result<Option<Extent>> {
     followed_by_other(bytes, at)
 }
 
-fn gif(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io::Result<Option<Extent>> {
-    let cut = |bytes: &Bytes<_>| Ok(Some(Extent::cut(bytes, None)));
+fn gif(bytes: &mut ByteWindow<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io::Result<Option<Extent>> {
+    let cut = |bytes: &ByteWindow<_>| Ok(Some(Extent::cut(bytes, None)));
     let table = |flags: u8| if flags & 0x80 == 0 { 0 } else { 3 << (u64::from(flags & 7) + 1) };
     let Some([flags]) = bytes.exactly::<1>(10)? else { return cut(bytes) };
     let mut at = 13 + table(flags);
@@ -407,7 +376,7 @@ fn gif(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io:
         }
         // Between two blocks, only the end mark is missing.
         let Some([kind]) = bytes.exactly::<1>(at)? else {
-            return if at == bytes.length { Ok(Some(Extent::default())) } else { cut(bytes) };
+            return if at == bytes.length() { Ok(Some(Extent::default())) } else { cut(bytes) };
         };
         at += match kind {
             b',' => {
@@ -425,7 +394,7 @@ fn gif(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io:
             if length == 0 {
                 break;
             }
-            if at > bytes.length {
+            if at > bytes.length() {
                 return cut(bytes);
             }
             if !may_go_on() {
@@ -435,14 +404,14 @@ fn gif(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io:
     }
 }
 
-fn png(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io::Result<Option<Extent>> {
+fn png(bytes: &mut ByteWindow<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io::Result<Option<Extent>> {
     let mut at = 8;
     while may_go_on() {
         let Some([a, b, c, d, name @ ..]) = bytes.exactly::<8>(at)? else {
             return Ok(Some(Extent::cut(bytes, None)));
         };
         at += 12 + u64::from(u32::from_be_bytes([a, b, c, d]));
-        if at > bytes.length {
+        if at > bytes.length() {
             return Ok(Some(Extent::cut(bytes, None)));
         }
         if &name == b"IEND" {
@@ -452,11 +421,11 @@ fn png(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io:
     Ok(None)
 }
 
-fn flv(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io::Result<Option<Extent>> {
+fn flv(bytes: &mut ByteWindow<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io::Result<Option<Extent>> {
     let Some(head) = bytes.exactly::<4>(5)? else { return Ok(Some(Extent::cut(bytes, None))) };
     let mut at = u64::from(u32::from_be_bytes(head)) + 4;
     let mut total = None;
-    while at < bytes.length {
+    while at < bytes.length() {
         if !may_go_on() {
             return Ok(None);
         }
@@ -469,9 +438,9 @@ fn flv(bytes: &mut Bytes<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io:
         }
         at += 15 + u64::from(u32::from_be_bytes([0, a, b, c]));
     }
-    let total = total.filter(|total| *total > bytes.length);
+    let total = total.filter(|total| *total > bytes.length());
     // The last four bytes repeat the size of what is before them.
-    Ok(if total.is_some() || at > bytes.length + 4 {
+    Ok(if total.is_some() || at > bytes.length() + 4 {
         Some(Extent::cut(bytes, total))
     } else {
         Some(Extent::default())
@@ -487,12 +456,12 @@ fn flv_size(metadata: &[u8]) -> Option<u64> {
 }
 
 /// A transport stream has no end, but its packets do.
-fn transport_stream(bytes: &mut Bytes<impl Read + Seek>) -> io::Result<Option<Extent>> {
+fn transport_stream(bytes: &mut ByteWindow<impl Read + Seek>) -> io::Result<Option<Extent>> {
     let head = bytes.at(0, WINDOW)?.to_vec();
     let Some((first, stride)) = transport::layout(&head) else { return Ok(None) };
-    let left = (bytes.length - first) % stride as u64;
+    let left = (bytes.length() - first) % stride as u64;
     // Where bytes are missing in the middle, nothing can be said of the end.
-    let sync = bytes.exactly::<1>(bytes.length.saturating_sub(left))?;
+    let sync = bytes.exactly::<1>(bytes.length().saturating_sub(left))?;
     let is_cut = left > 0 && left < transport::PACKET as u64 && sync == Some([transport::SYNC]);
     Ok(if is_cut { Some(Extent::cut(bytes, None)) } else { Some(Extent::default()) })
 }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::report::{SetReport, SuiteReport, SuiteSummary};
 use super::shares::Share;
-use super::text::{COVERAGE, GENERATORS, auc_words, counts, coverage_row, coverage_words, generator_rows};
+use super::text::{COVERAGE, GENERATORS, coverage_row, generator_rows, set_cells};
 
 /// The page of a suite.
 pub fn suite_page(report: &SuiteReport) -> String {
@@ -55,18 +55,6 @@ pub fn suite_page(report: &SuiteReport) -> String {
 
 /// The row of a set in the table of all sets.
 fn set_row(set: &SetReport) -> Markup {
-    let judged = set.judged();
-    let cells = [
-        counts(set),
-        auc_words(Some(&set.crops)),
-        auc_words(set.people.as_ref()),
-        auc_words(set.videos.as_ref()),
-        share(judged.genuine.map(|shares| shares.likely_fake)),
-        share(judged.genuine.map(|shares| shares.likely_real)),
-        share(judged.manipulated.map(|shares| shares.likely_fake)),
-        share(judged.manipulated.map(|shares| shares.likely_real)),
-        coverage_words(set),
-    ];
     html! {
         tr {
             th scope="row" {
@@ -75,7 +63,7 @@ fn set_row(set: &SetReport) -> Markup {
                     " " span class="soft" { "against " (Text(&set.against.join(", "))) }
                 }
             }
-            @for cell in &cells { td { (Text(cell)) } }
+            @for cell in set_cells(set, share) { td { (Text(&cell)) } }
         }
     }
 }

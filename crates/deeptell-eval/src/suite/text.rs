@@ -155,21 +155,25 @@ impl fmt::Display for SuiteReport {
 }
 
 fn set_row(set: &SetReport) -> Vec<String> {
-    let judged = set.judged();
     let name = match set.against.as_slice() {
         [] => set.name.clone(),
         others => format!("{} against {}", set.name, others.join(", ")),
     };
-    vec![
-        name,
+    std::iter::once(name).chain(set_cells(set, percent)).collect()
+}
+
+/// The figures of a set, as columns of the table of all sets, where `share` writes a share.
+pub(super) fn set_cells(set: &SetReport, share: impl Fn(Option<Share>) -> String) -> [String; 9] {
+    let judged = set.judged();
+    [
         counts(set),
         auc_words(Some(&set.crops)),
         auc_words(set.people.as_ref()),
         auc_words(set.videos.as_ref()),
-        percent(judged.genuine.map(|shares| shares.likely_fake)),
-        percent(judged.genuine.map(|shares| shares.likely_real)),
-        percent(judged.manipulated.map(|shares| shares.likely_fake)),
-        percent(judged.manipulated.map(|shares| shares.likely_real)),
+        share(judged.genuine.map(|shares| shares.likely_fake)),
+        share(judged.genuine.map(|shares| shares.likely_real)),
+        share(judged.manipulated.map(|shares| shares.likely_fake)),
+        share(judged.manipulated.map(|shares| shares.likely_real)),
         coverage_words(set),
     ]
 }

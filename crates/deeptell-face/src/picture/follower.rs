@@ -3,8 +3,9 @@
 //! Viewers show the first picture of such a file. Phones also append what belongs to the picture itself, gain maps,
 //! previews and notes of the camera: those are passed over, and so is padding.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek};
 
+use deeptell_files::ByteWindow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +60,7 @@ pub(super) fn find(
     end: Option<u64>,
     size: (u32, u32),
 ) -> io::Result<Option<Follower>> {
-    let mut bytes = Bytes::new(source)?;
+    let mut bytes = ByteWindow::new(source, WINDOW)?;
     let end = match format {
         PictureFormat::Jpeg => end,
         PictureFormat::Png => end_of_png(&mut bytes)?,
@@ -74,7 +75,7 @@ pub(super) fn find(
     let (mut picture, mut false_jpegs, mut false_starts) = (None, 0, 0);
     let follower = |kind, at, length: u64| Follower { kind, at, bytes: length - at };
     while false_starts < MAX_FALSE_STARTS
-        && let Some(found) = bytes.next_start(at)?
+        && let Some(found) = next_start(&mut bytes, at)?
     {
         at = found;
         let kind = match bytes.at(at, 16)? {
@@ -86,7 +87,7 @@ pub(super) fn find(
                 };
                 let is_like = jpeg.is_about_as_large_as(size) && !jpeg.is_aid;
                 if is_like && picture.is_none() {
-                    picture = Some(follower(FollowerKind::Picture, at, bytes.length));
+                    picture = Some(follower(FollowerKind::Picture, at, bytes.length()));
                 }
                 at = jpeg.end;
                 continue;
@@ -111,16 +112,16 @@ pub(super) fn find(
             }
         };
         if kind == FollowerKind::Video {
-            return Ok(Some(follower(kind, at, bytes.length)));
+            return Ok(Some(follower(kind, at, bytes.length())));
         }
-        picture = picture.or(Some(follower(kind, at, bytes.length)));
+        picture = picture.or(Some(follower(kind, at, bytes.length())));
         at += 8;
     }
     Ok(picture)
 }
 
 /// Whether an MP4 file begins at `at`, where its name stands already.
-fn is_file_type(bytes: &mut Bytes<'_, impl Read + Seek>, at: u64) -> io::Result<bool> {
+fn is_file_type(bytes: &mut ByteWindow<impl Read + Seek>, at: u64) -> io::Result<bool> {
     let Some([a, b, c, d, _, _, _, _, brand @ ..]) = bytes.exactly::<12>(at)? else { return Ok(false) };
     let size = u64::from(u32::from_be_bytes([a, b, c, d]));
     let is_text = brand.iter().all(|letter| matches!(letter, b' '..=b'~'));
@@ -132,7 +133,7 @@ fn is_file_type(bytes: &mut Bytes<'_, impl Read + Seek>, at: u64) -> io::Result<
 }
 
 /// Where the last chunk of a PNG ends; `None` where it is not there.
-fn end_of_png(bytes: &mut Bytes<'_, impl Read + Seek>) -> io::Result<Option<u64>> {
+fn end_of_png(bytes: &mut ByteWindow<impl Read + Seek>) -> io::Result<Option<u64>> {
     let mut at = 8;
     while let Some([a, b, c, d, name @ ..]) = bytes.exactly::<8>(at)? {
         at += 12 + u64::from(u32::from_be_bytes([a, b, c, d]));
@@ -153,7 +154,7 @@ struct Jpeg {
 
 impl Jpeg {
     /// The one that begins at `start`; `None` where there is none with a size.
-    fn at(bytes: &mut Bytes<'_, impl Read + Seek>, start: u64) -> io::Result<Option<Self>> {
+    fn at(bytes: &mut ByteWindow<impl Read + Seek>, start: u64) -> io::Result<Option<Self>> {
         let (mut at, mut size, mut is_aid) = (start + 2, None, false);
         loop {
             let head = bytes.at(at, 4)?;
@@ -187,9 +188,9 @@ impl Jpeg {
             }
             at += 2 + u64::from(length);
             if marker == 0xDA {
-                let Some(next) = bytes.end_of_scan(at)? else {
+                let Some(next) = end_of_scan(bytes, at)? else {
                     // The end mark is missing.
-                    return Ok(size.map(|size| Self { size, end: bytes.length, is_aid }));
+                    return Ok(size.map(|size| Self { size, end: bytes.length(), is_aid }));
                 };
                 at = next;
             }
@@ -203,87 +204,46 @@ impl Jpeg {
     }
 }
 
-/// The bytes of a file by their places.
-struct Bytes<'a, S> {
-    source: &'a mut S,
-    length: u64,
-    window: Vec<u8>,
-    /// Where the window begins.
-    start: u64,
+/// The first place from `at` on where a file of a known kind may begin.
+fn next_start(bytes: &mut ByteWindow<impl Read + Seek>, mut at: u64) -> io::Result<Option<u64>> {
+    while at < bytes.length() {
+        let window = bytes.from(at, 32)?;
+        if window.is_empty() {
+            break;
+        }
+        let may_begin = |place: usize| {
+            matches!(
+                window[place..],
+                [0xFF, 0xD8, 0xFF, ..]
+                    | [_, _, _, _, b'f', b't', b'y', b'p', ..]
+                    | [0x89, b'P', b'N', b'G', b'\r', b'\n', ..]
+                    | [0x1A, 0x45, 0xDF, 0xA3, ..]
+                    | [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..]
+                    | [b'R', b'I', b'F', b'F', _, _, _, _, b'W' | b'A', ..]
+            )
+        };
+        if let Some(place) = (0..window.len()).find(|place| may_begin(*place)) {
+            return Ok(Some(at + place as u64));
+        }
+        // A beginning may reach over the end of the window.
+        let step = if window.len() > 16 { window.len() - 16 } else { window.len() };
+        at += step.max(1) as u64;
+    }
+    Ok(None)
 }
 
-impl<'a, S: Read + Seek> Bytes<'a, S> {
-    fn new(source: &'a mut S) -> io::Result<Self> {
-        let length = source.seek(SeekFrom::End(0))?;
-        Ok(Self { source, length, window: Vec::new(), start: 0 })
-    }
-
-    /// Up to `count` bytes from `at` on, at most [`WINDOW`]; fewer at the end of the file.
-    fn at(&mut self, at: u64, count: usize) -> io::Result<&[u8]> {
-        let wanted = (count.min(WINDOW) as u64).min(self.length.saturating_sub(at));
-        if at < self.start || at + wanted > self.start + self.window.len() as u64 {
-            self.source.seek(SeekFrom::Start(at))?;
-            self.window.clear();
-            self.source.by_ref().take(WINDOW as u64).read_to_end(&mut self.window)?;
-            self.start = at;
+/// Where the next marker stands that ends the entropy-coded data from `at` on.
+fn end_of_scan(bytes: &mut ByteWindow<impl Read + Seek>, mut at: u64) -> io::Result<Option<u64>> {
+    while at < bytes.length() {
+        let window = bytes.from(at, 32)?;
+        if window.is_empty() {
+            break;
         }
-        let from = usize::try_from(at - self.start).unwrap_or(usize::MAX).min(self.window.len());
-        let to = from.saturating_add(wanted as usize).min(self.window.len());
-        Ok(&self.window[from..to])
-    }
-
-    fn exactly<const N: usize>(&mut self, at: u64) -> io::Result<Option<[u8; N]>> {
-        Ok(self.at(at, N)?.first_chunk().copied())
-    }
-
-    /// What is at hand from `at` on: 32 bytes at least, or all up to the end of the file.
-    fn from(&mut self, at: u64) -> io::Result<&[u8]> {
-        let first = self.at(at, 32)?.len();
-        let from = usize::try_from(at - self.start).unwrap_or(usize::MAX).min(self.window.len());
-        Ok(if first == 0 { &[] } else { &self.window[from..] })
-    }
-
-    /// The first place from `at` on where a file of a known kind may begin.
-    fn next_start(&mut self, mut at: u64) -> io::Result<Option<u64>> {
-        while at < self.length {
-            let window = self.from(at)?;
-            if window.is_empty() {
-                break;
-            }
-            let may_begin = |place: usize| {
-                matches!(
-                    window[place..],
-                    [0xFF, 0xD8, 0xFF, ..]
-                        | [_, _, _, _, b'f', b't', b'y', b'p', ..]
-                        | [0x89, b'P', b'N', b'G', b'\r', b'\n', ..]
-                        | [0x1A, 0x45, 0xDF, 0xA3, ..]
-                        | [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..]
-                        | [b'R', b'I', b'F', b'F', _, _, _, _, b'W' | b'A', ..]
-                )
-            };
-            if let Some(place) = (0..window.len()).find(|place| may_begin(*place)) {
-                return Ok(Some(at + place as u64));
-            }
-            // A beginning may reach over the end of the window.
-            let step = if window.len() > 16 { window.len() - 16 } else { window.len() };
-            at += step.max(1) as u64;
+        let is_marker = |pair: &[u8]| pair[0] == 0xFF && !matches!(pair[1], 0 | 0xD0..=0xD7 | 0xFF);
+        if let Some(place) = window.windows(2).position(is_marker) {
+            return Ok(Some(at + place as u64));
         }
-        Ok(None)
+        at += (window.len().max(2) - 1) as u64;
     }
-
-    /// Where the next marker stands that ends the entropy-coded data from `at` on.
-    fn end_of_scan(&mut self, mut at: u64) -> io::Result<Option<u64>> {
-        while at < self.length {
-            let window = self.from(at)?;
-            if window.is_empty() {
-                break;
-            }
-            let is_marker = |pair: &[u8]| pair[0] == 0xFF && !matches!(pair[1], 0 | 0xD0..=0xD7 | 0xFF);
-            if let Some(place) = window.windows(2).position(is_marker) {
-                return Ok(Some(at + place as u64));
-            }
-            at += (window.len().max(2) - 1) as u64;
-        }
-        Ok(None)
-    }
+    Ok(None)
 }
