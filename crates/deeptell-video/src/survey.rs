@@ -18,6 +18,9 @@ const MEMORY_PER_PACKET: u64 = 300;
 /// Packets before a joint among which the one is that seems to be damaged: a parser may hold one back.
 const JOINT_PACKETS: u64 = 2;
 
+/// FFmpeg's name of Matroska and `WebM`.
+const MATROSKA: &str = "matroska,webm";
+
 /// Where a stream starts, how long it is and whether its times can be planned with.
 #[derive(Debug, Clone)]
 pub(crate) struct Survey {
@@ -161,6 +164,16 @@ impl Survey {
 
     fn length_warning(&self, facts: &StreamFacts) -> Option<Warning> {
         let declared = facts.span.filter(|_| !facts.is_joined)?;
+        let warning = self.warning_of_length(declared, facts)?;
+        // In Matroska some programs write how long the frames last, and others, FFmpeg among them, when the last one ends.
+        if facts.container == MATROSKA && self.start > 0 && declared > self.start {
+            return self.warning_of_length(declared - self.start, facts);
+        }
+        Some(warning)
+    }
+
+    /// What differs from a length of `declared` ticks.
+    fn warning_of_length(&self, declared: i64, facts: &StreamFacts) -> Option<Warning> {
         let declared_seconds = declared as f64 * facts.tick_seconds;
         let found_seconds = self.span as f64 * facts.tick_seconds;
         let frame_seconds = self.frame_ticks as f64 * facts.tick_seconds;
@@ -278,5 +291,62 @@ impl PacketOrder {
         let is_causal = pts.zip(dts).is_none_or(|(pts, dts)| pts >= dts);
         self.is_regular &= is_timed && is_forward && is_causal;
         self.last_dts = dts.or(self.last_dts);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::orientation::Orientation;
+
+    /// Facts of a Matroska file with a clock of milliseconds.
+    fn matroska(end: i64) -> StreamFacts {
+        StreamFacts {
+            container: MATROSKA.to_owned(),
+            codec: "h264".to_owned(),
+            width: 160,
+            height: 96,
+            orientation: Orientation::default(),
+            tick_seconds: 0.001,
+            start: None,
+            span: Some(end),
+            packets: None,
+            frames_per_second: Some(25.0),
+            is_alone: true,
+            clock_may_jump: false,
+            is_joined: false,
+        }
+    }
+
+    fn frames(start: i64, count: i64) -> Vec<Stamp> {
+        let stamp = |number: i64| Stamp {
+            pts: Some(start + 40 * number),
+            dts: Some(start + 40 * number),
+            duration: 40,
+            is_key: number == 0,
+            is_shown: true,
+            is_corrupt: false,
+        };
+        (0..count).map(stamp).collect()
+    }
+
+    #[test]
+    fn a_matroska_file_that_starts_late_is_not_cut_short() {
+        for start in [0, 2000, 500_000] {
+            let facts = matroska(start + 4000);
+            let warnings = |count| {
+                Survey::of_stamps(frames(start, count), &facts, 0).warnings(&facts).collect::<Vec<_>>()
+            };
+            assert_eq!(warnings(100), [], "{start}");
+            let without_start = matroska(4000);
+            let survey = Survey::of_stamps(frames(start, 100), &without_start, 0);
+            assert_eq!(survey.warnings(&without_start).count(), 0, "{start}");
+            let declared_seconds = 4.0;
+            assert_eq!(
+                warnings(50),
+                [Warning::Truncated { declared_seconds, found_seconds: 2.0 }],
+                "{start}"
+            );
+        }
     }
 }
