@@ -24,10 +24,18 @@ if [ ! -e "$data" ]; then
 fi
 here=$(cd "$(dirname "$0")" && pwd)
 program=${DEEPTELL:-deeptell}
+# By this name, jobs that write there are found again.
+mkdir -p "$out"
+name=deeptell-$(cd "$out" && pwd -P | cksum | cut -d ' ' -f 1)
+jobs=$(squeue --noheader --format=%F --name="$name" | sort -u | tr '\n' ' ')
+if [ -n "$jobs" ]; then
+    echo "jobs for $out are in the queue: ${jobs% }. Wait until they end, or cancel them: scancel --name=$name" >&2
+    exit 2
+fi
 
 # The first time there is no folder, and all shards are to be done.
 array="0-$((shards - 1))"
-if [ -d "$out" ] && [ -n "$(ls -A "$out")" ]; then
+if [ -n "$(ls -A "$out")" ]; then
     # Exit code 1 says that something is missing.
     status=$("$program" --quiet status "$out" --data "$data" --json) || [ $? -eq 1 ]
     known=$(printf '%s' "$status" | sed -n 's/^  "count": \([0-9]*\),\{0,1\}$/\1/p')
@@ -35,16 +43,19 @@ if [ -d "$out" ] && [ -n "$(ls -A "$out")" ]; then
         echo "$out has $known shards: pass $known in place of $shards, or another folder" >&2
         exit 2
     fi
+    if printf '%s' "$status" | grep -q '"state": "running"'; then
+        echo "shards are running in $out, and not as jobs of this script: wait until they end (deeptell status)" >&2
+        exit 2
+    fi
     array=$(printf '%s' "$status" | sed -n 's/^ *"resubmit": "\([0-9,-]*\)",\{0,1\}$/\1/p')
 fi
-mkdir -p "$out"
 after=()
 if [ -n "$array" ]; then
-    job=$(sbatch --parsable --array="$array%$at_once" "$here/extract.sbatch" "$data" "$out" "$shards" "$@")
+    job=$(sbatch --parsable --job-name="$name" --array="$array%$at_once" "$here/extract.sbatch" "$data" "$out" "$shards" "$@")
     echo "shards $array: job $job"
     after=(--dependency="afterok:${job%%;*}" --kill-on-invalid-dep=yes)
 fi
 merge=$(printf '%q ' "$program" merge "$out" --data "$data")
 # Old versions of bash take an empty list for an unset variable.
-job=$(sbatch --parsable ${after[@]+"${after[@]}"} --job-name=deeptell-merge --mem=4G --output=%x-%j.log --wrap "$merge")
+job=$(sbatch --parsable ${after[@]+"${after[@]}"} --job-name="$name" --mem=4G --output=%x-%j.log --wrap "$merge")
 echo "merge: job $job, writes $out/manifest.jsonl"

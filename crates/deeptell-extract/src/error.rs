@@ -8,7 +8,7 @@ use deeptell_video::VideoError;
 use image::ImageError;
 
 use crate::status::ranges;
-use crate::{Shard, ShardState, Status};
+use crate::{Shard, ShardError, ShardState, Status};
 
 /// Why faces could not be extracted, or extractions not be merged.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +102,22 @@ pub enum ExtractError {
         /// Its output folder.
         folder: PathBuf,
     },
+    /// The folders beside that of a shard are of another number of shards.
+    #[error(
+        "{} is one of {before} shards, and this is to be one of {now}: pass --shards {before}, or another folder",
+        other.display()
+    )]
+    OtherCount {
+        /// One of the other folders.
+        other: PathBuf,
+        /// How many shards it is one of.
+        before: u64,
+        /// How many this run has.
+        now: u64,
+    },
+    /// It is not known which shard to process.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
     /// A folder has shards of several divisions.
     #[error(
         "{} and {} belong to runs with different numbers of shards: remove the folders of one of the runs",
@@ -126,6 +142,9 @@ pub enum ExtractError {
     /// Shards of an extraction have not begun, are running or were interrupted.
     #[error("{} is not finished{}", .0.folder.display(), unfinished(.0))]
     Unfinished(Box<Status>),
+    /// The manifest of an extraction is damaged.
+    #[error("{0}; run this extraction or shard again, which writes the manifest anew and keeps the crops")]
+    DamagedManifest(DataError),
     /// Crops to be merged were made with different settings.
     #[error("{} and {} differ: crops made with different settings cannot be merged", one.display(), other.display())]
     SettingsDiffer {
@@ -222,7 +241,10 @@ fn unfinished(status: &Status) -> String {
     };
     let running = in_state(ShardState::Running);
     let mut text = match status.count {
-        Some(_) if !running.is_empty() => format!(": shards {running} are running, wait until they end"),
+        Some(_) if running.contains([',', '-']) => {
+            format!(": shards {running} are running, wait until they end")
+        }
+        Some(_) if !running.is_empty() => format!(": shard {running} is running, wait until it ends"),
         None if !running.is_empty() => ": it is running, wait until it ends".to_owned(),
         _ => String::new(),
     };

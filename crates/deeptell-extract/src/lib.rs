@@ -29,7 +29,7 @@ pub use merge::{Merged, merge};
 pub use options::SettingsArgs;
 pub use settings::{CropStorage, Format, InPlace, Settings, root_of};
 pub use shard::{Shard, ShardChoice, ShardError, TaskIndex, path_of_shard};
-pub use status::{ShardState, ShardStatus, Status, finished_manifests};
+pub use status::{ShardState, ShardStatus, Status, finished_manifests, folder_of_shard};
 pub use store::{Event, OUTPUT_FILES, SETTINGS_FILE, Store, Summary, Tools};
 
 /// Compiles the example of the README.

@@ -1,23 +1,28 @@
 //! Merges extractions.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use deeptell_data::{Sample, read_manifest};
+use deeptell_data::{DataError, Sample, read_manifest};
 use deeptell_files::name_below;
 
-use crate::status::{FAILURES, read_failures};
+use crate::status::{FAILURES, counted, read_failures};
 use crate::{ExtractError, SETTINGS_FILE};
 
 /// Several extractions, merged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Merged {
+    /// How many there were.
+    pub manifests: usize,
     /// The crops of all of them.
     pub rows: Vec<Sample>,
     /// Names below the data set of the files that have crops.
     pub done: BTreeSet<String>,
     /// Paths below the data set of the files that failed.
     pub failed: BTreeSet<String>,
+    /// Names of the files whose crops [`arrange_as`](Self::arrange_as) left out.
+    pub left_out: BTreeSet<String>,
 }
 
 impl Merged {
@@ -42,13 +47,33 @@ impl Merged {
         Ok(())
     }
 
-    /// Puts the crops into the order of a data set at `root`, in which one extraction of all of it writes
-    /// them. Crops of files that are not in the data set come last.
-    pub fn sort_as(&mut self, all: &[Sample], root: &Path) {
+    /// Puts the crops into the order in which one extraction of a data set at `root` lists them, and leaves out, as that
+    /// would, those of files that are not in the data set.
+    pub fn arrange_as(&mut self, all: &[Sample], root: &Path) {
         let names = all.iter().map(|sample| name_below(root, &sample.path));
         let places: HashMap<String, usize> = names.zip(0..).collect();
         let place = |row: &Sample| file_of(row).and_then(|file| places.get(&file).copied());
-        self.rows.sort_by_cached_key(|row| place(row).unwrap_or(usize::MAX));
+        self.rows.retain(|row| place(row).is_some());
+        self.rows.sort_by_cached_key(place);
+        self.failed.retain(|file| places.contains_key(file));
+        let (done, gone) =
+            std::mem::take(&mut self.done).into_iter().partition(|file| places.contains_key(file));
+        self.done = done;
+        self.left_out = gone;
+    }
+}
+
+/// What was merged, in a sentence.
+impl fmt::Display for Merged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let crops = counted(self.rows.len(), "crop");
+        let manifests = counted(self.manifests, "manifest");
+        write!(f, "{crops} from {manifests}, {} failed", counted(self.failed.len(), "file"))?;
+        if let Some(first) = self.left_out.first() {
+            let files = counted(self.left_out.len(), "file");
+            write!(f, "; left out: crops of {files} that the data set does not have, such as {first}")?;
+        }
+        Ok(())
     }
 }
 
@@ -81,12 +106,18 @@ pub fn merge(manifests: &[PathBuf]) -> Result<Merged, ExtractError> {
                 Some((one, before)) if *before != table => {
                     return Err(ExtractError::SettingsDiffer { one: one.clone(), other: path });
                 }
-                _ => settings = Some((path, table)),
+                _ => settings = Some((path.clone(), table)),
             }
         }
         failed.extend(read_failures(&folder.join(FAILURES))?.into_iter().map(|failure| failure.file));
         let mut files = BTreeSet::new();
-        for row in read_manifest(manifest)? {
+        let rows_here = read_manifest(manifest).map_err(|source| match source {
+            DataError::Line { .. } | DataError::NotAManifest { .. } if path.is_file() => {
+                ExtractError::DamagedManifest(source)
+            }
+            source => source.into(),
+        })?;
+        for row in rows_here {
             let other = || manifest.clone();
             if let Some(one) = crop_in.insert(row.path.clone(), manifest) {
                 return Err(ExtractError::ListedTwice {
@@ -108,7 +139,13 @@ pub fn merge(manifests: &[PathBuf]) -> Result<Merged, ExtractError> {
             }
         }
     }
-    Ok(Merged { rows, done: file_in.into_keys().collect(), failed })
+    Ok(Merged {
+        manifests: manifests.len(),
+        rows,
+        done: file_in.into_keys().collect(),
+        failed,
+        left_out: BTreeSet::new(),
+    })
 }
 
 fn read(path: &Path) -> Result<String, ExtractError> {

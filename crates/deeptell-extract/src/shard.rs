@@ -146,7 +146,7 @@ pub fn path_of_shard(path: &Path, shard: Option<Shard>) -> Result<PathBuf, Shard
 }
 
 /// What stands for the index of a shard in paths.
-const PLACE: &str = "{shard}";
+pub(crate) const PLACE: &str = "{shard}";
 
 /// Why it is not known which shard to process.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

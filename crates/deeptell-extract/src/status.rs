@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::fs;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,8 +13,9 @@ use deeptell_files::{FolderLock, name_below};
 use serde::Serialize;
 
 use crate::parts::{FAILED, PART};
+use crate::shard::PLACE;
 use crate::store::key;
-use crate::{ExtractError, Failure, FailureReason, SETTINGS_FILE, Settings, Shard};
+use crate::{ExtractError, Failure, FailureReason, SETTINGS_FILE, Settings, Shard, path_of_shard};
 
 /// Name of the manifest and of the list of failures in an output folder.
 pub(crate) const MANIFEST: &str = "manifest.jsonl";
@@ -74,11 +76,11 @@ pub struct ShardStatus {
 pub enum ShardState {
     /// It has no folder.
     NotBegun,
-    /// It has files to do, or no manifest, and nobody works on it.
+    /// It has files to do, or no whole manifest, and nobody works on it.
     Unfinished,
     /// A process works on it. On file systems without locks it counts as unfinished.
     Running,
-    /// Its manifest is written; where the data set is known, every file of it was tried.
+    /// Its manifest is written and not cut off; where the data set is known, every file of it was tried.
     Finished,
 }
 
@@ -153,8 +155,9 @@ impl Status {
         if first.is_empty() {
             return String::new();
         }
+        let shards = if first == self.resubmit { "shard" } else { "shards" };
         format!(
-            "run shards {again} of {count} again: --array={again} for Slurm, `kubectl replace --force` of the Job for \
+            "run {shards} {again} of {count} again: --array={again} for Slurm, `kubectl replace --force` of the Job for \
              Kubernetes, --shard-index {first} --shards {count} by hand",
             again = self.resubmit
         )
@@ -214,6 +217,11 @@ fn files(done: usize, failed: &BTreeMap<FailureReason, usize>, waiting: Option<u
     }
     parts.extend(waiting.map(|waiting| format!("{waiting} waiting")));
     parts.join(", ")
+}
+
+/// A number of things, in words.
+pub(crate) fn counted(count: usize, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The time since then, in words.
@@ -291,6 +299,43 @@ impl Division {
     }
 }
 
+/// The output folder of a shard: [`path_of_shard`], which must not lie beside shards of another division.
+///
+/// # Errors
+/// As [`path_of_shard`]; [`ExtractError::OtherCount`] when a folder that `template` also names is of another number of
+/// shards, [`ExtractError::Io`].
+pub fn folder_of_shard(template: &Path, shard: Option<Shard>) -> Result<PathBuf, ExtractError> {
+    let folder = path_of_shard(template, shard)?;
+    let name = template.file_name().map(|name| name.to_string_lossy());
+    let (Some((before, after)), Some(shard), Some(parent)) = (
+        name.as_ref().and_then(|name| name.split_once(PLACE)),
+        shard,
+        folder.parent().filter(|it| it.is_dir()),
+    ) else {
+        return Ok(folder);
+    };
+    let is_shard = |name: &str| {
+        let index = name.strip_prefix(before).and_then(|name| name.strip_suffix(after));
+        index.is_some_and(|index| index.parse::<u64>().is_ok())
+    };
+    for entry in fs::read_dir(parent).map_err(ExtractError::io(parent))? {
+        let other = entry.map_err(ExtractError::io(parent))?.path();
+        if !other.file_name().is_some_and(|name| is_shard(&name.to_string_lossy())) {
+            continue;
+        }
+        // One that is damaged, or being written, is a matter of its own run.
+        let Ok(Some(Settings { shard: Some(Shard { count, .. }), .. })) = settings_of(&other) else {
+            continue;
+        };
+        if count != shard.count {
+            return Err(ExtractError::OtherCount { other, before: count, now: shard.count });
+        }
+        // With many shards, reading all of their settings would take long.
+        break;
+    }
+    Ok(folder)
+}
+
 /// More shards than anybody has: a file that says so is damaged.
 const MAX_SHARDS: u64 = 1_000_000;
 
@@ -348,7 +393,7 @@ impl ShardStatus {
         let manifest = folder.join(MANIFEST);
         let state = if is_running {
             ShardState::Running
-        } else if manifest.is_file() && waiting.unwrap_or(0) == 0 {
+        } else if is_whole(&manifest)? && waiting.unwrap_or(0) == 0 {
             ShardState::Finished
         } else {
             ShardState::Unfinished
@@ -368,6 +413,24 @@ impl ShardStatus {
             folder: Some(folder.clone()),
         })
     }
+}
+
+/// Whether a manifest is there and ends with a whole line.
+fn is_whole(manifest: &Path) -> Result<bool, ExtractError> {
+    if !manifest.is_file() {
+        return Ok(false);
+    }
+    let last_byte = || {
+        let mut file = fs::File::open(manifest)?;
+        if file.metadata()?.len() == 0 {
+            return Ok(None);
+        }
+        file.seek(SeekFrom::End(-1))?;
+        let mut last = [0];
+        file.read_exact(&mut last)?;
+        Ok(Some(last[0]))
+    };
+    Ok(last_byte().map_err(ExtractError::io(manifest))? == Some(b'\n'))
 }
 
 /// What became of the files that were tried, by their keys.

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use deeptell_data::{Sample, read_dataset, write_manifest};
 use deeptell_extract::{
     CropStorage, Event, ExtractError, FailureReason, Format, Settings, Shard, ShardState, Status, Store,
-    Tools, finished_manifests, merge,
+    Tools, finished_manifests, folder_of_shard, merge,
 };
 use deeptell_face::{Face, FaceCrop, FaceDetectorFn, Rect, RgbImage, Selection};
+use deeptell_files::name_below;
 use deeptell_video::VideoReader;
 
 type Middle = FaceDetectorFn<fn(&RgbImage) -> Vec<Face>>;
@@ -235,17 +236,92 @@ fn merged_shards_equal_one_extraction_byte_for_byte() {
     set.shard(1, false);
     let store = set.store("parts/0", Some(Shard { part: 0, count: SHARDS }));
     let said = manifests().unwrap_err().to_string();
-    assert!(said.ends_with("parts is not finished: shards 0 are running, wait until they end"), "{said}");
+    assert!(said.ends_with("parts is not finished: shard 0 is running, wait until it ends"), "{said}");
     drop(store);
     set.shard(0, false);
 
     let mut merged = merge(&manifests().unwrap()).unwrap();
     merged.accounts_for(samples, &root).unwrap();
-    merged.sort_as(samples, &root);
+    merged.arrange_as(samples, &root);
+    assert!(merged.left_out.is_empty());
     write_manifest(set.at("parts/manifest.jsonl"), &merged.rows).unwrap();
     let alone = rows(&set.at("alone/manifest.jsonl"));
     assert_eq!(alone.lines().count(), 11);
     assert_eq!(rows(&set.at("parts/manifest.jsonl")), alone);
     // The merged manifest beside the shards changes nothing.
     assert_eq!(manifests().unwrap().len(), 3);
+}
+
+#[test]
+fn merge_leaves_out_what_the_data_set_no_longer_has() {
+    let mut set = Set::new();
+    for part in 0..SHARDS {
+        set.shard(part, false);
+    }
+    let manifests = finished_manifests(&set.at("parts"), None).unwrap();
+    let listed = |file: &str| {
+        let row = |line: &str| line.contains(&format!(r#""file":"{file}""#));
+        manifests.iter().any(|path| std::fs::read_to_string(path).unwrap().lines().any(row))
+    };
+    let names = set.samples.iter().map(|sample| name_below(&set.at("set"), &sample.path));
+    let (gone, failed): (Vec<_>, Vec<_>) = names.partition(|file| listed(file));
+    for file in [&gone[0], &failed[0]] {
+        std::fs::remove_file(set.at("set").join(file)).unwrap();
+    }
+    set.samples = read_dataset(set.at("set")).unwrap();
+    set.extract("alone", None, false);
+    let (samples, root) = set.data();
+    let mut merged = merge(&manifests).unwrap();
+    merged.accounts_for(samples, &root).unwrap();
+    merged.arrange_as(samples, &root);
+    write_manifest(set.at("parts/manifest.jsonl"), &merged.rows).unwrap();
+    assert_eq!(rows(&set.at("parts/manifest.jsonl")), rows(&set.at("alone/manifest.jsonl")));
+    assert_eq!(merged.failed.len(), failed.len() - 1);
+    let said = merged.to_string();
+    let end = format!("; left out: crops of 1 file that the data set does not have, such as {}", gone[0]);
+    assert!(said.contains(" from 3 manifests, 1 file failed;") && said.ends_with(&end), "{said}");
+}
+
+#[test]
+fn a_shard_with_a_damaged_manifest_is_run_again() {
+    let set = Set::new();
+    for part in 0..SHARDS {
+        set.shard(part, false);
+    }
+    let path = set.at("parts/1/manifest.jsonl");
+    let whole = std::fs::read(&path).unwrap();
+    for cut in [0, whole.len() - 1] {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        let (samples, root) = set.data();
+        let refused = finished_manifests(&set.at("parts"), Some((samples, &root))).unwrap_err().to_string();
+        assert!(refused.contains("run shard 1 of 3 again: --array=1 for Slurm"), "{refused}");
+    }
+    let text = String::from_utf8(whole.clone()).unwrap();
+    std::fs::write(&path, text.replacen("\"label\"", "label", 1)).unwrap();
+    let refused = merge(&finished_manifests(&set.at("parts"), None).unwrap()).unwrap_err();
+    let said = refused.to_string();
+    assert!(matches!(refused, ExtractError::DamagedManifest(_)), "{said}");
+    assert!(
+        said.contains("parts/1/manifest.jsonl") && said.contains("run this extraction or shard again"),
+        "{said}"
+    );
+    set.shard(1, false);
+    assert_eq!(std::fs::read(&path).unwrap(), whole);
+}
+
+#[test]
+fn a_shard_beside_those_of_another_division_is_refused() {
+    let set = Set::new();
+    let folder = |name: &str, part, count| folder_of_shard(&set.at(name), Some(Shard { part, count }));
+    assert_eq!(folder("parts/{shard}", 2, 4).unwrap(), set.at("parts/2"), "nothing is there yet");
+    set.shard(1, false);
+    std::fs::create_dir_all(set.at("parts/0")).unwrap();
+    assert_eq!(folder("parts/{shard}", 2, SHARDS).unwrap(), set.at("parts/2"));
+    let refused = folder("parts/{shard}", 2, 4).unwrap_err();
+    let said = refused.to_string();
+    assert!(matches!(refused, ExtractError::OtherCount { before: SHARDS, now: 4, .. }), "{said}");
+    assert!(said.contains("parts/1 is one of 3 shards") && said.contains("pass --shards 3"), "{said}");
+    // Folders of other names have nothing to do with it, nor has one that is named itself.
+    folder("parts/x{shard}", 2, 4).unwrap();
+    folder("parts/7", 2, 4).unwrap();
 }

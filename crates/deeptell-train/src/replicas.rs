@@ -76,12 +76,12 @@ impl Replicas {
             let (most, advice) = (
                 (pictures / least).max(1),
                 match least {
-                    1 => "",
-                    _ => ", or set `frozen_statistics`, with which one picture is enough",
+                    1 => " or raise `batch_size`",
+                    _ => ", raise `batch_size`, or set `frozen_statistics`, with which one picture is enough",
                 },
             );
             return refuse(format!(
-                "each needs {least} of the {pictures} pictures of a batch: use at most {most}, raise `batch_size`{advice}"
+                "each needs {least} of the {pictures} pictures of a batch: use at most {most}{advice}"
             ));
         }
         let devices: Vec<Device> =

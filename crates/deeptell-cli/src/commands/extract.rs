@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use deeptell_data::scan_dataset;
 use deeptell_extract::{
-    Event, OUTPUT_FILES, Redo, SettingsArgs, Store, Summary, Tools, path_of_shard, root_of,
+    Event, OUTPUT_FILES, Redo, SettingsArgs, Store, Summary, Tools, folder_of_shard, root_of,
 };
 use deeptell_files::check_outputs;
 
@@ -69,7 +69,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let shard = args.task.begin()?;
-    let out = path_of_shard(&args.out, shard)?;
+    let out = folder_of_shard(&args.out, shard)?;
     check_outputs(OUTPUT_FILES.map(|name| out.join(name)), [&args.data])?;
     let settings = args.settings.settings(shard);
     let device = args.device.open()?;

@@ -11,9 +11,9 @@ use crate::output::say;
 ///
 /// Refuses crops made with different settings, a crop that is listed twice, a file whose crops are in
 /// two manifests, and a folder with a shard that is not finished. With --data, also refuses a file of
-/// the data set that is in no manifest, neither among the crops nor among the failures, and writes the
-/// crops in the order of the data set: the manifest is then the one that a single extraction writes,
-/// except for the crop folders.
+/// the data set that is in no manifest, neither among the crops nor among the failures, leaves out
+/// crops of files that the data set does not have, and writes the others in its order: the manifest is
+/// then the one that a single extraction writes, except for the crop folders.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -58,15 +58,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut merged = merge(&manifests)?;
     if let Some(all) = &all {
         merged.accounts_for(&all.samples, root)?;
-        merged.sort_as(&all.samples, root);
+        merged.arrange_as(&all.samples, root);
     }
     write_manifest(&out, &merged.rows)?;
-    say!(
-        "{} crops from {} manifests, {} files failed; manifest: {}",
-        merged.rows.len(),
-        manifests.len(),
-        merged.failed.len(),
-        out.display()
-    );
+    say!("{merged}; manifest: {}", out.display());
     Ok(all.map_or(Outcome::Done, |all| all.outcome))
 }

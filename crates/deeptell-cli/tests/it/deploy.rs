@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use super::{clip, path, succeeds};
+use super::{clip, fails, path, succeeds};
 
 /// A data set, and a folder of commands that write down their words.
 struct Cluster {
@@ -28,10 +28,17 @@ impl Cluster {
         for command in ["scontrol", "sbatch"] {
             let script =
                 format!("#!/bin/sh\necho {command} \"$@\" >> '{}'\necho 17\n", path(&cluster.at("calls")));
-            fs::write(cluster.at("bin").join(command), script).unwrap();
-            fs::set_permissions(cluster.at("bin").join(command), PermissionsExt::from_mode(0o755)).unwrap();
+            cluster.command(command, &script);
         }
+        // As squeue --noheader --format=%F, which prints the number of a job once for each of its tasks.
+        let queue = cluster.at("queue");
+        cluster.command("squeue", &format!("#!/bin/sh\ncat '{}' 2> /dev/null || true\n", path(&queue)));
         cluster
+    }
+
+    fn command(&self, name: &str, script: &str) {
+        fs::write(self.at("bin").join(name), script).unwrap();
+        fs::set_permissions(self.at("bin").join(name), PermissionsExt::from_mode(0o755)).unwrap();
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -84,9 +91,12 @@ fn slurm_tasks_are_submitted_resumed_and_merged() {
     };
     let [array, merge] = <[String; 2]>::try_from(submit("2")).unwrap();
     let extract = "deploy/slurm/extract.sbatch set out 2 --frames 2";
-    assert!(array.starts_with("sbatch --parsable --array=0-1%1 ") && array.ends_with(extract), "{array}");
+    let (name, words) = array.split_once(" --array=").unwrap();
+    assert!(name.starts_with("sbatch --parsable --job-name=deeptell-"), "{array}");
+    assert!(words.starts_with("0-1%1 ") && words.ends_with(extract), "{array}");
+    let name = name.rsplit_once(' ').unwrap().1;
     let program = env!("CARGO_BIN_EXE_deeptell");
-    assert!(merge.contains("--dependency=afterok:17 --kill-on-invalid-dep=yes"), "{merge}");
+    assert!(merge.contains(&format!("--dependency=afterok:17 --kill-on-invalid-dep=yes {name} ")), "{merge}");
     assert!(merge.ends_with(&format!("--wrap {program} merge out --data set ")), "{merge}");
 
     let output = cluster.task("1").output().unwrap();
@@ -106,6 +116,36 @@ fn slurm_tasks_are_submitted_resumed_and_merged() {
     let output = cluster.task("2").output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(said(&output).contains("submit with --array=0-1") && cluster.calls().is_empty());
+}
+
+#[test]
+fn slurm_tasks_are_not_submitted_a_second_time() {
+    let cluster = Cluster::new();
+    let refused = |shards: &str| {
+        let output = cluster.script("submit.sh", &["set", "out", shards, "1"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        assert!(cluster.calls().is_empty());
+        said(&output)
+    };
+    fs::write(cluster.at("queue"), "17\n17\n18\n").unwrap();
+    let queued = refused("2");
+    assert!(queued.contains("jobs for out are in the queue: 17 18. Wait"), "{queued}");
+    assert!(queued.contains("scancel --name=deeptell-"), "{queued}");
+    fs::remove_file(cluster.at("queue")).unwrap();
+
+    // Not as a job.
+    let output = cluster.task("1").output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let lock = deeptell_files::FolderLock::acquire(&cluster.at("out/1")).unwrap();
+    let running = refused("2");
+    assert!(running.contains("shards are running in out"), "{running}");
+    drop(lock);
+    let other = refused("4");
+    assert!(other.contains("out has 2 shards: pass 2 in place of 4"), "{other}");
+    let (set, out) = (cluster.at("set"), cluster.at("out/{shard}"));
+    let words = ["extract", path(&set), "--shard-index", "3", "--shards", "4", "--out", path(&out)];
+    let messages = fails(2, &words);
+    assert!(messages.contains("is one of 2 shards") && messages.contains("pass --shards 2"), "{messages}");
 }
 
 #[test]
