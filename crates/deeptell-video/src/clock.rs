@@ -21,10 +21,14 @@ use crate::demuxer::{StreamFacts, is_shown};
 const MAX_GAP_SECONDS: f64 = 10.0;
 /// Frames that may be decoded before one that is shown earlier, in H.264 and HEVC.
 const MAX_REORDERED_FRAMES: usize = 16;
+/// As many as encoders use of them.
+const USUAL_REORDERED_FRAMES: usize = 4;
 /// Decoding times that leap by one part in so many of the longest gap, and return, are damage.
 const SHORT_LEAPS: i64 = 10;
 /// Packets in a row whose times may have strayed from the clock; more are a part of their own.
 const MAX_STRAYS: usize = 16;
+/// At most one in so many packets strays.
+const MAX_STRAYED_SHARE: usize = 3;
 /// A clock is of no use that falls back this often, and more than once in so many packets.
 const MIN_FALLS: u64 = 3;
 const PACKETS_PER_FALL: u64 = 12;
@@ -63,9 +67,10 @@ impl Stamp {
 /// Whether a clock advances too little, at one packet in four or more, to tell one from the next: by less than one part
 /// in 64 of the usual distance or of a `frame`.
 pub(crate) fn stands_still(stamps: &[Stamp], frame: i64, gap: i64) -> bool {
-    let least = usual_step(stamps, gap).max(frame) / 64;
+    let least = usual_step(stamps, gap).max(frame);
     let step = |pair: &[Stamp]| Some(pair[1].dts?.saturating_sub(pair[0].dts?));
-    let still = stamps.windows(2).filter_map(step).filter(|step| (0..least).contains(step)).count();
+    let is_still = |step: &i64| *step >= 0 && step.saturating_mul(64) < least;
+    let still = stamps.windows(2).filter_map(step).filter(is_still).count();
     still > 0 && still * 4 >= stamps.len()
 }
 
@@ -83,15 +88,11 @@ pub(crate) struct Replaced {
     dts: Option<i64>,
 }
 
-/// Replaces times that leap by more than `gap` from those around them and return at once, as a flipped bit makes them,
-/// by those that the neighbours leave room for; by none where they leave none that is certain. Where the clock of the
-/// container may not leap, its decoding times are taken as they are.
+/// Replaces times that leap away from those around them and return, as a flipped bit makes them, by those that the
+/// neighbours leave room for; by none where they leave none that is certain. Where the clock of the container may not
+/// leap, its decoding times are taken as they are.
 pub(crate) fn replace_strays(stamps: &mut [Stamp], gap: i64, may_leap: bool) -> Vec<Replaced> {
     let frame = usual_step(stamps, gap);
-    let mut pts_strays = beyond_reach(stamps, gap, strays(stamps, gap, frame, |stamp| stamp.pts));
-    if !may_leap {
-        pts_strays = outside(stamps, gap, pts_strays);
-    }
     // Where there is no room for them, they are a part of their own.
     let has_room = |run: &Range<usize>| {
         let neighbours =
@@ -101,10 +102,15 @@ pub(crate) fn replace_strays(stamps: &mut [Stamp], gap: i64, may_leap: bool) -> 
     };
     // These times never fall, so that one which returns has leaped by mistake even when it did not leap far.
     let least_leap = (gap / SHORT_LEAPS).max(frame.saturating_mul(3)).min(gap);
-    let dts_strays = if may_leap { strays(stamps, least_leap, frame, |stamp| stamp.dts) } else { Vec::new() };
-    let (dts_strays, parts): (Vec<_>, Vec<_>) = dts_strays.into_iter().partition(has_room);
-    let (has_strayed, is_settled) = (marks(&pts_strays, stamps.len()), marks(&dts_strays, stamps.len()));
-    let is_part = marks(&parts, stamps.len());
+    let (mut dts_strays, parts): (Vec<_>, Vec<_>) =
+        dts_strays(stamps, least_leap, frame).into_iter().partition(has_room);
+    let longest_gap = may_leap.then_some(gap);
+    let stretches = stretches(stamps, longest_gap, frame, &dts_strays, &parts);
+    let has_strayed = pts_strays(stamps, gap, frame, &stretches);
+    if !may_leap {
+        dts_strays.clear();
+    }
+    let (is_settled, is_part) = (marks(&dts_strays, stamps.len()), marks(&parts, stamps.len()));
     let mut replaced = Vec::new();
     for run in &dts_strays {
         let (Some(before), Some(after)) = (stamps[run.start - 1].dts, stamps[run.end].dts) else { continue };
@@ -124,17 +130,21 @@ pub(crate) fn replace_strays(stamps: &mut [Stamp], gap: i64, may_leap: bool) -> 
             replaced.push(number);
         }
     }
-    for number in pts_strays.into_iter().flatten() {
-        if !is_settled[number] && !is_part[number] {
-            let before = number.checked_sub(1).and_then(|before| stamps[before].dts);
-            let stamp = &mut stamps[number];
-            let leap = stamp.dts.zip(before).map_or(0, |(own, before)| own.abs_diff(before));
-            // Made up from times of showing, and wrong with them.
-            stamp.dts = stamp.dts.filter(|_| leap <= gap.unsigned_abs());
-            stamp.pts = None;
-            stamps[number].pts = gap_between_frames(stamps, number, frame);
-            replaced.push(number);
-        }
+    let strayed =
+        |number: &usize| has_strayed[*number] && !is_settled[*number] && !(may_leap && is_part[*number]);
+    let strayed: Vec<usize> = (0..stamps.len()).filter(strayed).collect();
+    for number in strayed.iter().copied() {
+        let neighbour = if number == 0 { stamps.get(1) } else { stamps.get(number - 1) };
+        let neighbour = neighbour.and_then(|stamp| stamp.dts);
+        let stamp = &mut stamps[number];
+        let leap = stamp.dts.zip(neighbour).map_or(0, |(own, other)| own.abs_diff(other));
+        // Made up from times of showing, and wrong with them.
+        stamp.dts = stamp.dts.filter(|_| leap <= gap.unsigned_abs());
+        stamp.pts = None;
+    }
+    for number in strayed {
+        stamps[number].pts = gap_between_frames(stamps, number, frame);
+        replaced.push(number);
     }
     replaced.sort_unstable();
     let times =
@@ -151,19 +161,19 @@ fn marks(runs: &[Range<usize>], count: usize) -> Vec<bool> {
     marks
 }
 
-/// Runs of packets of which one time leaps away and returns at once.
-fn strays(stamps: &[Stamp], gap: i64, frame: i64, time: impl Fn(&Stamp) -> Option<i64>) -> Vec<Range<usize>> {
+/// Runs of packets whose decoding times leap by more than `gap` and return at once.
+fn dts_strays(stamps: &[Stamp], gap: i64, frame: i64) -> Vec<Range<usize>> {
     let mut runs = Vec::new();
     let (mut last, mut number) = (None, 0);
     while let Some(stamp) = stamps.get(number) {
-        let Some(now) = time(stamp) else {
+        let Some(now) = stamp.dts else {
             number += 1;
             continue;
         };
         // Near where the clock would be by then.
         let is_near = |other: usize| {
             let passed = frame.saturating_mul((other - number) as i64);
-            let found = stamps.get(other).and_then(&time);
+            let found = stamps.get(other).and_then(|stamp| stamp.dts);
             let expected = last.map(|last: i64| last.saturating_add(passed));
             found.zip(expected).map(|(found, expected)| found.abs_diff(expected) <= gap.unsigned_abs())
         };
@@ -180,52 +190,118 @@ fn strays(stamps: &[Stamp], gap: i64, frame: i64, time: impl Fn(&Stamp) -> Optio
     runs
 }
 
-/// Those of the `runs` whose times are not those of a frame behind a pause, which is decoded before the last ones in
-/// front of the pause, or the other way round: then packets before or behind them have such times, too.
-fn beyond_reach(stamps: &[Stamp], gap: i64, mut runs: Vec<Range<usize>>) -> Vec<Range<usize>> {
-    let has_strayed = marks(&runs, stamps.len());
-    let others = |from: usize| (from..stamps.len()).filter(|number| !has_strayed[*number]);
-    // How many frames are decoded before one that is shown earlier, in this stream.
-    let is_before = |number: usize, time: i64| stamps[number].pts.is_some_and(|other| other > time);
-    let ahead = |number: usize| {
-        let time = stamps[number].pts?;
-        let window = number.saturating_sub(2 * MAX_REORDERED_FRAMES)..number;
-        Some(window.filter(|before| !has_strayed[*before] && is_before(*before, time)).count())
-    };
-    let depth = if runs.is_empty() { 0 } else { others(0).filter_map(ahead).max().unwrap_or(0) };
-    runs.retain(|run| {
-        let pts = |number: usize| stamps[number].pts;
-        let following: Vec<i64> = others(run.end).filter_map(pts).take(depth + 2).collect();
-        let before = (0..run.start).rev().filter(|number| !has_strayed[*number]);
-        let around: Vec<i64> =
-            before.filter_map(pts).take(depth + 2).chain(following.iter().copied()).collect();
-        let is_near = |time: i64| around.iter().any(|other| other.abs_diff(time) <= gap.unsigned_abs());
-        following.len() == depth + 2 && !run.clone().filter_map(pts).any(is_near)
-    });
-    runs
+/// Stretches of packets that are decoded on one clock: it ends where decoding times leap by more than `gap`, if the clock
+/// may leap, or fall, but by `strays`, and around `parts`.
+fn stretches(
+    stamps: &[Stamp],
+    gap: Option<i64>,
+    frame: i64,
+    strays: &[Range<usize>],
+    parts: &[Range<usize>],
+) -> Vec<Range<usize>> {
+    let is_stray = marks(strays, stamps.len());
+    let reordered = frame.saturating_mul(MAX_REORDERED_FRAMES as i64).min(gap.unwrap_or(i64::MAX));
+    let mut ends: Vec<usize> = parts.iter().flat_map(|part| [part.start, part.end]).collect();
+    let mut last: Option<i64> = None;
+    for (number, stamp) in stamps.iter().enumerate().filter(|(number, _)| !is_stray[*number]) {
+        let Some(now) = stamp.dts.or(stamp.pts) else { continue };
+        let leap = last.map_or(0, |last| now.saturating_sub(last));
+        // A clock that may not leap has no part of a single packet.
+        let is_first = number == 1 && gap.is_none();
+        let is_fall = (leap < -reordered || leap < 0 && stamp.is_key) && !is_first;
+        if is_fall || gap.is_some_and(|gap| leap > gap) {
+            ends.push(number);
+        }
+        last = Some(now);
+    }
+    ends.push(stamps.len());
+    ends.sort_unstable();
+    let starts = std::iter::once(0).chain(ends.clone());
+    starts.zip(ends).map(|(start, end)| start..end).filter(|stretch| !stretch.is_empty()).collect()
 }
 
-/// Those of the `runs` that are before or behind all other times. A few frames between two pauses are decoded
-/// out of order, too, but have later frames behind them.
-fn outside(stamps: &[Stamp], gap: i64, mut runs: Vec<Range<usize>>) -> Vec<Range<usize>> {
-    let has_strayed = marks(&runs, stamps.len());
-    let others = || {
-        stamps.iter().zip(&has_strayed).filter(|(_, strayed)| !**strayed).filter_map(|(stamp, _)| stamp.pts)
+/// Which packets have a time of showing that is out of order by more than decoders reorder frames.
+///
+/// Pauses change nothing about the order, however long they are: the frames after one are decoded at most a few places
+/// before the last ones in front of it.
+fn pts_strays(stamps: &[Stamp], gap: i64, frame: i64, stretches: &[Range<usize>]) -> Vec<bool> {
+    let mut has_strayed = vec![false; stamps.len()];
+    let longest = frame.saturating_mul(MAX_REORDERED_FRAMES as i64);
+    let is_delay_odd = |stamp: &Stamp| {
+        let delay = stamp.pts.zip(stamp.dts).map(|(pts, dts)| pts.saturating_sub(dts));
+        delay.is_some_and(|delay| !(-frame..=longest).contains(&delay))
     };
-    let (Some(first), Some(last)) = (others().min(), others().max()) else { return Vec::new() };
-    let is_inside = |time: i64| (first.saturating_sub(gap)..=last.saturating_add(gap)).contains(&time);
-    runs.retain(|run| !stamps[run.clone()].iter().filter_map(|stamp| stamp.pts).any(is_inside));
-    runs
+    for stretch in stretches {
+        let mut found: Vec<usize> = Vec::new();
+        // A burst of strays moves those between by as many places.
+        let far = out_of_order(stamps, stretch, &has_strayed, MAX_STRAYS + MAX_REORDERED_FRAMES);
+        mark(&mut has_strayed, &far, &mut found);
+        let mut near = out_of_order(stamps, stretch, &has_strayed, MAX_REORDERED_FRAMES);
+        near.retain(|number| is_delay_odd(&stamps[*number]));
+        mark(&mut has_strayed, &near, &mut found);
+        let alone = far_from_others(stamps, stretch, &has_strayed, gap);
+        mark(&mut has_strayed, &alone, &mut found);
+        found.sort_unstable();
+        // So many are no damage.
+        let is_run_long = found.chunk_by(|one, next| one + 1 == *next).any(|run| run.len() > MAX_STRAYS);
+        if is_run_long || found.len() * MAX_STRAYED_SHARE > stretch.len() {
+            found.iter().for_each(|number| has_strayed[*number] = false);
+        }
+    }
+    has_strayed
 }
 
-/// The time that is missing between those of the packets around one.
+fn mark(marks: &mut [bool], numbers: &[usize], all: &mut Vec<usize>) {
+    numbers.iter().for_each(|number| marks[*number] = true);
+    all.extend(numbers);
+}
+
+/// The packets of a stretch in display order, but for those that strayed, each with its place there and its place in
+/// decoding order.
+fn places(stamps: &[Stamp], stretch: &Range<usize>, has_strayed: &[bool]) -> Vec<(usize, usize, usize)> {
+    let numbers = stretch.clone().filter(|number| stamps[*number].pts.is_some() && !has_strayed[*number]);
+    let mut decoded: Vec<(usize, usize)> = numbers.enumerate().collect();
+    decoded.sort_by_key(|(_, number)| stamps[*number].pts);
+    decoded.into_iter().enumerate().map(|(shown, (place, number))| (number, shown, place)).collect()
+}
+
+/// Packets of a stretch that are more than `most` places from where their time of showing would put them.
+fn out_of_order(stamps: &[Stamp], stretch: &Range<usize>, has_strayed: &[bool], most: usize) -> Vec<usize> {
+    let places = places(stamps, stretch, has_strayed);
+    places
+        .into_iter()
+        .filter(|(_, shown, place)| shown.abs_diff(*place) > most)
+        .map(|(number, ..)| number)
+        .collect()
+}
+
+/// Packets of a stretch, a few at a time, that are shown more than `gap` before or after all others, and out of order.
+fn far_from_others(stamps: &[Stamp], stretch: &Range<usize>, has_strayed: &[bool], gap: i64) -> Vec<usize> {
+    let places = places(stamps, stretch, has_strayed);
+    let pts = |number: usize| stamps[number].pts.unwrap_or_default();
+    let is_near = |one: &(usize, usize, usize), next: &(usize, usize, usize)| {
+        pts(next.0).saturating_sub(pts(one.0)) <= gap
+    };
+    let is_moved =
+        |(_, shown, place): &(usize, usize, usize)| shown.abs_diff(*place) > USUAL_REORDERED_FRAMES;
+    let groups =
+        places.chunk_by(is_near).filter(|group| group.len() <= MAX_STRAYS && group.iter().all(is_moved));
+    groups.flatten().map(|(number, ..)| *number).collect()
+}
+
+/// The time that is missing between those of the packets around one; in front of them for the first packet.
 fn gap_between_frames(stamps: &[Stamp], number: usize, frame: i64) -> Option<i64> {
-    let dts = stamps[..=number].iter().rev().take(MAX_REORDERED_FRAMES).find_map(|stamp| stamp.dts)?;
+    let dts = stamps[..=number].iter().rev().take(MAX_REORDERED_FRAMES).find_map(|stamp| stamp.dts);
     let around =
         number.saturating_sub(MAX_REORDERED_FRAMES)..(number + MAX_REORDERED_FRAMES + 1).min(stamps.len());
     let mut times: Vec<i64> =
         stamps[around].iter().filter(|stamp| stamp.is_shown).filter_map(|stamp| stamp.pts).collect();
     times.sort_unstable();
+    if number == 0 {
+        let time = times.first()?.saturating_sub(frame);
+        return (dts.unwrap_or(time) <= time).then_some(time);
+    }
+    let dts = dts?;
     let is_missing =
         |pair: &&[i64]| pair[1] > dts && pair[1].saturating_sub(pair[0]) >= frame.saturating_mul(3) / 2;
     let pair = times.windows(2).find(is_missing)?;
@@ -551,6 +627,36 @@ mod tests {
     }
 
     #[test]
+    fn times_of_showing_that_stray_by_seconds_get_their_place_back() {
+        let right = reordered(301);
+        for number in [0, 1, 2, 3, 100, 101, 102, 200] {
+            for by in [3000, 7000, 9900, 90_000, -3000, -7000, -90_000] {
+                let (mut stamps, original) = (right.clone(), right[number].pts);
+                stamps[number].pts = original.map(|time| time + by);
+                // The last of all may well be shown so late, and the first so early.
+                let is_moved =
+                    (number as i64 * 40 + by).clamp(0, 300 * 40).abs_diff(number as i64 * 40) > 33 * 40;
+                for may_leap in [true, false] {
+                    let mut stamps = stamps.clone();
+                    let replaced = replace_strays(&mut stamps, 10_000, may_leap);
+                    assert_eq!(replaced.len(), usize::from(is_moved), "{number}, {by}");
+                    if is_moved {
+                        assert_eq!(stamps[number].pts, original, "{number}, {by}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn decoding_times_made_up_from_a_stray_first_time_are_dropped() {
+        let mut stamps = reordered(61);
+        (stamps[0].pts, stamps[0].dts) = (Some(900_000), Some(900_000));
+        assert_eq!(replace_strays(&mut stamps, 10_000, false).len(), 1);
+        assert_eq!((stamps[0].pts, stamps[0].dts), (Some(0), None));
+    }
+
+    #[test]
     fn a_clock_that_hardly_advances_is_told() {
         // Of 60 frames of 4000 ticks, the last ones.
         let still = |count: i64| -> Vec<Stamp> {
@@ -592,7 +698,21 @@ mod tests {
                         |time: i64| i64::from(time >= first * 40) + i64::from(time >= (first + count) * 40);
                     stamp.pts = stamp.pts.map(|time| time + 40_000 * pauses(time));
                 }
-                assert_eq!(replace_strays(&mut stamps, 10_000, false), [], "{count} frames from {first}");
+                assert_eq!(
+                    replace_strays(&mut stamps.clone(), 10_000, false),
+                    [],
+                    "{count} frames from {first}"
+                );
+                // As encoders write them: the times of showing in order, for those of the first frames before.
+                let mut shown: Vec<Option<i64>> = stamps.iter().map(|stamp| stamp.pts).collect();
+                shown.sort_unstable();
+                for (stamp, dts) in stamps[2..].iter_mut().zip(shown) {
+                    stamp.dts = dts;
+                }
+                for may_leap in [true, false] {
+                    let replaced = replace_strays(&mut stamps.clone(), 10_000, may_leap);
+                    assert_eq!(replaced, [], "{count} frames from {first}");
+                }
             }
         }
         // But one frame whose time is not come to by those that follow.
