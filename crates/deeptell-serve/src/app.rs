@@ -7,9 +7,9 @@ use tokio::sync::watch;
 
 use crate::folder::PrivateFolder;
 use crate::local::LocalPage;
-use crate::places::Places;
 use crate::queue::Queue;
 use crate::scans::Scans;
+use crate::upload_slots::UploadSlots;
 use crate::{Analyse, Event, Settings};
 
 /// State shared by all requests and workers.
@@ -20,7 +20,7 @@ pub(crate) struct App {
     pub(crate) queue: Queue,
     pub(crate) scans: Scans,
     /// For uploads and scans that are not finished.
-    pub(crate) places: Arc<Places>,
+    pub(crate) slots: Arc<UploadSlots>,
     /// Contains the uploads; no other user can open it.
     pub(crate) folder: PrivateFolder,
     /// The page that scans in the browser, if there is one.

@@ -13,7 +13,7 @@ use axum::body::{Bytes, HttpBody};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::pace::Pace;
+use crate::transfer_rate::TransferRate;
 
 /// How long a connection without a request is left alone.
 const IDLE_GRACE: Duration = Duration::from_millis(250);
@@ -87,7 +87,7 @@ impl Open {
         let candidates = self.by_id.iter().filter_map(|(id, connection)| {
             let need = connection.need(now)?;
             // Of several, from the address that has the most; the one that was quiet for longest.
-            Some(((need, Reverse(shares[&connection.address]), connection.pace().last), *id))
+            Some(((need, Reverse(shares[&connection.address]), connection.transfer().last), *id))
         });
         let least = candidates.min().map(|(_, id)| id);
         let displaced = least.and_then(|id| self.by_id.remove(&id));
@@ -116,7 +116,7 @@ enum Need {
 /// What is known of one connection while it is open.
 pub(crate) struct Connection {
     address: IpAddr,
-    pace: Mutex<Pace>,
+    transfer: Mutex<TransferRate>,
     /// Requests that have come so far.
     requests: AtomicUsize,
     /// Requests whose answers are not complete.
@@ -135,7 +135,7 @@ impl Connection {
     fn new(address: IpAddr, now: Instant) -> Self {
         Self {
             address,
-            pace: Mutex::new(Pace::new(now)),
+            transfer: Mutex::new(TransferRate::new(now)),
             requests: AtomicUsize::new(0),
             unanswered: AtomicUsize::new(0),
             is_write_blocked: AtomicBool::new(false),
@@ -146,19 +146,19 @@ impl Connection {
 
     /// How much it needs its place; `None` if it must not be closed.
     fn need(&self, now: Instant) -> Option<Need> {
-        let pace = *self.pace();
+        let transfer = *self.transfer();
         if self.is_write_blocked.load(Ordering::Relaxed) {
-            return pace.is_slow(now).then_some(Need::Unread);
+            return transfer.is_slow(now).then_some(Need::Unread);
         }
         if !self.is_answering() {
-            return (now.duration_since(pace.last) >= IDLE_GRACE).then_some(Need::Idle);
+            return (now.duration_since(transfer.last) >= IDLE_GRACE).then_some(Need::Idle);
         }
-        pace.is_slow(now).then_some(Need::Slow)
+        transfer.is_slow(now).then_some(Need::Slow)
     }
 
     /// Counts bytes that were just read or written.
     pub(crate) fn note(&self, bytes: usize) {
-        self.pace().add(bytes, Instant::now());
+        self.transfer().add(bytes, Instant::now());
     }
 
     pub(crate) fn set_write_blocked(&self, is_blocked: bool) {
@@ -177,7 +177,7 @@ impl Connection {
     /// Begins a request; its number on this connection, from 1, and what ends it when dropped.
     pub(crate) fn begin(self: &Arc<Self>) -> (usize, Exchange) {
         self.unanswered.fetch_add(1, Ordering::Relaxed);
-        *self.pace() = Pace::new(Instant::now());
+        *self.transfer() = TransferRate::new(Instant::now());
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         (number, Exchange { connection: Arc::clone(self) })
     }
@@ -192,8 +192,8 @@ impl Connection {
         self.displaced.notified().await;
     }
 
-    fn pace(&self) -> MutexGuard<'_, Pace> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    fn transfer(&self) -> MutexGuard<'_, TransferRate> {
+        self.transfer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -257,7 +257,7 @@ impl HttpBody for ExchangeBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pace::WINDOW;
+    use crate::transfer_rate::WINDOW;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
@@ -277,7 +277,7 @@ mod tests {
         unread.connection.set_write_blocked(true);
         assert!(admit(begin).is_none(), "all have just begun");
         let now = begin + WINDOW;
-        fast.connection.pace().add(10_000_000, now);
+        fast.connection.transfer().add(10_000_000, now);
 
         let mut newer = Vec::new();
         for gone in [&idle, &unread, &slow] {

@@ -11,15 +11,15 @@ use tempfile::TempPath;
 
 use crate::app::App;
 use crate::event::Event;
-use crate::places::Place;
 use crate::refusal::{Code, Refusal};
 use crate::scans::{Scan, State};
+use crate::upload_slots::UploadSlot;
 
-/// A file in the queue. Dropping it deletes the file and then frees its place.
+/// A file in the queue. Dropping it deletes the file and then frees its slot.
 pub(crate) struct Job {
     pub(crate) scan: Arc<Scan>,
     pub(crate) file: TempPath,
-    pub(crate) place: Place,
+    pub(crate) slot: UploadSlot,
 }
 
 /// The queue.
@@ -99,14 +99,14 @@ impl Queue {
 
 /// Analyses one file after the other until the queue is closed.
 pub(crate) fn work(app: &App) {
-    while let Some(Job { scan, file, place }) = app.queue.take() {
+    while let Some(Job { scan, file, slot }) = app.queue.take() {
         let began = Instant::now();
         let outcome = analyse(app, &scan, &file, began);
-        // The file is deleted and its place free before the client learns the result.
+        // The file is deleted and its slot free before the client learns the result.
         if let Err(error) = file.close() {
             app.tell(Event::Failed { detail: format!("cannot delete an upload: {error}") });
         }
-        drop(place);
+        drop(slot);
         match outcome {
             Ok(found) => {
                 let (bytes, verdict, took) = (scan.bytes, found.report.verdict, began.elapsed());

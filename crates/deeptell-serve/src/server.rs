@@ -26,11 +26,11 @@ use crate::app::App;
 use crate::connections::{Admitted, Connection, Connections, ExchangeBody};
 use crate::folder::PrivateFolder;
 use crate::local::LocalPage;
-use crate::places::Places;
 use crate::queue::{Queue, work};
 use crate::routes::router;
 use crate::scans::Scans;
 use crate::stream::Stream;
+use crate::upload_slots::UploadSlots;
 use crate::{Analyse, Event, ServeError, Settings};
 
 /// How often `stop` is checked.
@@ -68,7 +68,7 @@ pub fn serve(
         analyser: Box::new(analyser),
         queue: Queue::default(),
         scans: Scans::new(settings.history),
-        places: Arc::new(Places::new(settings.places())),
+        slots: Arc::new(UploadSlots::new(settings.upload_slots())),
         folder: PrivateFolder::new(&settings.uploads)
             .map_err(|source| ServeError::Folder { folder: settings.uploads.clone(), source })?,
         local: settings.local_page.as_deref().map(LocalPage::read).transpose()?,

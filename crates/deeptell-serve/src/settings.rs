@@ -99,7 +99,7 @@ impl Settings {
     }
 
     /// Uploads and scans that may be unfinished at the same time.
-    pub(crate) fn places(&self) -> usize {
+    pub(crate) fn upload_slots(&self) -> usize {
         self.workers + self.waiting
     }
 }

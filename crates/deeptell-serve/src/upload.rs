@@ -18,11 +18,11 @@ use tokio::time::{Instant, timeout};
 use crate::Event;
 use crate::app::App;
 use crate::connections::Client;
-use crate::pace::LEAST_RATE;
-use crate::places::Place;
 use crate::queue::Job;
 use crate::refusal::Refusal;
 use crate::scans::Scan;
+use crate::transfer_rate::LEAST_RATE;
+use crate::upload_slots::UploadSlot;
 
 /// `POST /api/scans?name=NAME`: the body is the file.
 pub(crate) async fn receive(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -30,10 +30,10 @@ pub(crate) async fn receive(State(app): State<Arc<App>>, request: Request) -> Re
     let mut body = body.into_data_stream();
     match take(&app, &parts, &mut body).await {
         Ok(scan) => {
-            let place = [(header::LOCATION, format!("/api/scans/{}", scan.id))];
+            let location = [(header::LOCATION, format!("/api/scans/{}", scan.id))];
             let document = scan.document(&scan.watch().borrow());
             let kind = [(header::CONTENT_TYPE, "application/json")];
-            (StatusCode::ACCEPTED, place, kind, document).into_response()
+            (StatusCode::ACCEPTED, location, kind, document).into_response()
         }
         // What is left of the body is not read: another request cannot follow.
         Err(refusal) => ([(header::CONNECTION, "close")], refusal).into_response(),
@@ -58,19 +58,19 @@ async fn take(app: &App, parts: &Parts, body: &mut BodyDataStream) -> Result<Arc
         return Err(Refusal::upload_too_large(app.settings.max_upload_bytes));
     }
     let client = parts.extensions.get().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Client(address)| *address);
-    let mut place = app.places.take(client).await.ok_or(Refusal::QUEUE_FULL)?;
+    let mut slot = app.slots.take(client).await.ok_or(Refusal::QUEUE_FULL)?;
 
     let (file, path) = new_file(app).map_err(|error| not_stored(app, &error))?;
     // From here on, dropping `path` deletes the file, however this ends.
     let bytes = tokio::select! {
-        bytes = store(app, body, file, &place) => bytes?,
-        () = place.displaced() => return Err(Refusal::upload_displaced(LEAST_RATE)),
+        bytes = store(app, body, file, &slot) => bytes?,
+        () = slot.displaced() => return Err(Refusal::upload_displaced(LEAST_RATE)),
         () = app.stopped() => return Err(Refusal::STOPPING),
     };
     if bytes == 0 {
         return Err(Refusal::EMPTY);
     }
-    if !place.keep() {
+    if !slot.keep() {
         return Err(Refusal::upload_displaced(LEAST_RATE));
     }
     let scan = Scan::new(shown(&given_name(parts)), bytes).map_err(|error| {
@@ -79,7 +79,7 @@ async fn take(app: &App, parts: &Parts, body: &mut BodyDataStream) -> Result<Arc
     })?;
     let scan = Arc::new(scan);
     app.scans.insert(&scan);
-    let job = Job { scan: Arc::clone(&scan), file: path, place };
+    let job = Job { scan: Arc::clone(&scan), file: path, slot };
     if app.queue.push(job).is_err() {
         app.scans.forget(&scan.id);
         return Err(Refusal::STOPPING);
@@ -95,7 +95,12 @@ fn new_file(app: &App) -> io::Result<(File, TempPath)> {
 }
 
 /// Writes the body into the file. Returns its length in bytes.
-async fn store(app: &App, body: &mut BodyDataStream, mut file: File, place: &Place) -> Result<u64, Refusal> {
+async fn store(
+    app: &App,
+    body: &mut BodyDataStream,
+    mut file: File,
+    slot: &UploadSlot,
+) -> Result<u64, Refusal> {
     let settings = &app.settings;
     let deadline = Instant::now() + settings.upload_time;
     let mut bytes = 0;
@@ -114,7 +119,7 @@ async fn store(app: &App, body: &mut BodyDataStream, mut file: File, place: &Pla
         if bytes > settings.max_upload_bytes {
             return Err(Refusal::upload_too_large(settings.max_upload_bytes));
         }
-        place.note(piece.len());
+        slot.note(piece.len());
         file.write_all(&piece).await.map_err(|error| not_stored(app, &error))?;
     }
     file.flush().await.map_err(|error| not_stored(app, &error))?;

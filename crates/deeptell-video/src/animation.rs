@@ -13,7 +13,7 @@ use image_webp::{DecodingError, WebPDecoder};
 use crate::extent::Extent;
 use crate::frames::Timing;
 use crate::guard::{Guard, GuardedFile};
-use crate::local::Job;
+use crate::local::DecodeOptions;
 use crate::sampling::Moments;
 use crate::{Sampling, VideoError, VideoInfo, Warning};
 
@@ -49,8 +49,8 @@ impl AnimationReader {
     }
 
     /// Looks at `file`, which is called `path` in errors.
-    pub(crate) fn open(file: File, path: &Path, job: &Job) -> Result<Self, VideoError> {
-        let guard = Guard::new(path, job.limits.deadline).with_stop(job.stop.clone());
+    pub(crate) fn open(file: File, path: &Path, decode: &DecodeOptions) -> Result<Self, VideoError> {
+        let guard = Guard::new(path, decode.limits.deadline).with_stop(decode.stop.clone());
         let running = guard.run();
         let bytes = GuardedFile::new(&file, &guard).map_err(|error| guard.io(error))?;
         let extent = Extent::of(bytes, || !guard.is_half_spent()).map_err(|error| guard.io(error))?;
@@ -59,7 +59,7 @@ impl AnimationReader {
         }
         let mut decoder = decoder(&file, &guard)?;
         let (width, height) = decoder.dimensions();
-        let max_pixels = job.limits.max_pixels;
+        let max_pixels = decode.limits.max_pixels;
         if u64::from(width) * u64::from(height) > max_pixels {
             return Err(VideoError::TooLarge { path: path.to_owned(), width, height, max_pixels });
         }
@@ -95,7 +95,7 @@ impl AnimationReader {
             },
         };
         drop(running);
-        let (max_side, warnings) = (job.max_side, extent.warnings().collect());
+        let (max_side, warnings) = (decode.max_side, extent.warnings().collect());
         Ok(Self { file, guard, max_side, starts, end, orientation, info, warnings })
     }
 }

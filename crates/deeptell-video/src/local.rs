@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::decoder::Decoder;
 use crate::demuxer::{Demuxer, LeftOut, StreamFacts};
 use crate::guard::Guard;
-use crate::packets::{Keep, Packets};
+use crate::packets::{KeptPackets, Packets};
 use crate::pixels::ToRgb;
 use crate::survey::Survey;
 use crate::{Limits, VideoError, VideoInfo, Warning};
@@ -45,7 +45,7 @@ impl Default for Tuning {
 
 /// How to read one file.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Job {
+pub(crate) struct DecodeOptions {
     pub(crate) max_side: Option<u32>,
     /// Number of the stream in the container; chosen here if none is given.
     pub(crate) stream: Option<u32>,
@@ -76,15 +76,15 @@ pub(crate) struct LocalReader {
 
 impl LocalReader {
     /// Looks at `file`, which is called `path` in errors.
-    pub(crate) fn open(file: File, path: &Path, job: &Job) -> Result<Self, VideoError> {
+    pub(crate) fn open(file: File, path: &Path, decode: &DecodeOptions) -> Result<Self, VideoError> {
         prepare_ffmpeg();
-        let guard = Guard::new(path, job.limits.deadline).with_stop(job.stop.clone());
+        let guard = Guard::new(path, decode.limits.deadline).with_stop(decode.stop.clone());
         let running = guard.run();
         // Not by asking for its metadata, which a decoding process of its own may not.
         let file_bytes = (&file).seek(SeekFrom::End(0)).map_err(|error| guard.io(error))?;
-        let mut demuxer = Demuxer::open(&file, &guard, &job.limits, job.stream)?;
+        let mut demuxer = Demuxer::open(&file, &guard, &decode.limits, decode.stream)?;
         let facts = demuxer.facts();
-        let decoder = Decoder::open(&demuxer, &guard, &job.limits)?;
+        let decoder = Decoder::open(&demuxer, &guard, &decode.limits)?;
         let mut warnings = Vec::new();
         let joined = demuxer.joined();
         if !joined.others.is_empty() {
@@ -98,16 +98,16 @@ impl LocalReader {
             warnings.push(Warning::ClockUnchecked);
         }
         let joined_unchecked = joined.is_unchecked;
-        let is_small = file_bytes <= job.tuning.survey_bytes || facts.span.is_none() && !facts.is_joined;
-        let watches_clock = job.tuning.watch_clocks && facts.clock_may_jump;
+        let is_small = file_bytes <= decode.tuning.survey_bytes || facts.span.is_none() && !facts.is_joined;
+        let watches_clock = decode.tuning.watch_clocks && facts.clock_may_jump;
         let surveyed = if is_small || watches_clock {
-            let mut keep = Keep::up_to(if is_small { job.tuning.keep_bytes } else { 0 });
+            let mut keep = KeptPackets::up_to(if is_small { decode.tuning.keep_bytes } else { 0 });
             let may_go_on = || is_small || !guard.is_half_spent();
             let survey = Survey::of(&mut demuxer, &facts, &mut keep, may_go_on)?;
             if survey.is_none() && facts.span.is_none() {
                 // Nothing says how long it is.
                 let path = path.to_owned();
-                let deadline = job.limits.deadline;
+                let deadline = decode.limits.deadline;
                 let is_late = guard.is_half_spent();
                 return Err(if is_late {
                     VideoError::Timeout { path, deadline }
@@ -119,7 +119,7 @@ impl LocalReader {
                 if watches_clock && !joined_unchecked {
                     warnings.push(Warning::ClockUnchecked);
                 }
-                demuxer = demuxer.reopen(&file, &job.limits)?;
+                demuxer = demuxer.reopen(&file, &decode.limits)?;
             }
             survey.map(|survey| (survey, keep))
         } else {
@@ -148,12 +148,12 @@ impl LocalReader {
             file,
             file_bytes,
             guard,
-            limits: job.limits.clone(),
-            tuning: job.tuning,
+            limits: decode.limits.clone(),
+            tuning: decode.tuning,
             fresh: !survey.is_counted,
             packets,
             decoder,
-            to_rgb: ToRgb::new(job.max_side),
+            to_rgb: ToRgb::new(decode.max_side),
             facts,
             survey,
             info,
@@ -167,7 +167,7 @@ impl LocalReader {
     /// when that would take more than half of the deadline.
     pub(crate) fn survey_now(&mut self) -> Result<bool, VideoError> {
         let mut demuxer = self.packets.reopen(&self.file, &self.limits)?;
-        let mut keep = Keep::up_to(0);
+        let mut keep = KeptPackets::up_to(0);
         let guard = self.guard.clone();
         let Some(survey) = Survey::of(&mut demuxer, &self.facts, &mut keep, || !guard.is_half_spent())?
         else {
@@ -219,8 +219,8 @@ mod tests {
     use crate::{Frame, Sampling, VideoWriter, WriterOptions};
 
     fn sample(path: &Path, tuning: Tuning, sampling: Sampling) -> Vec<Frame> {
-        let job = Job { tuning, ..Job::default() };
-        let mut reader = LocalReader::open(File::open(path).unwrap(), path, &job).unwrap();
+        let decode = DecodeOptions { tuning, ..DecodeOptions::default() };
+        let mut reader = LocalReader::open(File::open(path).unwrap(), path, &decode).unwrap();
         LocalFrames::new(&mut reader, sampling).collect::<Result<_, _>>().unwrap()
     }
 
@@ -282,8 +282,11 @@ mod tests {
         let clips = Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/clips");
         let open = |name: &str, memory_bytes| {
             let path = clips.join(name);
-            let job = Job { limits: Limits::default().memory_bytes(memory_bytes), ..Job::default() };
-            LocalReader::open(File::open(&path).unwrap(), &path, &job)
+            let decode = DecodeOptions {
+                limits: Limits::default().memory_bytes(memory_bytes),
+                ..DecodeOptions::default()
+            };
+            LocalReader::open(File::open(&path).unwrap(), &path, &decode)
         };
         for name in ["untagged.mp4", "h264.mkv"] {
             let times = |memory_bytes| {

@@ -9,7 +9,7 @@ use image::RgbImage;
 
 use crate::animation::{AnimationFrames, AnimationReader};
 use crate::frames::{LocalFrames, Timing};
-use crate::local::{Job, LocalReader};
+use crate::local::{DecodeOptions, LocalReader};
 use crate::{Frame, Sampling, VideoError, VideoInfo, Warning};
 
 /// What is open.
@@ -22,13 +22,13 @@ pub(crate) enum LocalSource {
 
 impl LocalSource {
     /// Looks at `file`, which is called `path` in errors.
-    pub(crate) fn open(mut file: File, path: &Path, job: &Job) -> Result<Self, VideoError> {
+    pub(crate) fn open(mut file: File, path: &Path, decode: &DecodeOptions) -> Result<Self, VideoError> {
         let io = |source| VideoError::Io { path: path.to_owned(), source };
         if AnimationReader::takes(&mut file).map_err(io)? {
-            return AnimationReader::open(file, path, job).map(|reader| Self::Animation(reader.into()));
+            return AnimationReader::open(file, path, decode).map(|reader| Self::Animation(reader.into()));
         }
         file.rewind().map_err(io)?;
-        LocalReader::open(file, path, job).map(|reader| Self::Coded(reader.into()))
+        LocalReader::open(file, path, decode).map(|reader| Self::Coded(reader.into()))
     }
 
     pub(crate) fn info(&self) -> &VideoInfo {

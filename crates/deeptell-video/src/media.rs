@@ -68,12 +68,12 @@ impl VideoOptions {
     }
 
     fn picture_in(&self, file: &File, path: &Path) -> Result<Picture, VideoError> {
-        let limits = &self.job.limits;
+        let limits = &self.decode.limits;
         let job = PictureJob {
             limits: limits.pictures,
             deadline: limits.deadline,
-            max_side: self.job.max_side,
-            stop: self.job.stop.clone(),
+            max_side: self.decode.max_side,
+            stop: self.decode.stop.clone(),
         };
         #[cfg(unix)]
         if let Some(decoder) = &self.decoder {

@@ -13,13 +13,13 @@ use crate::{Limits, VideoError};
 const PACKET_OVERHEAD_BYTES: u64 = 256;
 
 /// Packets kept while a file is looked through, unless they become too many.
-pub(crate) struct Keep {
+pub(crate) struct KeptPackets {
     packets: Option<Vec<Packet>>,
     /// Bytes that may still be kept.
     room: u64,
 }
 
-impl Keep {
+impl KeptPackets {
     pub(crate) fn up_to(bytes: u64) -> Self {
         Self { packets: Some(Vec::new()), room: bytes }
     }
@@ -57,7 +57,7 @@ impl Packets {
     }
 
     /// After `demuxer` came to the end of the file: nothing is left before [`Self::rewind`].
-    pub(crate) fn seen(demuxer: Demuxer, keep: Keep, clock: Arc<Clock>) -> Self {
+    pub(crate) fn seen(demuxer: Demuxer, keep: KeptPackets, clock: Arc<Clock>) -> Self {
         let next = keep.packets.as_ref().map_or(0, Vec::len);
         Self { demuxer, kept: keep.packets, next, clock, cursor: ClockCursor::default() }
     }

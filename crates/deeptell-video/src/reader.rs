@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::file_kind::FileKind;
 #[cfg(unix)]
 use crate::isolation::{DecoderProcess, RemoteFrames, RemoteReader};
-use crate::local::Job;
+use crate::local::DecodeOptions;
 use crate::local_source::{LocalSource, LocalSourceFrames};
 use crate::{Limits, Sampling, Unsupported, VideoError, Warning};
 
@@ -73,7 +73,7 @@ impl std::fmt::Debug for Frame {
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct VideoOptions {
-    pub(crate) job: Job,
+    pub(crate) decode: DecodeOptions,
     #[cfg(unix)]
     pub(crate) decoder: Option<DecoderProcess>,
 }
@@ -83,20 +83,20 @@ impl VideoOptions {
     ///
     /// Detecting faces in a 4K video rarely needs 4K; shrinking during conversion is the cheapest.
     pub fn max_side(mut self, pixels: u32) -> Self {
-        self.job.max_side = Some(pixels.max(1));
+        self.decode.max_side = Some(pixels.max(1));
         self
     }
 
     /// Replaces the default [`Limits`].
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.job.limits = limits;
+        self.decode.limits = limits;
         self
     }
 
     /// Time that one reader may spend inside its own calls: [`Limits::deadline`].
     #[must_use]
     pub fn deadline(&self) -> Duration {
-        self.job.limits.deadline
+        self.decode.limits.deadline
     }
 
     /// Samples this stream, numbered from 0 among all streams of the file as FFmpeg and its tools
@@ -104,14 +104,14 @@ impl VideoOptions {
     ///
     /// Opening a file without such a video stream fails with [`VideoError::NoSuchStream`].
     pub fn stream(mut self, index: u32) -> Self {
-        self.job.stream = Some(index);
+        self.decode.stream = Some(index);
         self
     }
 
     /// Ends calls in progress, and all later ones, with [`VideoError::Stopped`] a fraction of a second after another
     /// thread sets `flag`.
     pub fn stop(mut self, flag: &Arc<AtomicBool>) -> Self {
-        self.job.stop = Some(Arc::clone(flag));
+        self.decode.stop = Some(Arc::clone(flag));
         self
     }
 
@@ -119,7 +119,7 @@ impl VideoOptions {
     ///
     /// For comparison, and for files whose keyframes are marked incorrectly.
     pub fn every_frame(mut self) -> Self {
-        self.job.tuning.in_order = true;
+        self.decode.tuning.in_order = true;
         self
     }
 
@@ -161,10 +161,10 @@ impl VideoOptions {
         }
         #[cfg(unix)]
         if let Some(decoder) = self.decoder {
-            let reader = RemoteReader::open(file, path, self.job, decoder)?;
+            let reader = RemoteReader::open(file, path, self.decode, decoder)?;
             return Ok(VideoReader { source: Source::There(reader.into()) });
         }
-        let reader = LocalSource::open(file, path, &self.job)?;
+        let reader = LocalSource::open(file, path, &self.decode)?;
         Ok(VideoReader { source: Source::Here(reader) })
     }
 }

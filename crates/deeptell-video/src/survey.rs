@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::clock::{self, Clock, ClockWatch, Stamp};
 use crate::demuxer::{Demuxer, StreamFacts};
 use crate::frame_times::last_duration;
-use crate::packets::Keep;
+use crate::packets::KeptPackets;
 use crate::{VideoError, Warning};
 
 /// Frame rate assumed of a stream that gives neither times nor a rate.
@@ -79,7 +79,7 @@ impl Survey {
     pub(crate) fn of(
         demuxer: &mut Demuxer,
         facts: &StreamFacts,
-        keep: &mut Keep,
+        keep: &mut KeptPackets,
         may_go_on: impl Fn() -> bool,
     ) -> Result<Option<Self>, VideoError> {
         let max_packets = demuxer.limits().memory_bytes / MEMORY_PER_PACKET;

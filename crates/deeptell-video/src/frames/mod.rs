@@ -17,7 +17,7 @@ use ff::frame;
 use ffmpeg_next as ff;
 use image::RgbImage;
 
-use self::planned::{Outcome, Plan, Wanted};
+use self::planned::{FrameRequest, Outcome, Plan};
 use self::position::{Pass, Shown};
 use self::sequential::Sequence;
 use crate::local::LocalReader;
@@ -116,7 +116,7 @@ impl<'a> LocalFrames<'a> {
             return self.every_frame();
         }
         while let Mode::Planned(plan) = &mut self.mode {
-            let wanted = Wanted { moments: &self.moments, number: self.next, moment };
+            let wanted = FrameRequest { moments: &self.moments, number: self.next, moment };
             match plan.show(wanted, &mut self.pass, self.reader)? {
                 Outcome::Shown => break,
                 // A decoder that started where frames refer across the keyframe (an open group of
@@ -330,7 +330,7 @@ mod tests {
     use image::{Rgb, RgbImage};
 
     use super::*;
-    use crate::local::{Job, Tuning};
+    use crate::local::{DecodeOptions, Tuning};
     use crate::{VideoCodec, VideoWriter, WriterOptions};
 
     /// A pan over a texture, with a scene change: every frame differs from every other.
@@ -383,8 +383,8 @@ mod tests {
 
     /// Frames, and whether they came by the plan.
     fn sample(path: &Path, tuning: Tuning, sampling: Sampling) -> (Vec<Frame>, bool) {
-        let job = Job { tuning, ..Job::default() };
-        let mut reader = LocalReader::open(File::open(path).unwrap(), path, &job).unwrap();
+        let decode = DecodeOptions { tuning, ..DecodeOptions::default() };
+        let mut reader = LocalReader::open(File::open(path).unwrap(), path, &decode).unwrap();
         let mut frames = LocalFrames::new(&mut reader, sampling);
         let all = frames.by_ref().collect::<Result<Vec<_>, _>>().unwrap();
         (all, matches!(frames.mode, Mode::Planned(_)))

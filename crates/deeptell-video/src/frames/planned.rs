@@ -21,7 +21,7 @@ const JUMP_MARGINS_SECONDS: [f64; 5] = [0.0, 2.0, 8.0, 32.0, 128.0];
 
 /// The moment whose frame is wanted, and those after it.
 #[derive(Clone, Copy)]
-pub(super) struct Wanted<'a> {
+pub(super) struct FrameRequest<'a> {
     pub(super) moments: &'a Moments,
     pub(super) number: u64,
     pub(super) moment: i64,
@@ -49,11 +49,11 @@ impl Plan {
     /// Brings the frame of the wanted moment on screen.
     pub(super) fn show(
         &self,
-        wanted: Wanted<'_>,
+        wanted: FrameRequest<'_>,
         pass: &mut Pass,
         reader: &mut LocalReader,
     ) -> Result<Outcome, VideoError> {
-        let Wanted { moments, moment, .. } = wanted;
+        let FrameRequest { moments, moment, .. } = wanted;
         if must_jump(moment, &pass.position, reader) && !jump(moment, pass, reader)? {
             return Ok(Outcome::Failed);
         }
@@ -78,7 +78,7 @@ impl Plan {
     fn decode_until_shown(
         &self,
         pts: i64,
-        wanted: Wanted<'_>,
+        wanted: FrameRequest<'_>,
         pass: &mut Pass,
         reader: &mut LocalReader,
     ) -> Result<Outcome, VideoError> {
@@ -146,7 +146,7 @@ fn read_past(moment: i64, pass: &mut Pass, reader: &mut LocalReader) -> Result<(
 /// Whether no later moment needs the decoder's state after the frame at `pts`.
 fn is_done_after(
     pts: i64,
-    wanted: Wanted<'_>,
+    wanted: FrameRequest<'_>,
     pass: &mut Pass,
     reader: &mut LocalReader,
 ) -> Result<bool, VideoError> {
@@ -172,7 +172,7 @@ fn is_done_after(
 /// Decodes one more packet, in full if any moment to come may show it.
 fn decode_next(
     pts: i64,
-    wanted: Wanted<'_>,
+    wanted: FrameRequest<'_>,
     pass: &mut Pass,
     reader: &mut LocalReader,
 ) -> Result<(), VideoError> {

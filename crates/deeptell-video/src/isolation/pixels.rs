@@ -18,7 +18,7 @@ const EDGES: u64 = 1 << 20;
 /// Most bytes that are set apart for a frame. None of them is taken before it is written to.
 const MAX_ROOM: u64 = 256 << 20;
 
-/// Room for one frame: the parent's side.
+/// Memory for one frame: the parent's side.
 #[derive(Debug)]
 pub(crate) struct SharedPixels(File);
 
@@ -73,11 +73,11 @@ impl AsFd for SharedPixels {
     }
 }
 
-/// Room for one frame: the side of the decoding process, where it is memory, until the process ends.
+/// Memory for one frame: the side of the decoding process, where it is memory, until the process ends.
 #[derive(Debug)]
-pub(crate) struct Room(&'static mut [MaybeUninit<u8>]);
+pub(crate) struct MappedPixels(&'static mut [MaybeUninit<u8>]);
 
-impl Room {
+impl MappedPixels {
     /// # Errors
     /// When the system refuses.
     pub(crate) fn map(descriptor: &OwnedFd) -> io::Result<Self> {
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn what_was_put_in_last_is_taken_out() {
         let shared = SharedPixels::for_frames_up_to(1000).unwrap().unwrap();
-        let mut room = Room::map(&shared.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        let mut room = MappedPixels::map(&shared.as_fd().try_clone_to_owned().unwrap()).unwrap();
         room.bytes()[..4].write_copy_of_slice(&[1, 2, 3, 4]);
         assert_eq!(shared.take(4).unwrap(), [1, 2, 3, 4]);
         room.bytes()[..2].write_copy_of_slice(&[7, 8]);

@@ -9,7 +9,7 @@ use image::RgbImage;
 
 use super::process::{DecoderProcess, Watched, Worker};
 use super::wire::{self, FrameHead, Reply, Request};
-use crate::local::Job;
+use crate::local::DecodeOptions;
 use crate::sampling::Moments;
 use crate::{Frame, Sampling, VideoError, VideoInfo, Warning};
 
@@ -17,7 +17,7 @@ use crate::{Frame, Sampling, VideoError, VideoInfo, Warning};
 pub(crate) struct RemoteReader {
     file: File,
     path: PathBuf,
-    job: Job,
+    decode: DecodeOptions,
     decoder: DecoderProcess,
     /// None when the next sampling needs a new process.
     worker: Option<Worker>,
@@ -31,20 +31,20 @@ impl RemoteReader {
     pub(crate) fn open(
         file: File,
         path: &Path,
-        job: Job,
+        decode: DecodeOptions,
         decoder: DecoderProcess,
     ) -> Result<Self, VideoError> {
         let mut waited = Duration::ZERO;
-        let (worker, info, warnings) = begin(&file, path, &job, &decoder, &mut waited)?;
+        let (worker, info, warnings) = begin(&file, path, &decode, &decoder, &mut waited)?;
         let path = path.to_owned();
-        Ok(Self { file, path, job, decoder, worker: Some(worker), waited, info, warnings })
+        Ok(Self { file, path, decode, decoder, worker: Some(worker), waited, info, warnings })
     }
 
     /// A process that waits for a sampling.
     fn worker(&mut self) -> Result<&mut Worker, VideoError> {
         let worker = match self.worker.take() {
             Some(worker) => worker,
-            None => begin(&self.file, &self.path, &self.job, &self.decoder, &mut self.waited)?.0,
+            None => begin(&self.file, &self.path, &self.decode, &self.decoder, &mut self.waited)?.0,
         };
         Ok(self.worker.insert(worker))
     }
@@ -54,13 +54,13 @@ impl RemoteReader {
             let reason = "is gone".to_owned();
             return Err(VideoError::DecoderDied { path: self.path.clone(), reason });
         };
-        let received = worker.receive(self.job.limits.deadline, &mut self.waited, read);
+        let received = worker.receive(self.decode.limits.deadline, &mut self.waited, read);
         received.map_err(|error| self.explain(error))
     }
 
     fn explain(&mut self, error: io::Error) -> VideoError {
         match self.worker.take() {
-            Some(worker) => worker.explain(&error, &self.path, self.job.limits.deadline),
+            Some(worker) => worker.explain(&error, &self.path, self.decode.limits.deadline),
             None => VideoError::Io { path: self.path.clone(), source: error },
         }
     }
@@ -69,13 +69,13 @@ impl RemoteReader {
 fn begin(
     file: &File,
     path: &Path,
-    job: &Job,
+    decode: &DecodeOptions,
     decoder: &DecoderProcess,
     waited: &mut Duration,
 ) -> Result<(Worker, VideoInfo, Vec<Warning>), VideoError> {
-    let deadline = job.limits.deadline;
-    let mut worker = decoder.start_for(path, file, job.limits.max_pixels)?.stopped_by(job.stop.clone());
-    let opened = wire::send(&mut worker.channel, &Request::Video(job.clone()))
+    let deadline = decode.limits.deadline;
+    let mut worker = decoder.start_for(path, file, decode.limits.max_pixels)?.stopped_by(decode.stop.clone());
+    let opened = wire::send(&mut worker.channel, &Request::Video(decode.clone()))
         .and_then(|()| worker.receive(deadline, waited, |channel| wire::receive(channel)));
     match opened {
         Ok(Reply::Opened { info, warnings }) => Ok((worker, info, warnings)),
@@ -141,7 +141,7 @@ impl<'a> RemoteFrames<'a> {
     fn accepts(&mut self, head: &FrameHead) -> bool {
         let pixels = u64::from(head.width) * u64::from(head.height);
         let is_right = self.left > 0
-            && (1..=self.reader.job.limits.max_pixels).contains(&pixels)
+            && (1..=self.reader.decode.limits.max_pixels).contains(&pixels)
             && head.pts_seconds.is_finite()
             && head.pts_seconds >= self.last_seconds;
         self.left = self.left.saturating_sub(1);
@@ -220,7 +220,7 @@ mod tests {
         RemoteReader {
             file: File::open("/dev/null").unwrap(),
             path: "clip.mp4".into(),
-            job: Job::default(),
+            decode: DecodeOptions::default(),
             decoder: DecoderProcess::new("none"),
             worker: None,
             waited: Duration::ZERO,

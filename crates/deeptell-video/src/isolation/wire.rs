@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::privileges::Confinement;
 use super::probe::ForbiddenCall;
 use crate::frames::Timing;
-use crate::local::Job;
+use crate::local::DecodeOptions;
 use crate::media::PictureJob;
 use crate::{Unsupported, VideoError, VideoInfo, Warning};
 
@@ -23,7 +23,7 @@ const MAX_MESSAGE_BYTES: u32 = 4 << 20;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
     /// Open the file, and give the frames of each [`Sampling`](crate::Sampling) that follows.
-    Video(Job),
+    Video(DecodeOptions),
     /// Decode the still picture in the file.
     Picture(PictureJob),
     /// Make a call that must not be possible.

@@ -9,13 +9,13 @@ use deeptell_face::Picture;
 #[cfg(target_os = "linux")]
 use rustix::process::Signal;
 
-use super::pixels::{Room, TAKEN};
+use super::pixels::{MappedPixels, TAKEN};
 use super::privileges::{Confinement, describe};
 use super::sandbox::{self, Baseline, Bounds, OnForbidden};
 use super::wire::{self, Failure, FrameHead, PictureHead, Reply, Request};
 use crate::decoder::limit_allocations;
 use crate::frames::Timing;
-use crate::local::Job;
+use crate::local::DecodeOptions;
 use crate::local_source::{LocalSource, LocalSourceFrames};
 use crate::media::PictureJob;
 use crate::{Sampling, VideoError, Warning};
@@ -51,11 +51,11 @@ fn answer(descriptors: Descriptors, origin: &Origin) -> io::Result<()> {
     let file = File::from(descriptors.file);
     let mut channel = File::from(descriptors.channel);
     let request: Request = wire::receive(&mut channel)?;
-    let shared = descriptors.pixels.as_ref().map(Room::map).transpose()?;
-    let room = shared.as_ref().map_or(0, Room::length) as u64;
+    let shared = descriptors.pixels.as_ref().map(MappedPixels::map).transpose()?;
+    let room = shared.as_ref().map_or(0, MappedPixels::length) as u64;
     let bounds = match &request {
-        Request::Video(job) => Bounds::of_video(&job.limits, origin.baseline, room),
-        Request::Picture(job) => Some(Bounds::of_picture(job, origin.baseline, room)),
+        Request::Video(decode) => Bounds::of_video(&decode.limits, origin.baseline, room),
+        Request::Picture(decode) => Some(Bounds::of_picture(decode, origin.baseline, room)),
         Request::Attempt(_) | Request::Describe => Some(Bounds::of_probe(origin.baseline)),
     };
     let Some(bounds) = bounds else {
@@ -66,13 +66,13 @@ fn answer(descriptors: Descriptors, origin: &Origin) -> io::Result<()> {
         let error = VideoError::Decoder { path: "".into(), detail };
         return wire::send(&mut channel, &Reply::Failed(error.into()));
     }
-    if let Request::Video(job) = &request {
-        limit_allocations(&job.limits);
+    if let Request::Video(decode) = &request {
+        limit_allocations(&decode.limits);
     }
     let pixels = Pixels { shared, is_full: false };
     match request {
-        Request::Video(job) => sample(file, &job, channel, pixels),
-        Request::Picture(job) => decode_picture(&file, &job, channel, pixels),
+        Request::Video(decode) => sample(file, &decode, channel, pixels),
+        Request::Picture(decode) => decode_picture(&file, &decode, channel, pixels),
         Request::Attempt(call) => {
             let error = call.attempt();
             wire::send(&mut channel, &Reply::Attempted(error))
@@ -81,8 +81,9 @@ fn answer(descriptors: Descriptors, origin: &Origin) -> io::Result<()> {
     }
 }
 
-fn decode_picture(file: &File, job: &PictureJob, mut channel: File, mut pixels: Pixels) -> io::Result<()> {
-    let Picture { image, full_size, format, follower, .. } = match job.read(file, Path::new("(open file)")) {
+fn decode_picture(file: &File, decode: &PictureJob, mut channel: File, mut pixels: Pixels) -> io::Result<()> {
+    let Picture { image, full_size, format, follower, .. } = match decode.read(file, Path::new("(open file)"))
+    {
         Ok(picture) => picture,
         Err(error) => return wire::send(&mut channel, &Reply::Failed(error.into())),
     };
@@ -96,8 +97,8 @@ fn decode_picture(file: &File, job: &PictureJob, mut channel: File, mut pixels: 
     channel.write_all(&image)
 }
 
-fn sample(file: File, job: &Job, mut channel: File, mut pixels: Pixels) -> io::Result<()> {
-    let mut reader = match LocalSource::open(file, Path::new("(open file)"), job) {
+fn sample(file: File, decode: &DecodeOptions, mut channel: File, mut pixels: Pixels) -> io::Result<()> {
+    let mut reader = match LocalSource::open(file, Path::new("(open file)"), decode) {
         Ok(reader) => reader,
         Err(error) => return wire::send(&mut channel, &Reply::Failed(error.into())),
     };
@@ -130,7 +131,7 @@ fn sample(file: File, job: &Job, mut channel: File, mut pixels: Pixels) -> io::R
 
 /// The way of pixels to the parent: shared memory, or else the channel.
 struct Pixels {
-    shared: Option<Room>,
+    shared: Option<MappedPixels>,
     /// The parent has not yet taken the last frame out of the shared memory.
     is_full: bool,
 }

@@ -1,4 +1,4 @@
-//! Places for uploads and scans that are not finished.
+//! Slots for uploads and scans that are not finished.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::pace::{Pace, WINDOW};
+use crate::transfer_rate::{TransferRate, WINDOW};
 
-/// A fixed number of places, which bounds the files on disk.
+/// A fixed number of slots, which bounds the files on disk.
 ///
-/// An upload has its place from its first byte on. When there is none left, an upload that is
-/// slower than [`LEAST_RATE`](crate::pace::LEAST_RATE) loses its place to a new one, and so does one that is not known to
+/// An upload has its slot from its first byte on. When there is none left, an upload that is
+/// slower than [`LEAST_RATE`](crate::transfer_rate::LEAST_RATE) loses its slot to a new one, and so does one that is not known to
 /// be faster if its address has more uploads than that of the new one would. So slow clients cannot keep others out, nor
 /// can one that begins ever new uploads.
-pub(crate) struct Places {
+pub(crate) struct UploadSlots {
     state: Mutex<State>,
     changed: Notify,
 }
@@ -27,37 +27,37 @@ struct State {
 
 struct Upload {
     address: IpAddr,
-    pace: Mutex<Pace>,
+    transfer: Mutex<TransferRate>,
     displaced: Notify,
 }
 
 impl Upload {
-    fn pace(&self) -> MutexGuard<'_, Pace> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    fn transfer(&self) -> MutexGuard<'_, TransferRate> {
+        self.transfer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What came of asking for a place.
+/// What came of asking for a slot.
 enum Attempt {
-    Taken(Place),
+    Taken(UploadSlot),
     Full,
     /// It is known at this time whether an upload that has just begun is slow.
     Wait(Instant),
 }
 
-impl Places {
+impl UploadSlots {
     pub(crate) fn new(count: usize) -> Self {
         Self { state: Mutex::new(State { free: count, uploads: Vec::new() }), changed: Notify::new() }
     }
 
-    /// A place for a new upload; `None` when all are taken by scans and by uploads that are fast
+    /// A slot for a new upload; `None` when all are taken by scans and by uploads that are fast
     /// enough. Waits at most a little longer than [`WINDOW`], until that is known.
-    pub(crate) async fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    pub(crate) async fn take(self: &Arc<Self>, address: IpAddr) -> Option<UploadSlot> {
         let deadline = Instant::now() + WINDOW + WINDOW / 10;
         loop {
             let changed = self.changed.notified();
             let until = match self.attempt(address, Instant::now()) {
-                Attempt::Taken(place) => return Some(place),
+                Attempt::Taken(slot) => return Some(slot),
                 Attempt::Wait(until) if until <= deadline => until,
                 Attempt::Wait(_) | Attempt::Full => return None,
             };
@@ -75,14 +75,18 @@ impl Places {
         } else if let Some(slowest) = state.slowest(address, now) {
             state.uploads.swap_remove(slowest).displaced.notify_one();
         } else {
-            let paces = state.uploads.iter().map(|upload| *upload.pace());
-            let unknown = paces.filter(|pace| pace.rate(now).is_none());
-            let next = unknown.map(|pace| pace.settled()).min();
+            let transfers = state.uploads.iter().map(|upload| *upload.transfer());
+            let unknown = transfers.filter(|transfer| transfer.rate(now).is_none());
+            let next = unknown.map(|transfer| transfer.settled()).min();
             return next.map_or(Attempt::Full, Attempt::Wait);
         }
-        let upload = Arc::new(Upload { address, pace: Mutex::new(Pace::new(now)), displaced: Notify::new() });
+        let upload = Arc::new(Upload {
+            address,
+            transfer: Mutex::new(TransferRate::new(now)),
+            displaced: Notify::new(),
+        });
         state.uploads.push(Arc::clone(&upload));
-        Attempt::Taken(Place { places: Arc::clone(self), upload: Some(upload) })
+        Attempt::Taken(UploadSlot { slots: Arc::clone(self), upload: Some(upload) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -91,17 +95,17 @@ impl Places {
 }
 
 impl State {
-    /// The upload that loses its place to a new one from `address`: the slowest of those that are too slow; or, of the
+    /// The upload that loses its slot to a new one from `address`: the slowest of those that are too slow; or, of the
     /// address that has the most, the last one that is not known to be fast.
     fn slowest(&self, address: IpAddr, now: Instant) -> Option<usize> {
-        let paces = || self.uploads.iter().map(|upload| *upload.pace()).enumerate();
-        let slow = paces().filter(|(_, pace)| pace.is_slow(now));
-        let rate = |pace: &Pace| pace.rate(now).unwrap_or(0.0);
+        let transfers = || self.uploads.iter().map(|upload| *upload.transfer()).enumerate();
+        let slow = transfers().filter(|(_, transfer)| transfer.is_slow(now));
+        let rate = |transfer: &TransferRate| transfer.rate(now).unwrap_or(0.0);
         let slowest = slow.min_by(|(_, a), (_, b)| rate(a).total_cmp(&rate(b)));
         slowest.map(|(index, _)| index).or_else(|| {
             let share =
                 |address: IpAddr| self.uploads.iter().filter(|upload| upload.address == address).count();
-            let unknown = paces().filter(|(_, pace)| pace.rate(now).is_none());
+            let unknown = transfers().filter(|(_, transfer)| transfer.rate(now).is_none());
             let shares = unknown.map(|(index, _)| (share(self.uploads[index].address), index));
             let (most, index) = shares.max()?;
             (most > share(address) + 1).then_some(index)
@@ -115,22 +119,22 @@ impl State {
     }
 }
 
-/// A place of one upload and then of its scan. Dropping it makes it free, unless it was lost.
-pub(crate) struct Place {
-    places: Arc<Places>,
+/// A slot of one upload and then of its scan. Dropping it makes it free, unless it was lost.
+pub(crate) struct UploadSlot {
+    slots: Arc<UploadSlots>,
     /// While the file is being received.
     upload: Option<Arc<Upload>>,
 }
 
-impl Place {
+impl UploadSlot {
     /// Counts bytes that were just received.
     pub(crate) fn note(&self, bytes: usize) {
         if let Some(upload) = &self.upload {
-            upload.pace().add(bytes, Instant::now());
+            upload.transfer().add(bytes, Instant::now());
         }
     }
 
-    /// Waits until the place is lost to another upload.
+    /// Waits until the slot is lost to another upload.
     pub(crate) async fn displaced(&self) {
         match &self.upload {
             Some(upload) => upload.displaced.notified().await,
@@ -138,10 +142,10 @@ impl Place {
         }
     }
 
-    /// Keeps the place for the scan; `false` if it was lost already.
+    /// Keeps the slot for the scan; `false` if it was lost already.
     pub(crate) fn keep(&mut self) -> bool {
         let Some(upload) = &self.upload else { return true };
-        let kept = self.places.lock().remove(upload);
+        let kept = self.slots.lock().remove(upload);
         if kept {
             self.upload = None;
         }
@@ -149,14 +153,14 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for UploadSlot {
     fn drop(&mut self) {
-        let mut state = self.places.lock();
+        let mut state = self.slots.lock();
         if self.upload.as_ref().is_none_or(|upload| state.remove(upload)) {
             state.free += 1;
         }
         drop(state);
-        self.places.changed.notify_waiters();
+        self.slots.changed.notify_waiters();
     }
 }
 
@@ -169,68 +173,68 @@ mod tests {
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
 
-    fn taken(attempt: Attempt) -> Place {
+    fn taken(attempt: Attempt) -> UploadSlot {
         match attempt {
-            Attempt::Taken(place) => place,
-            Attempt::Full | Attempt::Wait(_) => panic!("no place"),
+            Attempt::Taken(slot) => slot,
+            Attempt::Full | Attempt::Wait(_) => panic!("no slot"),
         }
     }
 
-    fn receive(place: &Place, bytes: usize, now: Instant) {
-        place.upload.as_ref().unwrap().pace().add(bytes, now);
+    fn receive(slot: &UploadSlot, bytes: usize, now: Instant) {
+        slot.upload.as_ref().unwrap().transfer().add(bytes, now);
     }
 
     #[test]
     fn place_is_free_again_when_dropped() {
-        let places = Arc::new(Places::new(1));
+        let slots = Arc::new(UploadSlots::new(1));
         let now = Instant::now();
-        let mut place = taken(places.attempt(HERE, now));
-        assert!(matches!(places.attempt(HERE, now), Attempt::Wait(_)));
-        assert!(place.keep());
-        assert!(matches!(places.attempt(HERE, now), Attempt::Full), "scans cannot lose their place");
-        drop(place);
-        assert_eq!(places.lock().free, 1);
-        drop(taken(places.attempt(HERE, now)));
-        assert_eq!(places.lock().free, 1);
+        let mut slot = taken(slots.attempt(HERE, now));
+        assert!(matches!(slots.attempt(HERE, now), Attempt::Wait(_)));
+        assert!(slot.keep());
+        assert!(matches!(slots.attempt(HERE, now), Attempt::Full), "scans cannot lose their slot");
+        drop(slot);
+        assert_eq!(slots.lock().free, 1);
+        drop(taken(slots.attempt(HERE, now)));
+        assert_eq!(slots.lock().free, 1);
     }
 
     #[test]
     fn slowest_upload_loses_its_place_after_one_window() {
-        let places = Arc::new(Places::new(2));
+        let slots = Arc::new(UploadSlots::new(2));
         let now = Instant::now();
-        let (slow, mut slower) = (taken(places.attempt(HERE, now)), taken(places.attempt(HERE, now)));
+        let (slow, mut slower) = (taken(slots.attempt(HERE, now)), taken(slots.attempt(HERE, now)));
         receive(&slow, 1000, now + WINDOW / 2);
         receive(&slower, 10, now + WINDOW / 2);
-        let Attempt::Wait(until) = places.attempt(HERE, now) else { panic!("too early to tell") };
-        let mut third = taken(places.attempt(HERE, until + Duration::from_millis(1)));
+        let Attempt::Wait(until) = slots.attempt(HERE, now) else { panic!("too early to tell") };
+        let mut third = taken(slots.attempt(HERE, until + Duration::from_millis(1)));
         assert!(!slower.keep() && third.keep());
         drop(slower);
-        assert_eq!(places.lock().free, 0, "the place has a new owner");
+        assert_eq!(slots.lock().free, 0, "the slot has a new owner");
         drop(third);
-        assert_eq!(places.lock().free, 1);
+        assert_eq!(slots.lock().free, 1);
         drop(slow);
-        assert_eq!(places.lock().free, 2);
+        assert_eq!(slots.lock().free, 2);
     }
 
     #[test]
     fn an_address_that_begins_ever_new_uploads_does_not_keep_another_out() {
-        let places = Arc::new(Places::new(3));
+        let slots = Arc::new(UploadSlots::new(3));
         let now = Instant::now();
-        let mut theirs = [(); 3].map(|()| taken(places.attempt(THERE, now)));
-        let mut first = taken(places.attempt(HERE, now));
-        assert_eq!(theirs.each_mut().map(Place::keep).iter().filter(|kept| **kept).count(), 2);
+        let mut theirs = [(); 3].map(|()| taken(slots.attempt(THERE, now)));
+        let mut first = taken(slots.attempt(HERE, now));
+        assert_eq!(theirs.each_mut().map(UploadSlot::keep).iter().filter(|kept| **kept).count(), 2);
         assert!(first.keep());
-        let others = Arc::new(Places::new(2));
+        let others = Arc::new(UploadSlots::new(2));
         let _one_of_each = [taken(others.attempt(HERE, now)), taken(others.attempt(THERE, now))];
         assert!(matches!(others.attempt(HERE, now), Attempt::Wait(_)), "each has one");
     }
 
     #[test]
     fn fast_upload_keeps_its_place() {
-        let places = Arc::new(Places::new(1));
+        let slots = Arc::new(UploadSlots::new(1));
         let now = Instant::now();
-        let place = taken(places.attempt(HERE, now));
-        receive(&place, 1_000_000, now + WINDOW / 2);
-        assert!(matches!(places.attempt(HERE, now + WINDOW), Attempt::Full));
+        let slot = taken(slots.attempt(HERE, now));
+        receive(&slot, 1_000_000, now + WINDOW / 2);
+        assert!(matches!(slots.attempt(HERE, now + WINDOW), Attempt::Full));
     }
 }

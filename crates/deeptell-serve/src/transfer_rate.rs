@@ -12,7 +12,7 @@ pub(crate) const LEAST_RATE: u64 = 16 << 10;
 
 /// The speed of a transfer over the last seconds.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
+pub(crate) struct TransferRate {
     /// Begin of the current window.
     since: Instant,
     /// Bytes in the current window.
@@ -23,7 +23,7 @@ pub(crate) struct Pace {
     pub(crate) last: Instant,
 }
 
-impl Pace {
+impl TransferRate {
     pub(crate) const fn new(now: Instant) -> Self {
         Self { since: now, bytes: 0, before: None, last: now }
     }
@@ -74,37 +74,37 @@ mod tests {
     #[test]
     fn rate_is_unknown_in_the_first_window() {
         let begin = Instant::now();
-        let mut pace = Pace::new(begin);
-        pace.add(1, begin + SECOND);
-        assert_eq!(pace.rate(begin + SECOND), None);
-        assert!(!pace.is_slow(begin + SECOND));
-        assert!(pace.is_slow(begin + WINDOW));
+        let mut transfer = TransferRate::new(begin);
+        transfer.add(1, begin + SECOND);
+        assert_eq!(transfer.rate(begin + SECOND), None);
+        assert!(!transfer.is_slow(begin + SECOND));
+        assert!(transfer.is_slow(begin + WINDOW));
     }
 
     #[test]
     fn fast_transfer_that_stalls_becomes_slow_after_a_window() {
         let begin = Instant::now();
-        let mut pace = Pace::new(begin);
+        let mut transfer = TransferRate::new(begin);
         for step in 1..=30 {
             let now = begin + SECOND * step / 10;
-            pace.add(100_000, now);
-            assert!(!pace.is_slow(now), "{step}");
+            transfer.add(100_000, now);
+            assert!(!transfer.is_slow(now), "{step}");
         }
         let stalled = begin + SECOND * 3;
-        assert!(!pace.is_slow(stalled + SECOND / 2), "the window is not complete yet");
-        assert!(pace.is_slow(stalled + 60 * SECOND));
-        assert_eq!(pace.last, stalled);
+        assert!(!transfer.is_slow(stalled + SECOND / 2), "the window is not complete yet");
+        assert!(transfer.is_slow(stalled + 60 * SECOND));
+        assert_eq!(transfer.last, stalled);
     }
 
     #[test]
     fn trickle_is_slow_and_steady_rate_is_not() {
         let begin = Instant::now();
         for (bytes, slow) in [(1, true), (LEAST_RATE as usize / 2, true), (2 * LEAST_RATE as usize, false)] {
-            let mut pace = Pace::new(begin);
+            let mut transfer = TransferRate::new(begin);
             for second in 1..=20 {
-                pace.add(bytes, begin + SECOND * second);
+                transfer.add(bytes, begin + SECOND * second);
             }
-            assert_eq!(pace.is_slow(begin + 20 * SECOND), slow, "{bytes} bytes per second");
+            assert_eq!(transfer.is_slow(begin + 20 * SECOND), slow, "{bytes} bytes per second");
         }
     }
 }
