@@ -123,9 +123,15 @@ fn is_video(head: &[u8]) -> bool {
     magics.iter().any(|magic| head.starts_with(magic)) || head.get(4..8) == Some(b"ftyp")
 }
 
-/// Where FFmpeg reads on behind the end of a file: only what it cannot make sense of is told, a video of another kind.
+/// Where FFmpeg reads on behind the end of a file: only what it cannot make sense of is told, a video of another kind or
+/// a JPEG.
 fn followed_by_other(bytes: &mut ByteWindow<impl Read + Seek>, at: u64) -> io::Result<Option<Extent>> {
-    if is_video(bytes.at(at, 16)?) { Extent::ending(bytes, at) } else { Ok(Some(Extent::default())) }
+    let head = bytes.at(at, 16)?;
+    if is_video(head) || head.starts_with(b"\xFF\xD8\xFF") {
+        Extent::ending(bytes, at)
+    } else {
+        Ok(Some(Extent::default()))
+    }
 }
 
 /// A box of an MP4 file.
@@ -635,12 +641,14 @@ mod tests {
     }
 
     #[test]
-    fn what_ffmpeg_reads_on_in_is_told_apart_from_videos_of_other_kinds() {
+    fn what_ffmpeg_reads_on_in_is_told_apart_from_other_kinds() {
         let mp4 = golden("untagged.mp4");
         for bytes in [golden("h264.mkv"), golden("live.mkv"), golden("mpeg4.avi"), gif(2)] {
             let rest = of(&[&bytes[..], &mp4].concat()).rest;
             let expected = Rest { at: bytes.len() as u64, bytes: mp4.len() as u64, is_video: true };
             assert_eq!(rest, Some(expected));
+            let photo = of(&[&bytes[..], b"\xFF\xD8\xFF\xE0 of a camera"].concat()).rest.unwrap();
+            assert_eq!((photo.at, photo.is_video), (bytes.len() as u64, false));
             assert_eq!(of(&[&bytes[..], b"a note"].concat()).rest, None);
             let twice = of(&[&bytes[..], &bytes].concat());
             assert_eq!((twice.rest, twice.cut), (None, None));
