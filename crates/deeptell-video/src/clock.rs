@@ -375,7 +375,10 @@ impl ClockWatch {
         let mut is_new = false;
         self.has_delay |= stamp.pts.zip(stamp.dts).is_some_and(|(pts, dts)| pts > dts);
         if let Some(now) = stamp.dts.or(stamp.pts) {
-            let is_ahead = self.last.is_some_and(|last| now.saturating_sub(last) > self.gap);
+            // A frame that is decoded before the leap and shown after it was on the same clock: then it is a pause.
+            let shown_until = self.parts.last().and_then(|part| part.extent).map(|(_, last)| last);
+            let reached = self.last.max(shown_until);
+            let is_ahead = reached.is_some_and(|reached| now.saturating_sub(reached) > self.gap);
             let fall = self.last.map_or(0, |last| last.saturating_sub(now));
             self.falls += u64::from(fall > 0);
             let reordered = stamp.duration.max(1).saturating_mul(MAX_REORDERED_FRAMES as i64);
@@ -797,6 +800,36 @@ mod tests {
         let stamps = [part(0, 48, 2), part(60_000, 48, 2), part(0, 48, 2)].concat();
         let (times, jumps) = unwrapped(false, &stamps);
         assert_eq!((times[48], times[96], jumps), (48 * 40, 96 * 40, 2));
+    }
+
+    #[test]
+    fn pauses_between_reordered_frames_are_kept() {
+        for first in 6..40 {
+            for count in 1..4 {
+                let mut stamps = reordered(61);
+                for stamp in &mut stamps {
+                    let pauses =
+                        |time: i64| i64::from(time >= first * 40) + i64::from(time >= (first + count) * 40);
+                    stamp.pts = stamp.pts.map(|time| time + 40_000 * pauses(time));
+                }
+                let mut shown: Vec<Option<i64>> = stamps.iter().map(|stamp| stamp.pts).collect();
+                shown.sort_unstable();
+                for (stamp, dts) in stamps[2..].iter_mut().zip(shown) {
+                    stamp.dts = dts;
+                }
+                let (times, jumps) = unwrapped(true, &stamps);
+                let mut right: Vec<i64> = stamps.iter().filter_map(|stamp| stamp.pts).collect();
+                // Where the frames after a pause are decoded after it only, it is taken for a jump.
+                if jumps == 0 {
+                    assert_eq!(times, right, "{count} frames from {first}");
+                }
+                let mut times = times;
+                times.sort_unstable();
+                right.sort_unstable();
+                assert!(times.is_sorted_by(|one, next| one < next), "{count} frames from {first}");
+                assert!(times.last() <= right.last(), "{count} frames from {first}");
+            }
+        }
     }
 
     #[test]
