@@ -57,5 +57,5 @@ if [ -n "$array" ]; then
 fi
 merge=$(printf '%q ' "$program" merge "$out" --data "$data")
 # Old versions of bash take an empty list for an unset variable.
-job=$(sbatch --parsable ${after[@]+"${after[@]}"} --job-name="$name" --mem=4G --output=%x-%j.log --wrap "$merge")
+job=$(sbatch --parsable ${after[@]+"${after[@]}"} --job-name="$name" --mem=4G --output=deeptell-merge-%j.log --wrap "$merge")
 echo "merge: job $job, writes $out/manifest.jsonl"
