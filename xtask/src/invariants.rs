@@ -12,20 +12,17 @@ use serde_json::Value;
 /// The only crate that may link FFmpeg.
 const FFMPEG_CRATE: &str = "deeptell-video";
 
-/// The crates that compute with tensors.
-const BURN_CRATES: [&str; 12] = [
+/// The crates that compute with tensors, besides those [behind a seam](BEHIND_SEAMS).
+const BURN_CRATES: [&str; 9] = [
     "deeptell",
     "deeptell-benches",
     "deeptell-cli",
     "deeptell-kernels",
-    "deeptell-mobilenet",
-    "deeptell-mtcnn",
     "deeptell-network",
     "deeptell-py",
     "deeptell-train",
     "deeptell-web",
     "deeptell-weights",
-    "deeptell-yunet",
 ];
 
 /// The crates that may name a backend outside of their tests: those that choose a device, and the one that
@@ -41,13 +38,18 @@ pub(crate) const BACKENDS: [&str; 11] =
 const PLAIN_CRATES: [&str; 5] =
     ["deeptell-augment", "deeptell-data", "deeptell-face", "deeptell-files", "deeptell-metrics"];
 
-/// The crates behind a seam, and those that may depend on them, outside of tests too: everybody else knows networks and
-/// face detectors through the seam.
-const BEHIND_SEAMS: [(&str, &[&str]); 3] = [
+/// The networks and face detectors, and the crates that may depend on each, in tests too: all others know them through
+/// the seam, and do not name them. They may compute with tensors.
+pub(crate) const BEHIND_SEAMS: [(&str, &[&str]); 3] = [
     ("deeptell-mobilenet", &["deeptell-network"]),
     ("deeptell-mtcnn", &["deeptell", "deeptell-benches", "deeptell-cli"]),
     ("deeptell-yunet", &["deeptell-benches", "deeptell-cli"]),
 ];
+
+/// The names of all crates that may depend on burn.
+fn tensor_crates() -> impl Iterator<Item = &'static str> {
+    BURN_CRATES.into_iter().chain(BEHIND_SEAMS.map(|(name, _)| name))
+}
 
 /// What one of our manifests declares.
 #[derive(Debug, Default)]
@@ -96,12 +98,12 @@ impl Workspace {
 
     /// A rule about a crate that is gone would hold for ever: renaming a crate must show here.
     fn missing_crates(&self) -> Vec<String> {
-        let behind = BEHIND_SEAMS.iter().flat_map(|(name, users)| std::iter::once(name).chain(*users));
-        let named = BURN_CRATES.iter().chain(&BACKEND_CRATES).chain(&PLAIN_CRATES).chain(behind);
-        let named: BTreeSet<&&str> = named.chain([&FFMPEG_CRATE, &"xtask"]).collect();
+        let users = BEHIND_SEAMS.into_iter().flat_map(|(_, users)| users.iter().copied());
+        let named = tensor_crates().chain(BACKEND_CRATES).chain(PLAIN_CRATES).chain(users);
+        let named: BTreeSet<&str> = named.chain([FFMPEG_CRATE, "xtask"]).collect();
         named
             .into_iter()
-            .filter(|name| !self.ours.iter().any(|manifest| manifest.name == **name))
+            .filter(|name| !self.ours.iter().any(|manifest| manifest.name == *name))
             .map(|name| format!("the rules name the crate {name}, which the workspace does not have"))
             .collect()
     }
@@ -131,7 +133,7 @@ impl Workspace {
         let mut breaches = Vec::new();
         for manifest in &self.ours {
             let name = manifest.name.as_str();
-            if !BURN_CRATES.contains(&name)
+            if !tensor_crates().any(|tensor_crate| tensor_crate == name)
                 && manifest.dependencies.iter().any(|dependency| is_burn(dependency))
             {
                 breaches.push(format!("2: {name} depends on burn"));
@@ -293,31 +295,29 @@ mod tests {
     /// Our crates with what they depend on; names without an entry are packages of the registry.
     type Sketch = Vec<(&'static str, Vec<Dependency>)>;
 
-    /// A workspace in which every invariant holds.
+    /// A workspace in which every invariant holds: the crates of the rules, and what some of them depend on.
     fn sound() -> Sketch {
-        let burn = || ("burn", None, vec!["std"]);
-        let flex = || ("burn", None, vec!["std", "flex"]);
-        vec![
-            ("deeptell", vec![burn(), ("deeptell-video", None, vec![])]),
-            ("deeptell-benches", vec![flex()]),
-            ("deeptell-cli", vec![flex(), ("deeptell", None, vec![])]),
-            ("deeptell-augment", vec![("deeptell-face", None, vec![])]),
-            ("deeptell-data", vec![("deeptell-face", None, vec![])]),
-            ("deeptell-face", vec![("image", None, vec![])]),
-            ("deeptell-files", vec![("sha2", None, vec![])]),
-            ("deeptell-kernels", vec![flex(), ("burn-flex", None, vec![])]),
-            ("deeptell-metrics", vec![]),
-            ("deeptell-mobilenet", vec![burn(), ("burn", Some("dev"), vec!["flex"])]),
-            ("deeptell-mtcnn", vec![burn()]),
-            ("deeptell-network", vec![burn()]),
-            ("deeptell-py", vec![flex()]),
-            ("deeptell-train", vec![burn()]),
-            ("deeptell-video", vec![("ffmpeg-next", None, vec![])]),
-            ("deeptell-web", vec![flex()]),
-            ("deeptell-weights", vec![burn()]),
-            ("deeptell-yunet", vec![burn()]),
-            ("xtask", vec![("serde_json", None, vec![])]),
-        ]
+        let of_backend =
+            |name| if BACKEND_CRATES.contains(&name) { vec!["std", "flex"] } else { vec!["std"] };
+        let mut sketch: Sketch =
+            tensor_crates().map(|name| (name, vec![("burn", None, of_backend(name))])).collect();
+        sketch.extend([FFMPEG_CRATE, "xtask"].into_iter().chain(PLAIN_CRATES).map(|name| (name, vec![])));
+        for (name, dependency, kind, features) in [
+            ("deeptell", "deeptell-video", None, vec![]),
+            ("deeptell-augment", "deeptell-face", None, vec![]),
+            ("deeptell-cli", "deeptell", None, vec![]),
+            ("deeptell-data", "deeptell-face", None, vec![]),
+            ("deeptell-face", "image", None, vec![]),
+            ("deeptell-files", "sha2", None, vec![]),
+            ("deeptell-kernels", "burn-flex", None, vec![]),
+            ("deeptell-mobilenet", "burn", Some("dev"), vec!["flex"]),
+            ("deeptell-video", "ffmpeg-next", None, vec![]),
+            ("xtask", "serde_json", None, vec![]),
+        ] {
+            let entry = sketch.iter_mut().find(|(ours, _)| *ours == name).unwrap();
+            entry.1.push((dependency, kind, features));
+        }
+        sketch
     }
 
     /// What cargo would print of a sketch, the features being those of no crate or as given.

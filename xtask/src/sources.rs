@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::invariants::{BACKEND_CRATES, BACKENDS};
+use crate::invariants::{BACKEND_CRATES, BACKENDS, BEHIND_SEAMS};
 
 /// The crate of the program, and the most lines of code that it may have, without tests, comments and blank lines.
 const PROGRAM_CRATE: &str = "deeptell-cli";
@@ -26,10 +26,6 @@ const SEAM_CRATES: [&str; 6] = [
     "deeptell-serve",
     "deeptell-train",
 ];
-
-/// What is behind those seams.
-const IMPLEMENTATIONS: [&str; 6] =
-    ["deeptell_mobilenet", "deeptell_mtcnn", "deeptell_yunet", "MobileNet", "Mtcnn", "YuNet"];
 
 /// The crates that are programs, or a part of one: they may read the environment and use the network.
 const APPLICATION_CRATES: [&str; 2] = ["deeptell-cli", "deeptell-py"];
@@ -157,12 +153,28 @@ fn seam_breaches(crates: &Path) -> Result<Vec<String>> {
             return;
         }
         for (number, line) in code_lines(text) {
-            let named = IMPLEMENTATIONS.iter().filter(|word| line.contains(**word));
+            let named = implementations_in(line).into_iter();
             breaches.extend(named.map(|word| format!("10: {}:{number} names {word}", path.display())));
         }
     })?;
     breaches.sort();
     Ok(breaches)
+}
+
+/// The words of a line that name a network or a face detector: its crate, or a type that has the name of the crate in its
+/// own, as `MobileNetV3` has.
+fn implementations_in(line: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for (package, _) in BEHIND_SEAMS {
+        let module = package.replace('-', "_");
+        let name = package.trim_start_matches("deeptell-").replace('-', "");
+        found.extend(line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| {
+            let lower_case = word.to_ascii_lowercase();
+            let mut places = lower_case.match_indices(&name);
+            *word == module || places.any(|(at, _)| word[at..].starts_with(char::is_uppercase))
+        }));
+    }
+    found
 }
 
 /// Every place where a library reads the environment or opens a connection, and every file with a name that does not say
@@ -386,6 +398,21 @@ mod tests {
         let breaches = seam_breaches(&Crates::with("seams", &sources).0).unwrap();
         assert_eq!(breaches.len(), 2, "one for each word: {breaches:?}");
         assert!(breaches[0].contains("train.rs:2 names MobileNet"), "{breaches:?}");
+    }
+
+    #[test]
+    fn crates_and_types_of_implementations_are_found_and_names_in_texts_are_not() {
+        assert_eq!(
+            implementations_in("use deeptell_mtcnn::{CandidateLimits, FaceSize};"),
+            ["deeptell_mtcnn"]
+        );
+        assert_eq!(
+            implementations_in("fn f(a: QuickMtcnn, b: &YuNetWeights) {}"),
+            ["QuickMtcnn", "YuNetWeights"]
+        );
+        assert!(
+            implementations_in("const FIRST_DETECTOR: &str = \"mtcnn\"; // mobilenet-v3-small").is_empty()
+        );
     }
 
     #[test]
