@@ -5,8 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use deeptell_data::{DataError, Sample, read_manifest};
-use deeptell_files::name_below;
+use deeptell_files::{name_below, read_text_bounded};
 
+use crate::settings::MAX_SETTINGS_BYTES;
 use crate::status::{FAILURES, counted, read_failures};
 use crate::{ExtractError, SETTINGS_FILE};
 
@@ -97,8 +98,8 @@ pub fn merge(manifests: &[PathBuf]) -> Result<Merged, ExtractError> {
         let folder = manifest.parent().unwrap_or(Path::new("."));
         let path = folder.join(SETTINGS_FILE);
         if path.is_file() {
-            let mut table: toml::Table =
-                read(&path)?.parse().map_err(|error| ExtractError::damaged(&path, error))?;
+            let text = read_text_bounded(&path, MAX_SETTINGS_BYTES).map_err(ExtractError::io(&path))?;
+            let mut table: toml::Table = text.parse().map_err(|error| ExtractError::damaged(&path, error))?;
             // Parts differ in that, and are meant to; where a crop lies does not change it.
             table.remove("shard");
             table.remove("store");
@@ -148,12 +149,10 @@ pub fn merge(manifests: &[PathBuf]) -> Result<Merged, ExtractError> {
     })
 }
 
-fn read(path: &Path) -> Result<String, ExtractError> {
-    std::fs::read_to_string(path).map_err(ExtractError::io(path))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use deeptell_data::{Label, read_dataset, write_manifest};
 
     use super::*;
@@ -214,5 +213,11 @@ mod tests {
         merge(&[&first, &stored], None).unwrap();
         let other = part("4", &[("d0.png", "d.mp4")], "frames = 12", "");
         assert!(refused(&[&first, &other], None).contains("different settings"));
+        let settings = std::fs::File::create(at("4").join("extract.toml")).unwrap();
+        settings.set_len(2 * MAX_SETTINGS_BYTES).unwrap();
+        let error = super::merge(&[other]).unwrap_err();
+        assert!(
+            matches!(&error, ExtractError::Io { source, .. } if source.kind() == io::ErrorKind::FileTooLarge)
+        );
     }
 }

@@ -7,13 +7,15 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use deeptell_data::{Sample, ShardIndex, read_manifest, write_manifest};
-use deeptell_files::write_whole;
+use deeptell_files::{read_bounded, write_whole};
 
 use crate::{ExtractError, Failure};
 
 /// How the names of parts and of failures end.
 pub(crate) const PART: &str = "jsonl";
 pub(crate) const FAILED: &str = "failed";
+/// The largest file of a failure that is read, in bytes.
+pub(crate) const MAX_FAILURE_BYTES: u64 = 1 << 20;
 /// Folder of crops that are files, and of archives, in the output folder.
 pub(crate) const CROPS: &str = "crops";
 pub(crate) const ARCHIVES: &str = "shards";
@@ -44,10 +46,12 @@ impl Parts {
     /// Why an input has no crops, as far as a run has tried it.
     pub(crate) fn failure(&self, key: &str) -> Result<Option<Failure>, ExtractError> {
         let path = self.failure_path(key);
-        match fs::read(&path) {
-            // Cut short by a power cut: it is tried again.
+        match read_bounded(&path, MAX_FAILURE_BYTES) {
+            // Cut short by a power cut, or not written by us: it is tried again.
             Ok(text) => Ok(serde_json::from_slice(&text).ok()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::FileTooLarge) => {
+                Ok(None)
+            }
             Err(error) => Err(ExtractError::io(&path)(error)),
         }
     }

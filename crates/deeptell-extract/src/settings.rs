@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Shard;
 
+/// The largest settings file that is read, in bytes.
+pub(crate) const MAX_SETTINGS_BYTES: u64 = 1 << 20;
+
 /// Where file names of a data set start: its folder, or that of its manifest.
 pub fn root_of(data: &Path) -> &Path {
     if data.is_dir() { data } else { data.parent().unwrap_or(data) }

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use deeptell_data::Sample;
-use deeptell_files::{FolderLock, name_below};
+use deeptell_files::{FolderLock, name_below, read_bounded, read_text_bounded};
 use serde::Serialize;
 
-use crate::parts::{FAILED, PART};
+use crate::parts::{FAILED, MAX_FAILURE_BYTES, PART};
+use crate::settings::MAX_SETTINGS_BYTES;
 use crate::shard::PLACE;
 use crate::store::key;
 use crate::{ExtractError, Failure, FailureReason, SETTINGS_FILE, Settings, Shard, path_of_shard};
@@ -20,6 +21,8 @@ use crate::{ExtractError, Failure, FailureReason, SETTINGS_FILE, Settings, Shard
 /// Name of the manifest and of the list of failures in an output folder.
 pub(crate) const MANIFEST: &str = "manifest.jsonl";
 pub(crate) const FAILURES: &str = "failures.jsonl";
+/// The largest list of failures that is read, in bytes: millions of files.
+const MAX_FAILURES_BYTES: u64 = 1 << 30;
 
 /// How far an extraction is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -345,7 +348,7 @@ fn settings_of(folder: &Path) -> Result<Option<Settings>, ExtractError> {
     if !path.is_file() {
         return Ok(None);
     }
-    let text = fs::read_to_string(&path).map_err(ExtractError::io(&path))?;
+    let text = read_text_bounded(&path, MAX_SETTINGS_BYTES).map_err(ExtractError::io(&path))?;
     let settings: Settings =
         toml::from_str(&text).map_err(|error| ExtractError::damaged(&path, error.message()))?;
     if settings.shard.is_some_and(|shard| shard.part >= shard.count || shard.count > MAX_SHARDS) {
@@ -458,7 +461,8 @@ impl Outcomes {
                 outcomes.done.insert(key);
             } else if path.extension().is_some_and(|end| end == FAILED) {
                 // Another process may be removing it, or have written half of it: then it is waiting.
-                let failure = fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+                let failure = read_bounded(&path, MAX_FAILURE_BYTES).ok();
+                let failure = failure.and_then(|text| serde_json::from_slice(&text).ok());
                 outcomes.failed.extend(failure.map(|failure: Failure| (key, failure.reason)));
             }
         }
@@ -471,7 +475,7 @@ pub(crate) fn read_failures(path: &Path) -> Result<Vec<Failure>, ExtractError> {
     if !path.is_file() {
         return Ok(Vec::new());
     }
-    let text = fs::read_to_string(path).map_err(ExtractError::io(path))?;
+    let text = read_text_bounded(path, MAX_FAILURES_BYTES).map_err(ExtractError::io(path))?;
     let row = |line: &str| serde_json::from_str(line).map_err(|error| ExtractError::damaged(path, error));
     text.lines().map(row).collect()
 }
@@ -495,7 +499,33 @@ pub fn finished_manifests(
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
+    use crate::parts::Parts;
+
+    #[test]
+    fn files_that_are_too_large_are_refused_or_ignored() {
+        let folder = tempfile::tempdir().unwrap();
+        let sparse = |name: &str, max: u64| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::File::create(path).unwrap().set_len(2 * max).unwrap();
+        };
+        let is_too_large = |error: &ExtractError| match error {
+            ExtractError::Io { source, .. } => source.kind() == io::ErrorKind::FileTooLarge,
+            _ => false,
+        };
+        sparse(SETTINGS_FILE, MAX_SETTINGS_BYTES);
+        let error = Status::read(folder.path(), None).unwrap_err();
+        assert!(is_too_large(&error), "{error}");
+        sparse("done/0123456789ab.failed", MAX_FAILURE_BYTES);
+        assert!(Outcomes::read(folder.path()).unwrap().failed.is_empty(), "it is tried again");
+        assert!(Parts::open(folder.path()).unwrap().failure("0123456789ab").unwrap().is_none());
+        sparse(FAILURES, MAX_FAILURES_BYTES);
+        let error = read_failures(&folder.path().join(FAILURES)).unwrap_err();
+        assert!(is_too_large(&error), "{error}");
+    }
 
     #[test]
     fn numbers_are_written_as_slurm_reads_them() {

@@ -14,6 +14,7 @@ use crate::archives::Archives;
 use crate::crops::{CropWriter, Crops, length_of, video_of};
 use crate::frames::FrameSource;
 use crate::parts::{ARCHIVES, CROPS, Parts, Presence};
+use crate::settings::MAX_SETTINGS_BYTES;
 use crate::status::{FAILURES, MANIFEST};
 use crate::{CropStorage, ExtractError, Failure, FailureReason, Redo, Settings};
 
@@ -390,7 +391,7 @@ fn agree(folder: &Path, settings: &Settings, id: &FaceDetectorId) -> Result<(), 
     let path = folder.join(SETTINGS_FILE);
     let now = Settings { face_detector: Some(id.clone()), ..settings.clone() };
     if path.is_file() {
-        let text = read_text_bounded(&path, 1 << 20).map_err(ExtractError::io(&path))?;
+        let text = read_text_bounded(&path, MAX_SETTINGS_BYTES).map_err(ExtractError::io(&path))?;
         let before: Settings =
             toml::from_str(&text).map_err(|error| ExtractError::damaged(&path, error.message()))?;
         if before == now {

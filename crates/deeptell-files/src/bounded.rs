@@ -18,13 +18,18 @@ use std::path::Path;
 /// # Errors
 /// When the file cannot be read, and [`io::ErrorKind::FileTooLarge`].
 pub fn read_bounded(path: impl AsRef<Path>, max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > max {
+    let too_large = || {
         let reason = format!("it is larger than {}, the most that such a file may have", size(max));
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+        io::Error::new(io::ErrorKind::FileTooLarge, reason)
+    };
+    let file = File::open(path)?;
+    if file.metadata()?.len() > max {
+        return Err(too_large());
     }
-    Ok(bytes)
+    // The file may grow meanwhile, and a pipe has no size.
+    let mut bytes = Vec::new();
+    file.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max { Err(too_large()) } else { Ok(bytes) }
 }
 
 /// As [`read_bounded`], for text in UTF-8.
