@@ -1,13 +1,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use deeptell_files::{sha256, sha256_while};
-
 use crate::groups::SplitSet;
-use crate::shard::through_shard;
-use crate::{DataError, Label, Sample, Split, Unreadable, read_contents};
+use crate::{DataError, Label, Sample, Split, Unreadable, sha256_of_contents};
 
 /// Something that two splits must not share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -171,7 +167,7 @@ pub fn audit_contents_while(samples: &[Sample], mut is_wanted: impl FnMut() -> b
     let mut labels: BTreeMap<String, BTreeMap<Label, &Path>> = BTreeMap::new();
     for sample in samples {
         let hash = hashes.entry(&sample.path).or_insert_with(|| {
-            match sha256_of_file_while(&sample.path, &mut is_wanted) {
+            match sha256_of_contents(&sample.path, &mut is_wanted) {
                 Ok(hash) => {
                     is_stopped = hash.is_none();
                     hash
@@ -201,31 +197,6 @@ pub fn audit_contents_while(samples: &[Sample], mut is_wanted: impl FnMut() -> b
         .collect();
     report.unreadable = unreadable;
     Some(report)
-}
-
-/// SHA-256 of the bytes of a file, in hexadecimal, read in constant memory; or of a member of a
-/// shard, as [`read_contents`] reads it.
-///
-/// # Errors
-/// As [`read_contents`].
-pub fn sha256_of_file(path: impl AsRef<Path>) -> Result<String, DataError> {
-    Ok(sha256_of_file_while(path, || true)?.unwrap_or_default())
-}
-
-/// As [`sha256_of_file`], but asks between pieces of some MiB whether the hash is still wanted;
-/// `None` when not. A sparse file may have terabytes to read.
-///
-/// # Errors
-/// As [`read_contents`].
-pub fn sha256_of_file_while(
-    path: impl AsRef<Path>,
-    is_wanted: impl FnMut() -> bool,
-) -> Result<Option<String>, DataError> {
-    let path = path.as_ref();
-    if through_shard(path)?.is_some() {
-        return Ok(Some(sha256(&read_contents(path)?)));
-    }
-    File::open(path).and_then(|file| sha256_while(file, is_wanted)).map_err(DataError::io(path))
 }
 
 #[derive(Default)]
@@ -323,7 +294,7 @@ mod tests {
         let crossing = [clean[0].clone(), sample(&b, Label::Fake, "b", Some(Split::Test))];
         let report = audit_contents(&crossing);
         assert_eq!(report.count(CrossingKind::Content), 1);
-        assert_eq!(report.crossings[0].key, sha256_of_file(&a).unwrap());
+        assert_eq!(report.crossings[0].key, deeptell_files::sha256_of_file(&a).unwrap());
         assert_eq!(report.contradictions, [vec![a.clone(), b]]);
 
         let none = ["none", "nothing"].map(|name| folder.path().join(name));
@@ -345,17 +316,8 @@ mod tests {
             left -= 1;
             left > 0
         };
-        assert_eq!(sha256_of_file_while(file.path(), &mut is_wanted).unwrap(), None);
+        assert_eq!(sha256_of_contents(file.path(), &mut is_wanted).unwrap(), None);
         let sparse = sample(file.path(), Label::Real, "a", None);
         assert_eq!(audit_contents_while(&[sparse.clone(), sparse], &mut is_wanted), None);
-    }
-
-    #[test]
-    fn the_hash_is_the_published_one() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "abc").unwrap();
-        // FIPS 180-2, appendix B.1.
-        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(sha256_of_file(file.path()).unwrap(), expected);
     }
 }

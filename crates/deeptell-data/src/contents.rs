@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use deeptell_face::{Picture, PictureLimits, RgbImage};
+use deeptell_files::{sha256, sha256_while};
 
 use crate::shard::through_shard;
 use crate::{DataError, ShardIndex};
@@ -66,6 +67,22 @@ pub fn read_contents(path: impl AsRef<Path>) -> Result<Vec<u8>, DataError> {
     })?;
     let stamp = Stamp::of(&file.metadata().map_err(DataError::io(shard))?);
     index_of(shard, stamp)?.contents_from(&file, &member)
+}
+
+/// SHA-256 in hexadecimal of what [`read_contents`] reads, in constant memory for a file. Asks every few MiB whether to
+/// continue, and returns `None` if not: a sparse file can have terabytes.
+///
+/// # Errors
+/// As [`read_contents`].
+pub fn sha256_of_contents(
+    path: impl AsRef<Path>,
+    is_wanted: impl FnMut() -> bool,
+) -> Result<Option<String>, DataError> {
+    let path = path.as_ref();
+    if through_shard(path)?.is_some() {
+        return Ok(Some(sha256(&read_contents(path)?)));
+    }
+    File::open(path).and_then(|file| sha256_while(file, is_wanted)).map_err(DataError::io(path))
 }
 
 fn index_of(shard: &Path, stamp: Stamp) -> Result<Arc<ShardIndex>, DataError> {
@@ -139,6 +156,19 @@ mod tests {
     }
 
     #[test]
+    fn files_and_members_of_shards_have_the_published_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("a.png"), "abc").unwrap();
+        shard(&at("s.tar"), &[("a.png", b"abc")]);
+        // FIPS 180-2, appendix B.1.
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        for name in ["a.png", "s.tar/a.png"] {
+            assert_eq!(sha256_of_contents(at(name), || true).unwrap().as_deref(), Some(expected), "{name}");
+        }
+    }
+
+    #[test]
     fn many_threads_read_the_same_and_a_changed_shard_is_read_anew() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.tar");
@@ -162,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_is_told_by_its_bytes() {
+    fn pictures_are_recognised_by_their_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let picture = RgbImage::from_fn(9, 5, |x, y| image::Rgb([x as u8, y as u8, 7]));
         let mut bytes = Cursor::new(Vec::new());

@@ -42,11 +42,8 @@ mod split;
 mod table;
 mod traces;
 
-pub use audit::{
-    AuditReport, Crossing, CrossingKind, audit, audit_contents, audit_contents_while, sha256_of_file,
-    sha256_of_file_while,
-};
-pub use contents::{read_contents, read_picture};
+pub use audit::{AuditReport, Crossing, CrossingKind, audit, audit_contents, audit_contents_while};
+pub use contents::{read_contents, read_picture, sha256_of_contents};
 pub use corners::keep_corners;
 pub use error::DataError;
 pub use extra::Extra;

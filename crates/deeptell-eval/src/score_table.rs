@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use deeptell::Thresholds;
-use deeptell_data::{Label, Sample, open_table, parse_number, sha256_of_file};
+use deeptell_data::{Label, Sample, open_table, parse_number};
+use deeptell_files::sha256_of_file;
 use deeptell_metrics::sigmoid;
 use serde::Deserialize;
 
@@ -106,7 +107,8 @@ impl ScoreTable {
             rows.push(Row { path: cells.path, label, score, used: false });
         }
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let info = TableInfo { name, sha256: sha256_of_file(path)?, thresholds };
+        let sha256 = sha256_of_file(path).map_err(EvalError::file(path))?;
+        let info = TableInfo { name, sha256, thresholds };
         Ok(Self { path: path.to_owned(), info, rows, number_of })
     }
 

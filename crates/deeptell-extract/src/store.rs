@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use deeptell_data::{ManifestWriter, Sample, sha256_of_file_while};
+use deeptell_data::{ManifestWriter, Sample, sha256_of_contents};
 use deeptell_face::{FaceDetector, FaceDetectorId};
 use deeptell_files::{FolderLock, name_below, read_text_bounded, remove_leftovers, sha256, write_whole};
 use deeptell_video::VideoOptions;
@@ -299,7 +299,7 @@ impl<'a> Store<'a> {
         // A sparse file may have terabytes to hash.
         let time = self.videos.deadline();
         let (began, is_stopped) = (Instant::now(), || stop.load(Ordering::Relaxed));
-        let hash = sha256_of_file_while(&sample.path, || !is_stopped() && began.elapsed() <= time)?;
+        let hash = sha256_of_contents(&sample.path, || !is_stopped() && began.elapsed() <= time)?;
         if is_stopped() {
             return Ok(false);
         }

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use burn::tensor::Device;
 use clap::Subcommand;
-use deeptell_data::sha256_of_file_while;
+use deeptell_files::sha256_while;
 use deeptell_network::{Architecture, KnownFile, StoredDtype, Weights};
 use deeptell_yunet::{YuNetConfig, YuNetWeights};
 
@@ -111,7 +111,8 @@ fn folder_for(
 /// The SHA-256 of a weights file that is not too large to be one; `None` if interrupted.
 fn digest(file: &Path) -> anyhow::Result<Option<String>> {
     Weights::check_size(file)?;
-    Ok(sha256_of_file_while(file, || !interrupt::requested())?)
+    let digest = std::fs::File::open(file).and_then(|file| sha256_while(file, || !interrupt::requested()));
+    digest.with_context(|| format!("cannot access {}", file.display()))
 }
 
 fn show(file: &Path) -> anyhow::Result<Outcome> {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use deeptell_data::{Sample, read_manifest, sha256_of_file};
+use deeptell_data::{Sample, read_contents, read_manifest};
+use deeptell_files::sha256;
 
 use super::{clip, data_set, deeptell, fails, path, succeeds};
 
@@ -28,7 +29,7 @@ fn crops(out: &Path) -> BTreeMap<String, (String, Sample)> {
         .into_iter()
         .map(|row| {
             let name = row.path.file_name().unwrap().to_str().unwrap().to_owned();
-            let digest = sha256_of_file(&row.path).unwrap();
+            let digest = sha256(&read_contents(&row.path).unwrap());
             (name, (digest, Sample { path: "crop".into(), video: None, ..row }))
         })
         .collect();

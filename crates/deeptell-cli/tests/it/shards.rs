@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use deeptell_data::{Sample, Split, read_contents, read_manifest, sha256_of_file, write_manifest};
+use deeptell_data::{Sample, Split, read_contents, read_manifest, write_manifest};
+use deeptell_files::sha256;
 
 use super::{EXTRACT, crops, fails, json, path, succeeds};
 
@@ -20,7 +21,7 @@ fn said(manifest: &Path) -> BTreeMap<String, (String, Sample)> {
         .into_iter()
         .map(|row| {
             let name = row.path.file_name().unwrap().to_str().unwrap().to_owned();
-            let hash = sha256_of_file(&row.path).unwrap();
+            let hash = sha256(&read_contents(&row.path).unwrap());
             (name, (hash, Sample { path: "crop".into(), ..row }))
         })
         .collect();
