@@ -9,7 +9,7 @@ use deeptell_data::{
     DataError, Layout, ManifestReader, ShardIndex, ShardWriter, open_table, parse_number, scan_crop_table,
     scan_layout,
 };
-use deeptell_extract::{CropStorage, Format, Settings, Store, Tools};
+use deeptell_extract::{CropStorage, Format, Settings, Store, StoreContext};
 use deeptell_face::{Face, FaceCrop, FaceDetector, FaceDetectorId, FaceError, RgbImage, Selection};
 use deeptell_video::VideoReader;
 use tempfile::TempDir;
@@ -156,8 +156,8 @@ pub(crate) fn extraction(bytes: &[u8]) {
     };
     write(&out, name, bytes);
     let outside = write(folder.path(), "crops/real/mine.png", b"somebody's");
-    let tools = Tools { detector: &Nobody, videos: VideoReader::options(), tar_bytes: 1 << 20 };
-    if let Ok(store) = Store::open(&out, &set, settings, tools) {
+    let context = StoreContext { face_detector: &Nobody, videos: VideoReader::options(), tar_bytes: 1 << 20 };
+    if let Ok(store) = Store::open(&out, &set, settings, context) {
         let _ = store.run(&[], &AtomicBool::new(false), |_| {});
     }
     assert!(outside.is_file(), "a file outside of the folder was removed");

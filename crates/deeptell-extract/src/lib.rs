@@ -30,7 +30,7 @@ pub use options::SettingsArgs;
 pub use settings::{CropStorage, Format, InPlace, Settings, root_of};
 pub use shard::{Shard, ShardChoice, ShardError, TaskIndex, path_of_shard};
 pub use status::{ShardState, ShardStatus, Status, finished_manifests, folder_of_shard};
-pub use store::{Event, OUTPUT_FILES, SETTINGS_FILE, Store, Summary, Tools};
+pub use store::{Event, OUTPUT_FILES, SETTINGS_FILE, Store, StoreContext, Summary};
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

@@ -83,7 +83,7 @@ impl SettingsArgs {
         }
     }
 
-    /// The maximum size of an archive in bytes, for [`Tools`](crate::Tools).
+    /// The maximum size of an archive in bytes, for [`StoreContext`](crate::StoreContext).
     pub fn tar_bytes(&self) -> u64 {
         self.tar_size << 20
     }

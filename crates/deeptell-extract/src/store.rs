@@ -37,8 +37,8 @@ pub struct Store<'a> {
     settings: Settings,
     /// How videos are opened.
     videos: VideoOptions,
-    detector: &'a dyn FaceDetector,
-    detector_name: String,
+    face_detector: &'a dyn FaceDetector,
+    face_detector_name: String,
     parts: Parts,
     /// The archives, if crops are not stored as files.
     archives: Option<Archives>,
@@ -47,11 +47,11 @@ pub struct Store<'a> {
     _lock: FolderLock,
 }
 
-/// The tools of an extraction.
+/// What a [`Store`] works with, besides its settings.
 #[derive(Debug, Clone)]
-pub struct Tools<'a> {
+pub struct StoreContext<'a> {
     /// The face detector; the settings file and each row name it.
-    pub detector: &'a dyn FaceDetector,
+    pub face_detector: &'a dyn FaceDetector,
     /// How videos are opened.
     pub videos: VideoOptions,
     /// A tar archive ends before it grows beyond this many bytes, unless one input alone does.
@@ -111,16 +111,16 @@ impl<'a> Store<'a> {
         folder: &Path,
         root: &Path,
         settings: Settings,
-        tools: Tools<'a>,
+        context: StoreContext<'a>,
     ) -> Result<Self, ExtractError> {
-        let Tools { detector, videos, tar_bytes } = tools;
+        let StoreContext { face_detector, videos, tar_bytes } = context;
         if settings.frames == 0 {
             return Err(ExtractError::Setting { setting: "frames", expected: "must be 1 or more" });
         }
         // Parts name their crops by full path, so the folder must not depend on where we stand.
         let folder = std::path::absolute(folder).map_err(ExtractError::io(folder))?;
         let lock = FolderLock::acquire(&folder)?;
-        let id = detector.id();
+        let id = face_detector.id();
         agree(&folder, &settings, &id)?;
         for left in ["", "done", "crops/real", "crops/fake"] {
             let left = folder.join(left);
@@ -136,8 +136,8 @@ impl<'a> Store<'a> {
             root: root.to_path_buf(),
             settings,
             videos,
-            detector,
-            detector_name: id.name,
+            face_detector,
+            face_detector_name: id.name,
             parts,
             archives,
             redo: Redo::default(),
@@ -309,12 +309,12 @@ impl<'a> Store<'a> {
                 time.as_secs()
             )
         });
-        let mut crops = CropWriter::new(sample, &self.settings, &self.detector_name, &key, file, hash);
+        let mut crops = CropWriter::new(sample, &self.settings, &self.face_detector_name, &key, file, hash);
         let Settings { face, min_probability, in_place, .. } = self.settings;
         let mut warnings = source.each(|frame| {
             let found = match in_place {
-                Some(_) => self.detector.find_in_crop(&frame.image, min_probability, face)?,
-                None => face.pick(&self.detector.find(&frame.image, min_probability)?),
+                Some(_) => self.face_detector.find_in_crop(&frame.image, min_probability, face)?,
+                None => face.pick(&self.face_detector.find(&frame.image, min_probability)?),
             };
             crops.take(frame, found.as_ref())
         })?;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use deeptell_data::{Sample, read_dataset, write_manifest};
 use deeptell_extract::{
     CropStorage, Event, ExtractError, FailureReason, Format, Settings, Shard, ShardState, Status, Store,
-    Tools, finished_manifests, folder_of_shard, merge,
+    StoreContext, finished_manifests, folder_of_shard, merge,
 };
 use deeptell_face::{Face, FaceCrop, FaceDetectorFn, Rect, RgbImage, Selection};
 use deeptell_files::name_below;
@@ -79,8 +79,9 @@ impl Set {
             shard,
             stream: None,
         };
-        let tools = Tools { detector: &*MIDDLE, videos: VideoReader::options(), tar_bytes: 1 << 20 };
-        Store::open(&self.at(folder), &self.at("set"), settings, tools)
+        let context =
+            StoreContext { face_detector: &*MIDDLE, videos: VideoReader::options(), tar_bytes: 1 << 20 };
+        Store::open(&self.at(folder), &self.at("set"), settings, context)
     }
 
     /// Extracts a shard, or the first file of it.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deeptell_data::{Sample, read_dataset, read_manifest};
-use deeptell_extract::{CropStorage, Event, ExtractError, Format, Settings, Store, Summary, Tools};
+use deeptell_extract::{CropStorage, Event, ExtractError, Format, Settings, Store, StoreContext, Summary};
 use deeptell_face::{Face, FaceCrop, FaceDetector, FaceDetectorFn, Rect, RgbImage, Selection};
 use deeptell_video::{Limits, VideoCodec, VideoReader, VideoWriter, WriterOptions};
 
@@ -47,8 +47,9 @@ fn open<'a>(
     settings: Settings,
     detector: &'a dyn FaceDetector,
 ) -> Result<Store<'a>, ExtractError> {
-    let tools = Tools { detector, videos: VideoReader::options(), tar_bytes: 1 << 20 };
-    Store::open(&folder.join("out"), &folder.join("set"), settings, tools)
+    let context =
+        StoreContext { face_detector: detector, videos: VideoReader::options(), tar_bytes: 1 << 20 };
+    Store::open(&folder.join("out"), &folder.join("set"), settings, context)
 }
 
 /// Four pictures: two with a face, one without, one damaged.
@@ -180,10 +181,13 @@ fn the_hash_of_an_endless_file_obeys_the_deadline_and_the_user() {
     std::fs::File::options().write(true).open(&clip).unwrap().set_len(1 << 43).unwrap();
     let samples = read_dataset(folder.path().join("set")).unwrap();
     let limits = Limits::default().deadline(Duration::from_secs(2));
-    let tools =
-        Tools { detector: &*MIDDLE, videos: VideoReader::options().limits(limits), tar_bytes: 1 << 20 };
+    let context = StoreContext {
+        face_detector: &*MIDDLE,
+        videos: VideoReader::options().limits(limits),
+        tar_bytes: 1 << 20,
+    };
     let store =
-        Store::open(&folder.path().join("out"), &folder.path().join("set"), settings(), tools).unwrap();
+        Store::open(&folder.path().join("out"), &folder.path().join("set"), settings(), context).unwrap();
 
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {

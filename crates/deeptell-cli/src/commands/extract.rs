@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use deeptell_data::scan_dataset;
 use deeptell_extract::{
-    Event, OUTPUT_FILES, Redo, SettingsArgs, Store, Summary, Tools, folder_of_shard, root_of,
+    Event, OUTPUT_FILES, Redo, SettingsArgs, Store, StoreContext, Summary, folder_of_shard, root_of,
 };
 use deeptell_files::check_outputs;
 
@@ -83,8 +83,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         unreadable.retain(|it| shard.takes(root, &it.path));
     }
     let videos = crate::isolation::reading(settings.stream, args.trusted)?;
-    let tools = Tools { detector: &*detector, videos, tar_bytes: args.settings.tar_bytes() };
-    let store = Store::open(&out, root, settings, tools)?.redo(args.redo.clone());
+    let context = StoreContext { face_detector: &*detector, videos, tar_bytes: args.settings.tar_bytes() };
+    let store = Store::open(&out, root, settings, context)?.redo(args.redo.clone());
 
     let kept = AtomicUsize::new(0);
     let progress = std::sync::OnceLock::new();
