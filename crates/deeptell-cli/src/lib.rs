@@ -3,6 +3,9 @@
 //! `main` calls it, and so does the command `deeptell` of the Python package. Everything else that the program can do is
 //! in the crates that it is made of.
 
+// Compiles the example of the README.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
 mod cache;
 mod commands;
 mod dataset;
