@@ -98,8 +98,9 @@ fn terminal_breaches(crates: &Path) -> Result<Vec<String>> {
     Ok(breaches)
 }
 
-/// Every way in which the program is more than arguments, progress, printing and exit codes, as a sentence each: too many
-/// lines, commands that use one another, or a face detector or a detector that is made elsewhere than in its one place.
+/// Every way in which the program is more than arguments, progress, printing and exit codes, as a sentence each: too
+/// many lines, commands that use one another, or a face detector or a detector that is made elsewhere than in its one
+/// place.
 ///
 /// # Errors
 /// When a file of `crates`, the folder of all crates, cannot be read.
@@ -161,8 +162,8 @@ fn seam_breaches(crates: &Path) -> Result<Vec<String>> {
     Ok(breaches)
 }
 
-/// The words of a line that name a network or a face detector: its crate, or a type that has the name of the crate in its
-/// own, as `MobileNetV3` has.
+/// The words of a line that name a network or a face detector: its crate, or a type that has the name of the crate in
+/// its own, as `MobileNetV3` has.
 fn implementations_in(line: &str) -> Vec<&str> {
     let mut found = Vec::new();
     for (package, _) in BEHIND_SEAMS {
@@ -177,8 +178,8 @@ fn implementations_in(line: &str) -> Vec<&str> {
     found
 }
 
-/// Every place where a library reads the environment or opens a connection, and every file with a name that does not say
-/// what belongs there, as a sentence each.
+/// Every place where a library reads the environment or opens a connection, and every file with a name that does not
+/// say what belongs there, as a sentence each.
 ///
 /// # Errors
 /// When a file of `crates`, the folder of all crates, cannot be read.

@@ -15,7 +15,7 @@ use crate::random::{happens, signed, within};
 ///
 /// Each change has a probability and a range. The geometric ones (flip, rotation, zoom, shift)
 /// are one bilinear resampling with the edges of the picture repeated, so that no black corner
-/// tells the network that a picture was turned; the colour ones are one pass; then resolution
+/// shows the network that a picture was turned; the colour ones are one pass; then resolution
 /// is lost by blur and by scaling down and up, and JPEG comes last, in the order in which
 /// pictures suffer them between the camera and the web. Where noise and compression come while the
 /// picture is small ([`small_loss_probability`](Self::small_loss_probability)), their traces are

@@ -115,7 +115,7 @@ pub struct Blend {
     pub image: RgbImage,
     /// The real picture to train on together with it. For about half of the self-blends
     /// this is not the input but the input changed in colour and sharpness as a whole: with
-    /// the unchanged input, that change alone would tell the fake from it.
+    /// the unchanged input, that change alone would give the fake away.
     pub real: RgbImage,
     /// How much of the other face shows at each pixel: 0 none, 255 all.
     pub mask: GrayImage,

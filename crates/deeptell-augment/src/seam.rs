@@ -246,7 +246,7 @@ const BINOMIAL: [f32; 5] = [1.0 / 16.0, 4.0 / 16.0, 6.0 / 16.0, 4.0 / 16.0, 1.0 
 
 /// Levels of the pyramid; the coarsest has pixels of 8 x 8.
 const LEVELS: usize = 4;
-/// Within so many pixels of the edge of the rectangle the result fades to the target, because the
+/// Within this many pixels of the edge of the rectangle the result fades to the target, because the
 /// coarse levels reach beyond it.
 const FADE: u32 = 10;
 

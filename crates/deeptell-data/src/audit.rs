@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clean_division_is_clean() {
+    fn an_audit_of_separate_splits_is_clean() {
         let samples = [
             sample(Path::new("a"), Label::Real, "a", Some(Split::Train)),
             sample(Path::new("b"), Label::Fake, "a", Some(Split::Train)),
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_is_given_up_when_it_is_not_wanted_any_more() {
+    fn hashing_stops_when_it_is_no_longer_wanted() {
         let file = tempfile::NamedTempFile::new().unwrap();
         // Nothing but a hole: reading it to the end would take hours.
         file.as_file().set_len(1 << 43).unwrap();

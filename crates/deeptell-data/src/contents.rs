@@ -1,4 +1,4 @@
-//! The bytes behind a path, whether it is a file or a member of a [shard](crate::ShardIndex).
+//! The bytes that a path leads to, whether it is a file or a member of a [shard](crate::ShardIndex).
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};

@@ -5,7 +5,7 @@ use image::{GenericImageView as _, Rgb, RgbImage, SubImage, imageops};
 /// Side of a corner over the shorter side of the picture.
 const SHARE: u32 = 8;
 
-/// What stands where nothing is to be seen.
+/// Takes the place of everything else.
 const GREY: Rgb<u8> = Rgb([128; 3]);
 
 /// Left, top and side of each corner, in pixels.
@@ -16,8 +16,8 @@ fn squares(image: &RgbImage) -> [[u32; 3]; 4] {
     [[0, 0, side], [right, 0, side], [0, bottom, side], [right, bottom, side]]
 }
 
-/// The picture with nothing left but its four corners, each an eighth of the shorter side wide,
-/// on grey: a detector that still tells real from fake has learnt something else than faces.
+/// The picture with only its four corners left, each an eighth of the shorter side wide,
+/// on grey: a detector that still distinguishes real from fake has learnt something other than faces.
 ///
 /// ```
 /// let picture = image::RgbImage::from_pixel(80, 80, image::Rgb([9; 3]));
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_corners_stay_and_only_they_count() {
+    fn only_the_corners_are_kept_and_measured() {
         let picture = RgbImage::from_fn(64, 40, |x, y| Rgb([(x * 3) as u8, (y * 5) as u8, (x * y) as u8]));
         let kept = keep_corners(&picture);
         let same = kept.enumerate_pixels().filter(|(x, y, p)| picture.get_pixel(*x, *y) == *p).count();

@@ -103,13 +103,13 @@ impl<'de> Deserialize<'de> for Extra {
 static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"extra\""));
 
 /// The object `extra` of a row and where it lies, if it is the last thing in it, as
-/// [`ManifestWriter`](crate::ManifestWriter) has it. What `text` must be for that is not looked at:
-/// the answer holds for a JSON object alone.
+/// [`ManifestWriter`](crate::ManifestWriter) writes it. `text` must be a JSON object, which is not
+/// checked.
 pub(crate) fn last_in_row(text: &str) -> Option<(Extra, Range<usize>)> {
     let mut from = 0;
     loop {
         from += NAME.find(&text.as_bytes()[from..])? + NAME.needle().len();
-        // A value of that name has no colon behind it.
+        // No colon follows a value of that text.
         let value = text[from..].trim_ascii_start().strip_prefix(':').map(str::trim_ascii_start);
         if let Some(value) = value {
             let start = text.len() - value.len();

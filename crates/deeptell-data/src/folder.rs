@@ -124,7 +124,7 @@ fn is_hidden(name: &std::ffi::OsStr) -> bool {
 }
 
 /// Whether a file only keeps what macOS notes about another one (`AppleDouble`), as on disks that are shared with other
-/// systems: the name is that of the other file behind `._`. What cannot be read is none.
+/// systems: the name is `._` and that of the other file. A file that cannot be read does not count.
 fn is_note_of_macos(path: &Path) -> bool {
     let mut magic = [0; 4];
     let is_one = |mut file: File| file.read_exact(&mut magic).is_ok() && magic == [0, 5, 0x16, 7];
@@ -293,7 +293,7 @@ mod tests {
         let folder = folder_with(&["a.mp4", "private/b.mp4", "z.mp4"]);
         let private = folder.path().join("private");
         fs::set_permissions(&private, fs::Permissions::from_mode(0o0)).unwrap();
-        // The superuser may read it all the same.
+        // The superuser can read it nevertheless.
         let is_readable = fs::read_dir(&private).is_ok();
         let contents = FolderContents::read(folder.path(), HiddenFiles::Skip);
         fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).unwrap();

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_and_a_person_of_the_same_name_stay_two() {
+    fn a_source_and_a_person_of_the_same_name_are_not_joined() {
         let samples = [sample("id1", &[]), sample("s", &["id1"])];
         let mut groups = Groups::new(&samples, usize::MAX);
         assert_ne!(groups.of(Tie::Source("id1")), groups.of(Tie::Source("s")));

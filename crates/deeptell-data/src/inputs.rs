@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_searched_and_nothing_comes_twice() {
+    fn folders_are_searched_and_each_file_is_found_once() {
         let folder = some_files();
         let twice = [folder.path().to_owned(), folder.path().join("b.mp4")];
         let found = find(&twice, b"").unwrap();
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_ends_at_a_line_that_is_no_path() {
+    fn a_line_that_is_not_a_path_ends_a_list() {
         let zeros = io::BufReader::new(io::repeat(0));
         let error = MediaInputs::find(&["-".into()], zeros).unwrap_err();
         assert!(

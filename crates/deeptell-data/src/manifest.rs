@@ -5,8 +5,9 @@
 //! of [`Sample`] may be left out. Paths are relative to the folder of the manifest or absolute,
 //! with `/` between folders; a `\` is understood where no file has it in its name. Blank lines
 //! are skipped. A path may go through a shard, an uncompressed tar archive, as if it were a
-//! folder: `shards/crops-000000.tar/a_0.png` (see [`ShardIndex`](crate::ShardIndex)). An unknown field is an error: a misspelt `split` must not pass unseen. Values
-//! of your own belong into the object `extra`.
+//! folder: `shards/crops-000000.tar/a_0.png` (see [`ShardIndex`](crate::ShardIndex)). An unknown
+//! field is an error: a misspelt `split` must not go unnoticed. Other values belong in the object
+//! `extra`.
 //!
 //! ```text
 //! {"schema":"deeptell-manifest","version":1}
@@ -347,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_written_manifest_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let samples = [
             full_sample(folder.path().join("with space/ünï.png")),
@@ -376,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_your_own_are_carried_wherever_they_stand() {
+    fn extra_values_are_kept_wherever_they_are_in_a_row() {
         for row in [
             r#"{"path":"a.png","label":"real","source":"a","extra":{"n":[1,{"x":"}"}],"s":"\"é"}}"#,
             r#"{"extra" : {"s":"\"é", "n":[1,{"x":"}"}] },"path":"a.png","label":"real","source":"a"}"#,

@@ -197,14 +197,14 @@ mod tests {
     }
 
     #[test]
-    fn pictures_of_nothing_are_like_no_other() {
+    fn pictures_without_content_are_never_near_duplicates() {
         let black = PerceptualHash::of(&RgbImage::new(50, 40));
         assert!(!black.is_near(&black.clone()));
         assert!(!black.is_near(&PerceptualHash::of(&picture(3))));
     }
 
     #[test]
-    fn what_crosses_is_found_whatever_the_order() {
+    fn near_duplicates_in_two_splits_are_found_in_any_order() {
         let sample = |path: &str, split| Sample { split, ..Sample::new(path, Label::Real, path) };
         let (train, test) = (Some(Split::Train), Some(Split::Test));
         let original = picture(1);

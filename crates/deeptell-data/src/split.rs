@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_that_make_no_sense_are_refused() {
+    fn invalid_shares_are_refused() {
         for (train, validation, test) in
             [(0.8, 0.1, 0.2), (1.2, -0.1, -0.1), (f64::NAN, 0.5, 0.5), (0.0, 0.0, 0.0)]
         {
@@ -380,7 +380,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_source_and_no_person_crosses(samples in data_sets(), seed: u64) {
+        fn no_source_and_no_person_is_in_two_splits(samples in data_sets(), seed: u64) {
             for group_by in [GroupBy::Identity, GroupBy::Target, GroupBy::Source] {
                 let mut samples = samples.clone();
                 let result = split_by_source(&mut samples, &SplitConfig { group_by, ..with_seed(seed) });

@@ -124,14 +124,14 @@ mod tests {
     }
 
     #[test]
-    fn another_encoding_is_named() {
+    fn a_table_in_another_encoding_is_refused() {
         let error = cells(b"path,p\n\xe4.png,1\n").unwrap_err().to_string();
         assert!(error.contains("save the table as CSV in UTF-8"), "{error}");
         assert!(cells(b"\xff\xfea\0b").is_err(), "half a character");
     }
 
     #[test]
-    fn a_comma_in_a_number_is_a_point() {
+    fn numbers_may_have_a_decimal_comma() {
         for (text, number) in [
             ("0.5", Some(0.5)),
             (" 0,5 ", Some(0.5)),

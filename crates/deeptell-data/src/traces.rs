@@ -51,7 +51,7 @@ pub struct PictureFacts {
     pub height: u32,
     /// Of the file.
     pub bytes: u64,
-    /// The usual ending of files of its format, told by its bytes: `jpg`, `png`.
+    /// The usual ending of files of its format, recognised by its bytes: `jpg`, `png`.
     pub format: &'static str,
     /// Each [`Trace`] in numbers, in the order of [`Trace::ALL`]. A kind has as many numbers in every
     /// picture.
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_rise_as_quality_falls_and_damage_does_no_harm() {
+    fn jpeg_tables_rise_as_quality_falls_and_damaged_files_are_read() {
         let [fine, coarse] = [90, 30].map(|quality| jpeg_tables(&jpeg(quality)));
         assert!((0..4).all(|at| fine[at] < coarse[at]), "{fine:?} {coarse:?}");
         // Quality 50 is the table of annex K, whose steps begin 16, 11, 12, 14 ...; its mean logarithm by half.

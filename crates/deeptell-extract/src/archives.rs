@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_kill_leaves_is_saved_in_an_archive_of_the_next_run() {
+    fn crops_of_a_killed_run_are_copied_into_an_archive_of_the_next() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let shards = open(folder);
@@ -260,9 +260,9 @@ mod tests {
         assert_eq!(names(folder, 2).len(), 4);
     }
 
-    /// A run that is taken for dead, as where a file system knows no locks, loses no crop of the other.
+    /// On a file system without locks, a run may take another for dead: it then damages no crop of the other.
     #[test]
-    fn two_runs_at_once_tear_nothing() {
+    fn two_runs_at_once_damage_no_archive() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let silent = open(folder);
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn crops_without_a_part_are_taken_out_again() {
+    fn crops_whose_part_cannot_be_written_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let shards = open(folder);

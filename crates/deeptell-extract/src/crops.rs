@@ -41,8 +41,8 @@ pub(crate) struct Crops {
 }
 
 impl<'a> CropWriter<'a> {
-    /// For `sample`, which is `file` below its data set and has the digest `hash`; `key` tells its
-    /// crops from those of every other input.
+    /// For `sample`, which is `file` below its data set and has the digest `hash`; `key` distinguishes
+    /// its crops from those of every other input.
     pub(crate) fn new(
         sample: &'a Sample,
         settings: &'a Settings,

@@ -96,7 +96,7 @@ pub enum ExtractError {
         /// The folder.
         folder: PathBuf,
     },
-    /// Among shards there is an extraction that is none.
+    /// Among the folders of shards there is one of an extraction without shards.
     #[error("{} is not the shard of a data set: pass its folder alone", folder.display())]
     NotAShard {
         /// Its output folder.

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_tried_again_can_be_chosen() {
+    fn redo_chooses_which_failures_are_tried_again() {
         let redo = |text: &str| text.parse::<Redo>();
         assert_eq!(redo("all"), Ok(Redo::default()));
         assert!(FailureReason::ALL.iter().all(|reason| !redo("none").unwrap().includes(*reason)));

@@ -48,8 +48,8 @@ impl Merged {
         Ok(())
     }
 
-    /// Puts the crops into the order in which one extraction of a data set at `root` lists them, and leaves out, as that
-    /// would, those of files that are not in the data set.
+    /// Puts the crops into the order in which one extraction of a data set at `root` lists them. As that would, it
+    /// leaves out the crops of files that are not in the data set.
     pub fn arrange_as(&mut self, all: &[Sample], root: &Path) {
         let names = all.iter().map(|sample| name_below(root, &sample.path));
         let places: HashMap<String, usize> = names.zip(0..).collect();
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_that_fit_become_one_and_others_are_refused() {
+    fn manifests_that_fit_are_merged_and_others_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let part = |name: &str, crops: &[(&str, &str)], settings: &str, failed: &str| {

@@ -123,7 +123,7 @@ impl Parts {
     }
 }
 
-/// Tells whether crops are there, and remembers the archives that were looked into.
+/// Finds whether crops are there, and remembers the archives that were read.
 #[derive(Default)]
 pub(crate) struct Presence {
     /// The names of the members; `None` for an archive that is not there or not whole.

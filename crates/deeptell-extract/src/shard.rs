@@ -82,7 +82,7 @@ impl ShardChoice {
     /// environment, of which [`TaskIndex::Auto`] needs some.
     ///
     /// # Errors
-    /// When there is no such shard, or the environment does not tell one.
+    /// When there is no such shard, or the environment names none.
     pub fn resolve(&self, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Shard>, ShardError> {
         let (Some(index), Some(count)) = (self.shard_index, self.shards) else { return Ok(self.shard) };
         let part = match index {
@@ -167,7 +167,7 @@ pub enum ShardError {
         variables()
     )]
     NoIndex,
-    /// The scheduler has set something else than a number.
+    /// The scheduler has set something other than a number.
     #[error("{variable} is `{value}`, which is not a number: pass the index, as in --shard-index 0")]
     NotANumber {
         /// The variable.
@@ -326,7 +326,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_is_done_by_one_machine_wherever_the_data_set_lies() {
+    fn every_file_is_in_one_shard_wherever_the_data_set_lies() {
         let shards: Vec<Shard> = (1..=3).map(|part| format!("{part}/3").parse().unwrap()).collect();
         let mut counts = [0; 3];
         for number in 0..300 {
@@ -419,7 +419,7 @@ mod tests {
         let said = |count, variables: &[_]| auto(count, variables).unwrap_err().to_string();
         let none = said(64, &[("HOME", "/root")]);
         assert!(none.contains("--shard-index 0") && none.contains("CLOUD_RUN_TASK_INDEX"), "{none}");
-        // From 1 to 64: the first 63 tasks would leave shard 0 undone without a word.
+        // From 1 to 64: without the error, nobody would notice that no task does shard 0.
         let from_one = [("SLURM_ARRAY_TASK_ID", "1"), ("SLURM_ARRAY_TASK_MAX", "64")];
         let from_one = said(64, &from_one);
         assert!(

@@ -79,7 +79,7 @@ pub struct ShardStatus {
 pub enum ShardState {
     /// It has no folder.
     NotBegun,
-    /// It has files to do, or no whole manifest, and nobody works on it.
+    /// It has files to do, or no whole manifest, and no process works on it.
     Unfinished,
     /// A process works on it. On file systems without locks it counts as unfinished.
     Running,
@@ -326,7 +326,7 @@ pub fn folder_of_shard(template: &Path, shard: Option<Shard>) -> Result<PathBuf,
         if !other.file_name().is_some_and(|name| is_shard(&name.to_string_lossy())) {
             continue;
         }
-        // One that is damaged, or being written, is a matter of its own run.
+        // A damaged folder, or one being written, is reported by its own run.
         let Ok(Some(Settings { shard: Some(Shard { count, .. }), .. })) = settings_of(&other) else {
             continue;
         };
@@ -339,7 +339,7 @@ pub fn folder_of_shard(template: &Path, shard: Option<Shard>) -> Result<PathBuf,
     Ok(folder)
 }
 
-/// More shards than anybody has: a file that says so is damaged.
+/// No data set has more shards: a file that states more is damaged.
 const MAX_SHARDS: u64 = 1_000_000;
 
 /// The settings of an output folder; `None` for other folders.
@@ -436,7 +436,7 @@ fn is_whole(manifest: &Path) -> Result<bool, ExtractError> {
     Ok(last_byte().map_err(ExtractError::io(manifest))? == Some(b'\n'))
 }
 
-/// What became of the files that were tried, by their keys.
+/// The results of the files that were tried, by their keys.
 #[derive(Default)]
 struct Outcomes {
     done: HashSet<String>,

@@ -117,7 +117,7 @@ impl<'a> Store<'a> {
         if settings.frames == 0 {
             return Err(ExtractError::Setting { setting: "frames", expected: "must be 1 or more" });
         }
-        // Parts name their crops by full path, so the folder must not depend on where we stand.
+        // Parts name their crops by full path, so the folder must not depend on the working directory.
         let folder = std::path::absolute(folder).map_err(ExtractError::io(folder))?;
         let lock = FolderLock::acquire(&folder)?;
         let id = face_detector.id();
@@ -366,7 +366,7 @@ impl<'a> Store<'a> {
                 if self.settings.in_place.is_some() {
                     row.path.clone_from(&sample.path);
                 }
-                // Parts that an earlier version made do not say it.
+                // Parts of earlier versions do not name it.
                 row.extra.insert("file", self.name(sample));
                 writer.write(row)?;
             }
@@ -415,7 +415,7 @@ fn agree(folder: &Path, settings: &Settings, id: &FaceDetectorId) -> Result<(), 
     write_whole(&path, text.as_bytes()).map_err(ExtractError::io(&path))
 }
 
-/// Tells inputs apart whatever their names: the start of a hash of the name below the data set.
+/// Distinguishes inputs of the same file name: the start of a hash of the name below the data set.
 pub(crate) fn key(file: &str) -> String {
     let mut key = sha256(file.as_bytes());
     key.truncate(12);

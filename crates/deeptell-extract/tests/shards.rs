@@ -151,11 +151,11 @@ fn status_says_what_is_missing_and_how_to_finish_it() {
     let grown = read_dataset(set.at("set")).unwrap();
     let status = Status::read(&set.at("parts"), Some((&grown, &set.at("set")))).unwrap();
     assert_eq!((status.is_finished, status.waiting), (false, Some(1)));
-    assert!(Status::read(&set.at("parts"), None).unwrap().is_finished, "without the data set, nobody knows");
+    assert!(Status::read(&set.at("parts"), None).unwrap().is_finished, "without the data set, it is unknown");
 }
 
 #[test]
-fn status_of_an_extraction_that_is_not_divided() {
+fn an_extraction_without_shards_has_a_status() {
     let set = Set::new();
     set.extract("out", None, true);
     let status = set.status("out");
@@ -197,7 +197,7 @@ fn folders_that_do_not_belong_together_are_refused() {
 
 /// As when all tasks of an array are given one folder.
 #[test]
-fn a_folder_is_of_one_shard() {
+fn the_folder_of_another_shard_is_refused() {
     let set = Set::new();
     let shard = |part, count| Some(Shard { part, count });
     set.extract("out", shard(1, 3), false);

@@ -67,7 +67,7 @@ fn data_set(folder: &Path) -> Vec<Sample> {
 }
 
 #[test]
-fn what_is_done_stays_and_what_failed_is_tried_again() {
+fn finished_files_are_kept_and_failed_ones_are_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let samples = data_set(folder.path());
     let run = |stop: bool| {
@@ -167,7 +167,7 @@ fn failures_of_a_run_that_was_stopped_are_known_to_the_next() {
 }
 
 #[test]
-fn the_hash_of_an_endless_file_obeys_the_deadline_and_the_user() {
+fn hashing_an_endless_file_ends_at_the_deadline_or_on_request() {
     let folder = tempfile::tempdir().unwrap();
     let clip = folder.path().join("set/real/long.mp4");
     std::fs::create_dir_all(clip.parent().unwrap()).unwrap();
@@ -177,7 +177,7 @@ fn the_hash_of_an_endless_file_obeys_the_deadline_and_the_user() {
         writer.write(&RgbImage::from_pixel(96, 64, image::Rgb([90; 3]))).unwrap();
     }
     writer.finish().unwrap();
-    // Behind the video comes a hole that takes hours to read.
+    // After the video comes a hole that takes hours to read.
     std::fs::File::options().write(true).open(&clip).unwrap().set_len(1 << 43).unwrap();
     let samples = read_dataset(folder.path().join("set")).unwrap();
     let limits = Limits::default().deadline(Duration::from_secs(2));
@@ -233,7 +233,7 @@ fn a_folder_holds_crops_of_one_kind_and_has_one_writer() {
 }
 
 #[test]
-fn a_stop_in_the_middle_keeps_what_is_done() {
+fn a_stopped_run_keeps_finished_files() {
     let folder = tempfile::tempdir().unwrap();
     let samples = data_set(folder.path());
     let stop = AtomicBool::new(false);

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_in_utf_8() {
+    fn text_in_another_encoding_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("text");
         std::fs::write(&path, b"\xff").unwrap();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_several_names() {
+    fn links_to_one_file_are_the_same_file() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::write(at("a"), "").unwrap();

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digests_of_the_standard() {
+    fn digests_are_those_of_the_standard() {
         // FIPS 180-4 examples: "abc", and a million times "a".
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(sha256(b"abc"), abc);

@@ -1,6 +1,6 @@
 //! Files of long-running programs.
 //!
-//! - [`read_bounded`], [`read_text_bounded`]: files whose size somebody else decides.
+//! - [`read_bounded`], [`read_text_bounded`]: files of unknown size, up to a limit.
 //! - [`write_whole`] and [`WholeFile`]: atomic writes.
 //! - [`sha256`], [`sha256_of_reader`], [`sha256_of_file`], [`sha256_while`]: digests in hexadecimal.
 //! - [`check_outputs`]: no input is overwritten.

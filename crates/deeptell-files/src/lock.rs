@@ -62,7 +62,7 @@ impl FolderLock {
             let mut file =
                 options.read(true).write(true).create(true).truncate(false).open(&path).map_err(fail)?;
             match file.try_lock() {
-                // Somebody who only asks whether it is held, holds it for a moment.
+                // A process that only asks whether it is held, holds it for a moment.
                 Err(TryLockError::WouldBlock) if tries < TRIES => {
                     tries += 1;
                     std::thread::sleep(BETWEEN_TRIES);
@@ -102,7 +102,7 @@ impl FolderLock {
 impl Drop for FolderLock {
     fn drop(&mut self) {
         // Removed while it is still held; whoever waited for it sees that it is gone. A file that
-        // cannot be removed locks nobody out.
+        // cannot be removed does not block others.
         if is_at(&self.file, &self.path).unwrap_or(false) {
             let _ = fs::remove_file(&self.path);
         }
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_at_a_time_and_the_next_one_after_it() {
+    fn a_held_lock_is_refused_and_a_dropped_one_is_given_again() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("out");
         let lock = FolderLock::acquire(&folder).unwrap();

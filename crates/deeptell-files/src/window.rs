@@ -1,6 +1,7 @@
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// Reads a file by positions, a window of it at a time, so that steps from one header to the next do not cost a read each.
+/// Reads a file by positions, a window of it at a time, so that steps from one header to the next do not cost a read
+/// each.
 ///
 /// ```
 /// use std::io::Cursor;
@@ -64,7 +65,7 @@ impl<S: Read + Seek> ByteWindow<S> {
         Ok(self.at(at, N)?.first_chunk().copied())
     }
 
-    /// What is at hand from `at` on: `least` bytes, or all up to the end of the file, and often more.
+    /// The bytes from `at` on that the window holds: at least `least`, or all up to the end of the file.
     ///
     /// # Errors
     /// As [`at`](Self::at).

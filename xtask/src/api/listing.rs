@@ -228,8 +228,8 @@ fn growth(item: &Value) -> &'static str {
     if is_set { " #[non_exhaustive]" } else { "" }
 }
 
-/// The ids of the fields of a struct or variant in the order of the source, null for private ones of tuples, and whether
-/// there are private ones.
+/// The ids of the fields of a struct or variant in the order of the source, null for private ones of tuples, and
+/// whether there are private ones.
 fn fields_of(kind: &Value) -> (Vec<Value>, bool) {
     if let Some(fields) = kind["tuple"].as_array() {
         return (fields.clone(), fields.iter().any(Value::is_null));

@@ -1,5 +1,5 @@
-//! `cargo xtask cluster`: the scripts of `deploy/` on a real Slurm or Ray of two nodes on this machine, with a program, a
-//! worker and a node killed in the middle; the result must be that of one undisturbed run.
+//! `cargo xtask cluster`: the scripts of `deploy/` on a real Slurm or Ray of two nodes on this machine, with a
+//! program, a worker and a node killed in the middle; the result must be that of one undisturbed run.
 
 mod ray;
 mod slurm;

@@ -11,7 +11,8 @@ use crate::process::output_of;
 const LIBRARIES: [&str; 7] =
     ["ld-linux", "libc.so", "libdl.so", "libgcc_s.so", "libm.so", "libpthread.so", "linux-vdso"];
 
-/// Refuses a program, or an extension of Python, that needs more than every Linux has. Elsewhere, nothing is known of it.
+/// Refuses a program, or an extension of Python, that needs more than every Linux has. Other systems are
+/// not checked.
 ///
 /// # Errors
 /// When it does, and when `ldd` cannot tell.

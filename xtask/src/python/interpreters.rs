@@ -52,8 +52,8 @@ impl Interpreter {
     }
 }
 
-/// The oldest interpreter and the newest, once if they are the same: of those `given`, or of those on the `PATH` and among
-/// the versions of pyenv.
+/// The oldest interpreter and the newest, once if they are the same: of those `given`, or of those on the `PATH` and
+/// among the versions of pyenv.
 ///
 /// # Errors
 /// When there is none, or one that is given is of no use.

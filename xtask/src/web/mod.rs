@@ -1,7 +1,7 @@
 //! `cargo xtask web`: the page that scans files in the browser, as a folder to publish.
 //!
-//! The detector is built for `wasm32-unknown-unknown`. What makes JavaScript of the module and compresses the files is in
-//! xtask too, behind the feature `web`, so that other tasks need not build it.
+//! The detector is built for `wasm32-unknown-unknown`. What makes JavaScript of the module and compresses the files is
+//! in xtask too, behind the feature `web`, so that other tasks need not build it.
 
 #[cfg(feature = "web")]
 mod bundle;
@@ -41,8 +41,8 @@ pub(crate) enum Request {
 /// Builds the page, and shows or tests it.
 ///
 /// # Errors
-/// [`NotReady`](crate::process::NotReady) where no compiler can be had; another error when a step fails, or when a first
-/// visit loads more than 6 MB.
+/// [`NotReady`](crate::process::NotReady) where no compiler can be had; another error when a step fails, or when a
+/// first visit loads more than 6 MB.
 pub(crate) fn run(workspace: &Workspace, request: Request) -> Result<()> {
     if request == Request::Bundle {
         return bundle();

@@ -96,7 +96,7 @@ fn read_test_list(root: &Path, list: &Path) -> Result<Vec<PathBuf>, DataError> {
                 return Err(DataError::line(list, line, reason));
             }
             None => {
-                let reason = format!("`{folder}` is none of the folders of Celeb-DF");
+                let reason = format!("`{folder}` is not a folder of Celeb-DF");
                 return Err(DataError::line(list, line, reason));
             }
         }
@@ -123,7 +123,7 @@ mod tests {
     ];
 
     #[test]
-    fn labels_sources_and_people() {
+    fn file_names_give_labels_sources_and_people() {
         let root = tree(&FILES);
         let samples = read(&root, Layout::CelebDf);
         assert_eq!(samples.len(), 5);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_of_the_list_is_data_and_one_is_real() {
+    fn the_list_has_no_header_and_1_means_real() {
         let root = tree(&FILES);
         let list = "1 YouTube-real/00170.mp4\r\n0 Celeb-synthesis\\id1_id0_0007.mp4\r\n\r\n";
         write(root.path(), TEST_LIST, list);

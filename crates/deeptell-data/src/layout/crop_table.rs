@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_from_the_root_other_separators_and_no_source() {
+    fn backslashes_are_separators_and_the_source_is_optional() {
         let root = tree(&["crops/a.png", "crops/b.png"]);
         write(
             root.path(),

@@ -137,7 +137,7 @@ impl ListedVideo<'_> {
         Ok(())
     }
 
-    /// The source and the people, where the names of the data set tell them; else each video is its own.
+    /// The source and the people, where the names of the data set say so; else each video is its own.
     fn people(&self, label: Label) -> (String, Vec<String>) {
         let known = if self.class.starts_with("FF-") {
             face_forensics::pair(&self.name, label)
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_with_and_without_compressions() {
+    fn lists_with_and_without_compressions_are_read() {
         let root = bench();
         assert_eq!(detect_layout(root.path()).unwrap(), Layout::DeepfakeBench);
         let samples = read(&root, Layout::DeepfakeBench);

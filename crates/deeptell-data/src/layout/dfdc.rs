@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_test_part_says_which_are_fakes() {
+    fn labels_of_the_test_part_are_read() {
         let root = tree(&["a.mp4", "b.mp4", "c.mp4"]);
         let list = r#"{
             "a.mp4": {"augmentations": {}, "cluster": 3, "is_fake": 1},

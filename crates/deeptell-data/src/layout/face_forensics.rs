@@ -155,7 +155,7 @@ mod tests {
     ];
 
     #[test]
-    fn methods_compressions_sources_and_people() {
+    fn paths_give_methods_compressions_sources_and_people() {
         let root = tree(&FILES);
         let samples = read(&root, Layout::FaceForensics);
         assert_eq!(samples.len(), FILES.len());
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn official_splits_hold_both_ways_of_a_pair() {
+    fn official_splits_apply_to_both_orders_of_a_pair() {
         for folder in ["", "splits/"] {
             let root = tree(&FILES);
             write(root.path(), &format!("{folder}train.json"), r#"[["071", "054"]]"#);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn masks_and_models_are_no_fakes() {
+    fn masks_and_models_are_not_fakes() {
         let companions = [
             "manipulated_sequences/Deepfakes/masks/videos/071_054.mp4",
             "manipulated_sequences/Deepfakes/models/071_054/preview.png",

@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_data_set_is_said_to_be_none() {
+    fn a_folder_without_a_known_layout_is_refused() {
         let root = tree(&["holiday/beach.mp4"]);
         assert!(matches!(detect_layout(root.path()), Err(DataError::UnknownLayout { .. })));
         assert!(matches!(detect_layout(root.path().join("none")), Err(DataError::Io { .. })));

@@ -108,7 +108,7 @@ struct Scan {
 }
 
 /// Goes from header to header until the end, or until the file is cut. The `tar` crate could do
-/// it, but does not tell a cut from damage.
+/// it, but does not distinguish a cut from damage.
 fn scan(path: &Path, file: &File) -> Result<Scan, DataError> {
     let fail = || DataError::io(path);
     let damaged =

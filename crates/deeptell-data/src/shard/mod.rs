@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn every_member_is_read_alone_and_tar_agrees() {
+    fn members_are_read_by_name_and_tar_lists_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.tar");
         write(&path);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_shard_cut_anywhere_the_whole_members_are_read() {
+    fn complete_members_of_a_truncated_shard_are_read() {
         let folder = tempfile::tempdir().unwrap();
         let (path, cut) = (folder.path().join("s.tar"), folder.path().join("t.tar"));
         write(&path);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn of_equal_names_the_last_counts() {
+    fn the_last_of_members_with_the_same_name_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.tar");
         let mut shard = ShardWriter::create(&path).unwrap();

@@ -10,7 +10,7 @@ use crate::DataError;
 /// The file is called `NAME.tar.partial` until [`finish`](Self::finish) gives it the name
 /// `NAME.tar`: whoever sees that name sees a whole shard. A writer only ever writes to a file that it
 /// created, so that two processes cannot tear one; after a crash,
-/// [`ShardIndex::read_unfinished`](crate::ShardIndex::read_unfinished) tells what can be copied into another shard.
+/// [`ShardIndex::read_unfinished`](crate::ShardIndex::read_unfinished) lists what can be copied into another shard.
 #[derive(Debug)]
 pub struct ShardWriter {
     file: File,
