@@ -81,7 +81,7 @@ fn row(number: usize) -> Sample {
         video: Some(format!("dataset/{label}/clip_{video:07}.mp4")),
         pts_seconds: Some(frame as f64 * 1.001),
         landmarks: Some(Landmarks::from_points(points(70))),
-        detector: Some("deeptell-mtcnn 0.1.0".to_owned()),
+        face_detector: Some("deeptell-mtcnn 0.1.0".to_owned()),
         extra: extra.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         ..Sample::new(
             format!("shards/crops-{:06}.tar/{name}.png", number / 5000),

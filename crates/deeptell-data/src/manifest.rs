@@ -338,7 +338,7 @@ mod tests {
             landmarks: Some(Landmarks::from_points(
                 [1.0, 2.0, 3.0, 4.0, 5.5].map(|v| Point::new(v, v * 0.1)),
             )),
-            detector: Some("mtcnn".into()),
+            face_detector: Some("mtcnn".into()),
             method: Some("self-blend".into()),
             dataset: Some("sample".into()),
             identities: vec!["a".into(), "b".into()],
@@ -357,6 +357,7 @@ mod tests {
         let path = folder.path().join("m.jsonl");
         write_manifest(&path, &samples).unwrap();
         assert_eq!(read_manifest(&path).unwrap(), samples);
+        assert!(std::fs::read_to_string(&path).unwrap().contains(r#""detector":"mtcnn""#));
 
         // The folder moves, and the relative path with it.
         let moved = tempfile::tempdir().unwrap();

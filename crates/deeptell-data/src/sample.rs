@@ -138,9 +138,9 @@ pub struct Sample {
     /// The landmarks of the face, in pixels of the file at `path`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub landmarks: Option<Landmarks>,
-    /// The face detector, for example `mtcnn`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detector: Option<String>,
+    /// The name of the face detector, for example `mtcnn`; in files `detector`.
+    #[serde(rename = "detector", default, skip_serializing_if = "Option::is_none")]
+    pub face_detector: Option<String>,
     /// How the fake was made, for example `FaceSwap` or `self-blend`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
@@ -168,7 +168,7 @@ impl Sample {
             pts_seconds: None,
             bbox: None,
             landmarks: None,
-            detector: None,
+            face_detector: None,
             method: None,
             dataset: None,
             identities: Vec::new(),

@@ -36,7 +36,7 @@ pub fn face_detector_of<'a>(
     // Manifests of the first version have the crate and its version.
     let name = |detector: &'a str| if detector.starts_with("deeptell-mtcnn") { "mtcnn" } else { detector };
     let names: BTreeSet<&str> =
-        samples.into_iter().filter_map(|sample| sample.detector.as_deref()).map(name).collect();
+        samples.into_iter().filter_map(|sample| sample.face_detector.as_deref()).map(name).collect();
     if names.len() > 1 {
         return Err(EvalError::FaceDetectors { names: names.into_iter().map(str::to_owned).collect() });
     }
@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn a_card_names_the_face_detector_of_its_crops() {
         let sample = |detector: Option<&str>| Sample {
-            detector: detector.map(str::to_owned),
+            face_detector: detector.map(str::to_owned),
             ..Sample::new("a.png", Label::Real, "a")
         };
         let card = |detectors: &[Option<&str>]| {

@@ -18,7 +18,7 @@ pub(crate) struct CropWriter<'a> {
     sample: &'a Sample,
     settings: &'a Settings,
     /// Of the face detector.
-    detector: &'a str,
+    face_detector: &'a str,
     /// What the names of the crops begin with.
     name: String,
     /// Name of the input below its data set.
@@ -46,7 +46,7 @@ impl<'a> CropWriter<'a> {
     pub(crate) fn new(
         sample: &'a Sample,
         settings: &'a Settings,
-        detector: &'a str,
+        face_detector: &'a str,
         key: &str,
         file: String,
         hash: Option<String>,
@@ -54,7 +54,7 @@ impl<'a> CropWriter<'a> {
         Self {
             sample,
             settings,
-            detector,
+            face_detector,
             name: format!("{}-{key}", safe_stem(&sample.path)),
             file,
             hash,
@@ -126,7 +126,7 @@ impl<'a> CropWriter<'a> {
             video: Some(video_of(self.sample)),
             bbox,
             landmarks: Some(landmarks),
-            detector: Some(self.detector.to_owned()),
+            face_detector: Some(self.face_detector.to_owned()),
             extra,
             ..self.sample.clone()
         })

@@ -95,7 +95,7 @@ fn finished_files_are_kept_and_failed_ones_are_tried_again() {
     let rows = read_manifest(folder.path().join("out/manifest.jsonl")).unwrap();
     assert_eq!(rows.len(), 2);
     for row in rows {
-        assert_eq!(row.detector.as_deref(), Some("middle"));
+        assert_eq!(row.face_detector.as_deref(), Some("middle"));
         assert_eq!(image::image_dimensions(&row.path).unwrap(), (32, 32));
     }
     let failures = std::fs::read_to_string(folder.path().join("out/failures.jsonl")).unwrap();
