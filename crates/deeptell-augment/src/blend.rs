@@ -110,6 +110,7 @@ impl Default for SelfBlend {
 
 /// A manipulated picture and what it was made of.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Blend {
     /// The manipulated picture: outside of the mask it is `real` to the bit.
     pub image: RgbImage,

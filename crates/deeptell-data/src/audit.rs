@@ -38,6 +38,7 @@ impl fmt::Display for CrossingKind {
 
 /// Something found in more than one split.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Crossing {
     /// What kind of thing.
     pub kind: CrossingKind,
@@ -58,6 +59,7 @@ impl fmt::Display for Crossing {
 
 /// The result of an audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AuditReport {
     /// Samples that were checked (those with a split).
     pub samples: usize,

@@ -69,6 +69,7 @@ impl SplitConfig {
 
 /// The result of a split.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SplitSummary {
     /// Samples as `[real, fake]` in train, validation and test.
     pub samples: [[usize; 2]; 3],

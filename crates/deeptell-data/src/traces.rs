@@ -44,6 +44,7 @@ impl fmt::Display for Trace {
 
 /// Facts about a picture that an audit uses.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct PictureFacts {
     /// In pixels.
     pub width: u32,
@@ -88,7 +89,7 @@ pub fn read_facts(path: impl AsRef<Path>) -> Result<PictureFacts, DataError> {
 }
 
 /// Of the first two quantisation tables, the mean logarithm of the lower and of the upper half of
-/// the frequencies; the samples of the first channel a block; and whether the JPEG is progressive.
+/// the frequencies; the samples of the first channel per block; and whether the JPEG is progressive.
 /// Zeros for other formats. ITU-T T.81, annex B.
 fn jpeg_tables(bytes: &[u8]) -> Vec<f64> {
     let mut traces = vec![0.0; 6];

@@ -36,7 +36,7 @@ pub(crate) struct CropWriter<'a> {
 pub(crate) struct Crops {
     /// Their paths are file names, unless pictures stay in place.
     pub(crate) rows: Vec<Sample>,
-    /// The files, one a row; none when pictures stay in place.
+    /// The files, one per row; none when pictures stay in place.
     pub(crate) pictures: Vec<Vec<u8>>,
 }
 

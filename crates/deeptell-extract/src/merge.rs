@@ -13,6 +13,7 @@ use crate::{ExtractError, SETTINGS_FILE};
 
 /// Several extractions, merged.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Merged {
     /// How many there were.
     pub manifests: usize,

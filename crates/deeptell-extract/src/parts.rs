@@ -1,4 +1,4 @@
-//! The parts under `done/`: one small manifest an input, `KEY.jsonl`, written once all its crops are
+//! The parts under `done/`: one small manifest per input, `KEY.jsonl`, written once all its crops are
 //! stored; or `KEY.failed` with the reason why it has none.
 
 use std::collections::{HashMap, HashSet};

@@ -92,7 +92,7 @@ fn sample(path: PathBuf, compression: &Path, set: &str, label: Label) -> Result<
     })
 }
 
-/// `071` is a video, `071_054` is video 071 with the face of video 054. One person a video.
+/// `071` is a video, `071_054` is video 071 with the face of video 054. One person per video.
 pub(super) fn pair(name: &str, label: Label) -> Option<(String, Vec<String>)> {
     let ids: Vec<&str> = name.split('_').collect();
     let expected = if label.is_fake() { 2 } else { 1 };

@@ -98,6 +98,7 @@ impl fmt::Display for Layout {
 
 /// The samples of a data set, and listed files that are missing.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Listing {
     /// The file that names the files, or the root of the data set.
     pub listed_in: PathBuf,
