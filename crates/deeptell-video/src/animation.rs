@@ -107,7 +107,7 @@ fn decoder(file: &File, guard: &Guard) -> Result<Decoder, VideoError> {
     Ok(decoder)
 }
 
-/// The error behind a decoder's: the disk's, the deadline's, or its own.
+/// The cause of a decoder's error: the disk's, the deadline's, or its own.
 fn explain(error: DecodingError, guard: &Guard) -> VideoError {
     let own = match error {
         DecodingError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => {

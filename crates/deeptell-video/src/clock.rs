@@ -5,8 +5,8 @@
 //! camera that restarts) have times that start again, fall back or leap ahead. The parts follow
 //! each other on screen all the same, in the order in which they stand in the file.
 //!
-//! A time that leaps away and returns at once is no jump but damage: it is replaced before the parts are found, see
-//! [`replace_strays`]. A clock that falls back every few packets is of no use, and the frames count instead.
+//! A time that leaps away and returns at once is damage, not a jump: it is replaced before the parts are found, see
+//! [`replace_strays`]. A clock that falls back every few packets is not used, and frames are counted instead.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -23,13 +23,13 @@ const MAX_GAP_SECONDS: f64 = 10.0;
 const MAX_REORDERED_FRAMES: usize = 16;
 /// As many as encoders use of them.
 const USUAL_REORDERED_FRAMES: usize = 4;
-/// Decoding times that leap by one part in so many of the longest gap, and return, are damage.
+/// Decoding times that leap by the longest gap divided by this, and return, are damage.
 const SHORT_LEAPS: i64 = 10;
-/// Packets in a row whose times may have strayed from the clock; more are a part of their own.
+/// The longest run of packets whose times are taken for damaged; a longer one is a part.
 const MAX_STRAYS: usize = 16;
-/// At most one in so many packets strays.
+/// At most one packet in this many has a damaged time.
 const MAX_STRAYED_SHARE: usize = 3;
-/// A clock is of no use that falls back this often, and more than once in so many packets.
+/// A clock that falls back at least `MIN_FALLS` times, and more than once in `PACKETS_PER_FALL` packets, is not used.
 const MIN_FALLS: u64 = 3;
 const PACKETS_PER_FALL: u64 = 12;
 
@@ -93,7 +93,7 @@ pub(crate) struct Replaced {
 /// leap, its decoding times are taken as they are.
 pub(crate) fn replace_strays(stamps: &mut [Stamp], gap: i64, may_leap: bool) -> Vec<Replaced> {
     let frame = usual_step(stamps, gap);
-    // Where there is no room for them, they are a part of their own.
+    // Where the neighbours leave no room for them, they are a part.
     let has_room = |run: &Range<usize>| {
         let neighbours =
             run.start.checked_sub(1).and_then(|before| stamps.get(before)).zip(stamps.get(run.end));
@@ -190,7 +190,7 @@ fn dts_strays(stamps: &[Stamp], gap: i64, frame: i64) -> Vec<Range<usize>> {
     runs
 }
 
-/// Stretches of packets that are decoded on one clock: it ends where decoding times leap by more than `gap`, if the clock
+/// Stretches of packets that are decoded on one clock: each ends where decoding times leap by more than `gap`, if the clock
 /// may leap, or fall, but by `strays`, and around `parts`.
 fn stretches(
     stamps: &[Stamp],
@@ -242,7 +242,7 @@ fn pts_strays(stamps: &[Stamp], gap: i64, frame: i64, stretches: &[Range<usize>]
         let alone = far_from_others(stamps, stretch, &has_strayed, gap);
         mark(&mut has_strayed, &alone, &mut found);
         found.sort_unstable();
-        // So many are no damage.
+        // Damage is rarer than this.
         let is_run_long = found.chunk_by(|one, next| one + 1 == *next).any(|run| run.len() > MAX_STRAYS);
         if is_run_long || found.len() * MAX_STRAYED_SHARE > stretch.len() {
             found.iter().for_each(|number| has_strayed[*number] = false);
@@ -399,7 +399,7 @@ impl ClockWatch {
         let (Some(last), Some(shown_until), Some(time)) = (self.last, shown_until, stamp.time()) else {
             return false;
         };
-        // No decoder holds back so many frames: this one belongs to another beginning.
+        // Decoders hold back fewer frames: this one belongs to another part.
         let is_earlier = self.latest.len() > MAX_REORDERED_FRAMES
             && self.latest.peek().is_some_and(|Reverse(earliest)| time < *earliest);
         now < last && (stamp.is_key && time <= shown_until || is_earlier)
@@ -461,7 +461,7 @@ pub(crate) struct Clock {
     shifts: Vec<Shift>,
     /// How often the stream's own clock jumps.
     pub(crate) jumps: u64,
-    /// Packets that the demuxer takes for damaged because another file was joined on behind them.
+    /// Packets that the demuxer takes for damaged because another file follows them.
     pub(crate) damaged_joints: u64,
     /// Packets with other times than their own, in their order.
     pub(crate) replaced: Vec<Replaced>,
@@ -608,7 +608,7 @@ mod tests {
     }
 
     #[test]
-    fn short_leaps_that_return_are_damage_of_decoding_times_alone() {
+    fn short_leaps_that_return_are_damage_only_in_decoding_times() {
         let right = reordered(61);
         // As many as there may be last longer than the shortest leap.
         let mut stamps = right.clone();
@@ -660,7 +660,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_hardly_advances_is_told() {
+    fn clocks_that_hardly_advance_are_found() {
         // Of 60 frames of 4000 ticks, the last ones.
         let still = |count: i64| -> Vec<Stamp> {
             let dts = |number: i64| {
@@ -679,7 +679,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_return_is_no_stray() {
+    fn times_that_do_not_return_are_not_strays() {
         for starts in [&[0, 9_000_000][..], &[9_000_000, 100], &[0, 0]] {
             let stamps: Vec<Stamp> = starts.iter().flat_map(|start| part(*start, 48, 2)).collect();
             assert_eq!(replace_strays(&mut stamps.clone(), 10_000, true), []);
@@ -744,7 +744,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_falls_back_all_the_time_is_of_no_use() {
+    fn clocks_that_keep_falling_back_are_restless() {
         let is_restless = |stamps: &[Stamp]| {
             let mut watch = watch(true);
             for stamp in stamps {

@@ -198,7 +198,7 @@ pub(crate) fn max_pixels(limits: &Limits) -> u64 {
     limits.max_pixels.clamp(1, i32::MAX as u64)
 }
 
-/// Where FFmpeg would join bytes until a picture is complete, lets it read no more than so many from now on.
+/// Where FFmpeg would join bytes until a picture is complete, limits how many it may read from now on.
 pub(crate) fn limit_reading(input: &Input, guard: &Guard, bytes: u64) {
     if input.format().name().split(',').any(|name| WITHOUT_SIZES.contains(&name)) {
         guard.allow_bytes(bytes.saturating_add(READ_AHEAD));

@@ -396,6 +396,39 @@ impl Warning {
     }
 }
 
+impl Warning {
+    /// The sentence about the clock of the video.
+    fn fmt_clock(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClockJumps { count } => {
+                let places =
+                    if *count == 1 { "in one place".to_owned() } else { format!("in {count} places") };
+                write!(
+                    f,
+                    "The clock of the video jumps {places}, as in files that were joined; all parts were sampled, \
+                     and times count as if they followed each other without a gap."
+                )
+            }
+            Self::TimesReplaced { count: 1 } => write!(
+                f,
+                "The time of one frame does not fit those around it, as in a damaged file, and was replaced by one that \
+                 does."
+            ),
+            Self::TimesReplaced { count } => write!(
+                f,
+                "The times of {count} frames do not fit those around them, as in a damaged file, and were replaced by \
+                 ones that do."
+            ),
+            Self::ClockUnchecked => write!(
+                f,
+                "The file was not searched to its end for jumps of its clock: it is too large for the time allowed, or \
+                 joined of more than 64 parts. Should its clock jump there, parts of it were not sampled."
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A sentence for people.
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -430,7 +463,7 @@ impl fmt::Display for Warning {
                  own to scan it."
             ),
             Self::BytesAfterEnd { bytes, is_video: false } => {
-                write!(f, "After the end of the video follow {bytes} bytes, which were not looked at.")
+                write!(f, "{bytes} bytes after the end of the video were ignored.")
             }
             Self::OtherStreams { sampled, others } => {
                 let names: Vec<String> = others.iter().map(ToString::to_string).collect();
@@ -442,33 +475,10 @@ impl fmt::Display for Warning {
                 };
                 write!(f, "Stream {sampled} was sampled, {them}.")
             }
-            Self::ClockJumps { count } => {
-                let places =
-                    if *count == 1 { "in one place".to_owned() } else { format!("in {count} places") };
-                write!(
-                    f,
-                    "The clock of the video jumps {places}, as in files that were joined; all parts were sampled, \
-                     and times count as if they followed each other without a gap."
-                )
-            }
-            Self::TimesReplaced { count: 1 } => write!(
-                f,
-                "The time of one frame does not fit those around it, as in a damaged file, and was replaced by one that \
-                 does."
-            ),
-            Self::TimesReplaced { count } => write!(
-                f,
-                "The times of {count} frames do not fit those around them, as in a damaged file, and were replaced by \
-                 ones that do."
-            ),
+            Self::ClockJumps { .. } | Self::TimesReplaced { .. } | Self::ClockUnchecked => self.fmt_clock(f),
             Self::PartLeftOut { part, reason } => {
                 write!(f, "The file is joined of several parts, and part {part} was not sampled: {reason}.")
             }
-            Self::ClockUnchecked => write!(
-                f,
-                "The file was not searched to its end for jumps of its clock: it is too large for the time allowed, or \
-                 joined of more than 64 parts. Should its clock jump there, parts of it were not sampled."
-            ),
             Self::DurationMismatch { declared_seconds, found_seconds } => write!(
                 f,
                 "The file says that it lasts {declared_seconds:.1} seconds, but its pictures last \

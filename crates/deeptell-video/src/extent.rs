@@ -1,6 +1,6 @@
-//! Where a file ends, by what its container says: whether it was cut short, and what stands behind its end.
+//! Where a file ends, by what its container says: whether it was cut short, and what follows its end.
 //!
-//! FFmpeg reads a file that was cut as far as it goes and says nothing, and does not look behind the end of the first of
+//! FFmpeg reads a file that was cut as far as it goes and says nothing, and does not look past the end of the first of
 //! two files that were joined.
 
 use std::io::{self, Read, Seek};
@@ -12,7 +12,7 @@ use crate::transport;
 
 /// Bytes that are read at once.
 const WINDOW: usize = 1 << 12;
-/// Padding that goes on for so many bytes is taken to go on to the end of the file, which may have terabytes of it.
+/// Padding of this many bytes is taken to go on to the end of the file, which may have terabytes of it.
 const MAX_PADDING: u64 = 4 << 20;
 /// Headers of two movies that are larger than this are taken for different ones, in bytes.
 const MAX_COMPARED: u64 = 1 << 20;
@@ -43,7 +43,7 @@ pub(crate) struct Cut {
     pub(crate) total: Option<u64>,
 }
 
-/// What stands behind the end, and is not padding.
+/// What follows the end, and is not padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rest {
     /// Its first byte.
@@ -123,8 +123,8 @@ fn is_video(head: &[u8]) -> bool {
     magics.iter().any(|magic| head.starts_with(magic)) || head.get(4..8) == Some(b"ftyp")
 }
 
-/// Where FFmpeg reads on behind the end of a file: only what it cannot make sense of is told, a video of another kind or
-/// a JPEG.
+/// Where FFmpeg reads on after the end of a file, only what it cannot read is reported: a video of another kind, or a
+/// JPEG.
 fn followed_by_other(bytes: &mut ByteWindow<impl Read + Seek>, at: u64) -> io::Result<Option<Extent>> {
     let head = bytes.at(at, 16)?;
     if is_video(head) || head.starts_with(b"\xFF\xD8\xFF") {
@@ -154,7 +154,7 @@ impl Box4 {
         Ok(long.map(|size| Self { name, head: 16, size }))
     }
 
-    /// Whether it may be one, and not what somebody put behind the file.
+    /// Whether it may be one, and not something that was appended to the file.
     fn is_likely(&self, at: u64, length: u64) -> bool {
         let is_known = BOXES.contains(&&self.name);
         let fits = at.checked_add(self.size).is_some_and(|end| end <= length);
@@ -523,7 +523,7 @@ mod tests {
         let told =
             size.map(|size| [&b"\0\x08filesize\0"[..], &size.to_be_bytes()].concat()).unwrap_or_default();
         let tags = (0..9).flat_map(|_| tag(9, &[7; 900]));
-        b"FLV\x01\x01\0\0\0\x09\0\0\0\0".iter().copied().chain(tag(18, &told)).chain(tags).collect()
+        b"FLV\x01\x01\0\0\0\x09\0\0\0\0".iter().copied().chain(tag(18, &metadata)).chain(tags).collect()
     }
 
     fn webp() -> Vec<u8> {
@@ -548,7 +548,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_is_told_with_the_size_that_the_container_names() {
+    fn cut_files_report_the_size_in_the_container() {
         let total = flv(Some(0.0)).len();
         for (name, bytes, is_known) in [
             ("mp4", golden("untagged.mp4"), true),
@@ -595,7 +595,7 @@ mod tests {
             let pictures = [&length.to_be_bytes()[..], b"mdat", &vec![7; length as usize - 8]].concat();
             [&8_u32.to_be_bytes()[..], b"moof", &pictures].concat()
         };
-        // Of so many segments of 1008 bytes each.
+        // Segments of 1008 bytes each.
         let index = |count: u8| {
             let listed = [&1008_u32.to_be_bytes()[..], &[0; 8]].concat().repeat(count.into());
             let size = 32 + listed.len() as u32;
@@ -619,7 +619,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_end_is_told_unless_it_is_padding() {
+    fn bytes_after_the_end_are_reported_unless_they_are_padding() {
         let mp4 = golden("untagged.mp4");
         for (bytes, other) in [
             (mp4.clone(), golden("hevc.mp4")),
@@ -641,7 +641,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ffmpeg_reads_on_in_is_told_apart_from_other_kinds() {
+    fn files_of_other_kinds_are_reported_where_ffmpeg_reads_on() {
         let mp4 = golden("untagged.mp4");
         for bytes in [golden("h264.mkv"), golden("live.mkv"), golden("mpeg4.avi"), gif(2)] {
             let rest = of(&[&bytes[..], &mp4].concat()).rest;
@@ -677,7 +677,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_read_to_its_end() {
+    fn invalid_containers_are_read_to_the_end() {
         for name in ["untagged.mp4", "h264.mkv", "live.mkv", "mpeg4.avi", "h264.ts", "fragmented.mp4"] {
             let original = golden(name);
             for seed in 0..200 {

@@ -109,7 +109,7 @@ impl Guard {
         Ok(())
     }
 
-    /// Lets so many bytes be read from now on, and no more than that.
+    /// Sets how many bytes may be read from now on.
     pub(crate) fn allow_bytes(&self, bytes: u64) {
         self.bytes_left.store(bytes, Ordering::Relaxed);
     }
@@ -119,7 +119,7 @@ impl Guard {
         self.bytes_left.load(Ordering::Relaxed) == 0
     }
 
-    /// The error behind FFmpeg's: the disk's, the deadline's, or what `otherwise` makes of its text.
+    /// The cause of FFmpeg's error: the disk's, the deadline's, or what `otherwise` makes of its text.
     pub(crate) fn explain(
         &self,
         error: ff::Error,
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn time_between_calls_is_free() {
+    fn time_between_calls_does_not_count() {
         let guard = Guard::new(Path::new("clip.mp4"), Duration::from_millis(40));
         drop(guard.run());
         std::thread::sleep(Duration::from_millis(60));

@@ -15,7 +15,7 @@ const MAX_META_BYTES: u64 = 1 << 20;
 const BRANDS: [&[u8; 4]; 6] = [b"avif", b"avis", b"mif1", b"msf1", b"heic", b"heix"];
 
 /// How the pictures of the first video track are turned, or else the primary picture; `None` where the
-/// file is no HEIF file or does not say.
+/// file is not a HEIF file or does not say.
 ///
 /// Reads from the beginning and leaves the cursor anywhere.
 ///
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_and_other_files_say_nothing() {
+    fn damaged_and_other_files_do_not_fail() {
         let whole = file(&[(b"irot", 1)]);
         for length in 0..whole.len() {
             let _ = orientation(&mut Cursor::new(&whole[..length])).unwrap();

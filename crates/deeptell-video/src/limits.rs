@@ -104,7 +104,7 @@ impl Limits {
         }
     }
 
-    /// Allows pictures of so many pixels. See [`max_pixels`](field@Self::max_pixels).
+    /// Sets the most pixels of a picture. See [`max_pixels`](field@Self::max_pixels).
     #[must_use]
     pub fn max_pixels(self, max_pixels: u64) -> Self {
         Self { max_pixels, ..self }
@@ -116,25 +116,25 @@ impl Limits {
         Self { deadline, ..self }
     }
 
-    /// Allows a decoding process so many bytes. See [`memory_bytes`](field@Self::memory_bytes).
+    /// Sets the most bytes of memory of a decoding process. See [`memory_bytes`](field@Self::memory_bytes).
     #[must_use]
     pub fn memory_bytes(self, memory_bytes: u64) -> Self {
         Self { memory_bytes, ..self }
     }
 
-    /// Allows so many coded bytes for one picture. See [`max_packet_bytes`](field@Self::max_packet_bytes).
+    /// Sets the most coded bytes of a picture. See [`max_packet_bytes`](field@Self::max_packet_bytes).
     #[must_use]
     pub fn max_packet_bytes(self, max_packet_bytes: u64) -> Self {
         Self { max_packet_bytes, ..self }
     }
 
-    /// Allows a container so many streams. See [`max_streams`](field@Self::max_streams).
+    /// Sets the most streams of a container. See [`max_streams`](field@Self::max_streams).
     #[must_use]
     pub fn max_streams(self, max_streams: u32) -> Self {
         Self { max_streams, ..self }
     }
 
-    /// Reads at most so many bytes, and examines at most so much playing time, to find out what the streams are. See
+    /// Sets how many bytes are read, and how much playing time is examined, to find out what the streams are. See
     /// [`probe_bytes`](Self::probe_bytes) and [`probe_duration`](Self::probe_duration).
     #[must_use]
     pub fn probe(self, probe_bytes: u32, probe_duration: Duration) -> Self {

@@ -2,14 +2,15 @@
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Once};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::decoder::Decoder;
-use crate::demuxer::{Demuxer, LeftOut, StreamFacts};
+use crate::demuxer::{Demuxer, Joined, LeftOut, StreamFacts};
 use crate::guard::Guard;
 use crate::packets::{KeptPackets, Packets};
 use crate::pixels::ToRgb;
@@ -85,18 +86,8 @@ impl LocalReader {
         let mut demuxer = Demuxer::open(&file, &guard, &decode.limits, decode.stream)?;
         let facts = demuxer.facts();
         let decoder = Decoder::open(&demuxer, &guard, &decode.limits)?;
-        let mut warnings = Vec::new();
         let joined = demuxer.joined();
-        if !joined.others.is_empty() {
-            let others = joined.others.clone();
-            warnings.push(Warning::OtherStreams { sampled: demuxer.stream_number(), others });
-        }
-        for LeftOut { part, reason } in &joined.left_out {
-            warnings.push(Warning::PartLeftOut { part: *part, reason: reason.clone() });
-        }
-        if joined.is_unchecked {
-            warnings.push(Warning::ClockUnchecked);
-        }
+        let mut warnings = warnings_of_parts(joined, demuxer.stream_number());
         let joined_unchecked = joined.is_unchecked;
         let is_small = file_bytes <= decode.tuning.survey_bytes || facts.span.is_none() && !facts.is_joined;
         let watches_clock = decode.tuning.watch_clocks && facts.clock_may_jump;
@@ -105,15 +96,7 @@ impl LocalReader {
             let may_go_on = || is_small || !guard.is_half_spent();
             let survey = Survey::of(&mut demuxer, &facts, &mut keep, may_go_on)?;
             if survey.is_none() && facts.span.is_none() {
-                // Nothing says how long it is.
-                let path = path.to_owned();
-                let deadline = decode.limits.deadline;
-                let is_late = guard.is_half_spent();
-                return Err(if is_late {
-                    VideoError::Timeout { path, deadline }
-                } else {
-                    VideoError::OutOfMemory { path }
-                });
+                return Err(unknown_length(path.to_owned(), &guard, decode.limits.deadline));
             }
             if survey.is_none() {
                 if watches_clock && !joined_unchecked {
@@ -159,6 +142,30 @@ impl LocalReader {
             info,
             warnings,
         })
+    }
+}
+
+/// What is to be said of a file of several streams, or of several parts that were joined.
+fn warnings_of_parts(joined: &Joined, sampled: u32) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    if !joined.others.is_empty() {
+        warnings.push(Warning::OtherStreams { sampled, others: joined.others.clone() });
+    }
+    for LeftOut { part, reason } in &joined.left_out {
+        warnings.push(Warning::PartLeftOut { part: *part, reason: reason.clone() });
+    }
+    if joined.is_unchecked {
+        warnings.push(Warning::ClockUnchecked);
+    }
+    warnings
+}
+
+/// The error for a file whose packets cannot all be read, and whose header does not say how long it is.
+fn unknown_length(path: PathBuf, guard: &Guard, deadline: Duration) -> VideoError {
+    if guard.is_half_spent() {
+        VideoError::Timeout { path, deadline }
+    } else {
+        VideoError::OutOfMemory { path }
     }
 }
 

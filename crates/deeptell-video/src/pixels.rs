@@ -66,7 +66,7 @@ impl ToRgb {
             .map_err(|_| ff::Error::Other { errno: ff::error::ENOMEM })?;
         self.fill(picture, layout, pixels.spare_capacity_mut())?;
         #[expect(unsafe_code, reason = "the scaler writes through a pointer")]
-        // SAFETY: `fill` has written so many bytes from the start on.
+        // SAFETY: `fill` has written this many bytes from the start.
         unsafe {
             pixels.set_len(layout.bytes());
         }

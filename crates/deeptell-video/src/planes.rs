@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn four_bytes_per_pixel_in_either_order() {
+    fn four_bytes_per_pixel_are_read_in_either_order() {
         let data = [10, 20, 30, 0, 40, 50, 60, 0];
         let planes = [Plane { data: &data, stride: 8 }];
         let colours = ColourTags::default();

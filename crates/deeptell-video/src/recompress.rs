@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_coarser_the_further_and_always_the_same() {
+    fn recompression_is_deterministic_and_grows_with_its_strength() {
         for (codec, qualities) in [(VideoCodec::H264, [10, 28, 40]), (VideoCodec::Mpeg4, [2, 8, 31])] {
             for size in [(64, 48), (65, 33), (224, 224)] {
                 let original = picture(size.0, size.1);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_codec_takes_is_refused() {
+    fn sizes_that_no_codec_takes_are_refused() {
         for (size, quality) in [((1, 1), 23), ((0, 0), 23), ((64, 64), 52)] {
             let failed = recompress(&picture(size.0, size.1), VideoCodec::H264, quality);
             assert!(matches!(failed, Err(VideoError::Recompress { .. })), "{size:?} {quality}");

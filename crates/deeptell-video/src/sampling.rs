@@ -21,7 +21,7 @@ pub enum Sampling {
     /// over those. A video of fewer frames gives each at least once, and
     /// [`repeats_previous`](crate::Frame::repeats_previous) marks the repetitions.
     Uniform(usize),
-    /// One frame at the start and then every so many seconds. When two moments fall on one frame it
+    /// One frame at the start and then one at each interval, in seconds. When two moments fall on one frame it
     /// is given twice, and the second time [`repeats_previous`](crate::Frame::repeats_previous) says so.
     EverySeconds(f64),
     /// Like `Uniform`, but each moment takes the keyframe at or before it: times are approximate,
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_without_a_frame_between_them_are_doubtful() {
+    fn moments_without_a_frame_between_them_are_found() {
         let moments = Moments::new(Sampling::Uniform(4), 0, 80, 0.001).unwrap();
         assert_eq!(all(&moments), [10, 30, 50, 70]);
         for (starts, doubtful) in [

@@ -9,7 +9,7 @@ use crate::container::{max_pixels, picture_size};
 use crate::guard::Guard;
 use crate::{Limits, StreamLabel, Unsupported, VideoError};
 
-/// A stream whose pictures have less than one part in so many of the area of the largest is a thumbnail.
+/// A stream whose pictures have less than this fraction of the area of the largest (one divided by it) is a thumbnail.
 const THUMBNAIL_SHARE: u64 = 16;
 
 /// A video stream that may be sampled.

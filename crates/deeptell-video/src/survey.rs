@@ -11,7 +11,7 @@ use crate::{VideoError, Warning};
 /// Frame rate assumed of a stream that gives neither times nor a rate.
 const DEFAULT_FRAMES_PER_SECOND: f64 = 25.0;
 
-/// One packet is listed for so many bytes of [`Limits::memory_bytes`](crate::Limits::memory_bytes), of which the list
+/// One packet is listed for this many bytes of [`Limits::memory_bytes`](crate::Limits::memory_bytes), of which the list
 /// takes a quarter: 2 million for untrusted files, nearly ten hours at 60 frames per second.
 const MEMORY_PER_PACKET: u64 = 300;
 
@@ -75,7 +75,7 @@ impl Survey {
     }
 
     /// Reads every packet, decodes none; those that fit are kept. `None` when `may_go_on`, asked now and
-    /// then, says no, and of a stream of so many packets that listing them takes too much memory.
+    /// then, says no, and for a stream with too many packets to list in memory.
     pub(crate) fn of(
         demuxer: &mut Demuxer,
         facts: &StreamFacts,

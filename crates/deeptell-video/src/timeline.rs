@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_what_is_on_screen() {
+    fn frame_at_finds_the_frame_on_screen() {
         let timeline = timeline();
         assert_eq!(timeline.shown_at(0), Some(0));
         assert_eq!(timeline.shown_at(9), Some(0));
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_survive_forgetting_but_not_jumping() {
+    fn frame_numbers_are_kept_until_a_jump() {
         let mut timeline = timeline();
         timeline.forget_before(30);
         assert_eq!(timeline.index_of(30), Some(3));

@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// Bytes of a packet, and of packets with four bytes before (Blu-ray) or 16 behind them (DVB).
+/// Bytes of a packet, and of packets with four bytes before (Blu-ray) or 16 after them (DVB).
 pub(crate) const PACKET: usize = 188;
 const STRIDES: [usize; 3] = [PACKET, 192, 204];
 pub(crate) const SYNC: u8 = 0x47;
 /// Packets that must begin where they should for a file to be a transport stream.
 const CERTAIN: usize = 5;
-/// A table is no longer.
+/// The longest table, in bytes.
 const MAX_SECTION: usize = 1024;
 /// Packets read at once.
 const AT_ONCE: usize = 4096;
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_begins_where_its_tables_do() {
+    fn transport_streams_are_split_where_their_tables_change() {
         const VIDEO: (u16, u8) = (0x100, 0x1B);
         const SOUND: (u16, u8) = (0x101, 0x0F);
         let first = part(1, 0x1000, &[VIDEO, SOUND], 120);

@@ -175,7 +175,7 @@ fn keyframes_are_frames_of_the_clip() {
 }
 
 #[test]
-fn what_the_file_says_is_what_is_shown() {
+fn info_matches_the_goldens() {
     for (name, golden) in goldens() {
         let reader = VideoReader::open(folder().join("clips").join(&name)).unwrap();
         let info = reader.info();
@@ -187,7 +187,7 @@ fn what_the_file_says_is_what_is_shown() {
 }
 
 #[test]
-fn sound_and_its_cover_are_no_video() {
+fn sound_with_a_cover_picture_is_refused() {
     for name in ["sound.mp4", "cover_art.mp3"] {
         let error = VideoReader::open(folder().join("clips").join(name)).unwrap_err();
         assert!(matches!(error, VideoError::NoVideo { .. }), "{name}: {error:?}");

@@ -135,7 +135,7 @@ fn noise(seed: u64) -> impl Iterator<Item = u64> {
 }
 
 #[test]
-fn what_is_no_video_is_refused_within_fifty_milliseconds() {
+fn files_that_are_not_videos_are_refused_within_fifty_milliseconds() {
     let bench = Bench::new();
     let video = golden("untagged.mp4");
     let (pictures, _) = boxes(&video).into_iter().map(|(_, at, length)| (at, length)).next_back().unwrap();
@@ -169,7 +169,7 @@ fn what_is_no_video_is_refused_within_fifty_milliseconds() {
 }
 
 #[test]
-fn what_is_no_file_is_refused_at_once() {
+fn paths_that_are_not_files_are_refused_at_once() {
     let bench = Bench::new();
     let pipe = bench.folder.path().join("pipe.mp4");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -341,7 +341,7 @@ fn half_a_file_gives_its_half_and_says_so() {
 }
 
 #[test]
-fn a_declared_length_of_years_changes_no_frame() {
+fn a_declared_length_of_years_does_not_change_frames() {
     let bench = Bench::new();
     let (bytes, _) = index_first();
     let mut declared = bytes.clone();
@@ -418,7 +418,7 @@ fn a_stream_may_change_its_size() {
 }
 
 #[test]
-fn a_cut_is_told_with_what_is_missing() {
+fn cut_files_report_what_is_missing() {
     let bench = Bench::new();
     for name in ["fragmented.mp4", "live.mkv", "h264.mkv", "vp9.webm", "mpeg4.avi", "h264.ts"] {
         let bytes = golden(name);
@@ -441,7 +441,7 @@ fn a_cut_is_told_with_what_is_missing() {
 }
 
 #[test]
-fn a_video_behind_another_is_told() {
+fn a_second_video_in_the_file_is_reported() {
     let bench = Bench::new();
     let first = golden("untagged.mp4");
     for (name, first, second) in

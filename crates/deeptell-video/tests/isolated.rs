@@ -86,7 +86,7 @@ fn another_process_gives_the_same_and_opens_nothing_else() {
 }
 
 #[test]
-fn every_kind_of_clip_decodes_there() {
+fn every_kind_of_clip_decodes_in_the_sandbox() {
     let clips = Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/clips");
     let decoder = strict();
     let mut decoded = 0;
@@ -205,7 +205,7 @@ fn launcher(mark: &Path) -> i32 {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_dead_process_costs_its_file_and_no_other() {
+fn a_dead_process_loses_only_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clip.mp4");
     // Frames larger than the channel holds: the process waits with the second one.
@@ -314,7 +314,7 @@ fn a_crash_is_followed_by_a_new_launcher() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_launcher_that_stands_still_is_not_waited_for() {
+fn a_stopped_launcher_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clip.mp4");
     write(&path, 4, VideoCodec::Mpeg4, (64, 64));
@@ -386,7 +386,7 @@ fn pictures_are_bounded_in_the_decoder_process() {
 }
 
 #[test]
-fn a_caller_that_wants_no_more_is_obeyed_at_once() {
+fn reading_stops_when_the_caller_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clip.mkv");
     write(&path, 24, VideoCodec::H264, (320, 240));
@@ -412,7 +412,7 @@ fn a_caller_that_wants_no_more_is_obeyed_at_once() {
 }
 
 #[test]
-fn the_deadline_holds_there_too() {
+fn the_deadline_is_enforced_in_the_sandbox() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clip.mp4");
     write(&path, 200, VideoCodec::H264, (320, 240));
@@ -429,7 +429,7 @@ fn the_deadline_holds_there_too() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn memory_ends_where_the_limits_say() {
+fn memory_limits_are_enforced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clip.mp4");
     write(&path, 12, VideoCodec::Mpeg4, (1920, 1080));
@@ -452,7 +452,7 @@ fn memory_ends_where_the_limits_say() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn memory_that_ends_while_packets_are_read_is_no_damage_of_the_file() {
+fn running_out_of_memory_is_not_reported_as_damage() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clip.mp4");
     // Noise at the best quality: the packets, which are kept, are what takes the memory.
@@ -486,7 +486,7 @@ fn memory_that_ends_while_packets_are_read_is_no_damage_of_the_file() {
 }
 
 #[test]
-fn a_program_that_is_no_decoder_is_named() {
+fn programs_that_are_not_decoders_are_named_in_the_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clip.mp4");
     write(&path, 2, VideoCodec::Mpeg4, (64, 64));

@@ -611,7 +611,7 @@ fn every_frame_is_given_where_the_rate_varies() {
 }
 
 #[test]
-fn a_bare_stream_without_times_gives_distinct_frames() {
+fn streams_without_times_give_distinct_frames() {
     let (_folder, path) = clip("raw.h264", 60, &h264(12));
     let mut reader = VideoReader::open(&path).unwrap();
     assert_eq!(reader.info().frame_count, Some(60));
@@ -670,7 +670,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_video_is_refused() {
+fn files_that_are_not_videos_are_refused() {
     let (folder, real) = clip("real.ts", 10, &h264(12));
     let real = real.display();
     let file = |name: &str, content: &[u8]| {
@@ -703,7 +703,7 @@ fn what_is_no_video_is_refused() {
 }
 
 #[test]
-fn what_is_no_file_is_refused_at_once() {
+fn paths_that_are_not_files_are_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(error_of(folder.path()), VideoError::NotAFile { .. }));
     assert!(matches!(error_of(&folder.path().join("missing.mp4")), VideoError::Io { .. }));
@@ -717,7 +717,7 @@ fn what_is_no_file_is_refused_at_once() {
 }
 
 #[test]
-fn sound_alone_is_no_video() {
+fn files_with_only_sound_are_refused() {
     let (_folder, path) = clip("clip.mkv", 10, &h264(12));
     let mut bytes = fs::read(&path).unwrap();
     // TrackType (0x83): 1 is video, 2 is audio.
@@ -799,7 +799,7 @@ fn damage_costs_few_frames_and_is_reported() {
 }
 
 #[test]
-fn a_colour_matrix_that_does_not_exist_is_no_crash() {
+fn unknown_colour_matrices_do_not_crash() {
     let (_folder, path) = clip("clip.mkv", 10, &mpeg4(12));
     let mut bytes = fs::read(&path).unwrap();
     // MatrixCoefficients (Matroska, RFC 9559: 0x55B1), of which H.273 knows fifteen.

@@ -8,7 +8,7 @@ use deeptell_video::{
 use image::{Rgb, RgbImage};
 
 #[test]
-fn a_named_program_stands_for_this_one() {
+fn a_named_program_is_started_as_the_decoder() {
     let before = DecoderProcess::this_program();
     assert!(matches!(before, Err(IsolationError::NotPrepared)), "{before:?}");
     DecoderProcess::new(env!("CARGO_BIN_EXE_deeptell-decoder")).set_this_program();

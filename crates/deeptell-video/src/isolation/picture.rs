@@ -21,10 +21,11 @@ pub(crate) fn read_picture_isolated(
     decoder: &DecoderProcess,
 ) -> Result<Picture, VideoError> {
     let (deadline, max_pixels, max_side) = (job.deadline, job.limits.max_pixels, job.limits.max_side);
-    // What is shrunk there takes little room here.
-    let room = job.max_side.map_or(max_pixels, |side| max_pixels.min(u64::from(side) * u64::from(side)));
+    // A picture that is shrunk in the process needs little memory here.
+    let most_pixels =
+        job.max_side.map_or(max_pixels, |side| max_pixels.min(u64::from(side) * u64::from(side)));
     let mut waited = Duration::ZERO;
-    let mut worker = decoder.start_for(path, file, room)?.stopped_by(job.stop.clone());
+    let mut worker = decoder.start_for(path, file, most_pixels)?.stopped_by(job.stop.clone());
     let replied = wire::send(&mut worker.channel, &Request::Picture(job))
         .and_then(|()| worker.receive(deadline, &mut waited, |channel| wire::receive(channel)));
     let nonsense = || io::Error::from(io::ErrorKind::InvalidData);

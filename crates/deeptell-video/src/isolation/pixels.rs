@@ -4,7 +4,7 @@
 //! other side. On Linux the process converts its pictures straight into anonymous memory that both
 //! sides have as a file; the parent reads it like one, so that nothing the process does to it can
 //! surprise the parent but with other pixels. Other systems use the channel, and so do frames that
-//! are turned or larger than the room.
+//! are turned or larger than that memory.
 
 use std::fs::File;
 use std::io;
@@ -16,7 +16,7 @@ use rustix::buffer::spare_capacity;
 /// Bytes for the ends of rows, which the scaler rounds up, of all but very narrow frames.
 const EDGES: u64 = 1 << 20;
 /// Most bytes that are set apart for a frame. None of them is taken before it is written to.
-const MAX_ROOM: u64 = 256 << 20;
+const MAX_BUFFER_BYTES: u64 = 256 << 20;
 
 /// Memory for one frame: the parent's side.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct SharedPixels(File);
 pub(crate) const TAKEN: u8 = b'T';
 
 impl SharedPixels {
-    /// Fresh room for an RGB frame of so many pixels; `None` where the system has no anonymous files.
+    /// New memory for an RGB frame of up to `max_pixels`; `None` where the system has no anonymous files.
     ///
     /// # Errors
     /// If the system refuses, for example because it has no free descriptors.
@@ -35,14 +35,14 @@ impl SharedPixels {
         {
             use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
             let memory = memfd_create("deeptell-pixels", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-            ftruncate(&memory, max_pixels.saturating_mul(3).saturating_add(EDGES).min(MAX_ROOM))?;
+            ftruncate(&memory, max_pixels.saturating_mul(3).saturating_add(EDGES).min(MAX_BUFFER_BYTES))?;
             // Whoever holds it can fill it, and not make it larger.
             fcntl_add_seals(&memory, SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
             Ok(Some(Self(memory.into())))
         }
         #[cfg(not(target_os = "linux"))]
         {
-            let _ = (max_pixels, EDGES, MAX_ROOM);
+            let _ = (max_pixels, EDGES, MAX_BUFFER_BYTES);
             Ok(None)
         }
     }
@@ -110,23 +110,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_put_in_last_is_taken_out() {
+    fn pixels_written_last_are_read() {
         let shared = SharedPixels::for_frames_up_to(1000).unwrap().unwrap();
-        let mut room = MappedPixels::map(&shared.as_fd().try_clone_to_owned().unwrap()).unwrap();
-        room.bytes()[..4].write_copy_of_slice(&[1, 2, 3, 4]);
+        let mut mapped = MappedPixels::map(&shared.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        mapped.bytes()[..4].write_copy_of_slice(&[1, 2, 3, 4]);
         assert_eq!(shared.take(4).unwrap(), [1, 2, 3, 4]);
-        room.bytes()[..2].write_copy_of_slice(&[7, 8]);
+        mapped.bytes()[..2].write_copy_of_slice(&[7, 8]);
         assert_eq!(shared.take(3).unwrap(), [7, 8, 3]);
         assert!(shared.take(0).unwrap().is_empty());
-        let beyond = room.length() + 1;
+        let beyond = mapped.length() + 1;
         assert_eq!(shared.take(beyond).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]
-    fn the_room_keeps_its_size() {
+    fn the_shared_buffer_cannot_be_resized() {
         let shared = SharedPixels::for_frames_up_to(u64::MAX).unwrap().unwrap();
-        assert_eq!(shared.0.metadata().unwrap().len(), MAX_ROOM);
-        assert!(shared.0.set_len(MAX_ROOM - 1).is_err());
-        assert!(shared.0.set_len(MAX_ROOM + 1).is_err());
+        assert_eq!(shared.0.metadata().unwrap().len(), MAX_BUFFER_BYTES);
+        assert!(shared.0.set_len(MAX_BUFFER_BYTES - 1).is_err());
+        assert!(shared.0.set_len(MAX_BUFFER_BYTES + 1).is_err());
     }
 }

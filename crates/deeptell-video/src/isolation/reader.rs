@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_make_no_sense_are_not_taken() {
+    fn invalid_frames_are_refused() {
         let mut reader = reader(2.0);
         let mut accepts = |heads: &[FrameHead]| {
             let mut frames = RemoteFrames::new(&mut reader, Sampling::Uniform(9));

@@ -1,4 +1,4 @@
-//! What the decoding process and its parent say to each other: JSON behind a length, and after the
+//! What the decoding process and its parent say to each other: JSON after its length, and after the
 //! head of a frame its pixels, unless they lie in shared memory. Both ends check what they read; the parent trusts nothing it gets.
 
 use std::io::{self, Read, Write};
@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_come_back_as_they_were() {
+    fn messages_round_trip() {
         let mut bytes = Vec::new();
         let head = FrameHead {
             width: 3,
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_an_error_and_takes_no_memory() {
+    fn invalid_messages_are_errors_and_allocate_nothing() {
         for bytes in [&[][..], &[9, 0], &[255; 8], b"\x04\0\0\0what", b"\x09\0\0\0\"End\""] {
             assert!(receive::<Reply>(&mut &*bytes).is_err(), "{bytes:?}");
         }

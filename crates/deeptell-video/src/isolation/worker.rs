@@ -52,10 +52,10 @@ fn answer(descriptors: Descriptors, origin: &Origin) -> io::Result<()> {
     let mut channel = File::from(descriptors.channel);
     let request: Request = wire::receive(&mut channel)?;
     let shared = descriptors.pixels.as_ref().map(MappedPixels::map).transpose()?;
-    let room = shared.as_ref().map_or(0, MappedPixels::length) as u64;
+    let shared_bytes = shared.as_ref().map_or(0, MappedPixels::length) as u64;
     let bounds = match &request {
-        Request::Video(decode) => Bounds::of_video(&decode.limits, origin.baseline, room),
-        Request::Picture(decode) => Some(Bounds::of_picture(decode, origin.baseline, room)),
+        Request::Video(decode) => Bounds::of_video(&decode.limits, origin.baseline, shared_bytes),
+        Request::Picture(decode) => Some(Bounds::of_picture(decode, origin.baseline, shared_bytes)),
         Request::Attempt(_) | Request::Describe => Some(Bounds::of_probe(origin.baseline)),
     };
     let Some(bounds) = bounds else {
@@ -145,7 +145,7 @@ impl Pixels {
         timing: Timing,
     ) -> io::Result<Result<(), VideoError>> {
         self.wait_until_taken(channel)?;
-        let placed = self.shared.as_mut().map_or(Ok(None), |room| frames.image_into(room.bytes()));
+        let placed = self.shared.as_mut().map_or(Ok(None), |pixels| frames.image_into(pixels.bytes()));
         let image = match placed {
             Ok(Some(size)) => {
                 self.is_full = true;
@@ -164,10 +164,10 @@ impl Pixels {
 
     /// Copies a picture into the shared memory, if it fits.
     fn place(&mut self, image: &[u8]) -> bool {
-        let room = self.shared.as_mut().and_then(|room| room.bytes().get_mut(..image.len()));
-        self.is_full = room.is_some();
-        if let Some(room) = room {
-            room.write_copy_of_slice(image);
+        let target = self.shared.as_mut().and_then(|pixels| pixels.bytes().get_mut(..image.len()));
+        self.is_full = target.is_some();
+        if let Some(target) = target {
+            target.write_copy_of_slice(image);
         }
         self.is_full
     }
