@@ -245,14 +245,18 @@ fn pts_strays(stamps: &[Stamp], gap: i64, frame: i64, stretches: &[Range<usize>]
         // Damage is rarer than this.
         let is_run_long = found.chunk_by(|one, next| one + 1 == *next).any(|run| run.len() > MAX_STRAYS);
         if is_run_long || found.len() * MAX_STRAYED_SHARE > stretch.len() {
-            found.iter().for_each(|number| has_strayed[*number] = false);
+            for number in found {
+                has_strayed[number] = false;
+            }
         }
     }
     has_strayed
 }
 
 fn mark(marks: &mut [bool], numbers: &[usize], all: &mut Vec<usize>) {
-    numbers.iter().for_each(|number| marks[*number] = true);
+    for number in numbers {
+        marks[*number] = true;
+    }
     all.extend(numbers);
 }
 
