@@ -6,7 +6,9 @@ use deeptell::{
     Calibration, Criteria, CropLevel, Levels, Measure, PersonCalibration, PersonFeatures, PersonScoring,
     Thresholds,
 };
-use deeptell_metrics::{LogisticModel, MetricsError, expected_calibration_error, roc_auc, sigmoid};
+use deeptell_metrics::{
+    LogisticModel, MetricsError, expected_calibration_error, log_loss_of_logit, roc_auc, sigmoid,
+};
 use serde::Serialize;
 
 use crate::EvalError;
@@ -133,8 +135,7 @@ pub fn fit_levels(domains: &[Domain<'_>], distorted: &[Vec<Domain<'_>>]) -> Resu
     let calibration = Calibration { slope: crop_model.coefficients[0], intercept: crop_model.intercept };
     let scoring = person_calibration(&person_model, &features);
 
-    let score_crop =
-        |unit: &Unit| sigmoid(calibration.slope * unit.features.mean_logit + calibration.intercept);
+    let score_crop = |unit: &Unit| calibration.probability(unit.features.mean_logit);
     let score_person = |unit: &Unit| scoring.probability(&unit.features);
     let under = |of_people: bool| -> Vec<Vec<Unit>> {
         distorted.iter().map(|domains| units(domains, of_people)).collect()
@@ -291,8 +292,7 @@ fn left_out_loss(units: &[Unit], extra: &[Feature], domains: usize) -> Result<Op
         };
         for (unit, weight) in units.iter().zip(&weights).filter(|(unit, _)| unit.domain == left_out) {
             let logit = model.logit(&row(unit, extra));
-            let signed = if unit.is_fake { logit } else { -logit };
-            loss += weight * ((-signed.abs()).exp().ln_1p() + (-signed).max(0.0));
+            loss += weight * log_loss_of_logit(logit, unit.is_fake);
         }
     }
     Ok(Some(loss))

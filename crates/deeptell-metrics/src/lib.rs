@@ -62,7 +62,7 @@ pub use operating_point::{
 };
 pub use paired::{AucComparison, compare_auc};
 pub use precision_recall::average_precision;
-pub use probability::{brier_score, log_loss};
+pub use probability::{brier_score, log_loss, log_loss_of_logit};
 pub use reliability::{ReliabilityBin, expected_calibration_error, reliability_bins};
 pub use report::{BinaryReport, EvaluationConfig, Figure, ScoreScale, evaluate};
 pub use roc::{RocCurve, roc_auc, roc_curve};

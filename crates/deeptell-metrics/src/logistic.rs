@@ -2,6 +2,7 @@
 
 use crate::MetricsError;
 use crate::input::{check_both_classes, check_column};
+use crate::probability::log_loss_of_logit;
 use crate::scaling::sigmoid;
 
 /// Strength of the ridge penalty `RIDGE / 2 * coefficient^2` on the coefficients of the standardised features, beside a
@@ -141,9 +142,7 @@ pub(crate) fn newton(
             .zip(shares)
             .map(|((input, is_fake), share)| {
                 let logit: f64 = input.iter().zip(solution).map(|(x, b)| x * b).sum();
-                let signed = if *is_fake { logit } else { -logit };
-                // ln(1 + exp(-signed)), without overflow.
-                share * ((-signed.abs()).exp().ln_1p() + (-signed).max(0.0))
+                share * log_loss_of_logit(logit, *is_fake)
             })
             .sum();
         data + solution.iter().enumerate().map(|(i, b)| 0.5 * penalty(i) * b * b).sum::<f64>()

@@ -51,9 +51,40 @@ pub fn log_loss(probabilities: &[f64], labels: &[bool]) -> Result<f64, MetricsEr
     Ok(probabilities.iter().zip(labels).map(surprise).sum::<f64>() / labels.len() as f64)
 }
 
+/// The logarithmic loss of one sample in nats, zero or above: `-ln(sigmoid(logit))` of a fake, and
+/// `-ln(1 - sigmoid(logit))` of a real one, without overflow or cancellation for logits of any size.
+///
+/// ```
+/// use deeptell_metrics::log_loss_of_logit;
+///
+/// assert_eq!(log_loss_of_logit(0.0, true), 2.0_f64.ln());
+/// assert_eq!(log_loss_of_logit(1000.0, false), 1000.0);
+/// ```
+pub fn log_loss_of_logit(logit: f64, is_fake: bool) -> f64 {
+    let signed = if is_fake { logit } else { -logit };
+    // ln(1 + exp(-signed)).
+    (-signed.abs()).exp().ln_1p() + (-signed).max(0.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sigmoid;
+
+    #[test]
+    fn loss_of_a_logit_equals_that_of_its_probability() {
+        for logit in [-20.0, -3.5, -1e-9, 0.0, 0.25, 7.0, 20.0] {
+            for is_fake in [true, false] {
+                let expected = log_loss(&[sigmoid(logit)], &[is_fake]).unwrap();
+                let loss = log_loss_of_logit(logit, is_fake);
+                assert!((loss - expected).abs() <= 1e-6 * expected, "{logit} {is_fake}: {loss} {expected}");
+            }
+        }
+        assert_eq!(log_loss_of_logit(-800.0, true), 800.0);
+        assert_eq!(log_loss_of_logit(800.0, true), 0.0);
+        // The number that training, calibration and the fits had before they shared this function.
+        assert_eq!(log_loss_of_logit(1.25, false).to_bits(), (1.25 + (-1.25_f64).exp().ln_1p()).to_bits());
+    }
 
     #[test]
     fn certainty_and_error_cost_a_finite_amount() {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use burn::tensor::Device;
 use deeptell_data::{Sample, Split};
 use deeptell_kernels::keep_buffers;
-use deeptell_metrics::{MetricsError, roc_auc};
+use deeptell_metrics::{MetricsError, log_loss_of_logit, roc_auc};
 use deeptell_network::Dtype;
 
 use crate::order::{Plan, balanced_pos_weight};
@@ -167,9 +167,8 @@ fn figures(samples: &[&Sample], logits: &[Option<f64>], pos_weight: f64) -> Resu
 
 /// The training loss in double precision, from logits at hand.
 fn mean_loss(logits: &[f64], labels: &[bool], pos_weight: f64) -> f64 {
-    let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
-    let each = |(&logit, &fake): (&f64, &bool)| {
-        if fake { pos_weight * softplus(-logit) } else { softplus(logit) }
+    let each = |(&logit, &is_fake): (&f64, &bool)| {
+        if is_fake { pos_weight * log_loss_of_logit(logit, true) } else { log_loss_of_logit(logit, false) }
     };
     logits.iter().zip(labels).map(each).sum::<f64>() / logits.len() as f64
 }

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use deeptell_metrics::sigmoid;
+use deeptell_metrics::{PlattScaling, sigmoid};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -93,7 +93,8 @@ impl Default for Calibration {
 impl Calibration {
     /// The probability in `0..=1` of a manipulated face for a logit of the network.
     pub fn probability(&self, logit: f64) -> f64 {
-        sigmoid(self.slope * logit + self.intercept)
+        let Self { slope, intercept } = *self;
+        PlattScaling { slope, intercept }.probability(logit)
     }
 }
 
