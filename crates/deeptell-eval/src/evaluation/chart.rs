@@ -1,11 +1,9 @@
 //! Charts as SVG for light and dark pages, narrow screens and screen readers. Colours are those of the page's style
 //! sheet.
 
-use std::fmt::Write;
-
 use deeptell::html::Text;
 use deeptell_metrics::{ReliabilityBin, RocBand, RocCurve, ScoreHistogram};
-use maud::{Markup, PreEscaped};
+use maud::{Markup, html};
 
 const WIDTH: f64 = 360.0;
 const LEFT: f64 = 46.0;
@@ -21,14 +19,9 @@ struct Plot {
     /// Ends of the axes, in their own units.
     x: [f64; 2],
     y: [f64; 2],
-    svg: String,
 }
 
 impl Plot {
-    fn new(height: f64, x: [f64; 2], y: [f64; 2]) -> Self {
-        Self { height, x, y, svg: String::new() }
-    }
-
     fn x(&self, value: f64) -> f64 {
         LEFT + (value - self.x[0]) / (self.x[1] - self.x[0]) * (WIDTH - LEFT - RIGHT)
     }
@@ -38,73 +31,64 @@ impl Plot {
     }
 
     /// Grid lines and numbers at `xs` and `ys`, and the names of the axes.
-    fn axes(&mut self, xs: &[(f64, String)], ys: &[(f64, String)], names: [&str; 2]) {
+    fn axes(&self, xs: &[(f64, String)], ys: &[(f64, String)], [across, up]: [&str; 2]) -> Markup {
         let (foot, right) = (self.y(self.y[0]), WIDTH - RIGHT);
-        for (value, label) in ys {
-            let y = self.y(*value);
-            let _ = write!(
-                self.svg,
-                r#"<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1}" y2="{y:.1}"/><text class="axis" x="{x}" y="{base:.1}" text-anchor="end">{label}</text>"#,
-                x = LEFT - 6.0,
-                base = y + 4.0,
-            );
-        }
-        for (value, label) in xs {
-            let x = self.x(*value);
-            // A centred number at the end would reach beyond the drawing.
-            let anchor = if x > right - 8.0 { "end" } else { "middle" };
-            let _ = write!(
-                self.svg,
-                r#"<line class="grid" x1="{x:.1}" x2="{x:.1}" y1="{TOP}" y2="{foot:.1}"/><text class="axis" x="{x:.1}" y="{base:.1}" text-anchor="{anchor}">{label}</text>"#,
-                base = foot + 15.0,
-            );
-        }
-        let [across, up] = names;
         let (middle, centre) = (f64::midpoint(LEFT, right), f64::midpoint(TOP, foot));
-        let _ = write!(
-            self.svg,
-            r#"<text class="axis" x="{middle:.1}" y="{base:.1}" text-anchor="middle">{across}</text><text class="axis" transform="translate(11 {centre:.1}) rotate(-90)" text-anchor="middle">{up}</text>"#,
-            base = self.height - 6.0,
-        );
+        html! {
+            @for (value, label) in ys {
+                @let y = self.y(*value);
+                line class="grid" x1=(LEFT) x2=(right) y1=(px(y)) y2=(px(y)) {}
+                text class="axis" x=(LEFT - 6.0) y=(px(y + 4.0)) text-anchor="end" { (label) }
+            }
+            @for (value, label) in xs {
+                @let x = self.x(*value);
+                // A centred number at the end would reach beyond the drawing.
+                @let anchor = if x > right - 8.0 { "end" } else { "middle" };
+                line class="grid" x1=(px(x)) x2=(px(x)) y1=(TOP) y2=(px(foot)) {}
+                text class="axis" x=(px(x)) y=(px(foot + 15.0)) text-anchor=(anchor) { (label) }
+            }
+            text class="axis" x=(px(middle)) y=(px(self.height - 6.0)) text-anchor="middle" { (across) }
+            @let upwards = format!("translate(11 {centre:.1}) rotate(-90)");
+            text class="axis" transform=(upwards) text-anchor="middle" { (up) }
+        }
     }
 
+    /// The attribute `points` of a line or an area.
     fn points(&self, points: impl IntoIterator<Item = (f64, f64)>) -> String {
-        points.into_iter().fold(String::new(), |mut list, (x, y)| {
-            let _ =
-                write!(list, "{}{:.1},{:.1}", if list.is_empty() { "" } else { " " }, self.x(x), self.y(y));
-            list
-        })
+        let place = |(x, y)| format!("{:.1},{:.1}", self.x(x), self.y(y));
+        points.into_iter().map(place).collect::<Vec<_>>().join(" ")
     }
 
-    fn line(&mut self, class: &str, points: impl IntoIterator<Item = (f64, f64)>) {
-        let points = self.points(points);
-        let _ = write!(self.svg, r#"<polyline class="{class}" points="{points}"/>"#);
+    fn line(&self, class: &str, points: impl IntoIterator<Item = (f64, f64)>) -> Markup {
+        html! { polyline class=(class) points=(self.points(points)) {} }
     }
 
-    fn area(&mut self, class: &str, points: impl IntoIterator<Item = (f64, f64)>) {
-        let points = self.points(points);
-        let _ = write!(self.svg, r#"<polygon class="{class}" points="{points}"/>"#);
-    }
-
-    /// A word inside the drawing.
-    fn word(&mut self, x: f64, y: f64, anchor: &str, class: &str, text: &str) {
-        let _ = write!(
-            self.svg,
-            r#"<text class="{class}" x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{text}</text>"#,
-            text = Text(text),
-        );
+    fn area(&self, class: &str, points: impl IntoIterator<Item = (f64, f64)>) -> Markup {
+        html! { polygon class=(class) points=(self.points(points)) {} }
     }
 
     /// The whole drawing; `id` is its own on the page.
-    fn finish(self, id: &str, title: &str, description: &str) -> Markup {
-        PreEscaped(format!(
-            r#"<svg class="plot" viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="{id}-title {id}-text"><title id="{id}-title">{title}</title><desc id="{id}-text">{description}</desc>{svg}</svg>"#,
-            height = self.height,
-            title = Text(title),
-            description = Text(description),
-            svg = self.svg,
-        ))
+    fn drawing(&self, id: &str, title: &str, description: &str, content: &Markup) -> Markup {
+        html! {
+            @let (title_id, text_id) = (format!("{id}-title"), format!("{id}-text"));
+            svg class="plot" viewBox={ "0 0 " (WIDTH) " " (self.height) } role="img"
+                aria-labelledby={ (title_id) " " (text_id) } {
+                title id=(title_id) { (Text(title)) }
+                desc id=(text_id) { (Text(description)) }
+                (content)
+            }
+        }
     }
+}
+
+/// A length or a place in the drawing.
+fn px(value: f64) -> String {
+    format!("{value:.1}")
+}
+
+/// A word inside the drawing that starts at `[x, y]`.
+fn word([x, y]: [f64; 2], class: &str, text: &str) -> Markup {
+    html! { text class=(class) x=(px(x)) y=(px(y)) text-anchor="start" { (Text(text)) } }
 }
 
 /// 0, 0.2, ... 1 with their numbers.
@@ -131,77 +115,60 @@ pub(crate) fn roc(
     marks: &[(&str, f64, f64)],
     description: &str,
 ) -> Markup {
-    let mut plot = Plot::new(340.0, [0.0, 1.0], [0.0, 1.0]);
-    plot.axes(
-        &fifths(),
-        &fifths(),
-        ["reals flagged (false positive rate)", "fakes flagged (true positive rate)"],
-    );
-    plot.line("chance", [(0.0, 0.0), (1.0, 1.0)]);
-    if let Some(band) = band {
-        let side = |heights: &[f64]| -> Vec<(f64, f64)> {
-            band.false_positive_rate.iter().copied().zip(heights.iter().copied()).collect()
-        };
-        let (over, under) = (side(&band.high), side(&band.low));
-        plot.area("band", over.into_iter().chain(under.into_iter().rev()));
-    }
-    let rates = &curve.false_positive_rate;
-    plot.line("data", rates.iter().copied().zip(curve.true_positive_rate.iter().copied()));
-    for (name, fpr, tpr) in marks {
-        let (x, y) = (plot.x(*fpr), plot.y(*tpr));
-        let _ = write!(
-            plot.svg,
-            r#"<circle class="ring" cx="{x:.1}" cy="{y:.1}" r="5"><title>{shown}: {tpr:.3} of the fakes, {fpr:.3} of the reals</title></circle>"#,
-            shown = Text(name),
-        );
-        // Beside the ring, away from the curve.
-        plot.word(x + 10.0, y + 15.0, "start", "note", name);
-    }
-    let word = (plot.x(0.66), plot.y(0.60));
-    plot.word(word.0, word.1, "start", "axis", "chance");
-    plot.finish(id, "ROC curve", description)
+    let plot = Plot { height: 340.0, x: [0.0, 1.0], y: [0.0, 1.0] };
+    let names = ["reals flagged (false positive rate)", "fakes flagged (true positive rate)"];
+    let pairs =
+        |x: &[f64], y: &[f64]| -> Vec<(f64, f64)> { x.iter().copied().zip(y.iter().copied()).collect() };
+    let content = html! {
+        (plot.axes(&fifths(), &fifths(), names))
+        (plot.line("chance", [(0.0, 0.0), (1.0, 1.0)]))
+        @if let Some(band) = band {
+            @let over = pairs(&band.false_positive_rate, &band.high);
+            @let under = pairs(&band.false_positive_rate, &band.low);
+            (plot.area("band", over.into_iter().chain(under.into_iter().rev())))
+        }
+        (plot.line("data", pairs(&curve.false_positive_rate, &curve.true_positive_rate)))
+        @for (name, fpr, tpr) in marks {
+            @let (x, y) = (plot.x(*fpr), plot.y(*tpr));
+            circle class="ring" cx=(px(x)) cy=(px(y)) r="5" {
+                title { (Text(name)) (format!(": {tpr:.3} of the fakes, {fpr:.3} of the reals")) }
+            }
+            // Beside the ring, away from the curve.
+            (word([x + 10.0, y + 15.0], "note", name))
+        }
+        (word([plot.x(0.66), plot.y(0.60)], "axis", "chance"))
+    };
+    plot.drawing(id, "ROC curve", description, &content)
 }
 
 /// The reliability diagram, the number of samples of each bin as bars under it.
 pub(crate) fn reliability(id: &str, bins: &[ReliabilityBin], description: &str) -> Markup {
-    let mut plot = Plot::new(340.0, [0.0, 1.0], [-0.2, 1.0]);
-    let xs = fifths();
-    plot.axes(&xs, &xs, ["score", "part that is fake"]);
-    plot.line("chance", [(0.0, 0.0), (1.0, 1.0)]);
+    let plot = Plot { height: 340.0, x: [0.0, 1.0], y: [-0.2, 1.0] };
     let most = bins.iter().map(|bin| bin.count).max().unwrap_or(1) as f64;
-    for bin in bins {
-        let (from, to) = (plot.x(bin.lower), plot.x(bin.upper));
-        let (top, foot) = (plot.y(-0.2 + 0.16 * bin.count as f64 / most), plot.y(-0.2));
-        let _ = write!(
-            plot.svg,
-            r#"<rect class="count" x="{x:.1}" y="{top:.1}" width="{width:.1}" height="{height:.1}"><title>{lower:.2} to {upper:.2}: {count} crops</title></rect>"#,
-            x = from + 0.75,
-            width = (to - from - 1.5).max(0.5),
-            height = (foot - top).max(1.0),
-            lower = bin.lower,
-            upper = bin.upper,
-            count = bin.count,
-        );
-    }
-    for bin in bins {
-        // How far the bin lies from where it should.
-        plot.line(
-            "gap",
-            [(bin.mean_probability, bin.mean_probability), (bin.mean_probability, bin.fake_fraction)],
-        );
-    }
-    plot.line("data", bins.iter().map(|bin| (bin.mean_probability, bin.fake_fraction)));
-    for bin in bins {
-        let (x, y) = (plot.x(bin.mean_probability), plot.y(bin.fake_fraction));
-        let _ = write!(
-            plot.svg,
-            r#"<circle class="point" cx="{x:.1}" cy="{y:.1}" r="4"><title>said {said:.2}, found {found:.2}, {count} samples</title></circle>"#,
-            said = bin.mean_probability,
-            found = bin.fake_fraction,
-            count = bin.count,
-        );
-    }
-    plot.finish(id, "Reliability diagram", description)
+    let content = html! {
+        (plot.axes(&fifths(), &fifths(), ["score", "part that is fake"]))
+        (plot.line("chance", [(0.0, 0.0), (1.0, 1.0)]))
+        @for bin in bins {
+            @let (from, to) = (plot.x(bin.lower), plot.x(bin.upper));
+            @let (top, foot) = (plot.y(-0.2 + 0.16 * bin.count as f64 / most), plot.y(-0.2));
+            rect class="count" x=(px(from + 0.75)) y=(px(top))
+                width=(px((to - from - 1.5).max(0.5))) height=(px((foot - top).max(1.0))) {
+                title { (format!("{:.2} to {:.2}: {} crops", bin.lower, bin.upper, bin.count)) }
+            }
+        }
+        @for bin in bins {
+            // How far the bin lies from where it should.
+            @let (said, found) = (bin.mean_probability, bin.fake_fraction);
+            (plot.line("gap", [(said, said), (said, found)]))
+        }
+        (plot.line("data", bins.iter().map(|bin| (bin.mean_probability, bin.fake_fraction))))
+        @for ReliabilityBin { count, mean_probability: said, fake_fraction: found, .. } in bins {
+            circle class="point" cx=(px(plot.x(*said))) cy=(px(plot.y(*found))) r="4" {
+                title { (format!("said {said:.2}, found {found:.2}, {count} samples")) }
+            }
+        }
+    };
+    plot.drawing(id, "Reliability diagram", description, &content)
 }
 
 /// The scores of each class: fakes above the line, reals under it, each as parts of its class, with the thresholds.
@@ -217,38 +184,35 @@ pub(crate) fn histogram(
     };
     let (real, fake) = (parts(&counts.real), parts(&counts.fake));
     let largest = real.iter().chain(&fake).copied().fold(0.05, f64::max);
-    let mut plot = Plot::new(300.0, [0.0, 1.0], [-1.25 * largest, 1.25 * largest]);
-    let ys: Vec<(f64, String)> = ticks(-largest, largest)
-        .into_iter()
-        .map(|(value, _)| (value, format!("{:.0}%", 100.0 * value.abs())))
-        .collect();
-    plot.axes(&fifths(), &ys, ["score", "part of the class"]);
+    let (foot, top) = (-1.25 * largest, 1.25 * largest);
+    let plot = Plot { height: 300.0, x: [0.0, 1.0], y: [foot, top] };
+    let percent = |(value, _): (f64, String)| (value, format!("{:.0}%", 100.0 * value.abs()));
+    let ys: Vec<(f64, String)> = ticks(-largest, largest).into_iter().map(percent).collect();
     let bins = fake.len() as f64;
-    for (class, parts, sign) in [("fake", &fake, 1.0), ("real", &real, -1.0)] {
-        let counts = if class == "fake" { &counts.fake } else { &counts.real };
-        for (bin, (part, count)) in parts.iter().zip(counts).enumerate().filter(|(_, (_, count))| **count > 0)
-        {
-            let (from, to) = (bin as f64 / bins, (bin + 1) as f64 / bins);
-            let (zero, end) = (plot.y(0.0), plot.y(sign * part));
-            let _ = write!(
-                plot.svg,
-                r#"<rect class="bar tone-{class}" x="{x:.1}" y="{top:.1}" width="{width:.1}" height="{height:.1}"><title>{count} {class} from {from:.2} to {to:.2}</title></rect>"#,
-                x = plot.x(from) + 0.75,
-                top = zero.min(end),
-                width = plot.x(to) - plot.x(from) - 1.5,
-                height = (zero - end).abs().max(1.0),
-            );
+    let zero = plot.y(0.0);
+    let halves = [("fake", &counts.fake, &fake, 1.0), ("real", &counts.real, &real, -1.0)];
+    let content = html! {
+        (plot.axes(&fifths(), &ys, ["score", "part of the class"]))
+        @for (class, counts, parts, sign) in halves {
+            @let filled = parts.iter().zip(counts).enumerate().filter(|(_, (_, count))| **count > 0);
+            @for (bin, (part, count)) in filled {
+                @let (from, to) = (bin as f64 / bins, (bin + 1) as f64 / bins);
+                @let end = plot.y(sign * part);
+                @let (left, width) = (plot.x(from) + 0.75, plot.x(to) - plot.x(from) - 1.5);
+                rect class={ "bar tone-" (class) } x=(px(left)) y=(px(zero.min(end)))
+                    width=(px(width)) height=(px((zero - end).abs().max(1.0))) {
+                    title { (format!("{count} {class} from {from:.2} to {to:.2}")) }
+                }
+            }
         }
-    }
-    plot.line("zero", [(0.0, 0.0), (1.0, 0.0)]);
-    let (top, foot) = (plot.y[1], plot.y[0]);
-    for threshold in thresholds {
-        plot.line("threshold", [(threshold, foot), (threshold, top)]);
-    }
-    let (left, upper, lower) = (plot.x(0.02), plot.y(top) + 15.0, plot.y(foot) - 7.0);
-    plot.word(left, upper, "start", "name tone-fake", "fakes, upwards");
-    plot.word(left, lower, "start", "name tone-real", "reals, downwards");
-    plot.finish(id, "Histogram of scores", description)
+        (plot.line("zero", [(0.0, 0.0), (1.0, 0.0)]))
+        @for threshold in thresholds {
+            (plot.line("threshold", [(threshold, foot), (threshold, top)]))
+        }
+        (word([plot.x(0.02), plot.y(top) + 15.0], "name tone-fake", "fakes, upwards"))
+        (word([plot.x(0.02), plot.y(foot) - 7.0], "name tone-real", "reals, downwards"))
+    };
+    plot.drawing(id, "Histogram of scores", description, &content)
 }
 
 /// One line of a course: its name, its class in the style sheet, its values.
@@ -266,42 +230,46 @@ pub(crate) fn course(
     let values = || lines.iter().flat_map(|(_, _, values)| values.iter().copied());
     let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
     let room = (0.08 * (high - low)).max(0.005);
-    let mut plot = Plot::new(240.0, [1.0, epochs.max(2) as f64], [low - room, high + room]);
+    let plot = Plot { height: 240.0, x: [1.0, epochs.max(2) as f64], y: [low - room, high + room] };
     let whole = |(value, _): &(f64, String)| value.fract().abs() < 1e-9;
     let xs: Vec<(f64, String)> = if epochs < 6 {
         (1..=epochs.max(2)).map(|epoch| (epoch as f64, epoch.to_string())).collect()
     } else {
         ticks(1.0, epochs as f64).into_iter().filter(whole).collect()
     };
-    plot.axes(&xs, &ticks(low - room, high + room), ["epoch", ""]);
-    for (name, class, values) in lines {
-        plot.line(&format!("data {class}"), values.iter().enumerate().map(|(i, v)| ((i + 1) as f64, *v)));
-        for (epoch, value) in values.iter().enumerate() {
-            let (x, y) = (plot.x((epoch + 1) as f64), plot.y(*value));
-            let _ = write!(
-                plot.svg,
-                r#"<circle class="point {class}" cx="{x:.1}" cy="{y:.1}" r="3"><title>epoch {epoch}: {name} {value:.4}</title></circle>"#,
-                epoch = epoch + 1,
-            );
+    let best = best.and_then(|epoch| Some((epoch, *lines.first()?.2.get(epoch - 1)?)));
+    let content = html! {
+        (plot.axes(&xs, &ticks(low - room, high + room), ["epoch", ""]))
+        @for (name, class, values) in lines {
+            @let places = || (1..).map(f64::from).zip(values.iter().copied());
+            (plot.line(&format!("data {class}"), places()))
+            @for (epoch, value) in places() {
+                circle class={ "point " (class) } cx=(px(plot.x(epoch))) cy=(px(plot.y(value))) r="3" {
+                    title { "epoch " (epoch) ": " (Text(name)) (format!(" {value:.4}")) }
+                }
+            }
         }
-    }
-    if let Some((epoch, value)) = best.and_then(|epoch| Some((epoch, *lines.first()?.2.get(epoch - 1)?))) {
-        let (x, y) = (plot.x(epoch as f64), plot.y(value));
-        let _ = write!(plot.svg, r#"<circle class="ring" cx="{x:.1}" cy="{y:.1}" r="6.5"/>"#);
-    }
-    plot.finish(id, title, description)
+        @if let Some((epoch, value)) = best {
+            circle class="ring" cx=(px(plot.x(epoch as f64))) cy=(px(plot.y(value))) r="6.5" {}
+        }
+    };
+    plot.drawing(id, title, description, &content)
 }
 
 /// A figure from 0.5 to 1 with its interval, for a cell of a table that says the numbers as well.
 pub(crate) fn whisker(value: f64, ci95: Option<[f64; 2]>) -> Markup {
-    let x = |value: f64| 4.0 + (value.clamp(0.5, 1.0) - 0.5) / 0.5 * 112.0;
-    let reach = ci95.map_or_else(String::new, |[low, high]| {
-        format!(r#"<line class="reach" x1="{:.1}" x2="{:.1}" y1="9" y2="9"/>"#, x(low), x(high))
-    });
-    PreEscaped(format!(
-        r#"<svg class="whisker" viewBox="0 0 120 18" aria-hidden="true"><line class="grid" x1="4" x2="116" y1="9" y2="9"/><line class="grid" x1="4" x2="4" y1="4" y2="14"/><line class="grid" x1="116" x2="116" y1="4" y2="14"/>{reach}<circle class="point" cx="{at:.1}" cy="9" r="4"/></svg>"#,
-        at = x(value),
-    ))
+    let x = |value: f64| px(4.0 + (value.clamp(0.5, 1.0) - 0.5) / 0.5 * 112.0);
+    html! {
+        svg class="whisker" viewBox="0 0 120 18" aria-hidden="true" {
+            line class="grid" x1="4" x2="116" y1="9" y2="9" {}
+            line class="grid" x1="4" x2="4" y1="4" y2="14" {}
+            line class="grid" x1="116" x2="116" y1="4" y2="14" {}
+            @if let Some([low, high]) = ci95 {
+                line class="reach" x1=(x(low)) x2=(x(high)) y1="9" y2="9" {}
+            }
+            circle class="point" cx=(x(value)) cy="9" r="4" {}
+        }
+    }
 }
 
 #[cfg(test)]
@@ -310,7 +278,7 @@ mod tests {
 
     #[test]
     fn the_axes_span_the_drawing() {
-        let plot = Plot::new(200.0, [0.0, 2.0], [-1.0, 1.0]);
+        let plot = Plot { height: 200.0, x: [0.0, 2.0], y: [-1.0, 1.0] };
         assert_eq!((plot.x(0.0), plot.x(2.0)), (LEFT, WIDTH - RIGHT));
         assert_eq!((plot.y(1.0), plot.y(-1.0)), (TOP, 200.0 - BOTTOM));
     }
@@ -338,10 +306,12 @@ mod tests {
         );
         // Up the left edge, then over to the corner.
         assert!(
-            svg.contains(r#"<polyline class="data" points="46.0,300.0 46.0,155.0 350.0,10.0"/>"#),
+            svg.contains(r#"<polyline class="data" points="46.0,300.0 46.0,155.0 350.0,10.0"></polyline>"#),
             "{svg}"
         );
         assert!(svg.contains("at &lt;0.5&gt;</text>"));
+        let svg = course("c", "AUC", &[("<b>", "", vec![0.8])], None, "").into_string();
+        assert!(svg.contains("epoch 1: &lt;b&gt; 0.8000"), "{svg}");
     }
 
     #[test]
