@@ -59,9 +59,7 @@ fn detect(criterion: &mut Criterion) {
     for (width, height) in [(640, 360), (1280, 720)] {
         let scene = scene(width, height).unwrap();
         for min_face in [20.0, 40.0] {
-            let mtcnn = MtcnnConfig { min_face: min_face.into(), ..MtcnnConfig::default() }
-                .init(&Device::flex())
-                .unwrap();
+            let mtcnn = MtcnnConfig::default().min_face(min_face).init(&Device::flex()).unwrap();
             assert!(
                 !mtcnn.detect(&scene).unwrap().is_empty(),
                 "no face found: the bench would measure another job"

@@ -35,9 +35,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let weights = YuNetWeights::read(arguments.next().ok_or("pass the ONNX file of YuNet and pictures")?)?;
     let device = Device::flex();
-    let mtcnn = MtcnnConfig { min_face: 12.0.into(), ..MtcnnConfig::default() }.init(&device)?;
+    let mtcnn = MtcnnConfig::default().min_face(12.0).init(&device)?;
     let yunet = YuNetConfig::default().init(&weights, &device)?;
-    let less_strict = YuNetConfig { threshold: 0.6, ..YuNetConfig::default() }.init(&weights, &device)?;
+    let less_strict = YuNetConfig::default().threshold(0.6).init(&weights, &device)?;
     let detectors: [&dyn FaceDetector; 3] = [&mtcnn, &yunet, &less_strict];
 
     let mut pictures = Vec::new();

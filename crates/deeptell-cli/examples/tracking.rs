@@ -110,8 +110,7 @@ impl Sums {
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global()?;
-    let mtcnn =
-        MtcnnConfig { min_face: args.min_face.into(), ..MtcnnConfig::default() }.init(&Device::flex())?;
+    let mtcnn = MtcnnConfig::default().min_face(args.min_face).init(&Device::flex())?;
     let mut all = Sums::default();
     for clip in &args.clips {
         let sums = measure(&mtcnn, &frames(clip, args.frames)?, args.key_interval)?;

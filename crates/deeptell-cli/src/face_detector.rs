@@ -47,9 +47,7 @@ pub(crate) fn face_detector(
     device: &Device,
 ) -> anyhow::Result<Arc<dyn FaceDetector>> {
     Ok(match name {
-        FaceDetectorName::Mtcnn => {
-            Arc::new(MtcnnConfig { min_face: min_face.into(), ..MtcnnConfig::default() }.init(device)?)
-        }
+        FaceDetectorName::Mtcnn => Arc::new(MtcnnConfig::default().min_face(min_face).init(device)?),
         FaceDetectorName::Yunet => Arc::new(yunet(min_face, None, device)?),
     })
 }
@@ -64,12 +62,10 @@ pub(crate) fn yunet(min_face: f32, max_side: Option<u32>, device: &Device) -> an
             path.display()
         );
     }
-    let config = YuNetConfig {
-        min_face,
-        max_side: Some(max_side.unwrap_or(YUNET_MAX_SIDE)),
-        threshold: YUNET_THRESHOLD,
-        ..YuNetConfig::default()
-    };
+    let config = YuNetConfig::default()
+        .min_face(min_face)
+        .max_side(Some(max_side.unwrap_or(YUNET_MAX_SIDE)))
+        .threshold(YUNET_THRESHOLD);
     Ok(config.init(&YuNetWeights::read(path)?, device)?)
 }
 

@@ -80,6 +80,7 @@ pub fn uncalibrated(
 
 /// What calibration on validation crops gave.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Calibrated {
     /// The card with calibration, thresholds and measures.
     pub card: ModelCard,

@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 
 /// One loss of quality at a fixed strength.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Distortion {
     /// A keyframe of H.264 at this constant rate factor.
     H264(u8),

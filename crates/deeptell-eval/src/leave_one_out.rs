@@ -15,6 +15,7 @@ use crate::{EvalError, Watch, readable, score_samples};
 /// What is left out of a training, one value at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum LeaveOut {
     /// A data set, genuine and manipulated: [`Sample::dataset`].
     Dataset,
@@ -33,6 +34,7 @@ impl LeaveOut {
 
 /// A training without one data set or method, and what it is measured on.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Fold {
     /// What is left out.
     pub name: String,
@@ -56,6 +58,7 @@ pub struct Folds {
 
 /// A data set or method that is not left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Skipped {
     /// Its name.
     pub name: String,
@@ -83,6 +86,7 @@ pub struct FoldTraining<'a> {
 
 /// One line of the result.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct FoldFigures {
     /// What was left out.
     pub left_out: String,

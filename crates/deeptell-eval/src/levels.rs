@@ -41,6 +41,7 @@ pub struct Domain<'a> {
 
 /// The result of a calibration on several domains.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct FittedLevels {
     /// For the model's card.
     pub levels: Levels,
@@ -58,6 +59,7 @@ pub struct FittedLevels {
 
 /// Figures of a fitted level on one domain of its validation data.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct DomainFigures {
     /// The domain.
     pub domain: String,
@@ -81,6 +83,7 @@ pub struct DomainFigures {
 
 /// One stretch of a risk curve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct RiskBin {
     /// Least value in it.
     pub from: f64,

@@ -221,7 +221,7 @@ impl ScoreTable {
                 for crop in &mut crops {
                     if let CropOutcome::Given { probability: score } = crop.outcome {
                         let verdict = verdict(self.info.thresholds, score);
-                        crop.outcome = CropOutcome::Scanned(ScanOutcome { verdict, score, people: None });
+                        crop.outcome = CropOutcome::Scanned(ScanOutcome::new(verdict, score));
                     }
                 }
             }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// What gave scores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "what gave the scores is neither a model of deeptell nor a table of scores")]
+#[non_exhaustive]
 pub enum Scorer {
     /// A model of deeptell, with its calibration and thresholds.
     Model(Box<ModelInfo>),
@@ -16,6 +17,7 @@ pub enum Scorer {
 /// A table of another detector's scores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct TableInfo {
     /// Name of the detector: that of the file, without its extension.
     pub name: String,

@@ -13,6 +13,7 @@ use crate::EvalError;
 
 /// A line of a table of scores; further columns are ignored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ScoreRow {
     /// Path of the crop, as the manifest has it.
     pub path: String,
@@ -33,6 +34,7 @@ fn number<'de, D: Deserializer<'de>>(cell: D) -> Result<f64, D::Error> {
 
 /// Two tables of scores of the same crops.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct ScoreComparison {
     /// The first table.
     #[serde(serialize_with = "deeptell_files::serialize_path")]
@@ -50,6 +52,7 @@ pub struct ScoreComparison {
 /// The areas under the ROC curves of two tables, with an interval of their difference where there are sources enough.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(untagged)]
+#[non_exhaustive]
 pub enum Comparison {
     /// Each class has at least two sources.
     Interval(AucComparison),

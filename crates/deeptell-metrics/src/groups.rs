@@ -37,6 +37,7 @@ impl GroupIndex {
 
 /// One score and one label per group, in the order in which the groups first appear.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct GroupMeans {
     /// The mean score of every group.
     pub scores: Vec<f64>,

@@ -13,6 +13,7 @@ use crate::share::NORMAL_975;
 
 /// Two detectors on the same samples.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct AucComparison {
     /// The area under the ROC curve of the first and of the second, in `[0, 1]`.
     pub auc: [f64; 2],

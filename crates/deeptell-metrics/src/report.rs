@@ -51,6 +51,7 @@ impl Default for EvaluationConfig {
 /// The result of [`evaluate`]. Each `_ci95` is the 95% bootstrap interval `[low, high]` by group, or `None`
 /// if there is only one group to resample.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BinaryReport {
     /// Number of real samples.
     pub n_real: usize,

@@ -73,12 +73,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         };
         let frames: Vec<&RgbImage> = request.images.iter().map(|path| &images[path]).collect();
-        let config = MtcnnConfig {
-            min_face: request.min_face,
-            max_side: request.max_side,
-            overlaps: request.overlaps,
-            ..MtcnnConfig::default()
-        };
+        let config = MtcnnConfig::default()
+            .min_face(request.min_face)
+            .max_side(request.max_side)
+            .overlaps(request.overlaps);
         let mtcnn = config.init(&Device::flex())?;
         let answer = pool.install(|| measured(&mtcnn, &frames, &request))?;
         writeln!(output, "{}", serde_json::to_string(&answer)?)?;

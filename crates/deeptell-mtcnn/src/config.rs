@@ -6,14 +6,22 @@ use crate::network::{EMBEDDED, Networks, PNet};
 use crate::{FaceSize, Mtcnn, MtcnnError};
 
 /// Settings of [`Mtcnn`]. The defaults are those of facenet-pytorch 2.6.0.
+///
+/// ```
+/// use deeptell_mtcnn::MtcnnConfig;
+///
+/// let config = MtcnnConfig::default().min_face(40.0).max_side(Some(640)); // in pixels
+/// assert_eq!(config.max_side, Some(640));
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct MtcnnConfig {
     /// The smallest face to find. The time per frame falls with the square of its side.
     pub min_face: FaceSize,
     /// Images whose longer side exceeds this many pixels are shrunk to it first; at least 64, or `None` to search every
-    /// image at full size. Boxes, landmarks and [`min_face`](Self::min_face) are always in pixels of the original; faces
-    /// below 12 pixels of the shrunk image are not found.
+    /// image at full size. Boxes, landmarks and [`min_face`](field@Self::min_face) are always in pixels of the original;
+    /// faces below 12 pixels of the shrunk image are not found.
     pub max_side: Option<u32>,
     /// Probabilities, in `0..=1`, a box must reach in P-Net and exceed in R-Net and O-Net.
     pub thresholds: [f32; 3],
@@ -32,6 +40,7 @@ pub struct MtcnnConfig {
 /// Each is above 0 and at most 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Overlaps {
     /// Between P-Net's boxes on one level of the pyramid, intersection over union.
     pub level: f32,
@@ -56,6 +65,7 @@ impl Default for Overlaps {
 /// pictures full of face-like texture, where time would grow with the square of the number of candidates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct CandidateLimits {
     /// P-Net cells of one pyramid level, before non-maximum suppression; at least 1.
     pub level: usize,
@@ -86,7 +96,7 @@ impl Default for MtcnnConfig {
 }
 
 impl MtcnnConfig {
-    /// The smallest [`max_side`](Self::max_side).
+    /// The smallest [`max_side`](field@Self::max_side).
     const MIN_MAX_SIDE: u32 = 64;
 
     /// For faces of at least a tenth of the frame; several times as fast as the default on large frames.
@@ -101,6 +111,36 @@ impl MtcnnConfig {
             overlaps: Overlaps { refinement: 0.5, ..Overlaps::default() },
             ..Self::default()
         }
+    }
+
+    /// Looks for faces of at least this size. See [`min_face`](field@Self::min_face).
+    #[must_use]
+    pub fn min_face(self, min_face: impl Into<FaceSize>) -> Self {
+        Self { min_face: min_face.into(), ..self }
+    }
+
+    /// Shrinks larger images first, or searches every image at full size. See [`max_side`](field@Self::max_side).
+    #[must_use]
+    pub fn max_side(self, max_side: Option<u32>) -> Self {
+        Self { max_side, ..self }
+    }
+
+    /// Searches an image without a face again, rotated, or does not. See [`retry_turned`](field@Self::retry_turned).
+    #[must_use]
+    pub fn retry_turned(self, retry_turned: bool) -> Self {
+        Self { retry_turned, ..self }
+    }
+
+    /// Merges boxes that overlap more. See [`overlaps`](field@Self::overlaps).
+    #[must_use]
+    pub fn overlaps(self, overlaps: Overlaps) -> Self {
+        Self { overlaps, ..self }
+    }
+
+    /// Bounds the work per image. See [`limits`](field@Self::limits).
+    #[must_use]
+    pub fn limits(self, limits: CandidateLimits) -> Self {
+        Self { limits, ..self }
     }
 
     /// A detector on `device` with the embedded weights.

@@ -59,7 +59,7 @@ impl Mtcnn {
     }
 
     /// The faces in `image`, the largest first. None in an image whose shorter side is below
-    /// [`min_face`](MtcnnConfig::min_face).
+    /// [`min_face`](field@MtcnnConfig::min_face).
     ///
     /// # Errors
     /// [`MtcnnError::Device`] when the device fails.

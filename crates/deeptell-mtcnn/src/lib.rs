@@ -41,7 +41,7 @@
 //! - A box without a pixel inside its image is dropped, instead of shifting the crops against the boxes.
 //! - Memory and time are bounded: P-Net works in tiles, R-Net and O-Net in batches, and
 //!   [`CandidateLimits`] bounds the work for a picture full of face-like texture.
-//! - Rotated faces are searched for on request ([`MtcnnConfig::retry_turned`]).
+//! - Rotated faces are searched for on request ([`retry_turned`](field@MtcnnConfig::retry_turned)).
 
 mod cascade;
 mod config;

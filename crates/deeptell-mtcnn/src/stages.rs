@@ -46,7 +46,7 @@ impl<'a> Stages<'a> {
     }
 
     /// The first stage: squares that may hold a face, one list per image, the most probable first.
-    /// [`MtcnnConfig::max_side`](crate::MtcnnConfig::max_side) is ignored.
+    /// [`MtcnnConfig::max_side`](field@crate::MtcnnConfig::max_side) is ignored.
     ///
     /// # Errors
     /// [`MtcnnError::Device`] when the device fails.

@@ -12,10 +12,12 @@ use crate::ServeError;
 /// ```
 /// use deeptell_serve::Settings;
 ///
-/// let small = Settings { max_upload_bytes: 50_000_000, ..Settings::new(std::env::temp_dir()) };
+/// let mut small = Settings::new(std::env::temp_dir());
+/// small.max_upload_bytes = 50_000_000;
 /// assert!(small.check().is_ok());
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Settings {
     /// Folder in which the private folder for uploads is created. That one is deleted at the end.
     pub uploads: PathBuf,

@@ -15,6 +15,7 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Order of the training samples in an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum SampleOrder {
     /// Every sample by itself, in random order.
     Shuffled,
@@ -36,6 +37,15 @@ pub enum SampleOrder {
 /// All settings of a training run; TOML on disk, a table for each group.
 ///
 /// Files of earlier versions, which had the settings of most groups at the top, are read as well.
+///
+/// Minor versions may add fields, here and in the groups, so build them with `..Default::default()`:
+///
+/// ```
+/// use deeptell_train::TrainConfig;
+///
+/// let config = TrainConfig { epochs: 5, seed: 7, ..Default::default() };
+/// assert!(config.validate().is_ok());
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "AnyForm")]
 pub struct TrainConfig {

@@ -165,6 +165,7 @@ pub enum DeviceState {
 
 /// The result for one device. `Display` gives a line, and one for each check and speed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct DeviceReport {
     /// Its name.
     pub device: String,

@@ -64,6 +64,7 @@ pub enum Event {
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Run {
     /// One record per epoch, including those of earlier processes.
     pub history: Vec<EpochRecord>,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// How the learning rate falls after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Schedule {
     /// Half a cosine down (Loshchilov and Hutter 2017, "SGDR", equation 5, without restarts).
     #[default]

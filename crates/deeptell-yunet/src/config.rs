@@ -7,11 +7,12 @@ use crate::{YuNet, YuNetError, YuNetWeights};
 /// Settings of [`YuNet`]. The defaults are those of OpenCV's `FaceDetectorYN`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct YuNetConfig {
     /// Faces whose box is lower than this, in pixels of the image, are dropped; not negative. It does not save time.
     pub min_face: f32,
     /// Images whose longer side exceeds this many pixels are shrunk to it first; at least 32, or `None` to search every
-    /// image at full size. Boxes, landmarks and [`min_face`](Self::min_face) are always in pixels of the original.
+    /// image at full size. Boxes, landmarks and [`min_face`](field@Self::min_face) are always in pixels of the original.
     pub max_side: Option<u32>,
     /// Score that a face must reach, in `0..=1`: the geometric mean of the probability of a face and of the
     /// predicted quality of its box.
@@ -31,8 +32,38 @@ impl Default for YuNetConfig {
 }
 
 impl YuNetConfig {
-    /// The smallest [`max_side`](Self::max_side): one cell of the coarsest grid.
+    /// The smallest [`max_side`](field@Self::max_side): one cell of the coarsest grid.
     const MIN_MAX_SIDE: u32 = 32;
+
+    /// Drops faces whose box is lower. See [`min_face`](field@Self::min_face).
+    #[must_use]
+    pub fn min_face(self, min_face: f32) -> Self {
+        Self { min_face, ..self }
+    }
+
+    /// Shrinks larger images first, or searches every image at full size. See [`max_side`](field@Self::max_side).
+    #[must_use]
+    pub fn max_side(self, max_side: Option<u32>) -> Self {
+        Self { max_side, ..self }
+    }
+
+    /// Drops faces of a lower score. See [`threshold`](field@Self::threshold).
+    #[must_use]
+    pub fn threshold(self, threshold: f32) -> Self {
+        Self { threshold, ..self }
+    }
+
+    /// Drops the less probable of two boxes that overlap more. See [`overlap`](field@Self::overlap).
+    #[must_use]
+    pub fn overlap(self, overlap: f32) -> Self {
+        Self { overlap, ..self }
+    }
+
+    /// Compares at most this number of boxes of an image. See [`limit`](field@Self::limit).
+    #[must_use]
+    pub fn limit(self, limit: usize) -> Self {
+        Self { limit, ..self }
+    }
 
     /// A detector on `device` with these weights.
     ///

@@ -22,7 +22,7 @@
 //!
 //! # Limits
 //! YuNet was trained on faces of some 10 to 300 pixels. Above 500 it finds parts of faces instead:
-//! [`max_side`](YuNetConfig::max_side) shrinks large images first. Scores hardly exceed 0.95.
+//! [`max_side`](field@YuNetConfig::max_side) shrinks large images first. Scores hardly exceed 0.95.
 
 mod config;
 mod decode;

@@ -78,9 +78,8 @@ impl Detector {
     /// [`Error::FaceDetector`] when the face detector cannot be made on that device.
     pub fn new(model: Model) -> Result<Self, Error> {
         let min_face = ScanOptions::default().min_face;
-        let faces = MtcnnConfig { min_face: min_face.into(), ..MtcnnConfig::default() }
-            .init(model.device())
-            .map_err(FaceError::from)?;
+        let faces =
+            MtcnnConfig::default().min_face(min_face).init(model.device()).map_err(FaceError::from)?;
         Ok(Self::from_parts(model, Arc::new(faces)))
     }
 

@@ -83,8 +83,7 @@ fn rng(seed: u64, person: usize, draw: Draw) -> ChaCha8Rng {
 #[expect(clippy::print_stdout, reason = "a generator tells its user what it made")]
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let studio =
-        Studio::new(MtcnnConfig { min_face: 40.0.into(), ..MtcnnConfig::default() }.init(&Device::flex())?);
+    let studio = Studio::new(MtcnnConfig::default().min_face(40.0).init(&Device::flex())?);
     let people = by_person(stills::read(&args.stills)?);
     let mut portraits = Vec::new();
     for (index, stills) in people.iter().enumerate() {

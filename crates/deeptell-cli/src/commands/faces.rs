@@ -90,13 +90,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let config = if args.quick {
         MtcnnConfig::quick()
     } else {
-        MtcnnConfig {
-            min_face: args.min_face_fraction.map_or(FaceSize::Pixels(args.min_face), FaceSize::Fraction),
-            max_side: args.max_side,
-            ..MtcnnConfig::default()
-        }
+        let min_face = args.min_face_fraction.map_or(FaceSize::Pixels(args.min_face), FaceSize::Fraction);
+        MtcnnConfig::default().min_face(min_face).max_side(args.max_side)
     };
-    let config = MtcnnConfig { retry_turned: args.try_rotations, ..config };
+    let config = config.retry_turned(args.try_rotations);
     deeptell_files::check_outputs(&args.json, &args.files)?;
     if args.frames == 0 {
         anyhow::bail!("--frames must be at least 1");

@@ -53,16 +53,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let settings = Settings {
-        allowed_hosts: args.allow_host.clone(),
-        workers: args.workers,
-        waiting: args.waiting,
-        history: args.history,
-        max_upload_bytes: args.max_upload * 1_000_000,
-        local_page: args.local_page.clone(),
-        scan: args.detector.options(),
-        ..Settings::new(std::env::temp_dir())
-    };
+    let mut settings = Settings::new(std::env::temp_dir());
+    settings.allowed_hosts.clone_from(&args.allow_host);
+    settings.workers = args.workers;
+    settings.waiting = args.waiting;
+    settings.history = args.history;
+    settings.max_upload_bytes = args.max_upload * 1_000_000;
+    settings.local_page.clone_from(&args.local_page);
+    settings.scan = args.detector.options();
     settings.check()?;
     let detector = args.detector.open(false)?;
 

@@ -151,7 +151,7 @@ fn score(args: &Args) -> anyhow::Result<Option<SuiteScores>> {
     let (model, device) = args.model.load()?;
     let scanner = Scanner(detector(model.clone(), None, &device, false)?);
     with_found_faces(&args.suite, args.faces.as_deref(), model.card(), &device, |finder, faces| {
-        let instruments = Instruments { model: &model, faces: finder, scanner: &scanner };
+        let instruments = Instruments::new(&model, finder, &scanner);
         score_suite(&suite, instruments, Scoring::default(), faces, &mut Tasks::default())
     })
 }
@@ -161,11 +161,7 @@ struct Scanner(Detector);
 impl Scanning for Scanner {
     fn scan(&self, path: &Path) -> Result<Option<ScanOutcome>, Box<dyn std::error::Error + Send + Sync>> {
         let report = self.0.scan(path, &ScanOptions::default().sha256(false))?.report;
-        let outcome = |score| ScanOutcome {
-            verdict: report.verdict,
-            score,
-            people: Some(report.confirmed_people().count()),
-        };
-        Ok(report.score.map(outcome))
+        let people = report.confirmed_people().count();
+        Ok(report.score.map(|score| ScanOutcome::new(report.verdict, score).people(people)))
     }
 }

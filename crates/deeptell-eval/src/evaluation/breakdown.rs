@@ -18,6 +18,7 @@ const UNSAID: &str = "not said";
 
 /// One way to divide the crops.
 #[derive(Debug, Serialize)]
+#[non_exhaustive]
 pub struct Breakdown {
     /// What the crops differ in: `method`, `dataset`, `compression`, `codec` or `face_width`.
     pub by: &'static str,
@@ -29,6 +30,7 @@ pub struct Breakdown {
 
 /// The crops of one part.
 #[derive(Debug, Serialize)]
+#[non_exhaustive]
 pub struct Part {
     /// What the crops of the part have in common.
     pub name: String,

@@ -17,6 +17,7 @@ const CURVE_POINTS: usize = 200;
 
 /// Figures, curves and answers of one level.
 #[derive(Debug, Serialize)]
+#[non_exhaustive]
 pub struct Level {
     #[serde(flatten)]
     /// Ranking and calibration.
@@ -35,6 +36,7 @@ pub struct Level {
 
 /// How often the model gives each answer at its thresholds.
 #[derive(Debug, Serialize)]
+#[non_exhaustive]
 pub struct AnswerRates {
     /// Up to here: likely real.
     pub low: f64,
@@ -55,6 +57,7 @@ pub struct AnswerRates {
 
 /// A part of one class, with its 95% interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Rate {
     /// The part, in `0..=1`.
     pub value: f64,

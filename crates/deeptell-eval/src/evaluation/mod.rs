@@ -21,6 +21,7 @@ pub use level::{AnswerRates, Level, Rate};
 
 /// Everything measured on one list of crops. Intervals resample whole sources.
 #[derive(Debug, Serialize)]
+#[non_exhaustive]
 pub struct Evaluation {
     /// Number of videos that the crops say they are from.
     #[serde(rename = "n_videos")]

@@ -13,6 +13,7 @@ use crate::EvalError;
 
 /// Two models over one suite.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct SuiteComparison {
     /// Name of the suite.
     pub suite: String,
@@ -32,6 +33,7 @@ pub struct SuiteComparison {
 
 /// Two models on one set, at the level that a verdict would be given at.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct SetComparison {
     /// Name of the set.
     pub name: String,

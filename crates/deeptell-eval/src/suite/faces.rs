@@ -10,6 +10,7 @@ use super::SuiteError;
 
 /// A face in a picture, in its pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FoundFace {
     /// Its box.
     pub bbox: Rect,

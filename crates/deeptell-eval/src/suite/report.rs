@@ -18,6 +18,7 @@ const REASONS: usize = 3;
 
 /// The table of a suite.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct SuiteReport {
     /// Name of the suite.
     pub suite: String,
@@ -38,6 +39,7 @@ pub struct SuiteReport {
 
 /// The row of one set.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct SetReport {
     /// Name of the set.
     pub name: String,
@@ -62,6 +64,7 @@ pub struct SetReport {
 /// The fakes of one method against all genuine samples of a set, and of those that it is measured against. At the level
 /// at which verdicts are given: videos where there are some, otherwise crops.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct GeneratorFigures {
     /// The method.
     pub generator: String,
@@ -81,6 +84,7 @@ pub struct GeneratorFigures {
 
 /// Which samples of a set were scored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Coverage {
     /// How many there should be.
     pub expected: usize,
@@ -107,6 +111,7 @@ impl Coverage {
 
 /// The figures of one level: crops, people or videos.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct UnitLevel {
     /// Genuine ones of the set itself.
     pub n_real: usize,
@@ -127,6 +132,7 @@ pub struct UnitLevel {
 /// Means over the sets, and the worst sets. Each set counts equally, at its highest level: videos if it has some,
 /// otherwise crops.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct SuiteSummary {
     /// Mean AUC of the sets with both classes, single crops.
     pub auc_crops: Option<f64>,
@@ -156,6 +162,7 @@ pub struct SuiteSummary {
 
 /// The worst set in one figure.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct WorstRow {
     /// The figure, in words.
     pub figure: &'static str,

@@ -27,6 +27,7 @@ const MAX_BYTES: u64 = 1 << 30;
 
 /// Every crop of a suite with the score that one detector gave it.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct SuiteScores {
     /// The suite.
     pub suite: Suite,
@@ -38,6 +39,7 @@ pub struct SuiteScores {
 
 /// The crops of one set.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct SetScores {
     /// Why the data could not be listed, if so.
     pub fault: Option<String>,
@@ -47,6 +49,7 @@ pub struct SetScores {
 
 /// One crop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CropScore {
     /// The file.
     pub path: PathBuf,
@@ -74,6 +77,7 @@ pub struct CropScore {
 /// The outcome of a crop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum CropOutcome {
     /// It has a score.
     Scored {
@@ -103,6 +107,7 @@ pub enum CropOutcome {
 
 /// What a scan of a whole file concluded.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ScanOutcome {
     /// Its verdict; never [`Verdict::NoFace`].
     pub verdict: Verdict,
@@ -111,6 +116,19 @@ pub struct ScanOutcome {
     /// Number of people that the scan lists; absent where another detector judged the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub people: Option<usize>,
+}
+
+impl ScanOutcome {
+    /// A verdict on the file with this score. [`people`](field@Self::people) are not counted.
+    pub const fn new(verdict: Verdict, score: f64) -> Self {
+        Self { verdict, score, people: None }
+    }
+
+    /// With the number of people that the scan lists. See [`people`](field@Self::people).
+    #[must_use]
+    pub const fn people(self, people: usize) -> Self {
+        Self { people: Some(people), ..self }
+    }
 }
 
 /// Scans whole videos and pictures.
@@ -124,6 +142,7 @@ pub trait Scanning {
 
 /// The model and tools that score a suite.
 #[derive(Clone, Copy)]
+#[non_exhaustive]
 pub struct Instruments<'a> {
     /// The model that scores crops.
     pub model: &'a Model,
@@ -131,6 +150,13 @@ pub struct Instruments<'a> {
     pub faces: &'a dyn FaceDetector,
     /// Scans the files of sets that ask for it, with the same model.
     pub scanner: &'a dyn Scanning,
+}
+
+impl<'a> Instruments<'a> {
+    /// All three.
+    pub fn new(model: &'a Model, faces: &'a dyn FaceDetector, scanner: &'a dyn Scanning) -> Self {
+        Self { model, faces, scanner }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -151,6 +177,7 @@ struct Row {
 
 /// Settings of the scoring.
 #[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct Scoring {
     /// A loss of quality.
     pub distortion: Option<Distortion>,

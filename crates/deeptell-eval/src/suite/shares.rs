@@ -10,6 +10,7 @@ use super::units::Unit;
 
 /// The answers for one class, at the thresholds of this level.
 #[derive(Debug, Clone, Copy, Serialize)]
+#[non_exhaustive]
 pub struct AnswerShares {
     /// Share that is called likely fake.
     pub likely_fake: Share,
@@ -19,6 +20,7 @@ pub struct AnswerShares {
 
 /// A share with its 95% interval (Wilson's, for as many independent cases as there are sources).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Share {
     /// How many.
     pub count: usize,

@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Suite {
     /// Name of the suite.
     pub name: String,
@@ -45,6 +46,7 @@ pub struct Suite {
 /// One row of the table: which samples of which data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SuiteSet {
     /// Name of the set, unique in the suite.
     pub name: String,
@@ -95,6 +97,7 @@ pub struct SuiteSet {
 /// Which classes a set has; in TOML in lower case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Role {
     /// Genuine and manipulated samples.
     #[default]
@@ -108,6 +111,7 @@ pub enum Role {
 /// Numbers of samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Expected {
     /// Genuine ones.
     #[serde(default)]

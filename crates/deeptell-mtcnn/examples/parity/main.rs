@@ -58,9 +58,8 @@ fn compare(folder: &Path) -> Result<Report, Box<dyn Error>> {
         pictures.push((name.as_str(), image::open(folder.join(file))?.into_rgb8(), entry));
     }
     let mut report = Report::default();
-    let detector = |min_face: f32| {
-        MtcnnConfig { min_face: FaceSize::Pixels(min_face), ..MtcnnConfig::default() }.init(&Device::flex())
-    };
+    let detector =
+        |min_face: f32| MtcnnConfig::default().min_face(FaceSize::Pixels(min_face)).init(&Device::flex());
     let mtcnn = detector(20.0)?;
     let intermediates = folder.join("intermediates");
     if intermediates.is_dir() {

@@ -36,7 +36,7 @@ fn detect_largest_handles_empty_and_odd_sizes() {
 
 #[test]
 fn detect_largest_honours_max_side_and_retry_turned() {
-    let config = MtcnnConfig { max_side: Some(200), retry_turned: true, ..MtcnnConfig::default() };
+    let config = MtcnnConfig::default().max_side(Some(200)).retry_turned(true);
     let mtcnn = config.init(&Device::flex()).unwrap();
     let face = largest(&mtcnn, &imageops::rotate90(&*ASTRONAUT)).unwrap();
     let upright = largest(&MTCNN, &ASTRONAUT).unwrap();

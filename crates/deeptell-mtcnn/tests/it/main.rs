@@ -214,7 +214,7 @@ fn of_candidates_with_one_crop_the_last_is_kept() {
 #[test]
 fn detect_matches_the_reference() {
     assert_faces(&MTCNN.detect(&ASTRONAUT).unwrap(), &GOLDEN.min_face_20);
-    let config = MtcnnConfig { min_face: 40.0.into(), ..MtcnnConfig::default() };
+    let config = MtcnnConfig::default().min_face(40.0);
     let faces = config.init(&Device::flex()).unwrap().detect(&ASTRONAUT).unwrap();
     assert_faces(&faces, &GOLDEN.min_face_40);
 }
@@ -229,7 +229,7 @@ fn crowd_and_turned_face_match_the_reference() {
         let golden = &FACES[name];
         assert!(golden.min_face_20.len() >= least, "{name}: a golden of few faces tests little");
         for (min_face, faces) in [(20.0, &golden.min_face_20), (40.0, &golden.min_face_40)] {
-            let config = MtcnnConfig { min_face: min_face.into(), ..MtcnnConfig::default() };
+            let config = MtcnnConfig::default().min_face(min_face);
             assert_faces(&config.init(&Device::flex()).unwrap().detect(&image).unwrap(), faces);
         }
     }
@@ -241,8 +241,9 @@ fn crowd_and_turned_face_match_the_reference() {
 fn level_limit_bounds_proposals() {
     let total: usize = GOLDEN.stages.levels.iter().map(|level| level.proposals).sum();
     assert!(GOLDEN.stages.proposed.len() < total);
-    let limits = CandidateLimits { level: 3, ..CandidateLimits::default() };
-    let config = MtcnnConfig { limits, ..MtcnnConfig::default() };
+    let mut limits = CandidateLimits::default();
+    limits.level = 3;
+    let config = MtcnnConfig::default().limits(limits);
     let mtcnn = config.init(&Device::flex()).unwrap();
     let proposed = mtcnn.stages().propose(std::slice::from_ref(&*ASTRONAUT)).unwrap();
     assert!(!proposed[0].is_empty() && proposed[0].len() <= 3 * GOLDEN.stages.levels.len());
@@ -398,8 +399,7 @@ fn weights_errors_name_the_tensor() {
 
 #[test]
 fn redetection_rate_separates_faces_from_other_patches() {
-    let mtcnn =
-        MtcnnConfig { min_face: 40.0.into(), ..MtcnnConfig::default() }.init(&Device::flex()).unwrap();
+    let mtcnn = MtcnnConfig::default().min_face(40.0).init(&Device::flex()).unwrap();
     let rate = |image: &RgbImage, face: &Face| redetection_rate(&mtcnn, image, face, 40.0, 0.9).unwrap();
     let face = MTCNN.detect(&ASTRONAUT).unwrap()[0];
     assert_eq!(rate(&ASTRONAUT, &face), 1.0);

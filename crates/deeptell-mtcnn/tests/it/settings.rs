@@ -21,16 +21,15 @@ fn astronauts_face() -> Rect {
 #[test]
 fn min_face_fraction_equals_pixels() {
     // A tenth of 512 pixels.
-    let config = MtcnnConfig { min_face: FaceSize::Fraction(0.1), ..MtcnnConfig::default() };
-    let pixels = MtcnnConfig { min_face: FaceSize::Pixels(51.2), ..MtcnnConfig::default() };
+    let config = MtcnnConfig::default().min_face(FaceSize::Fraction(0.1));
+    let pixels = MtcnnConfig::default().min_face(FaceSize::Pixels(51.2));
     assert_eq!(detector(&config).detect(&ASTRONAUT).unwrap(), detector(&pixels).detect(&ASTRONAUT).unwrap());
 }
 
 #[test]
 fn max_side_returns_boxes_in_original_pixels() {
     let (canvas, expected) = collage(1280, 720, &[(100, 60, 2.4), (820, 200, 1.6)]);
-    let config =
-        MtcnnConfig { max_side: Some(640), min_face: FaceSize::Fraction(0.1), ..MtcnnConfig::default() };
+    let config = MtcnnConfig::default().max_side(Some(640)).min_face(FaceSize::Fraction(0.1));
     let mtcnn = detector(&config);
     let faces = mtcnn.detect(&canvas).unwrap();
     assert_eq!(faces.len(), 2, "{faces:?}");
@@ -68,14 +67,14 @@ fn fast_config_finds_every_large_face() {
 fn smallest_face_is_clamped_to_the_window_after_shrinking() {
     // 20 pixels of 1280 are 5 of 320: looked for from 12 on, the window of P-Net.
     let (canvas, _) = collage(1280, 720, &[(100, 60, 2.4)]);
-    let config = MtcnnConfig { max_side: Some(320), ..MtcnnConfig::default() };
+    let config = MtcnnConfig::default().max_side(Some(320));
     assert_eq!(detector(&config).detect(&canvas).unwrap().len(), 1);
 }
 
 #[test]
 fn retry_turned_finds_turned_faces() {
     let upright = MTCNN.detect(&ASTRONAUT).unwrap()[0];
-    let config = MtcnnConfig { retry_turned: true, min_face: 40.0.into(), ..MtcnnConfig::default() };
+    let config = MtcnnConfig::default().retry_turned(true).min_face(40.0);
     let mtcnn = detector(&config);
     let turned =
         [imageops::rotate90(&*ASTRONAUT), imageops::rotate180(&*ASTRONAUT), imageops::rotate270(&*ASTRONAUT)];
@@ -92,7 +91,7 @@ fn retry_turned_finds_turned_faces() {
     }
     // Nobody there stays nobody there, and an upright face needs no second look.
     assert_eq!(mtcnn.detect(&RgbImage::new(200, 150)).unwrap(), []);
-    let plain = MtcnnConfig { min_face: 40.0.into(), ..MtcnnConfig::default() };
+    let plain = MtcnnConfig::default().min_face(40.0);
     assert_eq!(mtcnn.detect(&ASTRONAUT).unwrap(), detector(&plain).detect(&ASTRONAUT).unwrap());
 }
 
@@ -102,7 +101,7 @@ fn huge_image_has_bounded_cost() {
     let mut image = RgbImage::from_pixel(8000, 6000, image::Rgb([110, 115, 120]));
     let portrait = imageops::resize(&*ASTRONAUT, 1024, 1024, FilterType::Triangle);
     imageops::replace(&mut image, &portrait, 6900, 4900);
-    let mtcnn = detector(&MtcnnConfig { min_face: 100.0.into(), ..MtcnnConfig::default() });
+    let mtcnn = detector(&MtcnnConfig::default().min_face(100.0));
     let faces = mtcnn.detect(&image).unwrap();
     assert_eq!(faces.len(), 1, "{faces:?}");
     let expected = astronauts_face();

@@ -5,7 +5,7 @@ use deeptell_mtcnn::{FoundBy, KeyFrame, TrackedFrame, Tracker, TrackerConfig};
 use super::*;
 
 fn tracker(config: TrackerConfig) -> Tracker {
-    let mtcnn = MtcnnConfig { min_face: 40.0.into(), ..MtcnnConfig::default() };
+    let mtcnn = MtcnnConfig::default().min_face(40.0);
     Tracker::new(mtcnn.init(&Device::flex()).unwrap(), config).unwrap()
 }
 

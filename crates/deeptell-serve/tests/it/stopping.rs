@@ -43,6 +43,7 @@ fn failed_start_names_the_setting_or_folder() {
     };
     let nowhere = Settings::new("/no/such/folder");
     assert!(matches!(try_with(nowhere), ServeError::Folder { folder, .. } if folder.ends_with("folder")));
-    let idle = Settings { workers: 0, ..Settings::new(std::env::temp_dir()) };
+    let mut idle = Settings::new(std::env::temp_dir());
+    idle.workers = 0;
     assert!(matches!(try_with(idle), ServeError::Setting { setting: "workers", .. }));
 }

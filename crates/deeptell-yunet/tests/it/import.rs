@@ -17,7 +17,7 @@ fn files_of_both_structures_are_read_and_written_again() {
     for (structure, tensors) in [(Structure::n(), 118), (Structure::s(), 106)] {
         let weights = read(&structure).unwrap();
         assert_eq!(weights.weights().tensors.len(), tensors);
-        let config = YuNetConfig { threshold: 0.2, ..YuNetConfig::default() };
+        let config = YuNetConfig::default().threshold(0.2);
         let yunet = config.init(&weights, &Device::flex()).unwrap();
         let path = folder.path().join("yunet.safetensors");
         weights.write(&path).unwrap();
@@ -37,18 +37,18 @@ fn the_id_depends_on_settings_and_weights_and_not_on_the_file() {
     let first = id(&default, &weights);
     assert_eq!((first.name.as_str(), first.settings["weights"].len()), ("yunet", 64));
     for other in [
-        YuNetConfig { min_face: 40.0, ..default.clone() },
-        YuNetConfig { max_side: Some(640), ..default.clone() },
-        YuNetConfig { threshold: 0.8, ..default.clone() },
-        YuNetConfig { overlap: 0.5, ..default.clone() },
-        YuNetConfig { limit: 9, ..default.clone() },
+        default.clone().min_face(40.0),
+        default.clone().max_side(Some(640)),
+        default.clone().threshold(0.8),
+        default.clone().overlap(0.5),
+        default.clone().limit(9),
     ] {
         assert_ne!(id(&other, &weights), first, "{other:?}");
     }
     let others = YuNetWeights::from_bytes(&Structure::n().file(2), "other.onnx").unwrap();
     assert_ne!(id(&default, &others), first);
     let set = default.init(&weights, &device).unwrap().with_min_face(40.0).unwrap().unwrap();
-    assert_eq!(set.id(), id(&YuNetConfig { min_face: 40.0, ..default }, &weights));
+    assert_eq!(set.id(), id(&default.min_face(40.0), &weights));
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn frame(width: u32, height: u32) -> RgbImage {
 
 #[test]
 fn sizes_that_are_no_multiples_of_a_cell_are_padded_with_black() {
-    let yunet = yunet(&YuNetConfig { threshold: 0.0, ..YuNetConfig::default() });
+    let yunet = yunet(&YuNetConfig::default().threshold(0.0));
     let image = frame(70, 33);
     let mut padded = RgbImage::new(96, 64);
     image::imageops::replace(&mut padded, &image, 0, 0);
@@ -38,7 +38,7 @@ fn small_faces_are_dropped_and_results_are_in_pixels_of_the_original() {
     let weights = Structure { gain: 0.5, ..Structure::n() }.file(3);
     let weights = YuNetWeights::from_bytes(&weights, "random.onnx").unwrap();
     let yunet = |config: &YuNetConfig| config.init(&weights, &Device::flex()).unwrap();
-    let config = YuNetConfig { threshold: 0.0, overlap: 1.0, ..YuNetConfig::default() };
+    let config = YuNetConfig::default().threshold(0.0).overlap(1.0);
     let image = frame(128, 64);
     let all = yunet(&config).detect(&image).unwrap();
     // Of random weights, some boxes are beyond all numbers.
@@ -47,10 +47,10 @@ fn small_faces_are_dropped_and_results_are_in_pixels_of_the_original() {
     let mut heights: Vec<f32> = all.iter().map(height).collect();
     heights.sort_by(f32::total_cmp);
     let middle = heights[heights.len() / 2];
-    let tall = yunet(&YuNetConfig { min_face: middle, ..config.clone() }).detect(&image).unwrap();
+    let tall = yunet(&config.clone().min_face(middle)).detect(&image).unwrap();
     assert_eq!(tall.len(), heights.iter().filter(|height| **height >= middle).count());
 
-    let shrunk = yunet(&YuNetConfig { max_side: Some(64), ..config.clone() }).detect(&image).unwrap();
+    let shrunk = yunet(&config.clone().max_side(Some(64))).detect(&image).unwrap();
     let small = deeptell_face::shrunk(&image, 64).unwrap();
     let of_small = yunet(&config).detect(&small).unwrap();
     let doubled: Vec<Face> = of_small.iter().map(|face| face.stretched(2.0, 2.0)).collect();

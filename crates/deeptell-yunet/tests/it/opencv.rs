@@ -35,7 +35,7 @@ fn boxes_scores_and_landmarks_are_those_of_opencv() {
     let mut faces = 0;
     for case in golden["cases"].as_array().unwrap() {
         let threshold = case["threshold"].as_f64().unwrap() as f32;
-        let config = YuNetConfig { threshold, ..YuNetConfig::default() };
+        let config = YuNetConfig::default().threshold(threshold);
         let yunet = config.init(&weights, &Device::flex()).unwrap();
         let picture = folder.join(case["picture"].as_str().unwrap());
         let found = yunet.detect(&image::open(picture).unwrap().to_rgb8()).unwrap();

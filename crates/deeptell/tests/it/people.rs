@@ -174,7 +174,7 @@ impl FaceDetector for SeesAPrint {
 fn scan_with_print(person: Option<&RgbImage>, probability: f32) -> Report {
     let frame = person.map_or_else(room, |person| in_room(person, 300));
     let device = Device::flex();
-    let faces = MtcnnConfig { min_face: 60.0.into(), ..MtcnnConfig::default() }.init(&device).unwrap();
+    let faces = MtcnnConfig::default().min_face(60.0).init(&device).unwrap();
     let faces = SeesAPrint { faces, frame: frame.dimensions(), probability };
     let detector = Detector::shipped(&device).unwrap().with_face_detector(Arc::new(faces));
     let frames = (0..4).map(|i| InputFrame::new(frame.clone(), f64::from(i)));
