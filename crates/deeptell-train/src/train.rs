@@ -98,13 +98,7 @@ impl<'a> Trainer<'a> {
 
         let _kept = keep_buffers(KEPT_BUFFER_BYTES);
         let mut session = Session::open(config, samples, start, replicas, folder)?;
-        let rate = LearningRate {
-            peak: config.optimizer.learning_rate,
-            last: config.schedule.final_learning_rate,
-            warmup: config.schedule.warmup,
-            steps: plan.steps * config.epochs,
-            schedule: config.schedule.shape,
-        };
+        let rate = learning_rate(config, plan);
         on_event(Event::Started {
             epochs_done: session.state.epoch,
             epochs: config.epochs,
@@ -129,13 +123,9 @@ impl<'a> Trainer<'a> {
             };
 
             let candidate = session.candidate();
-            let scores = score(
-                &candidate.clone().with_dtype(Dtype::F32).folded(),
-                &validation,
-                &config.crop,
-                &device.clone().inner(),
-                |done| on_event(Event::Validating { epoch, done, total: validation.len() }),
-            )?;
+            let evaluated = candidate.clone().with_dtype(Dtype::F32).folded();
+            let progress = |done| on_event(Event::Validating { epoch, done, total: validation.len() });
+            let scores = score(&evaluated, &validation, &config.crop, &device.clone().inner(), progress)?;
             session.leave_out(scores.unreadable, &mut on_event)?;
             let (validation_loss, validation_auc) = figures(&validation, &scores.logits, pos_weight)?;
             let record = EpochRecord {
@@ -154,6 +144,17 @@ impl<'a> Trainer<'a> {
             on_event(Event::Epoch { record, best });
         }
         Ok(session.ended(pos_weight, true))
+    }
+}
+
+/// The learning rate over all epochs of a run.
+fn learning_rate(config: &TrainConfig, plan: Plan) -> LearningRate {
+    LearningRate {
+        peak: config.optimizer.learning_rate,
+        last: config.schedule.final_learning_rate,
+        warmup: config.schedule.warmup,
+        steps: plan.steps * config.epochs,
+        schedule: config.schedule.shape,
     }
 }
 
