@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use deeptell::text::printable;
-use deeptell_eval::{EvalError, Watch};
+use deeptell_eval::{EvalError, Observer};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::output::{alert, detail, note};
@@ -109,7 +109,7 @@ pub(crate) struct Tasks {
     task: Option<Progress>,
 }
 
-impl Watch for Tasks {
+impl Observer for Tasks {
     fn begin(&mut self, task: &str, total: usize, unit: &'static str) {
         self.task = Some(Progress::new(task, total, unit));
     }

@@ -13,7 +13,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use deeptell::{Device, ModelFile, StoredDtype};
-use deeptell_eval::{NoWatch, fit_localization, measure_localization, to_json};
+use deeptell_eval::{NoObserver, fit_localization, measure_localization, to_json};
 use deeptell_train::TrainConfig;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,9 +24,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (device, config) = (Device::flex(), TrainConfig::read(Path::new(config))?);
     let samples = deeptell_data::read_manifest(manifest)?;
     let file = ModelFile::read(input)?;
-    let fitted = fit_localization(&file, &config, &samples, &device, &mut NoWatch)?;
+    let fitted = fit_localization(&file, &config, &samples, &device, &mut NoObserver)?;
     let sha256 = fitted.write(output, StoredDtype::F16)?;
-    let report = measure_localization(&ModelFile::read(output)?, &config, &samples, &device, &mut NoWatch)?;
+    let report =
+        measure_localization(&ModelFile::read(output)?, &config, &samples, &device, &mut NoObserver)?;
     let document = serde_json::json!({ "sha256": sha256, "validation": report });
     std::io::stdout().write_all(to_json(&document)?.as_bytes())?;
     Ok(())

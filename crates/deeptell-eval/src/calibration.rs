@@ -13,10 +13,10 @@ use deeptell_train::TrainConfig;
 
 use crate::levels::{Domain, FittedLevels, fit_levels};
 use crate::suite::{
-    CropOutcome, CropScore, FoundFaces, Framing, Instruments, ScanOutcome, Scanning, Scoring, Suite,
+    CropOutcome, CropScore, FoundFaces, Framing, ScanOutcome, Scanning, ScoreOptions, ScoringTools, Suite,
     SuiteScores, score_listed, score_suite,
 };
-use crate::{Distortion, EvalError, Watch};
+use crate::{Distortion, EvalError, Observer};
 
 /// Faces narrower than this were hardly in the training material.
 const MIN_CROP_WIDTH: f32 = 48.0;
@@ -105,7 +105,7 @@ pub struct Calibrated {
 pub fn calibrate(
     model: &Model,
     validation: &[&Sample],
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<Calibrated, EvalError> {
     let names: BTreeSet<&str> = validation.iter().map(|sample| domain_of(sample)).collect();
     let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
@@ -118,8 +118,8 @@ pub fn calibrate(
         })
         .collect();
     let mut score = |distortion: Option<Distortion>| {
-        let scoring = Scoring { distortion, genuine_only: false };
-        let crops = score_listed(&lists, model, scoring, None, &mut FoundFaces::default(), watch)?;
+        let options = ScoreOptions { distortion, genuine_only: false };
+        let crops = score_listed(&lists, model, options, None, &mut FoundFaces::default(), observer)?;
         Ok::<_, EvalError>(names.iter().cloned().zip(crops).collect::<Vec<_>>())
     };
     let clean = score(None)?;
@@ -153,12 +153,12 @@ pub fn calibrate_on_suite(
     suite: &Suite,
     faces: &dyn FaceDetector,
     known: &mut FoundFaces,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<Calibrated, EvalError> {
-    let instruments = Instruments { model, faces, scanner: &NoScanner };
+    let tools = ScoringTools { model, faces, scanner: &NoScanner };
     let mut score = |distortion: Option<Distortion>| {
-        let scoring = Scoring { distortion, genuine_only: false };
-        by_domain(&score_suite(suite, instruments, scoring, known, watch)?)
+        let options = ScoreOptions { distortion, genuine_only: false };
+        by_domain(&score_suite(suite, tools, options, known, observer)?)
     };
     let clean = score(None)?;
     let distorted: Vec<_> = Distortion::USUAL

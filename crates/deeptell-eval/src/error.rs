@@ -12,7 +12,7 @@ use deeptell_video::VideoError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvalError {
-    /// The [`Watch`](crate::Watch) asked to stop.
+    /// The [`Observer`](crate::Observer) asked to stop.
     #[error("stopped before the end")]
     Stopped,
     /// The model could not be read or run.

@@ -10,7 +10,7 @@ use deeptell_train::TrainConfig;
 use serde::Serialize;
 
 use crate::suite::CropScore;
-use crate::{EvalError, Watch, readable, score_samples};
+use crate::{EvalError, Observer, readable, score_samples};
 
 /// What is left out of a training, one value at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -169,11 +169,11 @@ impl Fold {
         &self,
         with: &Model,
         without: &Model,
-        watch: &mut dyn Watch,
+        observer: &mut dyn Observer,
     ) -> Result<FoldFigures, EvalError> {
         let held_out: Vec<&Sample> = self.held_out.iter().collect();
-        let with = score_samples(with, &held_out, None, watch)?;
-        let without = score_samples(without, &held_out, None, watch)?;
+        let with = score_samples(with, &held_out, None, observer)?;
+        let without = score_samples(without, &held_out, None, observer)?;
         fold_figures(&self.name, &with, &without)
     }
 
@@ -261,8 +261,8 @@ impl Folds {
 
     /// Trains on all `samples` and once without each fold, and measures both trainings on what the fold holds out.
     ///
-    /// `train` gets each training, in order, and returns its model, or `None` to stop. Stopping there or by `watch` gives
-    /// `None`.
+    /// `train` gets each training, in order, and returns its model, or `None` to stop. Stopping there or by `observer`
+    /// gives `None`.
     ///
     /// # Errors
     /// Those of `train`; [`EvalError::Data`] if a picture cannot be read ([`remove_unreadable`](Self::remove_unreadable)
@@ -272,7 +272,7 @@ impl Folds {
         config: &TrainConfig,
         samples: &[Sample],
         mut train: impl FnMut(&FoldTraining<'_>) -> Result<Option<Model>, E>,
-        watch: &mut dyn Watch,
+        observer: &mut dyn Observer,
     ) -> Result<Option<LeaveOneOutReport>, E> {
         let used: Vec<Sample> = samples.iter().filter(|sample| takes_part(sample)).cloned().collect();
         let total = self.folds.len() + 1;
@@ -296,7 +296,7 @@ impl Folds {
                 samples: &fold.training,
             };
             let Some(without) = train(&training)? else { return Ok(None) };
-            match fold.figures(&everything, &without, watch) {
+            match fold.figures(&everything, &without, observer) {
                 Ok(found) => figures.push(found),
                 Err(EvalError::Stopped) => return Ok(None),
                 Err(error) => return Err(error.into()),

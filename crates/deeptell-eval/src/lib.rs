@@ -7,7 +7,7 @@
 //! [`EndedRun`] makes a model file and a report of a training run, [`compare_runs`] puts runs side by side, and [`inspect_dataset`] looks for leaks and shortcuts in a data set.
 //! [`fit_localization`] trains the layer that heat maps come from.
 //!
-//! Nothing here prints. Long work reports to a [`Watch`], which can also stop it.
+//! Nothing here prints. Long work reports to an [`Observer`], which can also stop it.
 //!
 //! ```
 //! use deeptell::{Aggregation, Calibration, Criteria, CropLevel, Levels, PersonScoring, Thresholds};
@@ -40,6 +40,7 @@ mod leave_one_out;
 mod levels;
 mod localization;
 mod measurement;
+mod observer;
 mod person;
 mod runs;
 mod score_table;
@@ -48,7 +49,6 @@ mod scores;
 mod scoring;
 mod suite;
 mod training;
-mod watch;
 
 pub use calibration::{Calibrated, calibrate, calibrate_on_suite, face_detector_of, uncalibrated};
 pub use dataset::{CrossingReport, DatasetReport, Shortcut, SplitCounts, UnreadableFile, inspect_dataset};
@@ -65,19 +65,19 @@ pub use leave_one_out::{
 pub use levels::{Domain, DomainFigures, FittedLevels, RiskBin, fit_levels};
 pub use localization::{LocalizationFigures, LocalizationReport, fit_localization, measure_localization};
 pub use measurement::{EvaluationDocument, Measurement};
+pub use observer::{NoObserver, Observer};
 pub use runs::{RunComparison, RunFigure, RunSummary, compare_runs};
 pub use score_table::{ScoreTable, some_of};
 pub use scorer::{Scorer, TableInfo};
 pub use scores::{Comparison, ScoreComparison, ScoreRow, compare_scores, read_scores, write_scores};
 pub use scoring::{find_largest_faces, readable, score_samples};
 pub use suite::{
-    AnswerShares, Coverage, CropOutcome, CropScore, Expected, FoundFace, FoundFaces, GeneratorFigures,
-    Instruments, Role, ScanOutcome, Scanning, Scoring, SetComparison, SetReport, SetScores, Share, Suite,
+    AnswerShares, Coverage, CropOutcome, CropScore, Expected, FoundFace, FoundFaces, GeneratorFigures, Role,
+    ScanOutcome, Scanning, ScoreOptions, ScoringTools, SetComparison, SetReport, SetScores, Share, Suite,
     SuiteComparison, SuiteError, SuiteReport, SuiteScores, SuiteSet, SuiteSummary, UnitLevel, WorstRow,
     compare_suites, report_suite, score_suite, suite_page,
 };
 pub use training::{EndedRun, FinishedRun, RUN_FILES, SplitAudit, best_epoch, start_from};
-pub use watch::{NoWatch, Watch};
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

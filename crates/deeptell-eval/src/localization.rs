@@ -8,7 +8,7 @@ use deeptell_network::{NetworkConfig, Normalization, normalize};
 use deeptell_train::{MaskedPicture, MaskedPictures, TrainConfig, TrainError};
 use serde::Serialize;
 
-use crate::{EvalError, Watch};
+use crate::{EvalError, Observer};
 
 /// One cell in so many is taken of a picture, others of the next: neighbours in one picture are alike.
 const THINNING: usize = 8;
@@ -33,7 +33,7 @@ pub fn fit_localization(
     config: &TrainConfig,
     samples: &[Sample],
     device: &Device,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<ModelFile, EvalError> {
     let card = file.card();
     let config = TrainConfig { crop: card.crop, ..config.clone() };
@@ -42,7 +42,8 @@ pub fn fit_localization(
     let network = network.folded();
     let (mut rows, mut labels, mut weights) = (Vec::new(), Vec::new(), Vec::new());
     let mut pictures = 0;
-    each_batch(MaskedPictures::new(&config, samples, Split::Train)?, "reading pictures", watch, |batch| {
+    let shown = MaskedPictures::new(&config, samples, Split::Train)?;
+    each_batch(shown, "reading pictures", observer, |batch| {
         let features = cell_features(&network, &card.normalization, batch, device)?;
         for (picture, features) in batch.iter().zip(features) {
             for (cell, (row, share)) in features.into_iter().zip(picture.cell_shares()).enumerate() {
@@ -72,18 +73,18 @@ pub fn fit_localization(
 fn each_batch<'a>(
     pictures: MaskedPictures<'a>,
     task: &str,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
     mut work: impl FnMut(&[MaskedPicture<'a>]) -> Result<(), EvalError>,
 ) -> Result<(), EvalError> {
-    watch.begin(task, pictures.batches(), "batches");
+    observer.begin(task, pictures.batches(), "batches");
     for batch in pictures {
-        if watch.wants_stop() {
+        if observer.wants_stop() {
             return Err(EvalError::Stopped);
         }
         work(&batch?)?;
-        watch.advance(1);
+        observer.advance(1);
     }
-    watch.end();
+    observer.end();
     Ok(())
 }
 
@@ -164,7 +165,7 @@ pub fn measure_localization(
     config: &TrainConfig,
     samples: &[Sample],
     device: &Device,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<LocalizationReport, EvalError> {
     let mut config =
         TrainConfig { crop: file.card().crop, augmentation: Augmentation::none(), ..config.clone() };
@@ -179,7 +180,7 @@ pub fn measure_localization(
     each_batch(
         MaskedPictures::new(&config, samples, Split::Validation)?,
         "measuring maps",
-        watch,
+        observer,
         |batch| {
             let images: Vec<RgbImage> = batch.iter().map(|picture| picture.image.clone()).collect();
             let [own, activation] = [models[0].heat_maps(&images)?, models[1].heat_maps(&images)?];

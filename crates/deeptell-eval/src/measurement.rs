@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::suite::{CropOutcome, CropScore};
 use crate::{
-    Distortion, EvalError, Evaluation, NO_TEST, ScoreTable, Scorer, Subject, Watch, evaluate,
+    Distortion, EvalError, Evaluation, NO_TEST, Observer, ScoreTable, Scorer, Subject, evaluate,
     find_largest_faces, page, probabilities, score_samples, some_of, write_scores,
 };
 
@@ -76,12 +76,12 @@ impl Measurement {
         data: &Path,
         faces: Option<&dyn FaceDetector>,
         distortion: Option<Distortion>,
-        watch: &mut dyn Watch,
+        observer: &mut dyn Observer,
     ) -> Result<Self, EvalError> {
         let missing = faces
-            .map(|faces| find_largest_faces(&mut samples, faces, LEAST_PROBABILITY, watch))
+            .map(|faces| find_largest_faces(&mut samples, faces, LEAST_PROBABILITY, observer))
             .transpose()?;
-        let crops = score_samples(model, &samples.iter().collect::<Vec<_>>(), distortion, watch)?;
+        let crops = score_samples(model, &samples.iter().collect::<Vec<_>>(), distortion, observer)?;
         let scorer = model.info().clone().into();
         Ok(Self { distortion, faces_not_found: missing, ..Self::new(scorer, data, samples, crops) })
     }

@@ -3,8 +3,8 @@ use deeptell_data::{DataError, Sample, read_picture};
 use deeptell_face::{Face, FaceDetector, Selection};
 use rayon::prelude::*;
 
-use crate::suite::{CropOutcome, CropScore, FoundFaces, Framing, Scoring, score_listed};
-use crate::{Distortion, EvalError, Watch};
+use crate::suite::{CropOutcome, CropScore, FoundFaces, Framing, ScoreOptions, score_listed};
+use crate::{Distortion, EvalError, Observer};
 
 /// Scores crops, cut as the model's card asks, each after a loss of quality where there is one.
 ///
@@ -14,12 +14,13 @@ pub fn score_samples(
     model: &Model,
     samples: &[&Sample],
     distortion: Option<Distortion>,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<Vec<CropScore>, EvalError> {
     let framing = Framing { detect: false, whole_without_face: false };
     let list = samples.iter().map(|sample| (*sample).clone()).collect();
-    let scoring = Scoring { distortion, genuine_only: false };
-    let scored = score_listed(&[(framing, list)], model, scoring, None, &mut FoundFaces::default(), watch)?;
+    let options = ScoreOptions { distortion, genuine_only: false };
+    let scored =
+        score_listed(&[(framing, list)], model, options, None, &mut FoundFaces::default(), observer)?;
     let scored: Vec<CropScore> = scored.into_iter().flatten().collect();
     for crop in &scored {
         if let CropOutcome::Missing { why } = &crop.outcome {
@@ -51,12 +52,12 @@ pub fn find_largest_faces(
     samples: &mut [Sample],
     faces: &dyn FaceDetector,
     min_probability: f32,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<usize, EvalError> {
-    watch.begin("finding faces", samples.len(), "pictures");
+    observer.begin("finding faces", samples.len(), "pictures");
     let mut missing = 0;
     for batch in samples.chunks_mut(BATCH) {
-        if watch.wants_stop() {
+        if observer.wants_stop() {
             return Err(EvalError::Stopped);
         }
         let find = |sample: &Sample| -> Result<Option<Face>, EvalError> {
@@ -69,8 +70,8 @@ pub fn find_largest_faces(
             sample.bbox = face.map(|face| face.bbox);
             sample.landmarks = face.map(|face| face.landmarks);
         }
-        watch.advance(batch.len());
+        observer.advance(batch.len());
     }
-    watch.end();
+    observer.end();
     Ok(missing)
 }

@@ -12,7 +12,7 @@ use deeptell_train::{Run, Start, TrainConfig};
 use serde::Serialize;
 
 use crate::{
-    CHOSEN_HERE, Calibrated, EvalError, Evaluation, SplitCounts, Subject, Training, Watch, calibrate,
+    CHOSEN_HERE, Calibrated, EvalError, Evaluation, Observer, SplitCounts, Subject, Training, calibrate,
     evaluate, page, probabilities, score_samples, to_json, write_scores,
 };
 
@@ -164,12 +164,12 @@ impl EndedRun<'_> {
     /// # Errors
     /// If the weights of the best epoch cannot be read, a crop cannot be scored, or a file cannot be written;
     /// [`EvalError::Stopped`], after which nothing has been written.
-    pub fn finish(self, device: &Device, watch: &mut dyn Watch) -> Result<FinishedRun, EvalError> {
+    pub fn finish(self, device: &Device, observer: &mut dyn Observer) -> Result<FinishedRun, EvalError> {
         let Self { folder, config, run, card, validation, data, audit } = self;
         let Some((best, _)) = run.best else { return Err(EvalError::NoEpoch { folder: folder.to_owned() }) };
         let detector = folder.join("detector.safetensors");
         let (network, model) = best_epoch(folder, card.clone(), device)?;
-        let calibrated = match calibrate(&model, validation, watch) {
+        let calibrated = match calibrate(&model, validation, observer) {
             Err(EvalError::Calibration(_) | EvalError::Unlearnt) => None,
             found => Some(found?),
         };
@@ -182,7 +182,7 @@ impl EndedRun<'_> {
             if detector.exists() {
                 std::fs::remove_file(&detector).map_err(EvalError::file(&detector))?;
             }
-            let crops = score_samples(&model, validation, None, watch)?;
+            let crops = score_samples(&model, validation, None, observer)?;
             let best = folder.join("best.safetensors");
             (card, crops, sha256_of_file(&best).map_err(EvalError::file(&best))?)
         };

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use deeptell::{Detector, ScanOptions, Thresholds};
 use deeptell_eval::{
-    Instruments, ScanOutcome, Scanning, ScoreTable, Scorer, Scoring, Suite, SuiteScores, TableInfo,
+    ScanOutcome, Scanning, ScoreOptions, ScoreTable, Scorer, ScoringTools, Suite, SuiteScores, TableInfo,
     report_suite, score_suite, some_of, suite_page,
 };
 use deeptell_files::check_outputs;
@@ -151,8 +151,8 @@ fn score(args: &Args) -> anyhow::Result<Option<SuiteScores>> {
     let (model, device) = args.model.load()?;
     let scanner = Scanner(detector(model.clone(), None, &device, false)?);
     with_found_faces(&args.suite, args.faces.as_deref(), model.card(), &device, |finder, faces| {
-        let instruments = Instruments::new(&model, finder, &scanner);
-        score_suite(&suite, instruments, Scoring::default(), faces, &mut Tasks::default())
+        let tools = ScoringTools::new(&model, finder, &scanner);
+        score_suite(&suite, tools, ScoreOptions::default(), faces, &mut Tasks::default())
     })
 }
 

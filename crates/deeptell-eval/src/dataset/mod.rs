@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use self::distributions::Distributions;
-use crate::{EvalError, Watch};
+use crate::{EvalError, Observer};
 
 /// Number of findings of a kind in the text; the JSON document has all.
 const SHOWN: usize = 20;
@@ -124,10 +124,10 @@ pub fn inspect_dataset(
     samples: &[Sample],
     split: Option<Split>,
     resamples: usize,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<DatasetReport, EvalError> {
-    let mut report = audit_contents_while(samples, || !watch.wants_stop()).ok_or(EvalError::Stopped)?;
-    let pictures = read_pictures(samples, &mut report, watch)?;
+    let mut report = audit_contents_while(samples, || !observer.wants_stop()).ok_or(EvalError::Stopped)?;
+    let pictures = read_pictures(samples, &mut report, observer)?;
     let seen: Vec<_> =
         pictures.iter().map(|(sample, facts)| (*sample, facts.perceptual_hash.clone())).collect();
     report.crossings.extend(near_duplicates(&seen));
@@ -172,14 +172,14 @@ pub fn inspect_dataset(
 fn read_pictures<'a>(
     samples: &'a [Sample],
     report: &mut AuditReport,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<Vec<(&'a Sample, PictureFacts)>, EvalError> {
     let pictures: Vec<&Sample> =
         samples.iter().filter(|sample| sample.media() == Some(Media::Image)).collect();
-    watch.begin("reading pictures", pictures.len(), "pictures");
+    observer.begin("reading pictures", pictures.len(), "pictures");
     let mut facts = Vec::with_capacity(pictures.len());
     for batch in pictures.chunks(BATCH) {
-        if watch.wants_stop() {
+        if observer.wants_stop() {
             return Err(EvalError::Stopped);
         }
         let read: Vec<_> = batch.par_iter().map(|&sample| (sample, read_facts(&sample.path))).collect();
@@ -190,9 +190,9 @@ fn read_pictures<'a>(
                 Err(error) => report.unreadable.push(Unreadable::new(&sample.path, &error)),
             }
         }
-        watch.advance(batch.len());
+        observer.advance(batch.len());
     }
-    watch.end();
+    observer.end();
     Ok(facts)
 }
 

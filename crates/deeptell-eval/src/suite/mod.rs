@@ -17,7 +17,8 @@ pub use report::{
     Coverage, GeneratorFigures, SetReport, SuiteReport, SuiteSummary, UnitLevel, WorstRow, report_suite,
 };
 pub use scores::{
-    CropOutcome, CropScore, Instruments, ScanOutcome, Scanning, Scoring, SetScores, SuiteScores, score_suite,
+    CropOutcome, CropScore, ScanOutcome, Scanning, ScoreOptions, ScoringTools, SetScores, SuiteScores,
+    score_suite,
 };
 pub(crate) use scores::{Framing, chain, score_listed};
 pub(crate) use shares::verdict;

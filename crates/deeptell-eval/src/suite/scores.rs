@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::spec::word;
 use super::{FoundFace, FoundFaces, Suite, SuiteError};
-use crate::{Distortion, EvalError, Scorer, Watch};
+use crate::{Distortion, EvalError, Observer, Scorer};
 
 /// Crops that are in memory, and go through the network, at a time.
 const BATCH: usize = 64;
@@ -143,7 +143,7 @@ pub trait Scanning {
 /// The model and tools that score a suite.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
-pub struct Instruments<'a> {
+pub struct ScoringTools<'a> {
     /// The model that scores crops.
     pub model: &'a Model,
     /// Finds the faces of sets that ask for it.
@@ -152,7 +152,7 @@ pub struct Instruments<'a> {
     pub scanner: &'a dyn Scanning,
 }
 
-impl<'a> Instruments<'a> {
+impl<'a> ScoringTools<'a> {
     /// All three.
     pub fn new(model: &'a Model, faces: &'a dyn FaceDetector, scanner: &'a dyn Scanning) -> Self {
         Self { model, faces, scanner }
@@ -178,7 +178,7 @@ struct Row {
 /// Settings of the scoring.
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
-pub struct Scoring {
+pub struct ScoreOptions {
     /// A loss of quality.
     pub distortion: Option<Distortion>,
     /// Whether manipulated samples are left out.
@@ -194,12 +194,12 @@ pub struct Scoring {
 /// [`EvalError::Stopped`], or an error of the model or the face detector.
 pub fn score_suite(
     suite: &Suite,
-    instruments: Instruments<'_>,
-    scoring: Scoring,
+    tools: ScoringTools<'_>,
+    options: ScoreOptions,
     known: &mut FoundFaces,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<SuiteScores, EvalError> {
-    let Instruments { model, faces, scanner } = instruments;
+    let ScoringTools { model, faces, scanner } = tools;
     let mut listed = Vec::with_capacity(suite.sets.len());
     let mut faults = Vec::with_capacity(suite.sets.len());
     let mut scans = Vec::with_capacity(suite.sets.len());
@@ -212,12 +212,12 @@ pub fn score_suite(
         scans.push(to_scan);
         faults.push(fault);
     }
-    let mut crops = score_listed(&listed, model, scoring, Some(faces), known, watch)?;
+    let mut crops = score_listed(&listed, model, options, Some(faces), known, observer)?;
     let mut scanned: HashMap<&Path, CropOutcome> = HashMap::new();
     for (crops, samples) in crops.iter_mut().zip(&scans).filter(|(_, samples)| !samples.is_empty()) {
-        watch.begin("scanning", samples.len(), "files");
+        observer.begin("scanning", samples.len(), "files");
         for sample in samples {
-            if watch.wants_stop() {
+            if observer.wants_stop() {
                 return Err(EvalError::Stopped);
             }
             let outcome = scanned.entry(&sample.path).or_insert_with(|| match scanner.scan(&sample.path) {
@@ -226,9 +226,9 @@ pub fn score_suite(
                 Err(error) => CropOutcome::Missing { why: chain(error.as_ref()) },
             });
             crops.push(CropScore { outcome: outcome.clone(), ..CropScore::unscored(sample) });
-            watch.advance(1);
+            observer.advance(1);
         }
-        watch.end();
+        observer.end();
     }
     let sets = faults.into_iter().zip(crops).map(|(fault, crops)| SetScores { fault, crops }).collect();
     Ok(SuiteScores { suite: suite.clone(), model: model.info().clone().into(), sets })
@@ -245,10 +245,10 @@ pub(crate) struct Framing {
 pub(crate) fn score_listed(
     lists: &[(Framing, Vec<Sample>)],
     model: &Model,
-    scoring: Scoring,
+    options: ScoreOptions,
     faces: Option<&dyn FaceDetector>,
     known: &mut FoundFaces,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<Vec<Vec<CropScore>>, EvalError> {
     let mut scores: Vec<Vec<CropScore>> = Vec::with_capacity(lists.len());
     // Crops of all lists, each once, with the rows that wait for its score.
@@ -256,7 +256,7 @@ pub(crate) fn score_listed(
     let mut index_of: HashMap<CropKey, usize> = HashMap::new();
     for (list, (framing, samples)) in lists.iter().enumerate() {
         let mut crops = Vec::new();
-        for sample in samples.iter().filter(|sample| !(scoring.genuine_only && sample.label.is_fake())) {
+        for sample in samples.iter().filter(|sample| !(options.genuine_only && sample.label.is_fake())) {
             let index = *index_of.entry(CropKey::of(sample, *framing)).or_insert_with(|| {
                 pending.push(PendingCrop { sample: sample.clone(), framing: *framing, rows: Vec::new() });
                 pending.len() - 1
@@ -267,24 +267,24 @@ pub(crate) fn score_listed(
         scores.push(crops);
     }
     if let Some(faces) = faces {
-        find_faces(&pending, faces, known, watch)?;
+        find_faces(&pending, faces, known, observer)?;
     }
-    let task = scoring.distortion.map_or_else(|| "scoring".to_owned(), |kind| format!("scoring {kind}"));
-    watch.begin(&task, pending.len(), "crops");
+    let task = options.distortion.map_or_else(|| "scoring".to_owned(), |kind| format!("scoring {kind}"));
+    observer.begin(&task, pending.len(), "crops");
     for batch in pending.chunks(BATCH) {
-        if watch.wants_stop() {
+        if observer.wants_stop() {
             return Err(EvalError::Stopped);
         }
-        for (crop, (outcome, width)) in batch.iter().zip(score_batch(batch, model, scoring, known)?) {
+        for (crop, (outcome, width)) in batch.iter().zip(score_batch(batch, model, options, known)?) {
             for &(list, row) in &crop.rows {
                 let crop = &mut scores[list][row];
                 crop.outcome = outcome.clone();
                 crop.crop_width = crop.crop_width.or(width);
             }
         }
-        watch.advance(batch.len());
+        observer.advance(batch.len());
     }
-    watch.end();
+    observer.end();
     Ok(scores)
 }
 
@@ -316,16 +316,16 @@ fn find_faces(
     pending: &[PendingCrop],
     faces: &dyn FaceDetector,
     known: &mut FoundFaces,
-    watch: &mut dyn Watch,
+    observer: &mut dyn Observer,
 ) -> Result<(), EvalError> {
     let is_new = |crop: &&PendingCrop| crop.framing.detect && known.get(&crop.sample.path).is_none();
     let to_find: Vec<&Path> = pending.iter().filter(is_new).map(|crop| crop.sample.path.as_path()).collect();
     if to_find.is_empty() {
         return Ok(());
     }
-    watch.begin("finding faces", to_find.len(), "pictures");
+    observer.begin("finding faces", to_find.len(), "pictures");
     for batch in to_find.chunks(BATCH) {
-        if watch.wants_stop() {
+        if observer.wants_stop() {
             return Err(EvalError::Stopped);
         }
         // A picture that cannot be read is recorded when it is scored.
@@ -343,9 +343,9 @@ fn find_faces(
                 known.insert(path, face.map(|Face { bbox, landmarks, .. }| FoundFace { bbox, landmarks }));
             }
         }
-        watch.advance(batch.len());
+        observer.advance(batch.len());
     }
-    watch.end();
+    observer.end();
     Ok(())
 }
 
@@ -353,11 +353,11 @@ fn find_faces(
 fn score_batch(
     pending: &[PendingCrop],
     model: &Model,
-    scoring: Scoring,
+    options: ScoreOptions,
     known: &FoundFaces,
 ) -> Result<Vec<(CropOutcome, Option<f64>)>, EvalError> {
     let cuts: Vec<Result<Cut, CropOutcome>> =
-        pending.par_iter().map(|crop| cut(crop, model, scoring, known)).collect::<Result<_, EvalError>>()?;
+        pending.par_iter().map(|crop| cut(crop, model, options, known)).collect::<Result<_, EvalError>>()?;
     let mut crops = Vec::with_capacity(cuts.len());
     let mut outcomes = Vec::with_capacity(cuts.len());
     for cut in cuts {
@@ -390,7 +390,7 @@ struct Cut {
 fn cut(
     crop: &PendingCrop,
     model: &Model,
-    scoring: Scoring,
+    options: ScoreOptions,
     known: &FoundFaces,
 ) -> Result<Result<Cut, CropOutcome>, EvalError> {
     let framing = model.card().crop;
@@ -423,7 +423,7 @@ fn cut(
         Ok(crop) => crop,
         Err(error) => return Ok(Err(CropOutcome::Missing { why: chain(&error) })),
     };
-    let crop = match scoring.distortion {
+    let crop = match options.distortion {
         Some(distortion) => distortion.apply(&crop)?,
         None => crop,
     };

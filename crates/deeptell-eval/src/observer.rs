@@ -1,9 +1,9 @@
-/// Follows long work, and can stop it.
-pub trait Watch {
+/// Is informed of the progress of long work, and can stop it.
+pub trait Observer {
     /// A task of `total` steps begins, counted in `unit`.
     fn begin(&mut self, task: &str, total: usize, unit: &'static str);
 
-    /// So many more steps of the task are done.
+    /// `steps` more steps of the task are done.
     fn advance(&mut self, steps: usize);
 
     /// The task is done.
@@ -13,11 +13,11 @@ pub trait Watch {
     fn wants_stop(&self) -> bool;
 }
 
-/// Watches nothing and never stops the work.
+/// Ignores progress and never stops the work.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct NoWatch;
+pub struct NoObserver;
 
-impl Watch for NoWatch {
+impl Observer for NoObserver {
     fn begin(&mut self, _: &str, _: usize, _: &'static str) {}
     fn advance(&mut self, _: usize) {}
     fn end(&mut self) {}
