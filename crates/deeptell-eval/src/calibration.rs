@@ -100,8 +100,8 @@ pub struct Calibrated {
 ///
 /// # Errors
 /// [`EvalError::Calibration`] and [`EvalError::Unlearnt`] when the scores do not rise towards fakes,
-/// [`EvalError::MissingCrop`] when a crop cannot be read, [`EvalError::FaceDetectors`] when the crops are of several face
-/// detectors, and [`EvalError::Stopped`].
+/// [`EvalError::MissingCrop`] when a crop cannot be read, [`EvalError::FaceDetectors`] when the crops are of several
+/// face detectors, and [`EvalError::Stopped`].
 pub fn calibrate(
     model: &Model,
     validation: &[&Sample],
@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_card_names_the_face_detector_of_its_crops() {
+    fn card_names_the_face_detector_of_its_crops() {
         let sample = |detector: Option<&str>| Sample {
             face_detector: detector.map(str::to_owned),
             ..Sample::new("a.png", Label::Real, "a")

@@ -1,4 +1,4 @@
-//! What happens to pictures on their way through the world, one thing at a time, to measure what it costs.
+//! Losses of quality, one at a time, to measure their effect on scores.
 
 use std::fmt;
 use std::str::FromStr;
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_read_as_it_is_written_and_changes_a_picture() {
+    fn distortions_round_trip_as_text_and_change_a_picture() {
         let picture = RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * y) as u8, (x * 4) as u8, 90]));
         for distortion in Distortion::USUAL.into_iter().chain([Distortion::Corners]) {
             assert_eq!(distortion.to_string().parse(), Ok(distortion));

@@ -3,7 +3,8 @@ use std::io;
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
-/// A document as JSON that ends in a line break, indented, with each list on one line: columns of numbers stay readable.
+/// A document as JSON that ends in a line break, indented, with each list on one line: columns of numbers stay
+/// readable.
 ///
 /// # Errors
 /// [`EvalError::Json`](crate::EvalError::Json) if the document is not JSON.

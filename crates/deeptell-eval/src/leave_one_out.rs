@@ -265,8 +265,9 @@ impl Folds {
     /// gives `None`.
     ///
     /// # Errors
-    /// Those of `train`; [`EvalError::Data`] if a picture cannot be read ([`remove_unreadable`](Self::remove_unreadable)
-    /// removes these); [`EvalError::Metrics`] if too few are left to measure on.
+    /// Those of `train`; [`EvalError::Data`] if a picture cannot be read
+    /// ([`remove_unreadable`](Self::remove_unreadable) removes these); [`EvalError::Metrics`] if too few are left to
+    /// measure on.
     pub fn measure<E: From<EvalError>>(
         self,
         config: &TrainConfig,
@@ -430,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_training_draws_from_the_data_sets_that_it_has() {
+    fn dataset_shares_of_a_fold_lack_the_set_left_out() {
         let shares = [("a", 0.5), ("b", 0.3), ("c", 0.2)].map(|(name, share)| (name.to_owned(), share));
         let mut config = TrainConfig::default();
         config.sampling.dataset_shares = shares.into();
@@ -440,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_method_its_fakes_are_left_out_and_genuine_faces_stay() {
+    fn leaving_out_a_method_keeps_genuine_faces() {
         let Folds { folds, skipped, .. } = leave_one_out(&samples(), LeaveOut::Method);
         assert!(skipped.is_empty(), "{skipped:?}");
         let [of_m, of_n] = folds.as_slice() else { panic!("{folds:?}") };
@@ -459,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn the_figures_compare_both_trainings() {
+    fn figures_compare_both_trainings() {
         let samples: Vec<Sample> = (0..40)
             .map(|i| sample(&i.to_string(), "a", (i % 2 == 1).then_some("m"), Split::Validation))
             .collect();

@@ -116,10 +116,10 @@ struct Unit {
 /// Fits calibration and thresholds of both levels.
 ///
 /// Each domain counts equally in the calibration, whatever its size, and each class counts half. "Likely fake" starts
-/// at the score that at most 1% of the genuine samples of the worst domain reach and, with 95% confidence, at most 1% of
-/// those of all domains together; "likely real" ends where the same holds for 5% of the manipulated samples. The bound
-/// of all domains together also holds for each list of their `distorted` crops. In a domain with too few samples to show
-/// such a rate, a normal distribution of their logits must keep to it as well.
+/// at the score that at most 1% of the genuine samples of the worst domain reach and, with 95% confidence, at most 1%
+/// of those of all domains together; "likely real" ends where the same holds for 5% of the manipulated samples. The
+/// bound of all domains together also holds for each list of their `distorted` crops. In a domain with too few samples
+/// to show such a rate, a normal distribution of their logits must keep to it as well.
 ///
 /// The level of people is that of videos: it rests on the domains whose crops name a video, and on all domains only
 /// where those lack a class. Pictures are judged by the level of crops.
@@ -367,25 +367,25 @@ fn thresholds(
         let of_domain = (0..domains).map(|domain| {
             let scores = of_class(units, fake, Some(domain));
             let allowed = (rate * scores.len() as f64).floor() as usize;
-            // So few say nothing about so rare an error: the highest of them does not bound the next one.
+            // Too few scores for such a rare error: the highest of them does not bound the next one.
             let tail = if allowed == 0 { normal_bound(&scores, normal) } else { 0.0 };
             over_all_but(scores, allowed).max(tail)
         });
         let pooled = std::iter::once(units).chain(distorted.iter().map(Vec::as_slice)).map(|units| {
             let scores = of_class(units, fake, None);
-            // Too few to be that sure of anything: over all of them.
+            // Too few for this confidence: over all of them.
             let allowed = errors_allowed(scores.len(), rate, DOUBT).unwrap_or(0);
             over_all_but(scores, allowed)
         });
         of_domain.chain(pooled).fold(0.5, f64::max).min(1.0)
     };
-    // Neither is moved to where people would rather have it: the rates are promises.
+    // Neither is moved to a rounder number: the rates would not hold.
     let high = bound(false, Rate { rate: FALSE_ALARMS, normal: 2.326 });
     let low = 1.0 - bound(true, Rate { rate: MISSES, normal: 1.645 });
     Thresholds { low: low.min(high - 0.001).max(0.0), high }
 }
 
-/// A rate of errors, and the number of standard deviations that so few of a normal distribution exceed.
+/// A rate of errors, and the number of standard deviations that this share of a normal distribution exceeds.
 #[derive(Clone, Copy)]
 struct Rate {
     rate: f64,
@@ -414,8 +414,8 @@ fn over_all_but(mut scores: Vec<f64>, allowed: usize) -> f64 {
     scores.get(allowed).map_or(0.0, |score| score.next_up())
 }
 
-/// The largest number of errors among `cases` after which a true rate over `rate` is still less likely than `doubt` (the
-/// exact upper limit of Clopper and Pearson 1934); `None` when not even 0 is that convincing.
+/// The largest number of errors among `cases` after which a true rate over `rate` is still less likely than `doubt`
+/// (the exact upper limit of Clopper and Pearson 1934); `None` when not even 0 errors are few enough.
 pub(crate) fn errors_allowed(cases: usize, rate: f64, doubt: f64) -> Option<usize> {
     let mut of_exactly = (1.0 - rate).powi(cases as i32);
     let mut of_at_most = of_exactly;
@@ -579,7 +579,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_counts_alike_whatever_its_size() {
+    fn domains_count_equally_whatever_their_size() {
         let (one, two) = (crops(400, 1, -1.0, 1.0, 1), crops(400, 1, 1.0, 1.0, 2));
         let both = |two: &[CropScore]| {
             let domains = [Domain { name: "one", crops: &one }, Domain { name: "two", crops: two }];
@@ -601,7 +601,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_domain_keeps_a_distance_from_its_highest_score() {
+    fn threshold_exceeds_the_highest_score_of_a_small_domain() {
         let scores: Vec<f64> = (0..24).map(|i| sigmoid(f64::from(i) / 10.0 - 1.15)).collect();
         let highest = scores.iter().copied().fold(0.0, f64::max);
         let bound = normal_bound(&scores, 2.326);
@@ -624,7 +624,7 @@ mod tests {
     }
 
     #[test]
-    fn people_are_those_of_videos() {
+    fn person_level_uses_videos_where_they_have_both_classes() {
         let videos = crops(800, 4, 0.0, 1.5, 1);
         // Pictures whose genuine and manipulated overlap widely.
         let pictures: Vec<CropScore> =
@@ -653,7 +653,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_needs_a_risk_that_is_surely_too_high() {
+    fn risk_is_excessive_only_with_confidence() {
         let unit = |blur: f64, is_fake: bool, logit: f64| Unit {
             domain: 0,
             is_fake,
@@ -674,7 +674,7 @@ mod tests {
     }
 
     #[test]
-    fn few_cases_prove_no_low_rate() {
+    fn too_few_cases_allow_no_number_of_errors() {
         // The rule of three: without any alarm, 3 / n is the limit.
         assert_eq!(errors_allowed(298, 0.01, 0.05), None);
         assert_eq!(errors_allowed(299, 0.01, 0.05), Some(0));

@@ -3,9 +3,10 @@
 //! [`score_samples`] scores labelled face crops with a [`Model`](deeptell::Model), [`evaluate`] turns the scores into
 //! figures with intervals at crop, person and video level, and [`page`] draws them as one HTML file. [`calibrate`] fits
 //! the calibration and the thresholds of a model. [`Distortion`] reduces the quality of crops by a fixed amount, to
-//! measure the effect. [`leave_one_out`] divides samples for measuring what training makes of material that it has not seen,
-//! [`EndedRun`] makes a model file and a report of a training run, [`compare_runs`] puts runs side by side, and [`inspect_dataset`] looks for leaks and shortcuts in a data set.
-//! [`fit_localization`] trains the layer that heat maps come from.
+//! measure the effect. [`leave_one_out`] divides samples for measuring what training makes of material that it has not
+//! seen, [`EndedRun`] makes a model file and a report of a training run, [`compare_runs`] puts runs side by side, and
+//! [`inspect_dataset`] looks for leaks and shortcuts in a data set. [`fit_localization`] trains the layer that heat
+//! maps come from.
 //!
 //! Nothing here prints. Long work reports to an [`Observer`], which can also stop it.
 //!

@@ -1,4 +1,4 @@
-//! Training and measuring the layer that tells where a face is manipulated.
+//! Training and measuring the layer that estimates where a face is manipulated.
 
 use deeptell::{Device, HeatMapMethod, Model, ModelFile, Network, RgbImage};
 use deeptell_augment::Augmentation;
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{EvalError, Observer};
 
-/// One cell in so many is taken of a picture, others of the next: neighbours in one picture are alike.
+/// One cell of this many is taken from a picture, and others from the next: neighbours in one picture are alike.
 const THINNING: usize = 8;
 /// The least share of a cell that counts as manipulated when maps are measured.
 const MANIPULATED: f64 = 0.5;
@@ -26,8 +26,8 @@ const Z_95: f64 = 1.96;
 /// about 60 KB for each.
 ///
 /// # Errors
-/// [`EvalError::Crop`] for settings and pictures that cannot be read, [`EvalError::Metrics`] when nothing can be fitted,
-/// [`EvalError::Stopped`], and when the model cannot compute.
+/// [`EvalError::Crop`] for settings and pictures that cannot be read, [`EvalError::Metrics`] when nothing can be
+/// fitted, [`EvalError::Stopped`], and when the model cannot compute.
 pub fn fit_localization(
     file: &ModelFile,
     config: &TrainConfig,
@@ -109,7 +109,7 @@ fn cell_features(
         .collect())
 }
 
-/// How well heat maps tell the manipulated cells of blends from the others.
+/// How well heat maps separate the manipulated cells of blends from the others.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LocalizationReport {
@@ -128,7 +128,7 @@ pub struct LocalizationReport {
     pub mean_genuine: f64,
 }
 
-/// Figures of one kind of map. All are areas under the ROC curve, 0.5 for a map that tells nothing.
+/// Figures of one kind of map. All are areas under the ROC curve, 0.5 for a map without information.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LocalizationFigures {
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn the_place_alone_tells_nothing_at_one_place() {
+    fn map_of_places_alone_scores_one_half_at_the_same_place() {
         let blends = blends();
         let off = vec![false; 60];
         let [right, wrong, place] = [0, 1, 2].map(|map| figures("map", map, &blends, &off).unwrap());

@@ -2,7 +2,19 @@
 
 use deeptell::{Levels, PersonFeatures, PersonScoring};
 
+use deeptell_data::Sample;
+use serde_json::Value;
+
 use crate::suite::{CropOutcome, CropScore};
+
+/// The name of the person within the video, where the manifest has one: `extra.track`.
+pub(crate) fn person_name(sample: &Sample) -> Option<String> {
+    match sample.extra.get("track")? {
+        Value::String(name) => Some(name.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
 
 /// What the crops of one person say together.
 #[derive(Debug, Clone, Copy)]

@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_table_lacks_and_what_it_has_too_much_is_named() {
+    fn missing_and_unknown_rows_are_named() {
         let samples = samples();
         let samples: Vec<&Sample> = samples.iter().collect();
         let mut table = read("path,probability,why\nr/1.png,,No face\nr/2.png,,torn\nx.png,0.5,\n");
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_that_cannot_be_right_are_refused() {
+    fn invalid_tables_are_refused() {
         let refused = |text: &str| table(text).1.unwrap_err().to_string();
         assert!(refused("path,probability\na,1.5\n").contains("a: its probability is 1.5, beyond 0 to 1"));
         assert!(refused("path,probability\na,much\n").contains("`much` is not a number"));

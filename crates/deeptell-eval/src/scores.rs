@@ -88,8 +88,8 @@ pub fn write_scores(samples: &[&Sample], probabilities: &[f64]) -> Result<Vec<u8
     table.into_inner().map_err(|error| EvalError::WriteScores(error.into_error().into()))
 }
 
-/// Reads a table of scores as [`write_scores`] or a spreadsheet saves it: see [`open_table`]. A crop may be listed once,
-/// and at least one must be.
+/// Reads a table of scores as [`write_scores`] or a spreadsheet saves it: see [`open_table`]. A crop may be listed
+/// once, and at least one must be.
 ///
 /// # Errors
 /// [`EvalError::Data`] when it cannot be read, [`EvalError::ScoreTable`] and [`EvalError::ScoreRow`].
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_matched_by_path_and_misfits_are_named() {
+    fn tables_are_matched_by_path_and_unmatched_rows_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, rows: &str| {
             let path = folder.path().join(name);

@@ -9,7 +9,8 @@ use crate::{Distortion, EvalError, Observer};
 /// Scores crops, cut as the model's card asks, each after a loss of quality where there is one.
 ///
 /// # Errors
-/// [`EvalError::MissingCrop`] when one cannot be read or cut, [`EvalError::Stopped`], and when the model cannot compute.
+/// [`EvalError::MissingCrop`] when one cannot be read or cut, [`EvalError::Stopped`], and when the model cannot
+/// compute.
 pub fn score_samples(
     model: &Model,
     samples: &[&Sample],

@@ -93,7 +93,8 @@ impl SplitAudit {
     }
 }
 
-/// The weights of the best epoch of the run in `folder`, and a model of them as they are stored, which is what users load.
+/// The weights of the best epoch of the run in `folder`, and a model of them as they are stored, which is what users
+/// load.
 ///
 /// # Errors
 /// If the weights cannot be read, or are not of the network that the card names.
@@ -129,7 +130,7 @@ pub struct EndedRun<'a> {
 #[non_exhaustive]
 pub struct FinishedRun {
     /// The model file with calibration and thresholds; `None` if the scores cannot be calibrated.
-    pub detector: Option<PathBuf>,
+    pub model: Option<PathBuf>,
     /// The page with the figures.
     pub report: PathBuf,
     /// The best epoch, from 1.
@@ -149,17 +150,17 @@ struct Metrics<'a> {
     minutes: f64,
     audit: &'a str,
     validation: &'a Evaluation,
-    /// Of the detector; absent when the scores cannot be calibrated, as is the detector.
+    /// Of the model file; absent when the scores cannot be calibrated, as is the model file.
     levels: Option<&'a Levels>,
-    /// Of the detector, or of the best checkpoint where there is none.
+    /// Of the model file, or of the best checkpoint where there is none.
     model_sha256: &'a str,
 }
 
 impl EndedRun<'_> {
     /// Calibrates the best epoch on the validation split, sets thresholds there, and writes the model file
     /// `detector.safetensors`, then the figures: `metrics.json`, `validation.csv` and `report.html`. No file has
-    /// thresholds that were not fitted: without a calibration there is no model file, and one of an earlier end of the run
-    /// is removed.
+    /// thresholds that were not fitted: without a calibration there is no model file, and one of an earlier end of the
+    /// run is removed.
     ///
     /// # Errors
     /// If the weights of the best epoch cannot be read, a crop cannot be scored, or a file cannot be written;
@@ -167,7 +168,7 @@ impl EndedRun<'_> {
     pub fn finish(self, device: &Device, observer: &mut dyn Observer) -> Result<FinishedRun, EvalError> {
         let Self { folder, config, run, card, validation, data, audit } = self;
         let Some((best, _)) = run.best else { return Err(EvalError::NoEpoch { folder: folder.to_owned() }) };
-        let detector = folder.join("detector.safetensors");
+        let model_file = folder.join("detector.safetensors");
         let (network, model) = best_epoch(folder, card.clone(), device)?;
         let calibrated = match calibrate(&model, validation, observer) {
             Err(EvalError::Calibration(_) | EvalError::Unlearnt) => None,
@@ -175,12 +176,12 @@ impl EndedRun<'_> {
         };
         let is_calibrated = calibrated.is_some();
         let (card, crops, sha256) = if let Some(Calibrated { card, crops, .. }) = calibrated {
-            let sha256 = ModelFile::new(&network, card.clone())?.write(&detector, StoredDtype::F16)?;
+            let sha256 = ModelFile::new(&network, card.clone())?.write(&model_file, StoredDtype::F16)?;
             (card, crops, sha256)
         } else {
-            // A detector from an earlier end of this run would be taken for the new one.
-            if detector.exists() {
-                std::fs::remove_file(&detector).map_err(EvalError::file(&detector))?;
+            // A model file from an earlier end of this run would be taken for the new one.
+            if model_file.exists() {
+                std::fs::remove_file(&model_file).map_err(EvalError::file(&model_file))?;
             }
             let crops = score_samples(&model, validation, None, observer)?;
             let best = folder.join("best.safetensors");
@@ -220,11 +221,11 @@ impl EndedRun<'_> {
             }),
         };
         let report = write("report.html", page(&subject, &figures).as_bytes())?;
-        Ok(FinishedRun { detector: is_calibrated.then_some(detector), report, best_epoch: best, figures })
+        Ok(FinishedRun { model: is_calibrated.then_some(model_file), report, best_epoch: best, figures })
     }
 }
 
-/// Says on the page of a run without a detector why there are no thresholds.
+/// Says on the page of a run without a model file why there are no thresholds.
 const NOT_CALIBRATED: [&str; 2] = [
     "No detector was written",
     "The validation scores do not separate real from fake well enough to be calibrated. The figures are those of the raw \
@@ -236,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_revision_is_read_where_there_is_one() {
+    fn revision_is_read_where_there_is_one() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(revision_of(folder.path()), None);
         std::fs::write(folder.path().join("provenance.json"), r#"{"revision":"c0ffee"}"#).unwrap();

@@ -13,8 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Minimum length of a pooled buffer: the allocator serves shorter ones without a page fault.
 const MIN_LEN: usize = 1 << 12;
 
-/// Cap of the pool in floats unless [`keep_buffers`] raises it: 64 MiB, about the feature maps of
-/// one layer-by-layer inference pass of a mobile network over 16 images; 4 MiB in a browser, whose memory never shrinks.
+/// Cap of the pool in floats unless [`keep_buffers`] raises it: 64 MiB, about the feature maps of one layer-by-layer
+/// inference pass of a mobile network over 16 images; 4 MiB in a browser, whose memory never shrinks.
 const DEFAULT_CAP: usize = if cfg!(target_arch = "wasm32") { 1 << 20 } else { 1 << 24 };
 
 /// Unused buffers, oldest first.

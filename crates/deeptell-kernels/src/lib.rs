@@ -31,14 +31,14 @@
 //!
 //! # Threads
 //!
-//! Work is spread over the current rayon pool. A network is a long sequence of short operations, and each one that starts
-//! on a thread outside the pool has to wake it. Run the whole forward (and backward) pass inside `rayon::scope` or
-//! `ThreadPool::install`. Results have the same bits with any number of threads.
+//! Work is spread over the current rayon pool. A network is a long sequence of short operations, and each one that
+//! starts on a thread outside the pool has to wake it. Run the whole forward (and backward) pass inside `rayon::scope`
+//! or `ThreadPool::install`. Results have the same bits with any number of threads.
 //!
 //! # Instruction sets
 //!
-//! The loops are compiled for AVX-512, AVX2 with FMA, NEON and scalar code from one source, and the best variant that the
-//! machine supports is chosen at run time.
+//! The loops are compiled for AVX-512, AVX2 with FMA, NEON and scalar code from one source, and the best variant that
+//! the machine supports is chosen at run time.
 
 #![expect(
     clippy::inline_always,
@@ -84,7 +84,8 @@ pub struct ConvGeometry {
     pub stride: usize,
     /// Zero padding on each of the four sides.
     pub padding: usize,
-    /// Number of groups of channels that are convolved independently; for a depthwise convolution, the number of channels.
+    /// Number of groups of channels that are convolved independently; for a depthwise convolution, the number of
+    /// channels.
     pub groups: usize,
 }
 
@@ -169,8 +170,8 @@ fn check_channels(operation: &str, name: &str, tensor: &Tensor<1>, channels: usi
 
 /// Two-dimensional convolution without bias, differentiable in both operands.
 ///
-/// Optimised for 1x1, depthwise and small dense kernels. Any size and grouping is correct, but Burn's own convolution is
-/// faster for large dense kernels.
+/// Optimised for 1x1, depthwise and small dense kernels. Any size and grouping is correct, but Burn's own convolution
+/// is faster for large dense kernels.
 ///
 /// # Shapes
 ///

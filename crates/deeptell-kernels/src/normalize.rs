@@ -133,8 +133,8 @@ struct Moments<'a> {
 impl pulp::WithSimd for Moments<'_> {
     type Output = (f64, f64);
 
-    /// Each feature map is summed in single precision while it lies in the cache, and the
-    /// maps are joined in double precision: Chan, Golub and `LeVeque` 1979, "Updating
+    /// Each feature map is summed in f32 while it lies in the cache, and the
+    /// maps are joined in f64: Chan, Golub and `LeVeque` 1979, "Updating
     /// formulae and a pairwise algorithm for computing sample variances", equation 1.5.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> (f64, f64) {

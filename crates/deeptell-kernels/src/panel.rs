@@ -4,12 +4,12 @@
 /// Channels that share a block of weights or of a map; a multiple of every vector's lanes.
 pub(crate) const PANEL: usize = 16;
 
-/// Panels that hold so many channels, the last one perhaps in part.
+/// The number of panels that hold `channels` channels; the last one may be partly filled.
 pub(crate) fn panels_of(channels: usize) -> usize {
     channels.div_ceil(PANEL)
 }
 
-/// `values` in whole panels, zeros behind the last.
+/// `values` in whole panels, zeros after the last.
 pub(crate) fn padded(values: &[f32]) -> Vec<f32> {
     let mut padded = values.to_vec();
     padded.resize(panels_of(values.len()) * PANEL, 0.0);
@@ -27,7 +27,7 @@ pub(crate) struct ConvWeights {
 
 impl ConvWeights {
     /// The weights panel by panel: `[panel][place(i)][channel of the panel]`, where `i` is the number of a
-    /// weight among those of its output channel. Zeros behind the last channel.
+    /// weight among those of its output channel. Zeros after the last channel.
     pub(crate) fn packed(&self, place: impl Fn(usize) -> usize) -> Vec<f32> {
         let [outputs, inputs, height, width] = self.shape;
         let len = inputs * height * width;

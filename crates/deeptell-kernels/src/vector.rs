@@ -60,7 +60,7 @@ pub(crate) fn update<S: Simd>(
     }
 }
 
-/// What [`copy_rows`] leaves behind the end of each row.
+/// What [`copy_rows`] leaves after the end of each row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gap {
     /// Zeros, for up to a vector; the start of the next row comes later and replaces them.

@@ -656,7 +656,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_mobile_network_agrees_with_burn(
+    fn inverted_stack_of_a_mobile_network_agrees_with_burn(
         (inputs, outputs) in (1..5_usize, 1..70_usize),
         (channels, kernel, stride) in (1..40_usize, prop::sample::select(vec![3, 5_usize]), 1..3_usize),
         rows in prop::collection::vec(

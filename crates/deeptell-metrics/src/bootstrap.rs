@@ -242,7 +242,7 @@ mod tests {
     use crate::{brier_score, roc_auc};
 
     #[test]
-    fn quantiles_known_by_hand() {
+    fn quantiles_match_hand_computed_values() {
         let sorted = [1.0, 2.0, 4.0, 8.0];
         assert_eq!(quantile(&sorted, 0.0), 1.0);
         assert_eq!(quantile(&sorted, 1.0), 8.0);

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_threshold_is_a_number() {
+    fn nan_threshold_is_refused() {
         let error = confusion(&[0.2], &[true], f64::NAN).unwrap_err();
         assert!(matches!(error, MetricsError::InvalidSetting { name: "threshold", .. }));
     }

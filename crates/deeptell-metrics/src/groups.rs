@@ -102,13 +102,13 @@ mod tests {
     }
 
     #[test]
-    fn a_group_has_one_label() {
+    fn group_with_two_labels_is_refused() {
         let error = mean_by_group(&[0.1, 0.2, 0.3], &[true, false, false], &[7, 8, 7]).unwrap_err();
         assert_eq!(error, MetricsError::MixedGroup { first: 0, other: 2 });
     }
 
     #[test]
-    fn every_row_needs_a_group() {
+    fn row_without_a_group_is_refused() {
         let error = mean_by_group(&[0.1, 0.2], &[true, false], &[7]).unwrap_err();
         assert_eq!(error, MetricsError::LengthMismatch { scores: 2, column: "groups", actual: 1 });
     }

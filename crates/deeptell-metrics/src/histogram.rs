@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_requests_are_named() {
+    fn invalid_bins_and_scores_are_named() {
         let none = score_histogram(&[0.5], &[true], 0).unwrap_err();
         assert!(matches!(none, MetricsError::InvalidSetting { name: "bins", .. }));
         assert!(matches!(score_histogram(&[1.5], &[true], 2), Err(MetricsError::NotAProbability { .. })));

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_classes() {
+    fn both_classes_are_counted() {
         let counts = check_both_classes(&[0.1, 0.2, 0.3], &[true, false, true]).unwrap();
         assert_eq!(counts, ClassCounts { n_real: 1, n_fake: 2 });
     }

@@ -124,9 +124,9 @@ impl Scale {
     }
 }
 
-/// The coefficients that minimise the logarithmic loss, each sample weighted by its share of 1, plus
-/// `penalty / 2 * coefficient^2` for each coefficient. There is at least one sample, and all have as many inputs as there
-/// are penalties.
+/// The coefficients that minimise the logarithmic loss, each sample weighted by its share of 1, plus `penalty / 2 *
+/// coefficient^2` for each coefficient. There is at least one sample, and all have as many inputs as there are
+/// penalties.
 pub(crate) fn newton(
     inputs: &[Vec<f64>],
     labels: &[bool],
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weight_is_so_many_copies_of_the_sample() {
+    fn weight_equals_copies_of_the_sample() {
         let rows: Vec<Vec<f64>> = (0..40).map(|i| vec![noise(i), noise(i + 99)]).collect();
         let labels: Vec<bool> = (0..40).map(|i| noise(i) + noise(i + 300) > 1.0).collect();
         let weights: Vec<f64> = (0..40).map(|i| (i % 3 + 1) as f64).collect();

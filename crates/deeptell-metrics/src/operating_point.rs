@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_error_rate_of_known_curves() {
+    fn equal_error_rate_matches_known_curves() {
         let labels = [true, true, false, false];
         let perfect = equal_error_rate(&[4.0, 3.0, 2.0, 1.0], &labels).unwrap();
         assert_eq!(perfect, EqualErrorRate { rate: 0.0, threshold: 3.0 });
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_flagged_when_the_budget_is_too_small() {
+    fn nothing_is_flagged_below_the_smallest_false_positive_rate() {
         let scores = [0.9, 0.8, 0.1];
         let labels = [false, true, false];
         let point = operating_point_at_fpr(&scores, &labels, 0.2).unwrap();
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_met_exactly_is_kept() {
+    fn false_positive_rate_equal_to_the_limit_is_allowed() {
         // 3 of 30 reals above the fake: a rate of 0.1 is "at most 0.1".
         let scores: Vec<f64> = (0..31).map(f64::from).collect();
         let labels: Vec<bool> = (0..31).map(|i| i == 27).collect();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_a_part() {
+    fn rate_outside_0_to_1_is_refused() {
         for fpr in [-0.1, 1.1, f64::NAN] {
             let error = tpr_at_fpr(&[0.1, 0.2], &[true, false], fpr).unwrap_err();
             assert!(matches!(error, MetricsError::InvalidSetting { name: "fpr", .. }));

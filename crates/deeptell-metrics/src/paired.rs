@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn independent_rows_are_delongs_test() {
+    fn independent_rows_match_delongs_test() {
         // From an independent implementation of the paper's equations 3 to 5 in numpy.
         let (first, second, labels, _) = data(60);
         let rows: Vec<usize> = (0..60).collect();
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_detector_is_no_better_than_itself() {
+    fn detector_compared_with_itself_has_no_difference() {
         let (first, _, labels, groups) = data(60);
         let compared = compare_auc(&first, &first, &labels, &groups).unwrap();
         assert_eq!((compared.difference, compared.standard_error, compared.p_value), (0.0, 0.0, 1.0));
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_compared_is_refused() {
+    fn unequal_lengths_one_class_and_too_few_groups_are_refused() {
         let labels = [true, true, false, false];
         let scores = [0.9, 0.8, 0.1, 0.2];
         assert!(compare_auc(&scores, &scores[..3], &labels, &[0, 1, 2, 3]).is_err());

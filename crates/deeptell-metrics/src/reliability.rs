@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_diagram_known_by_hand() {
+    fn diagram_matches_hand_computed_bins() {
         let diagram = reliability_bins(&[0.9, 0.1, 0.5, 0.7], &[true, false, true, false], 2).unwrap();
         let expected = [
             ReliabilityBin { lower: 0.0, upper: 0.5, count: 2, mean_probability: 0.3, fake_fraction: 0.5 },
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn many_bins_cost_nothing_and_none_is_an_error() {
+    fn many_bins_are_accepted_and_none_is_refused() {
         let ece = expected_calibration_error(&[0.25, 1.0], &[false, true], usize::MAX).unwrap();
         assert!((ece - 0.125).abs() < 1e-15);
         let error = expected_calibration_error(&[0.25], &[true], 0).unwrap_err();

@@ -224,7 +224,7 @@ mod tests {
     const GROUPS: [u8; 8] = [1, 2, 3, 4, 1, 2, 3, 4];
 
     #[test]
-    fn composes_the_public_metrics() {
+    fn report_has_the_values_of_the_public_metrics() {
         let config = EvaluationConfig { resamples: 300, seed: 5, ..Default::default() };
         let report = evaluate(&PROBABILITIES, &LABELS, &GROUPS, &config).unwrap();
         assert_eq!((report.n_real, report.n_fake, report.n_groups), (4, 4, 4));

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thinned_curve_keeps_its_ends_and_its_corners() {
+    fn thinned_curve_keeps_its_ends_and_corners() {
         // Half of the fakes above all reals in one tie, the rest one by one.
         let scores: Vec<f64> = (0..2000).map(|i| if i < 500 { 9999.0 } else { f64::from(i) }).collect();
         let labels: Vec<bool> = (0..2000).map(|i| i < 500 || i % 3 == 0).collect();

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn heights_of_a_known_curve() {
+    fn heights_match_a_known_curve() {
         // (0, 0), (0, 1/2), a tie to (1/2, 1), (1, 1).
         let ranking = Ranking::new(&[0.9, 0.4, 0.4, 0.1], &[true, true, false, false]).unwrap();
         let heights = [0.0, 0.25, 0.5, 0.75, 1.0].map(|rate| ranking.interpolated_true_positive_rate(rate));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn the_band_holds_the_curve_and_is_wider_for_groups() {
+    fn band_contains_the_curve_and_is_wider_for_groups() {
         let scores: Vec<f64> = (0..200).map(|row| f64::from(row * 7919 % 1009) / 1009.0).collect();
         let labels: Vec<bool> =
             scores.iter().enumerate().map(|(row, s)| s + f64::from(row as u32 % 5) * 0.2 > 0.9).collect();

@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mean_probability_is_the_part_of_fakes() {
+    fn mean_probability_equals_the_share_of_fakes() {
         let logits = [-2.0, -1.5, -0.5, 0.0, 0.25, 1.0, 3.0];
         let labels = [false, false, true, false, false, true, true];
         let scaling = PlattScaling::fit(&logits, &labels).unwrap();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn logits_that_say_nothing_are_errors() {
+    fn uninformative_logits_are_errors() {
         let labels = [true, false, true];
         assert_eq!(
             PlattScaling::fit(&[1.5; 3], &labels),

@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wilsons_interval_by_hand() {
+    fn wilson_interval_matches_hand_computed_values() {
         let [low, high] = wilson_interval(0.1, 100.0);
         assert!((low - 0.0552).abs() < 1e-4 && (high - 0.1744).abs() < 1e-4, "{low} {high}");
         assert_eq!(wilson_interval(0.0, 10.0)[0], 0.0);

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn constant_features_say_nothing_at_all() {
+    fn constant_features_have_an_auc_of_one_half() {
         let features = vec![vec![224.1, 0.0]; 30];
         let labels: Vec<bool> = (0..30).map(|row| row % 3 == 0).collect();
         let groups: Vec<usize> = (0..30).map(|row| row / 2).collect();
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_known_by_heart_do_not_help() {
+    fn memorised_groups_do_not_raise_the_auc() {
         // Each group has a feature of its own value and one label: only its own rows would tell.
         let mut rng = ChaCha8Rng::seed_from_u64(9);
         let values: Vec<(f64, bool)> = (0..300).map(|_| (rng.random(), rng.random())).collect();
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fit_is_that_of_the_calibration() {
+    fn shortcut_fit_agrees_with_platt_scaling() {
         let values: Vec<f64> = (0..200).map(|i| f64::from(i % 20) - 9.5).collect();
         let labels: Vec<bool> = (0..200).map(|i| (i * 7 + i / 20) % 20 < i % 20).collect();
         let inputs: Vec<Vec<f64>> = values.iter().map(|&value| vec![1.0, value]).collect();
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn separated_classes_and_doubled_features_end() {
+    fn fit_ends_for_separated_classes_and_doubled_features() {
         let features: Vec<Vec<f64>> = (0..40).map(|i| vec![f64::from(i), f64::from(i)]).collect();
         let labels: Vec<bool> = (0..40).map(|i| i >= 20).collect();
         let groups: Vec<usize> = (0..40).map(|row| row % 10).collect();
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_answer_is_refused() {
+    fn invalid_features_labels_and_groups_are_refused() {
         let fault = |features: &[Vec<f64>], labels: &[bool], groups: &[usize]| {
             shortcut_scores(features, labels, groups, 0).unwrap_err()
         };

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_thresholds_belong_to_their_answers() {
+    fn scores_at_a_threshold_get_a_verdict() {
         let scores = [0.2, 0.2_f64.next_up(), 0.8_f64.next_down(), 0.8];
         let answers = three_way(&scores, &[false; 4], 0.2, 0.8).unwrap();
         assert_eq!(answers.real, Answers { likely_real: 1, inconclusive: 2, likely_fake: 1 });
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn thresholds_must_leave_room() {
+    fn thresholds_out_of_order_are_refused() {
         for (low, high) in [(0.5, 0.5), (0.6, 0.4), (f64::NAN, 0.5), (0.5, f64::NAN)] {
             let error = three_way(&[0.1], &[true], low, high).unwrap_err();
             assert!(matches!(error, MetricsError::InvalidSetting { name: "low", .. }));

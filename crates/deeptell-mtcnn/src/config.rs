@@ -20,8 +20,8 @@ pub struct MtcnnConfig {
     /// The smallest face to find. The time per frame falls with the square of its side.
     pub min_face: FaceSize,
     /// Images whose longer side exceeds this many pixels are shrunk to it first; at least 64, or `None` to search every
-    /// image at full size. Boxes, landmarks and [`min_face`](field@Self::min_face) are always in pixels of the original;
-    /// faces below 12 pixels of the shrunk image are not found.
+    /// image at full size. Boxes, landmarks and [`min_face`](field@Self::min_face) are always in pixels of the
+    /// original; faces below 12 pixels of the shrunk image are not found.
     pub max_side: Option<u32>,
     /// Probabilities, in `0..=1`, a box must reach in P-Net and exceed in R-Net and O-Net.
     pub thresholds: [f32; 3],
@@ -36,8 +36,8 @@ pub struct MtcnnConfig {
     pub limits: CandidateLimits,
 }
 
-/// Thresholds of non-maximum suppression: of two boxes that overlap by more than this, the less probable one is dropped.
-/// Each is above 0 and at most 1.
+/// Thresholds of non-maximum suppression: of two boxes that overlap by more than this, the less probable one is
+/// dropped. Each is above 0 and at most 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]

@@ -128,8 +128,8 @@ impl Mtcnn {
         self.conclude(images, &refined)
     }
 
-    /// Searches those of `images` where nothing was `found` again, rotated each way, and keeps the rotation with the most
-    /// probable face.
+    /// Searches those of `images` where nothing was `found` again, rotated each way, and keeps the rotation with the
+    /// most probable face.
     fn search_turned(
         &self,
         images: &[&RgbImage],
@@ -206,8 +206,8 @@ impl Mtcnn {
         faces
     }
 
-    /// O-Net alone, without threshold and suppression: its face for each of `candidates`, in their order; `None` for one
-    /// without a pixel inside the image.
+    /// O-Net alone, without threshold and suppression: its face for each of `candidates`, in their order; `None` for
+    /// one without a pixel inside the image.
     pub(crate) fn inspect(
         &self,
         image: &RgbImage,

@@ -1,11 +1,10 @@
 //! MTCNN face detection in Burn, with the weights embedded.
 //!
-//! [`Mtcnn`] finds the faces of an image, each with its box, its probability and five
-//! landmarks; it is a [`FaceDetector`](deeptell_face::FaceDetector). It is the cascade of Zhang,
-//! Zhang, Li and Qiao, "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks" (2016, <https://arxiv.org/abs/1604.02878>):
-//! P-Net proposes boxes at every size, R-Net refines them, O-Net decides and places the
-//! landmarks. Weights and thresholds are those of facenet-pytorch 2.6.0, and results agree with it to a fraction of a
-//! pixel.
+//! [`Mtcnn`] finds the faces of an image, each with its box, its probability and five landmarks; it is a
+//! [`FaceDetector`](deeptell_face::FaceDetector). It is the cascade of Zhang, Zhang, Li and Qiao, "Joint Face Detection
+//! and Alignment Using Multitask Cascaded Convolutional Networks" (2016, <https://arxiv.org/abs/1604.02878>): P-Net
+//! proposes boxes at every size, R-Net refines them, O-Net decides and places the landmarks. Weights and thresholds are
+//! those of facenet-pytorch 2.6.0, and results agree with it to a fraction of a pixel.
 //!
 //! ```
 //! use burn::tensor::Device;

@@ -20,7 +20,7 @@ pub enum Event {
         /// Duration of the analysis.
         took: Duration,
     },
-    /// A file could not be analysed. The client was told why.
+    /// A file could not be analysed. The answer says why.
     Refused {
         /// Size of the file.
         bytes: u64,

@@ -327,7 +327,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// What to send for an answer without a body with which hyper refuses bytes that are no request: it has no place for
+/// What to send for an answer without a body with which hyper refuses bytes that are not a request: it has no place for
 /// one. `None` for all other answers.
 pub(crate) fn with_body(answer: &[u8]) -> Option<Vec<u8>> {
     const EMPTY_BODY: &str = "content-length: 0\r\n";
@@ -341,10 +341,10 @@ pub(crate) fn with_body(answer: &[u8]) -> Option<Vec<u8>> {
     let (before, after) = head.split_once(EMPTY_BODY)?;
     let body = json!({ "error": refusal }).to_string();
     let length = body.len();
-    let told = format!(
+    let whole = format!(
         "{before}content-type: application/json\r\nx-content-type-options: nosniff\r\ncontent-length: {length}\r\n{after}\r\n{body}"
     );
-    Some(told.into_bytes())
+    Some(whole.into_bytes())
 }
 
 /// A number of bytes in the largest unit that gives a whole number.
@@ -416,13 +416,13 @@ mod tests {
     #[test]
     fn bare_refusals_get_a_body() {
         let bare = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\ndate: now\r\n\r\n";
-        let told = String::from_utf8(with_body(bare).unwrap()).unwrap();
-        let (head, body) = told.split_once("\r\n\r\n").unwrap();
+        let whole = String::from_utf8(with_body(bare).unwrap()).unwrap();
+        let (head, body) = whole.split_once("\r\n\r\n").unwrap();
         assert!(
             head.starts_with("HTTP/1.1 400 Bad Request\r\n") && head.contains("connection: close"),
-            "{told}"
+            "{whole}"
         );
-        assert!(head.contains(&format!("content-length: {}", body.len())), "{told}");
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{whole}");
         let body: Value = serde_json::from_str(body).unwrap();
         assert_eq!(body["error"]["code"], "bad_request");
         let long = with_body(b"HTTP/1.1 431 Too Large\r\ncontent-length: 0\r\n\r\n").unwrap();
@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_stated() {
+    fn refusals_state_their_limit() {
         assert_eq!(size(500_000_000), "500 MB");
         assert_eq!(size(1 << 29), "512 MiB");
         assert_eq!(size(16 << 10), "16 KiB");

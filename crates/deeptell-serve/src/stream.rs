@@ -112,8 +112,8 @@ impl<S: AsyncWrite + Unpin> Stream<S> {
     /// Writes another answer in place of `buffer` if that is a refusal without a body; `None` for all else.
     fn poll_refuse(&mut self, context: &mut Context<'_>, buffer: &[u8]) -> Option<Poll<io::Result<usize>>> {
         if self.refusing.is_none() && !self.connection.is_answering() {
-            let told = refusal::with_body(buffer);
-            self.refusing = told.map(|bytes| Refusing { bytes, written: 0, length: buffer.len() });
+            let answer = refusal::with_body(buffer);
+            self.refusing = answer.map(|bytes| Refusing { bytes, written: 0, length: buffer.len() });
         }
         while let Some(refusing) = &mut self.refusing {
             let rest = &refusing.bytes[refusing.written..];

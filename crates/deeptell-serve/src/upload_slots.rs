@@ -10,10 +10,10 @@ use crate::transfer_rate::{TransferRate, WINDOW};
 
 /// A fixed number of slots, which bounds the files on disk.
 ///
-/// An upload has its slot from its first byte on. When there is none left, an upload that is
-/// slower than [`LEAST_RATE`](crate::transfer_rate::LEAST_RATE) loses its slot to a new one, and so does one that is not known to
-/// be faster if its address has more uploads than that of the new one would. So slow clients cannot keep others out, nor
-/// can one that begins ever new uploads.
+/// An upload has its slot from its first byte on. When there is none left, an upload that is slower than
+/// [`LEAST_RATE`](crate::transfer_rate::LEAST_RATE) loses its slot to a new one, and so does one that is not known to
+/// be faster if its address has more uploads than that of the new one would. So slow clients cannot keep others out,
+/// nor can one that begins ever new uploads.
 pub(crate) struct UploadSlots {
     state: Mutex<State>,
     changed: Notify,
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_begins_ever_new_uploads_does_not_keep_another_out() {
+    fn address_with_many_uploads_does_not_block_another() {
         let slots = Arc::new(UploadSlots::new(3));
         let now = Instant::now();
         let mut theirs = [(); 3].map(|()| taken(slots.attempt(THERE, now)));

@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn masks_say_where_blends_differ_from_real_faces() {
+    fn masks_cover_where_blends_differ_from_real_faces() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("face.png");
         RgbImage::from_fn(160, 160, |x, y| image::Rgb([(x * 3) as u8, (y * 2) as u8, (x * y / 100) as u8]))

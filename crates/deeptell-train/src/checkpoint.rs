@@ -32,7 +32,7 @@ pub(crate) struct State {
     /// Pictures that could not be read, and why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) unreadable: BTreeMap<PathBuf, String>,
-    /// Where the precision needs one.
+    /// Where the dtype needs one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) loss_scale: Option<LossScale>,
 }

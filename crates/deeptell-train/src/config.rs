@@ -59,9 +59,10 @@ pub struct TrainConfig {
     /// Pictures per step, rounded down to whole triples. A last batch that is not full is dropped,
     /// unless it is the only one.
     pub batch_size: usize,
-    /// Replicas of the network on one device, each of which computes the gradients of a part of every batch; on a
-    /// CPU, they divide the threads among them. Batch normalization sees a part at a time, so each needs two pictures.
-    /// A run can be resumed with another number; its `config.toml` has the last one. See [`Trainer::replicas_on`] for several devices.
+    /// Replicas of the network on one device, each of which computes the gradients of a part of every batch; on a CPU,
+    /// they divide the threads among them. Batch normalization sees a part at a time, so each needs two pictures. A run
+    /// can be resumed with another number; its `config.toml` has the last one. See [`Trainer::replicas_on`] for several
+    /// devices.
     ///
     /// [`Trainer::replicas_on`]: crate::Trainer::replicas_on
     #[serde(skip_serializing_if = "is_one")]

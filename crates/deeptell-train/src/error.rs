@@ -138,7 +138,7 @@ pub enum TrainError {
         /// What it said.
         reason: String,
     },
-    /// The device does not compute in the precision of the configuration.
+    /// The device does not compute with the dtype of the configuration.
     #[error(transparent)]
     Dtype(#[from] DtypeError),
     /// The replicas fit neither the batch nor the devices.

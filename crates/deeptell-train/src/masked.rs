@@ -29,8 +29,8 @@ pub struct MaskedPicture<'a> {
 }
 
 impl MaskedPicture<'_> {
-    /// The manipulated share of each cell of 32x32 pixels, in `0..=1`, row by row: the cells of a network's last feature
-    /// map.
+    /// The manipulated share of each cell of 32x32 pixels, in `0..=1`, row by row: the cells of a network's last
+    /// feature map.
     pub fn cell_shares(&self) -> Vec<f32> {
         cell_shares(&self.mask)
     }
@@ -48,8 +48,8 @@ pub(crate) fn cell_shares(mask: &GrayImage) -> Vec<f32> {
     sums.into_iter().map(|(sum, pixels)| sum / pixels).collect()
 }
 
-/// The pictures of the first epoch of a run whose masks are known: real faces and blends, through the same augmentation,
-/// a batch at a time. Fakes that are not blends are left out.
+/// The pictures of the first epoch of a run whose masks are known: real faces and blends, through the same
+/// augmentation, a batch at a time. Fakes that are not blends are left out.
 ///
 /// They depend on the configuration and the samples alone, not on the number of threads.
 #[derive(Debug)]

@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn replicas_that_fit_neither_batch_nor_devices_are_refused() {
         let refused = |config: &TrainConfig, devices: &[Device], pictures| match Replicas::new(
             config, devices, pictures,
         )

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn flat_then_linear_schedule() {
+    fn flat_then_linear_schedule_holds_and_then_falls() {
         let schedule = Schedule::FlatThenLinear;
         let rate = LearningRate { peak: 1.0, last: 0.2, warmup: 0.1, steps: 100, schedule };
         assert!((rate.at(4) - 0.5).abs() < 1e-12);

@@ -72,7 +72,7 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// [`TrainError`]: a setting out of range, a split without both classes, more than half of the pictures
-    /// unreadable, a loss that is not finite, a device that cannot compute in the precision, more replicas than a
+    /// unreadable, a loss that is not finite, a device that cannot compute with the dtype, more replicas than a
     /// batch has pictures for, devices that are repeated or of different kinds, a folder that holds another run, or a
     /// full disk.
     pub fn run(
@@ -166,7 +166,7 @@ fn figures(samples: &[&Sample], logits: &[Option<f64>], pos_weight: f64) -> Resu
     Ok((mean_loss(&logits, &labels, pos_weight), roc_auc(&logits, &labels)?))
 }
 
-/// The training loss in double precision, from logits at hand.
+/// The mean training loss of these logits, in f64.
 fn mean_loss(logits: &[f64], labels: &[bool], pos_weight: f64) -> f64 {
     let each = |(&logit, &is_fake): (&f64, &bool)| {
         if is_fake { pos_weight * log_loss_of_logit(logit, true) } else { log_loss_of_logit(logit, false) }

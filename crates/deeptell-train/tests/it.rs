@@ -109,7 +109,7 @@ fn layer_decay_slows_early_layers() {
 
 /// `AdamW` moves each weight by at most the learning rate in its first step, in the direction of its gradient alone.
 #[test]
-fn sharpness_aware_step_takes_the_gradient_elsewhere_and_starts_here() {
+fn sharpness_aware_step_applies_the_ascended_gradient_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let rate = 1e-4;
     let one_step = with(with_rate(rate), |config| {
@@ -143,7 +143,7 @@ fn sharpness_aware_training_learns() {
     assert!(losses[2] < losses[0], "{losses:?}");
 }
 
-/// Pictures and settings with which half precision has something to lose.
+/// Pictures and settings whose losses differ between 16-bit dtypes and f32.
 fn mixed(dtype: Dtype) -> TrainConfig {
     let mut config = TrainConfig { dtype, epochs: 8, dropout: 0.0, ..with_rate(3e-4) };
     config.schedule.shape = Schedule::FlatThenLinear;
@@ -153,7 +153,7 @@ fn mixed(dtype: Dtype) -> TrainConfig {
 }
 
 #[test]
-fn half_precision_losses_follow_f32() {
+fn losses_of_16_bit_dtypes_follow_f32() {
     let folder = tempfile::tempdir().unwrap();
     let losses = |dtype| -> Vec<f64> {
         let (run, _) = run(&mixed(dtype), folder.path());
@@ -218,7 +218,7 @@ fn overflow_skips_steps_and_scale_survives_resume() {
 }
 
 #[test]
-fn checkpoints_are_f32_in_every_precision() {
+fn checkpoints_are_f32_for_every_dtype() {
     let folder = tempfile::tempdir().unwrap();
     let samples = samples(folder.path());
     let size = |dtype: Dtype| {
@@ -365,14 +365,14 @@ fn run_is_resumed_with_other_numbers_of_replicas() {
             (config.replicas, config.epochs, config.frozen_statistics) = (replicas, epochs, true);
             config.optimizer.average_decay = Some(0.5);
         });
-        let mut told = 0;
+        let mut reported = 0;
         let count = |event| {
             if let Event::Started { replicas, .. } = event {
-                told = replicas;
+                reported = replicas;
             }
         };
         let run = Trainer::new(&config, &samples).start(start).run(out, &Device::flex(), count).unwrap();
-        assert_eq!(told, replicas);
+        assert_eq!(reported, replicas);
         run
     };
     go(&changing, 2, 1, Start::Scratch);

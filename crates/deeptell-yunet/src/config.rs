@@ -12,7 +12,8 @@ pub struct YuNetConfig {
     /// Faces whose box is lower than this, in pixels of the image, are dropped; not negative. It does not save time.
     pub min_face: f32,
     /// Images whose longer side exceeds this many pixels are shrunk to it first; at least 32, or `None` to search every
-    /// image at full size. Boxes, landmarks and [`min_face`](field@Self::min_face) are always in pixels of the original.
+    /// image at full size. Boxes, landmarks and [`min_face`](field@Self::min_face) are always in pixels of the
+    /// original.
     pub max_side: Option<u32>,
     /// Score that a face must reach, in `0..=1`: the geometric mean of the probability of a face and of the
     /// predicted quality of its box.

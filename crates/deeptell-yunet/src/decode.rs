@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_gives_the_box_the_score_and_the_landmarks_of_its_definition() {
+    fn cell_is_decoded_as_defined() {
         let mut grid = empty(16, 4, 6);
         let mut values = face(2.0, 3.0, 4.0);
         values[1..3].copy_from_slice(&[0.5, -0.25]);

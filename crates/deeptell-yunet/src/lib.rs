@@ -1,13 +1,13 @@
 //! YuNet face detection in Burn, with imported weights.
 //!
 //! [`YuNet`] finds the faces of an image, each with its box, its score and five landmarks; it is a
-//! [`FaceDetector`](deeptell_face::FaceDetector). It is the network of Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level
-//! Face Detector" (2023, <https://doi.org/10.1007/s11633-023-1423-y>): depthwise separable convolutions, a feature
-//! pyramid, and one candidate for each cell of three grids of 8, 16 and 32 pixels. With the default settings, boxes,
-//! scores and landmarks are those of OpenCV's `FaceDetectorYN`.
+//! [`FaceDetector`](deeptell_face::FaceDetector). It is the network of Wu, Peng and Yu, "YuNet: A Tiny
+//! Millisecond-level Face Detector" (2023, <https://doi.org/10.1007/s11633-023-1423-y>): depthwise separable
+//! convolutions, a feature pyramid, and one candidate for each cell of three grids of 8, 16 and 32 pixels. With the
+//! default settings, boxes, scores and landmarks are those of OpenCV's `FaceDetectorYN`.
 //!
-//! No weights are included. [`YuNetWeights`] reads them from a published ONNX file; [`KNOWN_FILES`] lists the files whose
-//! content is known. [`YuNetConfig`] holds the settings.
+//! No weights are included. [`YuNetWeights`] reads them from a published ONNX file; [`KNOWN_FILES`] lists the files
+//! whose content is known. [`YuNetConfig`] holds the settings.
 //!
 //! ```no_run
 //! use burn::tensor::Device;

@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_compute_what_burn_computes() {
+    fn kernels_agree_with_burn() {
         let device = Device::flex();
         for (widths, has_shared) in [([16, 64, 64, 64, 64, 64], true), ([16, 32, 64, 64, 64, 64], false)] {
             let weights = random(widths, has_shared);

@@ -36,8 +36,8 @@ impl YuNetWeights {
     /// Whether the tensors fit each other is checked by [`YuNetConfig::init`](crate::YuNetConfig::init).
     ///
     /// # Errors
-    /// [`YuNetError::OtherNetwork`] for an ONNX file of another network; [`YuNetError::Weights`] when it is no weights
-    /// file, is damaged, or has a value that is not a number.
+    /// [`YuNetError::OtherNetwork`] for an ONNX file of another network; [`YuNetError::Weights`] when it does not hold
+    /// weights file, is damaged, or has a value that is not a number.
     pub fn from_bytes(bytes: &[u8], origin: impl AsRef<Path>) -> Result<Self, YuNetError> {
         let origin = origin.as_ref();
         if !is_onnx(bytes) {

@@ -149,7 +149,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         figures.auc,
         figures.auc_ci95.map_or_else(String::new, |[l, h]| format!(" [{l:.4}, {h:.4}]"))
     );
-    let Some(detector) = finished.detector else {
+    let Some(detector) = finished.model else {
         anyhow::bail!(
             "the validation scores cannot be calibrated, so no detector was written: train longer, or on more data; the \
              figures are in {}",

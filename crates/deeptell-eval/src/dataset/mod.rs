@@ -209,7 +209,7 @@ fn crossing_counts(report: &AuditReport) -> Vec<String> {
     counts.filter(|(_, count)| *count > 0).map(|(kind, count)| format!("{count} by {kind}")).collect()
 }
 
-/// What predicts the label in these pictures; nothing if they cannot tell.
+/// What predicts the label in these pictures; empty if nothing does.
 fn shortcuts(pictures: &[(&Sample, &PictureFacts)], resamples: usize) -> Result<Vec<Shortcut>, EvalError> {
     let labels: Vec<bool> = pictures.iter().map(|(sample, _)| sample.label == Label::Fake).collect();
     let sources: Vec<&str> = pictures.iter().map(|(sample, _)| sample.source.as_str()).collect();

@@ -175,7 +175,7 @@ mod tests {
     use crate::evaluation::tests::{LEVELS, quick};
 
     #[test]
-    fn fakes_of_one_method_stand_against_all_reals() {
+    fn fakes_of_a_method_are_compared_with_all_reals() {
         let fake = |method: &str, source: &str| Sample {
             method: Some(method.to_owned()),
             ..Sample::new(format!("{method}{source}"), Label::Fake, source)
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn widths_come_in_rising_ranges_and_a_class_may_be_missing() {
+    fn width_ranges_rise_and_may_lack_a_class() {
         let sample = |label, width: f32, name: &str| Sample {
             bbox: Some(Rect::new(0.0, 0.0, width, 50.0)),
             ..Sample::new(name, label, name)
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_that_says_nothing_has_no_parts() {
+    fn manifest_without_fields_has_no_breakdowns() {
         let samples = [Sample::new("a", Label::Real, "a"), Sample::new("b", Label::Fake, "b")];
         let samples: Vec<&Sample> = samples.iter().collect();
         assert!(breakdowns(&samples, &[0.1, 0.9], LEVELS.crop.thresholds, &quick()).unwrap().is_empty());

@@ -277,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_axes_span_the_drawing() {
+    fn axes_span_the_drawing() {
         let plot = Plot { height: 200.0, x: [0.0, 2.0], y: [-1.0, 1.0] };
         assert_eq!((plot.x(0.0), plot.x(2.0)), (LEFT, WIDTH - RIGHT));
         assert_eq!((plot.y(1.0), plot.y(-1.0)), (TOP, 200.0 - BOTTOM));
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn drawings_say_what_they_show_and_escape_it() {
+    fn drawings_have_a_description_and_escape_text() {
         let curve = RocCurve {
             false_positive_rate: vec![0.0, 0.0, 1.0],
             true_positive_rate: vec![0.0, 0.5, 1.0],
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn bars_are_as_long_as_their_part() {
+    fn empty_bins_have_no_bar() {
         let counts = ScoreHistogram { real: vec![3, 1], fake: vec![0, 2] };
         let svg = histogram("h", &counts, [0.3, 0.7], "").into_string();
         // Two reals bars and one of fakes, the empty bin has none.
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_one_epoch_has_a_course() {
+    fn run_of_one_epoch_is_drawn() {
         let svg = course("c", "AUC", &[("AUC", "", vec![0.8])], Some(1), "one epoch").into_string();
         assert!(svg.contains("epoch 1: AUC 0.8000") && svg.contains(r#"class="ring""#));
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");

@@ -1,4 +1,4 @@
-//! The figures of one list of scores: crops, tracks, or videos.
+//! The figures of one list of scores: crops, people, or videos.
 
 use std::collections::HashSet;
 
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_seen_is_not_nothing_possible() {
+    fn rates_of_0_and_1_have_exact_intervals() {
         let none = widened(0.0, [0.0, 0.0], 300);
         // The table of the exact limit: 0 of 300 is at most 1.22%.
         assert!((none[1] - 0.012_22).abs() < 1e-4, "{none:?}");

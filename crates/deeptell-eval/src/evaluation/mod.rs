@@ -13,7 +13,7 @@ use deeptell_data::Sample;
 use deeptell_metrics::{EvaluationConfig, MetricsError};
 use serde::Serialize;
 
-use crate::person::person_score;
+use crate::person::{person_name, person_score};
 use crate::{CropScore, EvalError};
 
 pub use breakdown::{Breakdown, Part, face_width};
@@ -29,10 +29,10 @@ pub struct Evaluation {
     /// Every crop by itself.
     #[serde(flatten)]
     pub crops: Level,
-    /// The crops of one person in one video together, where the manifest tells people apart (`extra.track`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tracks: Option<Level>,
-    /// The crops of one video together, where the manifest names videos. Of several tracks the highest counts.
+    /// The crops of one person in one video together, where the manifest names people (`extra.track`).
+    #[serde(rename = "tracks", skip_serializing_if = "Option::is_none")]
+    pub people: Option<Level>,
+    /// The crops of one video together, where the manifest names videos. Of several people the highest score counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub videos: Option<Level>,
     /// Figures of single crops, grouped by fields of the manifest.
@@ -51,7 +51,7 @@ struct Unit<'a> {
 /// [`score_samples`](crate::score_samples) or a [`ScoreTable`](crate::ScoreTable) gives them.
 ///
 /// # Errors
-/// When a class is missing, a crop has no score, or one video or track holds both classes.
+/// When a class is missing, a crop has no score, or one video or person holds both classes.
 pub fn evaluate(
     samples: &[&Sample],
     crops: &[CropScore],
@@ -68,13 +68,13 @@ pub fn evaluate(
         Level::measured(&scores, &labels, &sources, levels.person.thresholds, config)
     };
     let has_videos = samples.iter().any(|s| s.video.is_some());
-    let has_tracks = samples.iter().any(|s| track(s).is_some());
-    let tracks = if has_tracks || has_videos { tracks(samples, crops, levels)? } else { Vec::new() };
-    let videos = if has_videos { videos(samples, &tracks) } else { Vec::new() };
+    let has_people = samples.iter().any(|s| person_name(s).is_some());
+    let people = if has_people || has_videos { people(samples, crops, levels)? } else { Vec::new() };
+    let videos = if has_videos { videos(samples, &people) } else { Vec::new() };
     Ok(Evaluation {
         videos_named: samples.iter().filter_map(|s| s.video.as_deref()).collect::<BTreeSet<_>>().len(),
         crops: Level::measured(probabilities, &labels, &sources, levels.crop.thresholds, config)?,
-        tracks: has_tracks.then(|| level(&tracks)).transpose()?,
+        people: has_people.then(|| level(&people)).transpose()?,
         videos: has_videos.then(|| level(&videos)).transpose()?,
         groups: breakdown::breakdowns(samples, probabilities, levels.crop.thresholds, config)?,
     })
@@ -94,27 +94,18 @@ pub fn probabilities(crops: &[CropScore], levels: &Levels) -> Result<Vec<f64>, E
     crops.iter().map(of).collect()
 }
 
-/// The name of the person within the video, where the manifest has one.
-fn track(sample: &Sample) -> Option<String> {
-    match sample.extra.get("track")? {
-        serde_json::Value::String(name) => Some(name.clone()),
-        serde_json::Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
 /// The video of a sample; one without is judged alone.
 fn video(sample: &Sample) -> String {
     sample.video.clone().unwrap_or_else(|| sample.path.display().to_string())
 }
 
 /// One unit per person and video, scored as in a scan.
-fn tracks<'a>(
+fn people<'a>(
     samples: &[&'a Sample],
     crops: &[CropScore],
     levels: &Levels,
 ) -> Result<Vec<Unit<'a>>, EvalError> {
-    let rows = grouped(samples.iter().map(|sample| (video(sample), track(sample))));
+    let rows = grouped(samples.iter().map(|sample| (video(sample), person_name(sample))));
     rows.into_iter()
         .map(|rows| {
             let first = samples[rows[0]];
@@ -134,18 +125,18 @@ fn tracks<'a>(
         .collect()
 }
 
-/// One unit per video, with the highest score among its tracks, and fake if one of them is.
-fn videos<'a>(samples: &[&'a Sample], tracks: &[Unit<'a>]) -> Vec<Unit<'a>> {
-    let members = grouped(tracks.iter().map(|track| video(samples[track.rows[0]])));
+/// One unit per video, with the highest score among its people, and fake if one of them is.
+fn videos<'a>(samples: &[&'a Sample], people: &[Unit<'a>]) -> Vec<Unit<'a>> {
+    let members = grouped(people.iter().map(|person| video(samples[person.rows[0]])));
     members
         .into_iter()
         .map(|members| {
-            let of_video = || members.iter().map(|&track| &tracks[track]);
+            let of_video = || members.iter().map(|&person| &people[person]);
             Unit {
-                rows: of_video().flat_map(|track| track.rows.iter().copied()).collect(),
-                source: tracks[members[0]].source,
-                is_fake: of_video().any(|track| track.is_fake),
-                score: of_video().map(|track| track.score).fold(f64::NEG_INFINITY, f64::max),
+                rows: of_video().flat_map(|person| person.rows.iter().copied()).collect(),
+                source: people[members[0]].source,
+                is_fake: of_video().any(|person| person.is_fake),
+                score: of_video().map(|person| person.score).fold(f64::NEG_INFINITY, f64::max),
             }
         })
         .collect()
@@ -188,17 +179,17 @@ pub(crate) mod tests {
         samples.iter().zip(probabilities).map(of).collect()
     }
 
-    fn sample(label: Label, source: &str, video: &str, track: Option<u64>) -> Sample {
-        let extra = track.map(|track| ("track".to_owned(), track.into())).into_iter().collect();
+    fn sample(label: Label, source: &str, video: &str, person: Option<u64>) -> Sample {
+        let extra = person.map(|person| ("track".to_owned(), person.into())).into_iter().collect();
         Sample {
             video: Some(video.to_owned()),
             extra,
-            ..Sample::new(format!("{video}-{track:?}"), label, source)
+            ..Sample::new(format!("{video}-{person:?}"), label, source)
         }
     }
 
     #[test]
-    fn a_video_is_as_suspicious_as_its_most_suspicious_person() {
+    fn score_of_a_video_is_the_highest_of_its_people() {
         let samples = [
             sample(Label::Real, "a", "a.mp4", Some(0)),
             sample(Label::Fake, "a", "a.mp4", Some(1)),
@@ -209,21 +200,21 @@ pub(crate) mod tests {
         let samples: Vec<&Sample> = samples.iter().collect();
         let found =
             evaluate(&samples, &scored(&samples, &[0.2, 0.9, 0.5, 0.6, 0.2]), &LEVELS, &quick()).unwrap();
-        let (tracks, videos) = (found.tracks.unwrap(), found.videos.unwrap());
-        assert_eq!((tracks.figures.n_real, tracks.figures.n_fake), (2, 1));
+        let (people, videos) = (found.people.unwrap(), found.videos.unwrap());
+        assert_eq!((people.figures.n_real, people.figures.n_fake), (2, 1));
         assert_eq!((videos.figures.n_real, videos.figures.n_fake), (1, 1));
-        // Scores 0.2, 0.7, 0.4 of the tracks, 0.7 and 0.4 of the videos.
-        assert_eq!((tracks.answers.counts.fake.likely_fake, tracks.answers.counts.real.likely_real), (1, 1));
+        // Scores 0.2, 0.7, 0.4 of the people, 0.7 and 0.4 of the videos.
+        assert_eq!((people.answers.counts.fake.likely_fake, people.answers.counts.real.likely_real), (1, 1));
         assert_eq!((videos.figures.auc, found.crops.figures.auc), (1.0, 5.0 / 6.0));
         assert_eq!((found.crops.figures.n_groups, found.videos_named), (2, 2));
     }
 
     #[test]
-    fn without_names_there_are_only_crops_and_with_two_labels_none() {
+    fn unnamed_crops_have_no_other_level_and_mixed_videos_are_refused() {
         let plain = [Sample::new("a", Label::Real, "a"), Sample::new("b", Label::Fake, "b")];
         let plain: Vec<&Sample> = plain.iter().collect();
         let found = evaluate(&plain, &scored(&plain, &[0.1, 0.9]), &LEVELS, &quick()).unwrap();
-        assert!(found.tracks.is_none() && found.videos.is_none() && found.groups.is_empty());
+        assert!(found.people.is_none() && found.videos.is_none() && found.groups.is_empty());
         let json = serde_json::to_value(&found).unwrap();
         assert_eq!(
             (json["auc"].as_f64(), json["roc"]["false_positive_rate"][0].as_f64()),

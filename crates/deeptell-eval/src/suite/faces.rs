@@ -21,7 +21,7 @@ pub struct FoundFace {
 /// Faces by picture.
 #[derive(Debug, Clone, Default)]
 pub struct FoundFaces {
-    finder: String,
+    face_detector: String,
     faces: HashMap<PathBuf, Entry>,
     /// Whether there are faces that the file does not have.
     is_new: bool,
@@ -38,24 +38,25 @@ struct Entry {
 #[derive(Serialize, Deserialize)]
 struct Header {
     schema: String,
-    finder: String,
+    #[serde(rename = "finder")]
+    face_detector: String,
 }
 
 const SCHEMA: &str = "deeptell-found-faces-1";
 
 impl FoundFaces {
     /// An empty cache for a face detector of this name; faces of other detectors are not used.
-    pub fn new(finder: impl Into<String>) -> Self {
-        Self { finder: finder.into(), ..Self::default() }
+    pub fn new(face_detector: impl Into<String>) -> Self {
+        Self { face_detector: face_detector.into(), ..Self::default() }
     }
 
     /// The faces in `path`, JSON Lines that [`to_bytes`](Self::to_bytes) made; none when there is no such file, or when
-    /// another finder found them. A byte order mark is passed over, and a last line that was cut off is dropped.
+    /// another face detector found them. A byte order mark is passed over, and a last line that was cut off is dropped.
     ///
     /// # Errors
     /// [`SuiteError`] when the file cannot be read or is something else.
-    pub fn read(path: &Path, finder: impl Into<String>) -> Result<Self, SuiteError> {
-        let mut found = Self::new(finder);
+    pub fn read(path: &Path, face_detector: impl Into<String>) -> Result<Self, SuiteError> {
+        let mut found = Self::new(face_detector);
         let bytes = match deeptell_files::read_bounded(path, 1 << 30) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
@@ -66,7 +67,7 @@ impl FoundFaces {
         let mut lines = text.split_inclusive(|byte| *byte == b'\n').zip(1..);
         let Some((first, _)) = lines.next() else { return Ok(found) };
         match serde_json::from_slice::<Header>(first) {
-            Ok(header) if header.schema == SCHEMA && header.finder == found.finder => {}
+            Ok(header) if header.schema == SCHEMA && header.face_detector == found.face_detector => {}
             Ok(header) if header.schema == SCHEMA => return Ok(found),
             Err(_) if is_cut_off(first, b"{\"schema\":\"deeptell-found-faces") => return Ok(found),
             _ => return Err(fault(1, "the header is missing".to_owned())),
@@ -90,7 +91,7 @@ impl FoundFaces {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut entries: Vec<&Entry> = self.faces.values().collect();
         entries.sort_by(|a, b| a.path.cmp(&b.path));
-        let header = Header { schema: SCHEMA.to_owned(), finder: self.finder.clone() };
+        let header = Header { schema: SCHEMA.to_owned(), face_detector: self.face_detector.clone() };
         let mut lines = vec![serde_json::to_string(&header).unwrap_or_default()];
         lines.extend(entries.iter().filter_map(|entry| serde_json::to_string(entry).ok()));
         let mut text = lines.join("\n");
@@ -138,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faces_come_back_unless_the_picture_or_the_finder_changed() {
+    fn faces_are_reused_unless_the_picture_or_face_detector_changed() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::write(at("a.png"), "1").unwrap();

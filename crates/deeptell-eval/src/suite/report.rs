@@ -450,7 +450,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn crops_and_videos_by_hand() {
+    fn figures_of_crops_and_videos_match_hand_count() {
         let report = report_suite(&scores(VIDEOS, vec![two_videos()]), 20).unwrap();
         let set = &report.sets[0];
         assert_eq!(set.crops.auc, Some(0.75));
@@ -482,7 +482,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_was_not_scored_is_counted_and_makes_the_table_incomplete() {
+    fn unscored_samples_are_counted_and_make_the_table_incomplete() {
         let sets = "[[set]]\nname = \"a\"\ndata = \"x\"\nexpect = { real = 2, fake = 2 }\n";
         let crops = vec![
             crop("p", Label::Real, None, scored(0.0)),
@@ -503,7 +503,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_coverage_is_a_table_that_says_why() {
+    fn coverage_table_gives_reasons() {
         let sets = "[[set]]\nname = \"a\"\ndata = \"x\"\nexpect = { real = 2, fake = 1 }\n";
         let crops = vec![
             crop("p", Label::Real, None, scored(0.0)),

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::spec::word;
 use super::{FoundFace, FoundFaces, Suite, SuiteError};
+use crate::person::person_name;
 use crate::{Distortion, EvalError, Observer, Scorer};
 
 /// Crops that are in memory, and go through the network, at a time.
@@ -451,17 +452,12 @@ impl CropScore {
     }
 
     pub(crate) fn unscored(sample: &Sample) -> Self {
-        let track = match sample.extra.get("track") {
-            Some(serde_json::Value::String(name)) => Some(name),
-            Some(serde_json::Value::Number(number)) => Some(number.to_string()),
-            _ => None,
-        };
         Self {
             path: sample.path.clone(),
             label: sample.label,
             source: sample.source.clone(),
             video: word(sample.video.as_ref(), sample, "video"),
-            person: track,
+            person: person_name(sample),
             method: word(sample.method.as_ref(), sample, "method").filter(|_| sample.label.is_fake()),
             crop_width: sample.extra.get("original_width").and_then(|width| width.as_f64()),
             outcome: CropOutcome::NoFace,
@@ -537,8 +533,8 @@ impl SuiteScores {
         bytes.starts_with(b"{")
     }
 
-    /// Reads a file that [`to_bytes`](Self::to_bytes) wrote; `None` for another file, such as a suite in TOML, of which only
-    /// the first byte is read.
+    /// Reads a file that [`to_bytes`](Self::to_bytes) wrote; `None` for another file, such as a suite in TOML, of which
+    /// only the first byte is read.
     ///
     /// # Errors
     /// [`SuiteError::Io`] and [`SuiteError::Scores`].

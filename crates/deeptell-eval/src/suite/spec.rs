@@ -73,7 +73,8 @@ pub struct SuiteSet {
     /// Which classes the set has.
     #[serde(default)]
     pub role: Role,
-    /// Whether to detect the face in each picture and crop it as the model requires, instead of using the whole picture.
+    /// Whether to detect the face in each picture and crop it as the model requires, instead of using the whole
+    /// picture.
     #[serde(default)]
     pub detect: bool,
     /// Whether to scan whole videos or pictures, and use the verdict of the scan.
@@ -329,7 +330,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_suite_that_cannot_be_measured_is_refused() {
+    fn invalid_suites_are_refused() {
         let parse = |text: &str| Suite::parse(text, Path::new("")).unwrap_err();
         let set = "[[set]]\nname = \"a\"\ndata = \"x\"\n";
         assert!(matches!(parse(&format!("name = \"s\"\n{set}{set}")), SuiteError::SameName { .. }));
@@ -340,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_choose_among_fakes_and_a_role_among_classes() {
+    fn methods_filter_fakes_and_roles_filter_classes() {
         let set = |more: &str| {
             let text = format!("name = \"s\"\n[[set]]\nname = \"a\"\ndata = \"x\"\n{more}");
             Suite::parse(&text, Path::new("")).unwrap().sets.remove(0)
@@ -360,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subset_takes_whole_sources_and_grows_by_adding() {
+    fn subset_has_whole_sources_and_contains_smaller_ones() {
         let all: Vec<Sample> = (0..60)
             .map(|i| {
                 let label = if i % 3 == 0 { Label::Fake } else { Label::Real };

@@ -23,7 +23,7 @@ pub(super) struct Layer {
     /// Panel by panel, for each window row, window column and input channel: the weights of the
     /// panel's output channels.
     pub(super) weights: Vec<f32>,
-    /// Whole panels, zero behind the last channel.
+    /// Whole panels, zero after the last channel.
     pub(super) bias: Vec<f32>,
     pub(super) slope: Option<Vec<f32>>,
     /// No slope is negative: then the activation keeps the order of values, and applying it

@@ -81,7 +81,7 @@ fn assert_all_close(ours: &[f64], theirs: &[f64], what: &str) {
 }
 
 #[test]
-fn ranking_metrics_are_those_of_scikit_learn() {
+fn ranking_metrics_match_scikit_learn() {
     for case in goldens().rankings {
         let Ranking { name, scores, labels, .. } = &case;
         assert_close(roc_auc(scores, labels).unwrap(), case.roc_auc, 1e-12, name);
@@ -94,7 +94,7 @@ fn ranking_metrics_are_those_of_scikit_learn() {
 }
 
 #[test]
-fn roc_points_are_those_of_scikit_learn() {
+fn roc_points_match_scikit_learn() {
     for case in goldens().rankings {
         let curve = roc_curve(&case.scores, &case.labels).unwrap();
         assert_all_close(&curve.false_positive_rate, &case.roc.fpr, &case.name);
@@ -105,7 +105,7 @@ fn roc_points_are_those_of_scikit_learn() {
 }
 
 #[test]
-fn confusion_is_that_of_scikit_learn() {
+fn confusion_matches_scikit_learn() {
     for case in goldens().rankings {
         let ours = confusion(&case.scores, &case.labels, case.confusion.threshold).unwrap();
         let counts = [ours.true_positives, ours.false_positives, ours.true_negatives, ours.false_negatives];
@@ -116,7 +116,7 @@ fn confusion_is_that_of_scikit_learn() {
 }
 
 #[test]
-fn an_operating_point_does_what_it_says() {
+fn operating_point_has_its_rates_at_its_threshold() {
     for case in goldens().rankings {
         for (fpr, _) in case.tpr_at_fpr {
             let point = operating_point_at_fpr(&case.scores, &case.labels, fpr).unwrap();
@@ -129,7 +129,7 @@ fn an_operating_point_does_what_it_says() {
 }
 
 #[test]
-fn probability_metrics_are_those_of_scikit_learn() {
+fn probability_metrics_match_scikit_learn() {
     let mut compared = 0;
     for Ranking { name, scores, labels, probability, .. } in goldens().rankings {
         let Some(theirs) = probability else { continue };
@@ -146,7 +146,7 @@ fn probability_metrics_are_those_of_scikit_learn() {
 
 /// Two optimisers stop at two points; they differ by far less than calibration can tell.
 #[test]
-fn calibrations_are_those_of_scikit_learn() {
+fn calibrations_match_scikit_learn() {
     for Calibration { name, logits, labels, slope, intercept, temperature } in goldens().calibrations {
         let platt = PlattScaling::fit(&logits, &labels).unwrap();
         assert_close(platt.slope, slope, 1e-8, &name);

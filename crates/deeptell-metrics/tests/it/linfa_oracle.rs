@@ -21,7 +21,7 @@ fn as_linfa(probabilities: &[f64]) -> Vec<Pr> {
 
 proptest! {
     #[test]
-    fn auc_is_that_of_linfa((probabilities, labels) in probabilities_and_labels()) {
+    fn auc_matches_linfa((probabilities, labels) in probabilities_and_labels()) {
         let theirs = as_linfa(&probabilities);
         let theirs = theirs.as_slice().roc(&labels[..]).unwrap().area_under_curve();
         let ours = roc_auc(&probabilities, &labels).unwrap();
@@ -29,7 +29,7 @@ proptest! {
     }
 
     #[test]
-    fn log_loss_is_that_of_linfa((probabilities, labels) in probabilities_and_labels()) {
+    fn log_loss_matches_linfa((probabilities, labels) in probabilities_and_labels()) {
         let theirs = as_linfa(&probabilities);
         let theirs = theirs.as_slice().log_loss(&labels[..]).unwrap();
         let ours = log_loss(&probabilities, &labels).unwrap();
@@ -38,7 +38,7 @@ proptest! {
 
     /// The symmetric figures only: linfa 0.8 exchanges precision and recall.
     #[test]
-    fn confusion_is_that_of_linfa(
+    fn confusion_matches_linfa(
         (probabilities, labels) in probabilities_and_labels(),
         threshold in 0.0..1.0,
     ) {

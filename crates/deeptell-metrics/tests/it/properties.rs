@@ -50,7 +50,7 @@ fn config(resamples: usize, seed: u64) -> BootstrapConfig {
 
 proptest! {
     #[test]
-    fn auc_counts_pairs((scores, labels) in tied_samples()) {
+    fn auc_is_the_share_of_pairs_in_order((scores, labels) in tied_samples()) {
         let (mut won, mut pairs) = (0.0, 0.0);
         for (fake, _) in scores.iter().zip(&labels).filter(|(_, is_fake)| **is_fake) {
             for (real, _) in scores.iter().zip(&labels).filter(|(_, is_fake)| !**is_fake) {
@@ -74,7 +74,7 @@ proptest! {
     }
 
     #[test]
-    fn the_curve_rises_from_nothing_to_everything((scores, labels) in tied_samples()) {
+    fn curve_rises_from_0_to_1((scores, labels) in tied_samples()) {
         let curve = roc_curve(&scores, &labels).unwrap();
         for rate in [&curve.false_positive_rate, &curve.true_positive_rate] {
             prop_assert!(rate.is_sorted());
@@ -84,7 +84,7 @@ proptest! {
     }
 
     #[test]
-    fn rankings_do_not_see_a_monotone_transform((scores, labels) in tied_samples()) {
+    fn ranking_metrics_are_invariant_under_monotone_transforms((scores, labels) in tied_samples()) {
         let transformed: Vec<f64> = scores.iter().map(|score| (score / 10.0).exp() - 3.0).collect();
         let figures = |scores: &[f64]| {
             (
@@ -98,7 +98,7 @@ proptest! {
     }
 
     #[test]
-    fn turning_scores_around_turns_auc_and_eer_around((scores, labels) in tied_samples()) {
+    fn negated_scores_give_one_minus_auc_and_eer((scores, labels) in tied_samples()) {
         let negated: Vec<f64> = scores.iter().map(|score| -score).collect();
         let auc = roc_auc(&scores, &labels).unwrap();
         prop_assert!((roc_auc(&negated, &labels).unwrap() - (1.0 - auc)).abs() < 1e-15);
@@ -143,7 +143,7 @@ proptest! {
     }
 
     #[test]
-    fn no_input_makes_a_metric_panic_or_lie(
+    fn any_input_gives_a_value_in_range_or_an_error(
         (scores, labels) in any_samples(),
         fpr in any::<f64>(),
         bins in any::<usize>(),
@@ -254,7 +254,7 @@ fn intervals_cover_the_truth_as_often_as_they_claim() {
 /// Eight copies of each row carry no more information than the row. By group the interval is exactly that
 /// of the rows; by row it claims to know more.
 #[test]
-fn copies_of_a_row_fool_rows_but_not_groups() {
+fn copied_rows_narrow_intervals_by_row_but_not_by_group() {
     let (scores, labels) = overlapping(3, 80);
     let rows: Vec<usize> = (0..80).collect();
     let copied_scores: Vec<f64> = scores.iter().flat_map(|&score| [score; 8]).collect();

@@ -29,8 +29,9 @@ pub(crate) struct Batches {
 }
 
 impl Mtcnn {
-    /// Crops every candidate out of its image and sends all crops through a network: through `fused`
-    /// where there is one, otherwise through `network` in batches that are read back together. A candidate without a pixel inside its image is left out.
+    /// Crops every candidate out of its image and sends all crops through a network: through `fused` where there is
+    /// one, otherwise through `network` in batches that are read back together. A candidate without a pixel inside its
+    /// image is left out.
     ///
     /// # Shapes
     /// Crops are `[batch, 3, side, side]` in `-1..=1`. The output is `[batch, VALUES]`, a

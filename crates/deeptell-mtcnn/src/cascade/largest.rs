@@ -10,9 +10,9 @@ use crate::cascade::{Candidate, Window};
 use crate::network::PNet;
 use crate::{Mtcnn, MtcnnError};
 
-/// Stop once the side of a face is at least this many times that of the next level's windows. The cascade enlarges boxes
-/// by less: in 1499 frames of 24 clips, no finer level had a larger face or changed the box of this one
-/// (`cargo run --release --workspace --example tracking`).
+/// Stop once the side of a face is at least this many times that of the next level's windows. The cascade enlarges
+/// boxes by less: in 1499 frames of 24 clips, no finer level had a larger face or changed the box of this one (`cargo
+/// run --release --workspace --example tracking`).
 const OUT_OF_REACH: f32 = 2.0;
 
 /// Which faces of an image to find.
@@ -59,8 +59,9 @@ impl Mtcnn {
     /// The largest face in `image`, the first that [`detect`](Self::detect) finds, without a search for smaller ones:
     /// the larger it is, the sooner it is found.
     ///
-    /// Searches the pyramid from its coarsest level and stops at a face with twice the side of P-Net's windows in the next
-    /// level, because boxes are corrected by less than that. This bound was measured; the networks do not guarantee it.
+    /// Searches the pyramid from its coarsest level and stops at a face with twice the side of P-Net's windows in the
+    /// next level, because boxes are corrected by less than that. This bound was measured; the networks do not
+    /// guarantee it.
     ///
     /// # Errors
     /// [`MtcnnError::Device`] when the device fails.

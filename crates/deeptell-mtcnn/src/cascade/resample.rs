@@ -181,11 +181,11 @@ fn span(index: usize, output: usize, input: usize) -> Range<usize> {
     index * input / output..((index + 1) * input).div_ceil(output)
 }
 
-/// Sums behind the last pixel: the longer span of the last column is read even where it is not
-/// meant, and each pixel is read with the value behind it.
+/// Sums after the last pixel: the longer span of the last column is read even where it is not
+/// needed, and each pixel is read with the value after it.
 const PADDING: usize = 4;
 
-/// 257 * 255 = 65,535: up to so many rows sixteen bits hold a column, in half the time.
+/// 257 * 255 = 65,535: sixteen bits hold the sum of a column of up to this many rows, in half the time.
 const MAX_NARROW_LINES: usize = 257;
 
 thread_local! {
@@ -320,7 +320,7 @@ impl Columns {
 
     /// The same with the shorter length known as `SHORTER`, or any where that is 0.
     ///
-    /// A pixel is its three channels and the value behind them, so that it fills a vector.
+    /// A pixel is its three channels and the value after them, so that it fills a vector.
     #[inline(always)]
     fn average_spans<S: Sum, T: Copy + Default, const SHORTER: usize>(
         &self,

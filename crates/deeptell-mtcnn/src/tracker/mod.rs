@@ -26,10 +26,10 @@ const MAX_STEPS: usize = 5;
 /// It takes every frame of a video, or every second one: faces must move by a fraction of their
 /// size from one to the next.
 ///
-/// The whole cascade searches key frames only: the first, every
-/// [`key_interval`](TrackerConfig::key_interval)-th, the first of another scene, and any frame in which a face is lost.
-/// Between them, O-Net alone runs at the predicted position of each face, corrects its box and finds its landmarks. Each
-/// face has the number of its track, which it keeps if it is missed for a while and comes back.
+/// The whole cascade searches key frames only: the first, every [`key_interval`](TrackerConfig::key_interval)-th, the
+/// first of another scene, and any frame in which a face is lost. Between them, O-Net alone runs at the predicted
+/// position of each face, corrects its box and finds its landmarks. Each face has the number of its track, which it
+/// keeps if it is missed for a while and comes back.
 ///
 /// ```
 /// use burn::tensor::Device;

@@ -185,7 +185,7 @@ fn each_stage_matches_the_reference() {
 
 /// Two candidates within one pixel share a crop, and so the probability; the reference keeps the later one.
 #[test]
-fn of_candidates_with_one_crop_the_last_is_kept() {
+fn last_of_candidates_with_one_crop_is_kept() {
     let [first, second] = {
         let shown = candidates(&GOLDEN.stages.refined)[0];
         let Rect { x1, y1, .. } = shown.bbox;

@@ -68,7 +68,7 @@ fn lost_face_triggers_search_and_keeps_its_track() {
     }
     let without = tracker.follow(&frame(&one)).unwrap();
     assert_eq!((without.found_by, tracks(&without)), (FoundBy::Cascade(KeyFrame::Lost), vec![0]));
-    // What is lost already is no reason to search again.
+    // A face that is already lost does not cause another search.
     assert_eq!(tracker.follow(&frame(&one)).unwrap().found_by, FoundBy::OutputNetwork);
     for _ in 0..3 {
         assert_eq!(tracks(&tracker.follow(&frame(&one)).unwrap()), [0]);

@@ -188,7 +188,7 @@ fn request_with_no_or_two_hosts_is_refused() {
 }
 
 #[test]
-fn what_is_no_request_is_refused_in_json() {
+fn bytes_that_are_not_a_request_are_refused_in_json() {
     let server = Server::start(|_| {});
     let host = format!("Host: {}\r\n", server.address);
     let many = "X-Name: a\r\n".repeat(200);

@@ -19,7 +19,7 @@ fn frame(width: u32, height: u32) -> RgbImage {
 }
 
 #[test]
-fn sizes_that_are_no_multiples_of_a_cell_are_padded_with_black() {
+fn sizes_between_multiples_of_a_cell_are_padded_with_black() {
     let yunet = yunet(&YuNetConfig::default().threshold(0.0));
     let image = frame(70, 33);
     let mut padded = RgbImage::new(96, 64);

@@ -24,7 +24,7 @@ fn assert_same(found: &Face, wanted: &[f32]) {
 }
 
 #[test]
-fn boxes_scores_and_landmarks_are_those_of_opencv() {
+fn boxes_scores_and_landmarks_match_opencv() {
     let Some(weights) = std::env::var_os("DEEPTELL_YUNET") else {
         eprintln!("skipped: DEEPTELL_YUNET names no weights");
         return;

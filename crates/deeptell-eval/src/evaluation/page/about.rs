@@ -102,7 +102,7 @@ pub(super) fn limits(subject: &Subject<'_>, found: &Evaluation) -> Markup {
     }
     if figures.n_real < 300 {
         item(&format!(
-            "With {} a false alarm rate of 1% cannot be told from none.",
+            "With {} a false alarm rate of 1% cannot be distinguished from none.",
             count(figures.n_real, "real crop", "real crops")
         ));
     }

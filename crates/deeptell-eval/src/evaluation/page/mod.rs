@@ -22,14 +22,13 @@ use crate::Scorer;
 /// [`Subject::caution`] for the validation crops of a run.
 pub const CHOSEN_HERE: [&str; 2] = [
     "These figures are optimistic.",
-    "The epoch, the calibration and the thresholds were chosen on these very crops; \
-                                      only data that nothing was chosen on tells how well the detector does.",
+    "The epoch, the calibration and the thresholds were chosen on these crops; only data on which nothing was chosen \
+     shows how well the detector does.",
 ];
 /// [`Subject::caution`] for crops that are not of a test split.
 pub const NO_TEST: [&str; 2] = [
     "These figures may be optimistic.",
-    "This is not a test split: if the detector was trained or chosen on this data, it does \
-                                  worse elsewhere.",
+    "This is not a test split: if the detector was trained or chosen on this data, it does worse elsewhere.",
 ];
 
 /// What the page is about.
@@ -51,7 +50,7 @@ pub struct Subject<'a> {
     pub run: Option<Training<'a>>,
 }
 
-/// The training run behind a model.
+/// The training run of a model.
 #[derive(Debug)]
 pub struct Training<'a> {
     /// Its epochs, in order.
@@ -139,7 +138,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_page_has_every_figure_and_nothing_from_outside_as_markup() {
+    fn page_has_every_figure_and_escapes_text_from_outside() {
         let found = measured_on("<img src=x>");
         let model = Scorer::from(model("a<i>b"));
         let html = page(&subject(&model, &[]), &found);
@@ -171,7 +170,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_page_of_a_run_shows_its_course_and_says_that_it_is_optimistic() {
+    fn page_of_a_run_draws_its_epochs_and_warns_of_optimistic_figures() {
         let record = |epoch: usize| EpochRecord {
             epoch,
             train_loss: 0.7 / epoch as f64,

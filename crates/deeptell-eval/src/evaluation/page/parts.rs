@@ -31,7 +31,7 @@ pub(super) fn ends(ci95: Option<[f64; 2]>) -> String {
     }
 }
 
-/// A threshold, with as many digits as tell it from the end of the scale.
+/// A threshold, with enough digits to differ from the end of the scale.
 pub(super) fn threshold(value: f64) -> String {
     let short = format!("{value:.3}");
     let is_lost = (short == "1.000" && value < 1.0) || (short == "0.000" && value > 0.0);
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_threshold_near_the_end_is_not_the_end() {
+    fn thresholds_near_0_and_1_keep_their_digits() {
         let shown = [0.25, 0.999_9, 1.0, 0.000_1].map(threshold);
         assert_eq!(shown, ["0.250", "0.999900", "1.000", "0.000100"]);
         assert_eq!(ends(Some([1.0, 1.0])), "1.000, no width");

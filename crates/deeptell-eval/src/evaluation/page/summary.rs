@@ -50,7 +50,7 @@ pub(super) fn lead(subject: &Subject<'_>, found: &Evaluation) -> Markup {
     }
 }
 
-/// The figures of crops, tracks and videos, one row per level.
+/// The figures of crops, people and videos, one row per level.
 pub(super) fn levels(found: &Evaluation) -> Markup {
     let listed = found.crops.figures.figures();
     let mut headings = vec!["Level", "#Real", "#Fake"];
@@ -58,7 +58,7 @@ pub(super) fn levels(found: &Evaluation) -> Markup {
     headings.extend(["Fakes called fake", "Reals called fake"]);
     let levels = [
         ("Single crops", Some(&found.crops)),
-        ("People in a video", found.tracks.as_ref()),
+        ("People in a video", found.people.as_ref()),
         ("Whole videos", found.videos.as_ref()),
     ];
     let rows = html! {
@@ -77,13 +77,13 @@ pub(super) fn levels(found: &Evaluation) -> Markup {
             }
         }
     };
-    let how = if found.tracks.is_some() {
+    let how = if found.people.is_some() {
         "A person's score joins those of their crops as a scan does; a video's is the highest of its people."
     } else {
         "A video's score joins those of its crops as a scan does."
     };
     html! {
-        @if found.tracks.is_some() || found.videos.is_some() {
+        @if found.people.is_some() || found.videos.is_some() {
             section class="card levels" {
                 h2 { "Crops and videos" }
                 (table("Figures of every level", None, &headings, &rows))
