@@ -16,7 +16,7 @@ use crate::input::{check_column, check_scores};
 pub struct BootstrapConfig {
     /// How many resamples to evaluate, at least 1. The ends of a 95% interval need a thousand or more.
     pub resamples: usize,
-    /// The part of the resamples that the interval covers, in `(0, 1)`.
+    /// The share of the resamples that the interval covers, in `(0, 1)`.
     pub confidence: f64,
     /// Seed of the `ChaCha8` generator. The same seed and rows give the same interval on every machine.
     pub seed: u64,

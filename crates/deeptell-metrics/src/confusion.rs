@@ -53,22 +53,22 @@ pub fn confusion(scores: &[f64], labels: &[bool], threshold: f64) -> Result<Conf
 }
 
 impl Confusion {
-    /// Part of the fakes that were flagged (recall, sensitivity), in `[0, 1]`.
+    /// Share of the fakes that were flagged (recall, sensitivity), in `[0, 1]`.
     pub fn true_positive_rate(&self) -> Option<f64> {
         part(self.true_positives, self.false_negatives)
     }
 
-    /// Part of the reals that were flagged (false alarms), in `[0, 1]`.
+    /// Share of the reals that were flagged (false alarms), in `[0, 1]`.
     pub fn false_positive_rate(&self) -> Option<f64> {
         part(self.false_positives, self.true_negatives)
     }
 
-    /// Part of the flagged that are fakes, in `[0, 1]`.
+    /// Share of the flagged that are fakes, in `[0, 1]`.
     pub fn precision(&self) -> Option<f64> {
         part(self.true_positives, self.false_positives)
     }
 
-    /// Part of all samples that were judged correctly, in `[0, 1]`.
+    /// Share of all samples that were judged correctly, in `[0, 1]`.
     pub fn accuracy(&self) -> Option<f64> {
         part(self.true_positives + self.true_negatives, self.false_positives + self.false_negatives)
     }

@@ -10,9 +10,9 @@ use crate::ranking::{Ranking, Step};
 pub struct OperatingPoint {
     /// A sample is flagged when its score is at least this.
     pub threshold: f64,
-    /// Part of the real samples flagged, in `[0, 1]`.
+    /// Share of the real samples flagged, in `[0, 1]`.
     pub false_positive_rate: f64,
-    /// Part of the fake samples flagged, in `[0, 1]`.
+    /// Share of the fake samples flagged, in `[0, 1]`.
     pub true_positive_rate: f64,
 }
 
@@ -50,7 +50,7 @@ pub fn equal_error_rate(scores: &[f64], labels: &[bool]) -> Result<EqualErrorRat
 /// most `fpr`.
 ///
 /// The answer is conservative: it is that of a threshold which exists, without interpolation. With
-/// fewer than `1 / fpr` real samples it is therefore the part of the fakes above every real one.
+/// fewer than `1 / fpr` real samples it is therefore the share of the fakes above every real one.
 ///
 /// ```
 /// let scores = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4];

@@ -113,7 +113,7 @@ pub fn compare_auc<G: Hash + Eq>(
     })
 }
 
-/// For each fake, the part of the reals that score lower; for each real, the part of the fakes that
+/// For each fake, the share of the reals that score lower; for each real, the share of the fakes that
 /// score higher; ties count one half. O(n log n).
 fn placements(scores: &[f64], labels: &[bool]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..scores.len()).collect();

@@ -41,12 +41,12 @@ impl Ranking {
         Ok(Self { classes, steps })
     }
 
-    /// The part of the real samples that `step` flags.
+    /// The share of the real samples that `step` flags.
     pub(crate) fn false_positive_rate(&self, step: &Step) -> f64 {
         step.false_positives as f64 / self.classes.n_real as f64
     }
 
-    /// The part of the fake samples that `step` flags.
+    /// The share of the fake samples that `step` flags.
     pub(crate) fn true_positive_rate(&self, step: &Step) -> f64 {
         step.true_positives as f64 / self.classes.n_fake as f64
     }

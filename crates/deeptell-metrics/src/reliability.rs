@@ -16,7 +16,7 @@ pub struct ReliabilityBin {
     pub count: usize,
     /// Mean probability of fake that was predicted, in `[lower, upper]`.
     pub mean_probability: f64,
-    /// Part that is fake, in `[0, 1]`.
+    /// Share that is fake, in `[0, 1]`.
     pub fake_fraction: f64,
 }
 

@@ -16,9 +16,9 @@ use crate::ranking::Ranking;
 /// writes it as `null`). No point is left out, as with scikit-learn's `drop_intermediate=False`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RocCurve {
-    /// Part of the real samples flagged, in `[0, 1]`, never falling.
+    /// Share of the real samples flagged, in `[0, 1]`, never falling.
     pub false_positive_rate: Vec<f64>,
-    /// Part of the fake samples flagged, in `[0, 1]`, never falling.
+    /// Share of the fake samples flagged, in `[0, 1]`, never falling.
     pub true_positive_rate: Vec<f64>,
     /// A sample is flagged when its score is at least this; strictly falling.
     pub thresholds: Vec<f64>,

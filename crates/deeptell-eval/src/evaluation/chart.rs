@@ -146,7 +146,7 @@ pub(crate) fn reliability(id: &str, bins: &[ReliabilityBin], description: &str) 
     let plot = Plot { height: 340.0, x: [0.0, 1.0], y: [-0.2, 1.0] };
     let most = bins.iter().map(|bin| bin.count).max().unwrap_or(1) as f64;
     let content = html! {
-        (plot.axes(&fifths(), &fifths(), ["score", "part that is fake"]))
+        (plot.axes(&fifths(), &fifths(), ["score", "share that is fake"]))
         (plot.line("chance", [(0.0, 0.0), (1.0, 1.0)]))
         @for bin in bins {
             @let (from, to) = (plot.x(bin.lower), plot.x(bin.upper));
@@ -171,7 +171,7 @@ pub(crate) fn reliability(id: &str, bins: &[ReliabilityBin], description: &str) 
     plot.drawing(id, "Reliability diagram", description, &content)
 }
 
-/// The scores of each class: fakes above the line, reals under it, each as parts of its class, with the thresholds.
+/// The scores of each class: fakes above the line, reals under it, each as a share of its class, with the thresholds.
 pub(crate) fn histogram(
     id: &str,
     counts: &ScoreHistogram,
@@ -192,7 +192,7 @@ pub(crate) fn histogram(
     let zero = plot.y(0.0);
     let halves = [("fake", &counts.fake, &fake, 1.0), ("real", &counts.real, &real, -1.0)];
     let content = html! {
-        (plot.axes(&fifths(), &ys, ["score", "part of the class"]))
+        (plot.axes(&fifths(), &ys, ["score", "share of the class"]))
         @for (class, counts, parts, sign) in halves {
             @let filled = parts.iter().zip(counts).enumerate().filter(|(_, (_, count))| **count > 0);
             @for (bin, (part, count)) in filled {

@@ -45,17 +45,17 @@ pub struct AnswerRates {
     #[serde(flatten)]
     /// Counts by class and answer.
     pub counts: ThreeWay,
-    /// Part of the reals called likely fake.
+    /// Share of the reals called likely fake.
     pub false_alarm_rate: Rate,
-    /// Part of the fakes called likely fake.
+    /// Share of the fakes called likely fake.
     pub detection_rate: Rate,
-    /// Part of the fakes called likely real.
+    /// Share of the fakes called likely real.
     pub miss_rate: Rate,
-    /// Part of the reals called likely real.
+    /// Share of the reals called likely real.
     pub clearing_rate: Rate,
 }
 
-/// A part of one class, with its 95% interval.
+/// A share of one class, with its 95% interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Rate {

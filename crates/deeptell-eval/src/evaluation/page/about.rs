@@ -81,7 +81,7 @@ pub(super) fn limits(subject: &Subject<'_>, found: &Evaluation) -> Markup {
         "An interval says how far the figure would move with other sources of the same kind. It knows nothing of data of another kind, nor of how much another training seed would change.",
     );
     item(
-        "Scores are probabilities for as large a part of fakes as in the data that calibrated them; where fakes are rarer, a high score means less.",
+        "Scores are probabilities for as large a share of fakes as in the data that calibrated them; where fakes are rarer, a high score means less.",
     );
     item("Few samples make the calibration error look larger than it is.");
     if found.videos.is_none() {

@@ -56,7 +56,7 @@ pub(super) fn reliability(level: &Level) -> Markup {
         }
     };
     let description = format!(
-        "Predicted against found part of fakes in {} bins that are not empty; the expected calibration error is {}.",
+        "Predicted against found share of fakes in {} bins that are not empty; the expected calibration error is {}.",
         level.reliability.len(),
         level.figures.ece.map_or_else(|| "unknown".to_owned(), |ece| format!("{ece:.3}")),
     );
@@ -67,9 +67,9 @@ pub(super) fn reliability(level: &Level) -> Markup {
             (chart::reliability("reliability", &level.reliability, &description))
             p class="soft" {
                 "Of the crops that score 0.8, are 80% fakes? Points on the dashed line say yes; bars below count the \
-                 crops, at most " (thousands(most)) " in a bin. It holds for data with this part of fakes only."
+                 crops, at most " (thousands(most)) " in a bin. It holds for data with this share of fakes only."
             }
-            (details("The bins in figures", &["Score", "#Crops", "Mean score", "Part that is fake"], &rows))
+            (details("The bins in figures", &["Score", "#Crops", "Mean score", "Share that is fake"], &rows))
         }
     }
 }
