@@ -90,6 +90,7 @@ pub enum FoundBy {
 /// Why a frame was searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum KeyFrame {
     /// It is the first one.
     First,

@@ -220,6 +220,7 @@ mod tests {
         let calibration = Calibration { slope: 2.0, intercept: -1.0 };
         assert!((calibration.probability(0.5) - 0.5).abs() < 1e-15);
         assert!((calibration.probability(1.0) - 0.731_058_578_630_005).abs() < 1e-12);
+        assert_eq!(calibration.probability(0.3).to_bits(), sigmoid(2.0 * 0.3 - 1.0).to_bits());
         assert_eq!(calibration.probability(1e300), 1.0);
         assert_eq!(calibration.probability(-1e300), 0.0);
     }
