@@ -520,7 +520,7 @@ mod tests {
             let length = (content.len() as u32).to_be_bytes();
             [&[kind], &length[1..], &[0; 7], content, &(content.len() as u32 + 11).to_be_bytes()].concat()
         };
-        let told =
+        let metadata =
             size.map(|size| [&b"\0\x08filesize\0"[..], &size.to_be_bytes()].concat()).unwrap_or_default();
         let tags = (0..9).flat_map(|_| tag(9, &[7; 900]));
         b"FLV\x01\x01\0\0\0\x09\0\0\0\0".iter().copied().chain(tag(18, &metadata)).chain(tags).collect()
