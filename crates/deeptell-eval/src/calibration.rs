@@ -7,6 +7,7 @@ use deeptell::{
     Calibration, Criteria, CropLevel, Levels, Measure, Model, ModelCard, PersonScoring, Thresholds, View,
 };
 use deeptell_data::Sample;
+use deeptell_extract::recorded_face_detector;
 use deeptell_face::{FaceDetector, FaceDetectorId};
 use deeptell_metrics::{BinaryReport, EvaluationConfig, MetricsError, ScoreScale, evaluate, roc_auc};
 use deeptell_train::TrainConfig;
@@ -26,7 +27,8 @@ const MIN_FRAMES: usize = 3;
 /// What a sample without a data set belongs to.
 const UNNAMED: &str = "validation";
 
-/// The face detector that made the boxes of `samples`; `None` where they do not name one.
+/// The face detector that made the boxes of `samples`, `None` where they do not name one; with its settings if the crops
+/// [lie in folders that record them](recorded_face_detector).
 ///
 /// # Errors
 /// [`EvalError::FaceDetectors`] if they name several.
@@ -35,12 +37,43 @@ pub fn face_detector_of<'a>(
 ) -> Result<Option<FaceDetectorId>, EvalError> {
     // Manifests of the first version have the crate and its version.
     let name = |detector: &'a str| if detector.starts_with("deeptell-mtcnn") { "mtcnn" } else { detector };
-    let names: BTreeSet<&str> =
-        samples.into_iter().filter_map(|sample| sample.face_detector.as_deref()).map(name).collect();
+    let samples: Vec<(&str, &Path)> = samples
+        .into_iter()
+        .filter_map(|sample| Some((name(sample.face_detector.as_deref()?), sample.path.as_path())))
+        .collect();
+    let Some(name) = the_only(samples.iter().map(|(name, _)| *name))? else { return Ok(None) };
+    let recorded = recorded_face_detector(samples.iter().map(|(_, path)| *path));
+    Ok(Some(recorded.filter(|id| id.name == name).unwrap_or_else(|| FaceDetectorId::new(name))))
+}
+
+/// The face detector of a suite whose crops are scored: `faces` where a set asks for detection, elsewhere what
+/// extraction folders record. Without settings if they are not the same everywhere.
+fn face_detector_of_suite(
+    scores: &SuiteScores,
+    faces: &dyn FaceDetector,
+) -> Result<Option<FaceDetectorId>, EvalError> {
+    let sets = scores.suite.sets.iter().zip(&scores.sets);
+    let ids: BTreeSet<Option<FaceDetectorId>> = sets
+        .map(|(spec, set)| {
+            if spec.detect {
+                return Some(faces.id());
+            }
+            recorded_face_detector(set.crops.iter().map(|crop| crop.path.as_path()))
+        })
+        .collect();
+    let name = the_only(ids.iter().flatten().map(|id| id.name.as_str()))?.map(str::to_owned);
+    let is_one = ids.len() == 1;
+    let id = ids.into_iter().flatten().next();
+    Ok(if is_one { id } else { name.map(FaceDetectorId::new) })
+}
+
+/// The one name of a face detector among `names`, if any.
+fn the_only<'a>(names: impl Iterator<Item = &'a str>) -> Result<Option<&'a str>, EvalError> {
+    let names: BTreeSet<&str> = names.collect();
     if names.len() > 1 {
         return Err(EvalError::FaceDetectors { names: names.into_iter().map(str::to_owned).collect() });
     }
-    Ok(names.into_iter().next().map(FaceDetectorId::new))
+    Ok(names.into_iter().next())
 }
 
 /// A card whose scores mean nothing yet: for a network that comes from training on `samples`.
@@ -158,15 +191,19 @@ pub fn calibrate_on_suite(
     let tools = ScoringTools { model, faces, scanner: &NoScanner };
     let mut score = |distortion: Option<Distortion>| {
         let options = ScoreOptions { distortion, genuine_only: false };
-        by_domain(&score_suite(suite, tools, options, known, observer)?)
+        score_suite(suite, tools, options, known, observer)
     };
-    let clean = score(None)?;
+    let scores = score(None)?;
+    let face_detector = face_detector_of_suite(&scores, faces)?;
+    let clean = by_domain(&scores)?;
     let distorted: Vec<_> = Distortion::USUAL
         .into_iter()
-        .map(|distortion| Ok((distortion, score(Some(distortion))?)))
+        .map(|distortion| Ok((distortion, by_domain(&score(Some(distortion))?)?)))
         .collect::<Result<_, EvalError>>()?;
     let in_order = clean.iter().flat_map(|(_, crops)| crops).cloned().collect();
-    calibrated(model.card(), &clean, &distorted, in_order)
+    let mut found = calibrated(model.card(), &clean, &distorted, in_order)?;
+    found.card.face_detector = face_detector.unwrap_or(found.card.face_detector);
+    Ok(found)
 }
 
 /// The name of a domain and its crops.
@@ -266,6 +303,35 @@ mod tests {
     use deeptell_data::Label;
 
     use super::*;
+
+    #[test]
+    fn a_card_has_the_settings_of_the_face_detector_that_folders_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = |name: &str, min_face: u32| {
+            let text = format!(
+                "frames = 1\nface = 'largest'\nmin_face = {min_face}.0\nmin_probability = 0.9\nformat = 'png'\n\
+                 [crop]\nsize = 64\nscale = 1.0\nalign = false\n\
+                 [face_detector]\nname = 'mtcnn'\nsettings = {{ min_face = '{min_face}' }}\n"
+            );
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+            std::fs::write(folder.path().join(name).join("extract.toml"), text).unwrap();
+        };
+        record("one", 40);
+        record("same", 40);
+        record("other", 20);
+        let of = |folders: &[&str], name: &str| {
+            let sample = |of: &&str| Sample {
+                face_detector: Some(name.to_owned()),
+                ..Sample::new(folder.path().join(of).join("crops/real/a.png"), Label::Real, "a")
+            };
+            let samples: Vec<Sample> = folders.iter().map(sample).collect();
+            face_detector_of(&samples).unwrap().unwrap().to_string()
+        };
+        assert_eq!(of(&["one", "same"], "mtcnn"), "mtcnn (min_face 40)");
+        assert_eq!(of(&["one", "other"], "mtcnn"), "mtcnn", "several settings are none");
+        assert_eq!(of(&["one", "moved"], "mtcnn"), "mtcnn", "some are not known");
+        assert_eq!(of(&["one"], "yunet"), "yunet", "another one found these");
+    }
 
     #[test]
     fn card_names_the_face_detector_of_its_crops() {

@@ -27,7 +27,7 @@ pub use failure::{AllowedFailures, Failure, FailureReason, Redo};
 pub use merge::{Merged, merge};
 #[cfg(feature = "clap")]
 pub use options::SettingsArgs;
-pub use settings::{CropStorage, Format, InPlace, Settings, root_of};
+pub use settings::{CropStorage, Format, InPlace, Settings, recorded_face_detector, root_of};
 pub use shard::{Shard, ShardChoice, ShardError, TaskIndex, path_of_shard};
 pub use status::{ShardState, ShardStatus, Status, finished_manifests, folder_of_shard};
 pub use store::{Event, OUTPUT_FILES, SETTINGS_FILE, Store, StoreContext, Summary};

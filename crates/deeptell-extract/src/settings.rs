@@ -1,9 +1,14 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use deeptell_face::{FaceCrop, FaceDetectorId, Selection};
+use deeptell_files::read_text_bounded;
 use serde::{Deserialize, Serialize};
 
-use crate::Shard;
+use crate::{SETTINGS_FILE, Shard};
+
+/// The largest settings file that is read, in bytes.
+pub(crate) const MAX_SETTINGS_BYTES: u64 = 1 << 20;
 
 /// The largest settings file that is read, in bytes.
 pub(crate) const MAX_SETTINGS_BYTES: u64 = 1 << 20;
@@ -88,4 +93,17 @@ pub struct Settings {
     /// The stream of each video to sample, where that is not the one that players show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<u32>,
+}
+
+/// The face detector and its settings that extraction folders record for these crops. `None` unless every crop lies in
+/// such a folder, and all folders record the same.
+pub fn recorded_face_detector<'a>(crops: impl IntoIterator<Item = &'a Path>) -> Option<FaceDetectorId> {
+    // `crops/LABEL/PICTURE` or `shards/ARCHIVE/MEMBER`.
+    let folders: BTreeSet<Option<&Path>> = crops.into_iter().map(|crop| crop.ancestors().nth(3)).collect();
+    let recorded = folders.into_iter().map(|folder| {
+        let text = read_text_bounded(folder?.join(SETTINGS_FILE), MAX_SETTINGS_BYTES).ok()?;
+        toml::from_str::<Settings>(&text).ok()?.face_detector
+    });
+    let recorded: BTreeSet<Option<FaceDetectorId>> = recorded.collect();
+    if recorded.len() == 1 { recorded.into_iter().next().flatten() } else { None }
 }

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deeptell_data::{Sample, read_dataset, read_manifest};
-use deeptell_extract::{CropStorage, Event, ExtractError, Format, Settings, Store, StoreContext, Summary};
+use deeptell_extract::{
+    CropStorage, Event, ExtractError, Format, Settings, Store, StoreContext, Summary, recorded_face_detector,
+};
 use deeptell_face::{Face, FaceCrop, FaceDetector, FaceDetectorFn, Rect, RgbImage, Selection};
 use deeptell_video::{Limits, VideoCodec, VideoReader, VideoWriter, WriterOptions};
 
@@ -217,6 +219,13 @@ fn a_folder_holds_crops_of_one_kind_and_has_one_writer() {
     let other = open(folder.path(), settings(), &middle_as("other")).err().unwrap();
     assert!(matches!(other, ExtractError::OtherFaceDetector { .. }), "{other}");
     assert!(other.to_string().contains("found by middle, and not by other"), "{other}");
+
+    let rows = read_manifest(folder.path().join("out/manifest.jsonl")).unwrap();
+    let crops = || rows.iter().map(|row| row.path.as_path());
+    assert_eq!(recorded_face_detector(crops()), Some(MIDDLE.id()));
+    assert_eq!(recorded_face_detector(crops().chain([Path::new("elsewhere.png")])), None);
+    assert_eq!(recorded_face_detector([]), None);
+
     for changed in [
         Settings { format: Format::Jpeg, ..settings() },
         Settings { store: CropStorage::Tar, ..settings() },

@@ -45,8 +45,10 @@ use crate::{Face, RgbImage, Selection};
 pub trait FaceDetector: fmt::Debug + Send + Sync {
     /// The detector, and all of its settings that change its boxes.
     ///
-    /// A classifier is trained and calibrated on the boxes of one detector, so model files,
-    /// manifests and extraction folders record this.
+    /// A classifier is trained and calibrated on the boxes of one face detector. Extraction folders
+    /// (`extract.toml`) and reports record the whole id; the rows of a manifest record the name.
+    /// The card of a model records the name, and the settings where they are known: when it was
+    /// calibrated on crops that still lie in their extraction folder, or on faces found for it.
     fn id(&self) -> FaceDetectorId;
 
     /// The faces of each image, in the order of `images`, which may differ in size.
@@ -135,6 +137,13 @@ impl FaceDetectorId {
     /// A detector without settings.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), settings: BTreeMap::new() }
+    }
+
+    /// The same name with only the settings that differ from those of `other`.
+    #[must_use]
+    pub fn differing_from(mut self, other: &Self) -> Self {
+        self.settings.retain(|setting, value| other.settings.get(setting) != Some(value));
+        self
     }
 
     /// Adds a setting.
@@ -317,6 +326,8 @@ mod tests {
         assert_eq!(id.to_string(), "told (faces 2, min_face 40.5)");
         assert_eq!(FaceDetectorId::new("told").to_string(), "told");
         assert_ne!(id, FaceDetectorId::new("told"));
+        let other = FaceDetectorId::new("told").with("min_face", 20).with("faces", 2);
+        assert_eq!(id.differing_from(&other).to_string(), "told (min_face 40.5)");
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use deeptell_face::{
-    Appearance, ColourGrid, Face, FaceLinker, RgbImage, Sighting, blur_effect, merge_tracks, shrunk,
+    Appearance, ColourGrid, Face, FaceDetectorId, FaceLinker, RgbImage, Sighting, blur_effect, merge_tracks,
+    shrunk,
 };
 
 use crate::detector::FaceFinder;
@@ -346,10 +347,7 @@ impl Scanning {
 
         let model = self.detector.model().info();
         let face_detector = self.faces.id();
-        if face_detector.name != model.card.face_detector.name {
-            let (calibrated, used) = (model.card.face_detector.name.clone(), face_detector.name.clone());
-            warnings.push(Warning::OtherFaceDetector { calibrated, used });
-        }
+        warnings.extend(other_face_detector(&model.card.face_detector, &face_detector));
         let report = Report {
             schema_version: SCHEMA_VERSION,
             deeptell_version: VERSION.to_owned(),
@@ -370,6 +368,19 @@ impl Scanning {
     }
 }
 
+/// The warning for boxes that are not like those that the model was calibrated on: of another face detector, or of
+/// other settings where the card records them.
+fn other_face_detector(calibrated: &FaceDetectorId, used: &FaceDetectorId) -> Option<Warning> {
+    if calibrated.name != used.name {
+        let (calibrated, used) = (calibrated.name.clone(), used.name.clone());
+        return Some(Warning::OtherFaceDetector { calibrated, used });
+    }
+    (!calibrated.settings.is_empty() && calibrated != used).then(|| Warning::OtherFaceDetector {
+        calibrated: calibrated.clone().differing_from(used).to_string(),
+        used: used.clone().differing_from(calibrated).to_string(),
+    })
+}
+
 /// Which person each track is.
 struct People {
     of_track: Vec<usize>,
@@ -385,5 +396,26 @@ fn not_confirmed(person: Person) -> Person {
         verdict: Verdict::Inconclusive,
         reasons: vec![Reason::NotConfirmed],
         ..person
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boxes_of_other_settings_are_a_warning_where_the_card_records_settings() {
+        let mtcnn = || FaceDetectorId::new("mtcnn");
+        let used = mtcnn().with("min_face", 24).with("max_side", 640);
+        let texts = |calibrated: &FaceDetectorId| match other_face_detector(calibrated, &used)? {
+            Warning::OtherFaceDetector { calibrated, used } => Some((calibrated, used)),
+            other => panic!("{other}"),
+        };
+        assert_eq!(texts(&mtcnn()), None, "not recorded");
+        assert_eq!(texts(&used), None);
+        let other = texts(&mtcnn().with("min_face", 40).with("max_side", 640));
+        assert_eq!(other, Some(("mtcnn (min_face 40)".to_owned(), "mtcnn (min_face 24)".to_owned())));
+        let other = texts(&FaceDetectorId::new("yunet").with("min_face", 40));
+        assert_eq!(other, Some(("yunet".to_owned(), "mtcnn".to_owned())));
     }
 }

@@ -28,12 +28,12 @@ pub enum Warning {
         /// How many.
         faces: usize,
     },
-    /// The model was trained and calibrated on the faces of another detector than the one that found these: its
-    /// thresholds may not hold.
+    /// The model was trained and calibrated on faces that were found by another face detector, or with other settings:
+    /// its thresholds may not hold.
     OtherFaceDetector {
-        /// Name of the face detector that the model was calibrated with.
+        /// Name of the face detector that the model was calibrated with; if it is the same, also the settings that differ.
         calibrated: String,
-        /// Name of the one that found the faces.
+        /// The same of the one that found the faces.
         used: String,
     },
     /// The file is too long to be hashed in the time allowed, so the report has no SHA-256.

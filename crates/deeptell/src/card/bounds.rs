@@ -9,9 +9,11 @@ use crate::Criteria;
 impl ModelCard {
     /// Longest text of a card, in bytes.
     const MAX_TEXT: usize = 8192;
+    /// Longest name, and longest value, of a setting of the face detector, in bytes.
+    const MAX_SETTING: usize = 256;
     /// Longest list of a card, views aside.
     const MAX_LIST: usize = 1024;
-    /// Largest number of a card that has no closer bound: beyond, arithmetic loses its sense.
+    /// Largest number of a card that has no closer bound: larger values would lose precision.
     const MAX_NUMBER: f64 = 1e6;
 
     pub(super) fn fault(&self) -> Option<&'static str> {
@@ -39,7 +41,7 @@ impl ModelCard {
     }
 
     /// What becomes of a picture before the network sees it.
-    fn input_checks(&self) -> [Check; 9] {
+    fn input_checks(&self) -> [Check; 10] {
         let Normalization { mean, deviation } = self.normalization;
         let FaceDetectorId { name: detector, settings, .. } = &self.face_detector;
         [
@@ -56,6 +58,10 @@ impl ModelCard {
                 "`face_detector.name` is empty or longer than 64 bytes",
             ),
             (settings.len() > 64, "`face_detector.settings` has more than 64 entries"),
+            (
+                settings.iter().any(|(name, value)| name.len().max(value.len()) > Self::MAX_SETTING),
+                "`face_detector.settings` has a name or value longer than 256 bytes",
+            ),
             (!(32..=1024).contains(&self.crop.size), "`crop.size` is not in 32..=1024 pixels"),
             (
                 !(self.crop.scale > 0.0 && self.crop.scale <= Self::MAX_SCALE),
@@ -173,6 +179,9 @@ mod tests {
         refused("face_detector.settings", |c| {
             c.face_detector.settings = (0..65).map(|i| (i.to_string(), String::new())).collect();
         });
+        for (name, value) in [("x".repeat(257), String::new()), (String::new(), "x".repeat(257))] {
+            refused("face_detector.settings", |c| c.face_detector.settings = [(name, value)].into());
+        }
         refused("crop.size", |c| c.crop.size = 4096);
         refused("crop.scale", |c| c.crop.scale = 1e30);
         refused("crop.scale", |c| c.crop.scale = 0.0);
