@@ -25,6 +25,21 @@ pub enum Architecture {
     MobileNetV3Large,
 }
 
+/// The networks that share one implementation, with what tells them apart. A new network is a variant here, and an arm
+/// wherever this is matched.
+pub(crate) enum Family {
+    MobileNetV3(Variant),
+}
+
+impl From<Variant> for Architecture {
+    fn from(variant: Variant) -> Self {
+        match variant {
+            Variant::Small => Self::MobileNetV3Small,
+            Variant::Large => Self::MobileNetV3Large,
+        }
+    }
+}
+
 /// Files that `deeptell weights import` recognises.
 pub const KNOWN_FILES: &[KnownFile] = &[
     KnownFile {
@@ -69,11 +84,17 @@ impl Architecture {
         }
     }
 
+    pub(crate) const fn family(self) -> Family {
+        match self {
+            Self::MobileNetV3Small => Family::MobileNetV3(Variant::Small),
+            Self::MobileNetV3Large => Family::MobileNetV3(Variant::Large),
+        }
+    }
+
     /// Its name in the literature.
     pub const fn title(self) -> &'static str {
-        match self {
-            Self::MobileNetV3Small => Variant::Small.name(),
-            Self::MobileNetV3Large => Variant::Large.name(),
+        match self.family() {
+            Family::MobileNetV3(variant) => variant.name(),
         }
     }
 
@@ -87,9 +108,8 @@ impl Architecture {
 
     /// Length of the embedding that its classifier reads.
     pub const fn embedding(self) -> usize {
-        match self {
-            Self::MobileNetV3Small => Variant::Small.table().embedding,
-            Self::MobileNetV3Large => Variant::Large.table().embedding,
+        match self.family() {
+            Family::MobileNetV3(variant) => variant.table().embedding,
         }
     }
 
@@ -100,9 +120,8 @@ impl Architecture {
 
     /// The names of its tensors in files.
     pub fn names(self) -> Names {
-        match self {
-            Self::MobileNetV3Small => deeptell_mobilenet::names(Variant::Small),
-            Self::MobileNetV3Large => deeptell_mobilenet::names(Variant::Large),
+        match self.family() {
+            Family::MobileNetV3(variant) => deeptell_mobilenet::names(variant),
         }
     }
 
@@ -114,9 +133,8 @@ impl Architecture {
     /// # Errors
     /// [`WeightsError`] naming the tensor that is missing, has another shape, or is unknown.
     pub fn to_onnx(self, weights: &Weights, options: &Options) -> Result<Vec<u8>, WeightsError> {
-        match self {
-            Self::MobileNetV3Small => deeptell_mobilenet::to_onnx(Variant::Small, weights, options),
-            Self::MobileNetV3Large => deeptell_mobilenet::to_onnx(Variant::Large, weights, options),
+        match self.family() {
+            Family::MobileNetV3(variant) => deeptell_mobilenet::to_onnx(variant, weights, options),
         }
     }
 

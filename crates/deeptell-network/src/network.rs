@@ -1,10 +1,11 @@
 use burn::config::Config;
 use burn::module::{Module, ParamId};
 use burn::tensor::{Device, Tensor};
-use deeptell_mobilenet::{MobileNetV3, MobileNetV3Config, Variant};
+use deeptell_mobilenet::{MobileNetV3, MobileNetV3Config};
 use deeptell_weights::{DropoutMask, Dtype, Weights, WeightsError};
 
 use crate::Architecture;
+use crate::architecture::Family;
 
 /// What a [`Network`] is built from.
 #[derive(Config, Debug)]
@@ -24,12 +25,12 @@ impl NetworkConfig {
     /// # Panics
     /// When `classes` is 0 or `dropout` is outside of `0..=1`.
     pub fn init(&self, device: &Device) -> Network {
-        let variant = match self.architecture {
-            Architecture::MobileNetV3Small => Variant::Small,
-            Architecture::MobileNetV3Large => Variant::Large,
-        };
-        let config = MobileNetV3Config::new(variant, self.classes).with_dropout(self.dropout);
-        Network::MobileNetV3(config.init(device))
+        match self.architecture.family() {
+            Family::MobileNetV3(variant) => {
+                let config = MobileNetV3Config::new(variant, self.classes).with_dropout(self.dropout);
+                Network::MobileNetV3(config.init(device))
+            }
+        }
     }
 }
 
@@ -62,10 +63,7 @@ impl Network {
     /// Which network it is.
     pub fn architecture(&self) -> Architecture {
         match self {
-            Self::MobileNetV3(network) => match network.variant() {
-                Variant::Small => Architecture::MobileNetV3Small,
-                Variant::Large => Architecture::MobileNetV3Large,
-            },
+            Self::MobileNetV3(network) => network.variant().into(),
         }
     }
 
