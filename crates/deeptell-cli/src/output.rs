@@ -39,21 +39,9 @@ pub(crate) fn is_quiet() -> bool {
     !prints(Verbosity::Normal)
 }
 
-/// An error and its causes on one line. A cause that already ends the text before it, as in some
-/// libraries, is not repeated.
+/// An error and its causes on one line.
 pub(crate) fn one_line(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain() {
-        let part = cause.to_string();
-        if text.ends_with(&part) {
-            continue;
-        }
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&part);
-    }
-    printable(&text).into_owned()
+    printable(&deeptell_files::error_chain(error.as_ref())).into_owned()
 }
 
 /// An error about a file, with its path unless the error names it already.

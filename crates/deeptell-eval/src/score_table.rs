@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use deeptell::Thresholds;
 use deeptell_data::{Label, Sample, open_table, parse_number};
-use deeptell_files::sha256_of_file;
+use deeptell_files::{error_chain, sha256_of_file};
 use deeptell_metrics::sigmoid;
 use serde::Deserialize;
 
-use crate::suite::{CropOutcome, CropScore, ScanOutcome, SetScores, Suite, SuiteScores, chain, verdict};
+use crate::suite::{CropOutcome, CropScore, ScanOutcome, SetScores, Suite, SuiteScores, verdict};
 use crate::{EvalError, Scorer, TableInfo};
 
 /// Names that an error lists; more are counted.
@@ -179,6 +179,15 @@ impl ScoreTable {
         self.rows.iter().filter(|row| !row.used).map(|row| row.path.as_str()).collect()
     }
 
+    /// How many rows are [unknown](Self::unknown) and which, as a sentence without an end; `None` when there are none.
+    pub fn unknown_note(&self) -> Option<String> {
+        let unknown = self.unknown();
+        let (count, table) = (unknown.len(), self.path.display());
+        (count > 0).then(|| {
+            format!("{count} scores in {table} belong to no set of the suite: {}", some_of(&unknown))
+        })
+    }
+
     /// Checks that every sample has a score, and every row a sample.
     ///
     /// # Errors
@@ -214,7 +223,7 @@ impl ScoreTable {
         let mut sets = Vec::with_capacity(suite.sets.len());
         for set in &suite.sets {
             let listing = set.readable_samples();
-            let (samples, fault) = listing.unwrap_or_else(|error| (Vec::new(), Some(chain(&error))));
+            let (samples, fault) = listing.unwrap_or_else(|error| (Vec::new(), Some(error_chain(&error))));
             let samples: Vec<&Sample> = samples.iter().collect();
             let mut crops = self.crops(&samples, &set.data, Some(&set.name))?;
             if set.scan {

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use deeptell_data::{ManifestWriter, Sample, sha256_of_contents};
 use deeptell_face::{FaceDetector, FaceDetectorId};
-use deeptell_files::{FolderLock, name_below, read_text_bounded, remove_leftovers, sha256, write_whole};
+use deeptell_files::{
+    FolderLock, error_chain, name_below, read_text_bounded, remove_leftovers, sha256, write_whole,
+};
 use deeptell_video::VideoOptions;
 use rayon::prelude::*;
 
@@ -283,7 +285,7 @@ impl<'a> Store<'a> {
             path: sample.path.clone(),
             file: self.name(sample),
             reason: FailureReason::of(error, &self.folder),
-            error: one_line(error),
+            error: error_chain(error),
             bytes: length_of(sample),
         }
     }
@@ -420,19 +422,4 @@ pub(crate) fn key(file: &str) -> String {
     let mut key = sha256(file.as_bytes());
     key.truncate(12);
     key
-}
-
-/// An error and its causes, without saying anything twice.
-fn one_line(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text.push_str(": ");
-            text.push_str(&part);
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -4,6 +4,7 @@
 //! - [`write_whole`] and [`WholeFile`]: atomic writes.
 //! - [`sha256`], [`sha256_of_reader`], [`sha256_of_file`], [`sha256_while`]: digests in hexadecimal.
 //! - [`check_outputs`]: no input is overwritten.
+//! - [`error_chain`]: an error and its causes on one line.
 //! - [`name_below`], [`stem`]: path names that are the same on every machine.
 //! - [`serialize_path`], [`serialize_optional_path`]: path names in documents, whatever bytes they have.
 //! - [`ByteWindow`]: a file read by positions.
@@ -20,6 +21,7 @@
 //! ```
 
 mod bounded;
+mod causes;
 mod digest;
 mod lock;
 mod name;
@@ -28,6 +30,7 @@ mod whole;
 mod window;
 
 pub use bounded::{is_same_file, line_at, read_bounded, read_text_bounded, regular_file_size};
+pub use causes::error_chain;
 pub use digest::{hexadecimal, sha256, sha256_of_file, sha256_of_reader, sha256_while};
 pub use lock::{FolderLock, LockError, is_at};
 pub use name::{name_below, serialize_optional_path, serialize_path, stem};

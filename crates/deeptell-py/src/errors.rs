@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use deeptell::{Error, IsolationError};
 use deeptell_data::DataError;
+use deeptell_files::error_chain;
 use deeptell_metrics::MetricsError;
 use deeptell_video::VideoError;
 use pyo3::create_exception;
@@ -19,21 +20,6 @@ create_exception!(
 create_exception!(deeptell, ModelError, PyValueError, "A model file cannot be used.");
 create_exception!(deeptell, OptionError, PyValueError, "An option is out of its range.");
 
-/// An error and its causes in one line.
-fn with_causes(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.ends_with(&part) {
-            text.push_str(": ");
-            text.push_str(&part);
-        }
-        cause = error.source();
-    }
-    text
-}
-
 /// The number of the system's error among the causes of `error`.
 fn errno(error: &(dyn StdError + 'static)) -> Option<i32> {
     let mut cause = Some(error);
@@ -47,7 +33,7 @@ fn errno(error: &(dyn StdError + 'static)) -> Option<i32> {
 }
 
 fn input_error(error: &(dyn StdError + 'static)) -> PyErr {
-    let raised = InputError::new_err(with_causes(error));
+    let raised = InputError::new_err(error_chain(error));
     let Some(number) = errno(error) else { return raised };
     // Setting an attribute that every OSError has.
     let set = Python::attach(|py| raised.value(py).setattr("errno", number));
@@ -55,7 +41,7 @@ fn input_error(error: &(dyn StdError + 'static)) -> PyErr {
 }
 
 pub(crate) fn of_deeptell(error: Error) -> PyErr {
-    let text = with_causes(&error);
+    let text = error_chain(&error);
     match error {
         Error::Input { .. } => input_error(&error),
         Error::Model { .. } => ModelError::new_err(text),
@@ -74,7 +60,7 @@ pub(crate) fn of_data(error: DataError) -> PyErr {
 }
 
 pub(crate) fn of_metrics(error: MetricsError) -> PyErr {
-    let text = with_causes(&error);
+    let text = error_chain(&error);
     match error {
         MetricsError::InvalidSetting { .. } => OptionError::new_err(text),
         _ => PyValueError::new_err(text),

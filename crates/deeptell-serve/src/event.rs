@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use deeptell::{Error, Verdict};
+use deeptell_files::error_chain;
 
 /// Something that happened in a server, for its log. It contains no names of files.
 ///
@@ -42,16 +43,7 @@ pub enum Event {
 impl Event {
     /// The failure of an analysis: the error with its causes on one line.
     pub(crate) fn failed(error: &Error) -> Self {
-        let mut detail = error.to_string();
-        let mut cause = std::error::Error::source(error);
-        while let Some(error) = cause {
-            let part = error.to_string();
-            if !detail.contains(&part) {
-                detail = format!("{detail}: {part}");
-            }
-            cause = error.source();
-        }
-        Self::Failed { detail }
+        Self::Failed { detail: error_chain(error) }
     }
 }
 

@@ -1,7 +1,6 @@
 //! Scans: unfinished ones, and the latest of the finished.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -32,12 +31,8 @@ impl Scan {
     pub(crate) fn new(name: String, bytes: u64) -> Result<Self, getrandom::Error> {
         let mut random = [0; 16];
         getrandom::fill(&mut random)?;
-        let id = random.iter().fold(String::new(), |mut id, byte| {
-            let _ = write!(id, "{byte:02x}");
-            id
-        });
         Ok(Self {
-            id,
+            id: deeptell_files::hexadecimal(&random),
             name,
             bytes,
             state: watch::Sender::new(State::Waiting { ahead: 0 }),

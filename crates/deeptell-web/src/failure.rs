@@ -1,8 +1,7 @@
 //! Why there is no report, as the page shows it.
 
-use std::error::Error as StdError;
-
 use deeptell::{Error, InputError, PictureError, VideoError};
+use deeptell_files::error_chain;
 use serde_json::json;
 use wasm_bindgen::JsValue;
 
@@ -13,8 +12,8 @@ pub(crate) fn thrown(error: &Error) -> JsValue {
         _ => "internal",
     };
     let message = match error {
-        Error::Input { source, .. } => with_causes(source),
-        other => with_causes(other),
+        Error::Input { source, .. } => error_chain(source),
+        other => error_chain(other),
     };
     refusal(code, &message)
 }
@@ -44,16 +43,6 @@ fn code_of(error: &InputError) -> &'static str {
         ) => "too_large",
         _ => "broken",
     }
-}
-
-fn with_causes(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// With a full stop.

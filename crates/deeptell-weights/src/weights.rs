@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn_store::{BurnToPyTorchAdapter, ModuleSnapshot, bridge};
-use deeptell_files::write_whole;
+use deeptell_files::{read_bounded, write_whole};
 use serde_json::{Map, Value, json};
 
 use crate::names::is_counter;
@@ -69,7 +69,7 @@ impl Weights {
         let path = path.as_ref();
         let io = |source| WeightsError::Io { path: path.to_owned(), source };
         let length = Self::check_size(path)?;
-        let bytes = std::fs::read(path).map_err(io)?;
+        let bytes = read_bounded(path, Self::MAX_FILE).map_err(io)?;
         if pytorch::recognises(&bytes) {
             return pytorch::read(path, length)?.checked(path);
         }

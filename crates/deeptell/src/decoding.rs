@@ -9,10 +9,10 @@ use deeptell_video::{IsolationError, Limits, VideoOptions, VideoReader};
 
 /// Where a [`Detector`](crate::Detector) decodes files, and what they may be and cost.
 ///
-/// The default is for files from anyone: a process of its own for each, which can do nothing but decode
-/// ([`DecoderProcess`](deeptell_video::DecoderProcess)), within [`Limits::untrusted`]. The process is a copy of this
-/// program, whose `main` must therefore begin with [`run_if_decoder`](crate::run_if_decoder); a scan fails with
-/// [`IsolationError::NotPrepared`] where it does not. Reports are the same wherever a file is decoded.
+/// The default, [`untrusted`](Self::untrusted), is for files from anyone: a process of its own for each, which can do
+/// nothing but decode ([`DecoderProcess`](deeptell_video::DecoderProcess)), within [`Limits::untrusted`]. The process is
+/// a copy of this program, whose `main` must therefore begin with [`run_if_decoder`](crate::run_if_decoder); a scan fails
+/// with [`IsolationError::NotPrepared`] where it does not. Reports are the same wherever a file is decoded.
 ///
 /// ```no_run
 /// use deeptell::{Decoding, Detector, Device, Limits};
@@ -43,6 +43,26 @@ enum Location {
 }
 
 impl Decoding {
+    /// For files from anyone, the default: as [`isolated`](Self::isolated) on systems that have such processes, elsewhere
+    /// in this process, within [`Limits::untrusted`]. [`warning`](Self::warning) tells the two apart.
+    pub fn untrusted() -> Self {
+        if cfg!(unix) { Self::isolated() } else { Self::in_process(Limits::untrusted()) }
+    }
+
+    /// For files whose origin the user trusts: in this process, within the default [`Limits`].
+    pub fn trusted() -> Self {
+        Self::in_process(Limits::default())
+    }
+
+    /// What users should know about this way of decoding: that files of unknown origin are not isolated, because the
+    /// system has no means to.
+    pub fn warning(&self) -> Option<&'static str> {
+        let is_exposed = cfg!(not(unix)) && matches!(self.location, Location::Here);
+        (is_exposed && self.limits == Limits::untrusted()).then_some(
+            "this system has no sandboxed processes: files are decoded in this one, within narrow limits",
+        )
+    }
+
     /// Each file in a process of its own, a copy of this program, within [`Limits::untrusted`].
     ///
     /// There are such processes on Unix systems alone; elsewhere a scan fails with [`IsolationError::Unsupported`].
@@ -79,8 +99,11 @@ impl Decoding {
         &self.limits
     }
 
-    /// How files are opened.
-    pub(crate) fn reading(&self) -> Result<VideoOptions, IsolationError> {
+    /// How videos and pictures are opened where no [`Detector`](crate::Detector) does it.
+    ///
+    /// # Errors
+    /// [`IsolationError`] when the system or this program cannot start such processes.
+    pub fn video_options(&self) -> Result<VideoOptions, IsolationError> {
         let reading = VideoReader::options().limits(self.limits.clone());
         Ok(match &self.location {
             #[cfg(unix)]
@@ -102,9 +125,9 @@ impl Decoding {
     }
 }
 
-/// As [`Decoding::isolated`].
+/// As [`Decoding::untrusted`].
 impl Default for Decoding {
     fn default() -> Self {
-        Self::isolated()
+        Self::untrusted()
     }
 }

@@ -139,7 +139,7 @@ pub(crate) fn unnamed_file(bytes: &[u8]) -> io::Result<File> {
 impl Detector {
     /// How files are opened under these options.
     fn reading(&self, options: &ScanOptions) -> Result<VideoOptions, Error> {
-        let mut reading = self.decoding.reading()?;
+        let mut reading = self.decoding.video_options()?;
         if let Some(side) = options.max_side {
             reading = reading.max_side(side);
         }
@@ -255,7 +255,7 @@ mod tests {
     use deeptell_face::RgbImage;
 
     use super::*;
-    use crate::hash::sha256;
+    use deeptell_files::sha256;
 
     #[test]
     fn the_facts_of_a_picture_on_disk_and_in_memory() {

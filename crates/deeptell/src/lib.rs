@@ -42,7 +42,6 @@ mod face_list;
 mod familiarity;
 #[cfg(feature = "ffmpeg")]
 mod file;
-mod hash;
 mod heat;
 pub mod html;
 mod input;

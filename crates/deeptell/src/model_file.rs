@@ -4,11 +4,10 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use deeptell_face::FaceCrop;
-use deeptell_files::write_whole;
+use deeptell_files::{read_bounded, sha256, write_whole};
 use deeptell_network::{Dtype, NamedTensor, Network, NetworkConfig, OnnxOptions, StoredDtype, Weights};
 
 use crate::familiarity::Familiarity;
-use crate::hash::sha256;
 use crate::localization::Localization;
 use crate::manifest::Manifest;
 use crate::{Error, HeatMapMethod, Model, ModelCard, ModelError, ModelInfo};
@@ -57,7 +56,7 @@ impl ModelFile {
             if bytes > Self::MAX_BYTES {
                 return Err(ModelError::TooLarge { bytes, limit: Self::MAX_BYTES });
             }
-            let bytes = std::fs::read(path)?;
+            let bytes = read_bounded(path, Self::MAX_BYTES)?;
             let found = sha256(&bytes);
             match Manifest::expected_sha256(path)? {
                 Some(expected) if !expected.eq_ignore_ascii_case(&found) => {

@@ -20,7 +20,7 @@ pub use scores::{
     CropOutcome, CropScore, ScanOutcome, Scanning, ScoreOptions, ScoringTools, SetScores, SuiteScores,
     score_suite,
 };
-pub(crate) use scores::{Framing, chain, score_listed};
+pub(crate) use scores::{Framing, score_listed};
 pub(crate) use shares::verdict;
 pub use shares::{AnswerShares, Share};
 pub use spec::{Expected, Role, Suite, SuiteError, SuiteSet};

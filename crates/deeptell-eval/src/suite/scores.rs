@@ -5,10 +5,10 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use deeptell::{Levels, Model, Verdict};
+use deeptell::{Detector, Levels, Model, ModelFile, ScanOptions, Verdict};
 use deeptell_data::{Label, Sample, read_picture};
 use deeptell_face::{Face, FaceDetector, RgbImage, Selection, blur_effect};
-use deeptell_files::read_bounded;
+use deeptell_files::{error_chain, read_bounded};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -141,6 +141,15 @@ pub trait Scanning {
     fn scan(&self, path: &Path) -> Result<Option<ScanOutcome>, Box<dyn std::error::Error + Send + Sync>>;
 }
 
+/// Without digests of the files, and with the other options at their defaults.
+impl Scanning for Detector {
+    fn scan(&self, path: &Path) -> Result<Option<ScanOutcome>, Box<dyn std::error::Error + Send + Sync>> {
+        let report = Self::scan(self, path, &ScanOptions::default().sha256(false))?.report;
+        let (verdict, people) = (report.verdict, Some(report.confirmed_people().count()));
+        Ok(report.score.map(|score| ScanOutcome { verdict, score, people }))
+    }
+}
+
 /// The model and tools that score a suite.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
@@ -206,7 +215,7 @@ pub fn score_suite(
     let mut scans = Vec::with_capacity(suite.sets.len());
     for set in &suite.sets {
         let listing = set.readable_samples();
-        let (samples, fault) = listing.unwrap_or_else(|error| (Vec::new(), Some(chain(&error))));
+        let (samples, fault) = listing.unwrap_or_else(|error| (Vec::new(), Some(error_chain(&error))));
         let framing = Framing { detect: set.detect, whole_without_face: set.whole_without_face };
         let (to_crop, to_scan) = if set.scan { (Vec::new(), samples) } else { (samples, Vec::new()) };
         listed.push((framing, to_crop));
@@ -224,7 +233,7 @@ pub fn score_suite(
             let outcome = scanned.entry(&sample.path).or_insert_with(|| match scanner.scan(&sample.path) {
                 Ok(Some(found)) => CropOutcome::Scanned(found),
                 Ok(None) => CropOutcome::NoFace,
-                Err(error) => CropOutcome::Missing { why: chain(error.as_ref()) },
+                Err(error) => CropOutcome::Missing { why: error_chain(error.as_ref()) },
             });
             crops.push(CropScore { outcome: outcome.clone(), ..CropScore::unscored(sample) });
             observer.advance(1);
@@ -402,7 +411,7 @@ fn cut(
             // Nobody could look for its face: reading it again says why.
             let why = match read_picture(&sample.path) {
                 Ok(_) => "the picture changed while it was looked at".to_owned(),
-                Err(error) => chain(&error),
+                Err(error) => error_chain(&error),
             };
             return Ok(Err(CropOutcome::Missing { why }));
         };
@@ -422,27 +431,13 @@ fn cut(
     };
     let crop = match deeptell_train::load_crop(&sample, &framing) {
         Ok(crop) => crop,
-        Err(error) => return Ok(Err(CropOutcome::Missing { why: chain(&error) })),
+        Err(error) => return Ok(Err(CropOutcome::Missing { why: error_chain(&error) })),
     };
     let crop = match options.distortion {
         Some(distortion) => distortion.apply(&crop)?,
         None => crop,
     };
     Ok(Ok(Cut { blur: blur_effect(&crop), crop, whole, width }))
-}
-
-/// An error and its causes, without saying anything twice.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text = format!("{text}: {part}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 impl CropScore {
@@ -526,6 +521,16 @@ impl SuiteScores {
             }
         }
         Ok(bytes)
+    }
+
+    /// Applies the calibration and thresholds of another model file with the same weights. Returns `false`, and changes
+    /// nothing, for scores of another detector, which no model can judge.
+    #[must_use]
+    pub fn judge_by(&mut self, file: &ModelFile) -> bool {
+        let Scorer::Model(judge) = &mut self.model else { return false };
+        judge.card = file.card().clone();
+        file.sha256().clone_into(&mut judge.sha256);
+        true
     }
 
     /// Whether the first bytes of a file are those of saved scores, and not of a suite in TOML.

@@ -10,6 +10,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
+use deeptell_files::error_chain;
 use deeptell_video::linked_ffmpeg;
 pub use deeptell_video::{Exposure, LibraryVersion, LinkedFfmpeg};
 pub use machine::{FreeSpace, Processor};
@@ -73,13 +74,7 @@ impl Check {
     }
 
     fn failed(name: &'static str, error: &dyn std::error::Error) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        Self { state: CheckState::Failed, ..Self::ok(name, printable(&text)) }
+        Self { state: CheckState::Failed, ..Self::ok(name, printable(&error_chain(error))) }
     }
 
     fn but(self, state: CheckState, advice: impl Into<String>) -> Self {
