@@ -1,35 +1,21 @@
 //! Where files are decoded: in a separate process, unless the user trusts them.
 
 use deeptell::Decoding;
-use deeptell_video::{Limits, VideoOptions, VideoReader};
+use deeptell_video::VideoOptions;
 
-/// How a detector decodes files, by whether they are `trusted`.
+use crate::output::alert;
+
+/// How files are decoded, by whether they are `trusted`.
 pub(crate) fn decoding(trusted: bool) -> Decoding {
-    if trusted {
-        return Decoding::in_process(Limits::default());
+    let decoding = if trusted { Decoding::trusted() } else { Decoding::untrusted() };
+    if let Some(warning) = decoding.warning() {
+        alert!("warning: {warning}");
     }
-    if cfg!(unix) {
-        return Decoding::isolated();
-    }
-    crate::output::alert!(
-        "warning: this system has no sandboxed processes: files are decoded in this one, within narrow limits"
-    );
-    Decoding::in_process(Limits::untrusted())
+    decoding
 }
 
-/// Options for reading videos and pictures: the chosen stream, if any, and, unless files are
-/// `trusted`, narrow limits and a separate process.
+/// As [`decoding`], for videos and pictures that no detector opens; of videos the chosen stream, if any.
 pub(crate) fn reading(stream: Option<u32>, trusted: bool) -> anyhow::Result<VideoOptions> {
-    let mut reading = VideoReader::options();
-    if let Some(stream) = stream {
-        reading = reading.stream(stream);
-    }
-    if !trusted {
-        reading = reading.limits(Limits::untrusted());
-        #[cfg(unix)]
-        {
-            reading = reading.isolated_by(&deeptell_video::DecoderProcess::this_program()?);
-        }
-    }
-    Ok(reading)
+    let options = decoding(trusted).video_options()?;
+    Ok(if let Some(stream) = stream { options.stream(stream) } else { options })
 }

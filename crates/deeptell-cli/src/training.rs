@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use deeptell::ModelFile;
 use deeptell_eval::start_from;
 use deeptell_network::{Architecture, Weights};
-use deeptell_train::{EpochRecord, Event, Run, Start, Trainer};
+use deeptell_train::{Event, Run, Start, Trainer};
 
 use crate::cache::cached;
 use crate::output::{alert, note};
@@ -42,34 +42,25 @@ pub(crate) fn cached_imagenet(architecture: Architecture) -> anyhow::Result<Path
 pub(crate) fn train_with_progress(trainer: Trainer<'_>, out: &Path, device: &Device) -> anyhow::Result<Run> {
     let mut bar: Option<Progress> = None;
     let run = trainer.run(out, device, |event| match event {
-        Event::Started { epochs_done, epochs, samples, validation_samples, pos_weight, replicas } => note!(
-            "{epochs} epochs of {samples} samples, {validation_samples} validation samples, pos_weight {pos_weight:.4}{}{}",
-            if replicas > 1 { format!(", {replicas} replicas") } else { String::new() },
-            if epochs_done > 0 { format!(", resuming after epoch {epochs_done}") } else { String::new() },
-        ),
-        Event::Step { epoch, step, steps, loss, .. } => {
+        Event::Step { epoch, step, steps, .. } => {
             let bar = bar.get_or_insert_with(|| Progress::new(format!("epoch {epoch}"), steps, "steps"));
-            bar.set(step, &format!("loss {loss:.4}"));
+            bar.set(step, &event.to_string());
         }
-        Event::Validating { done, total, .. } => {
+        Event::Validating { .. } => {
             if let Some(bar) = &bar {
-                bar.set(usize::MAX, &format!("validating {done}/{total}"));
+                bar.set(usize::MAX, &event.to_string());
             }
         }
-        Event::Epoch { record, best } => {
+        Event::Unreadable { .. } => match &bar {
+            Some(bar) => bar.warn(&event.to_string()),
+            None => alert!("{event}"),
+        },
+        event => {
             if let Some(bar) = bar.take() {
                 bar.finish();
             }
-            note!("{}", epoch_line(&record, best));
+            note!("{event}");
         }
-        Event::Unreadable { path, reason } => {
-            let line = format!("left out: {}: {reason}", path.display());
-            match &bar {
-                Some(bar) => bar.warn(&line),
-                None => alert!("{line}"),
-            }
-        }
-        _ => {}
     })?;
     if let Some(bar) = bar.take() {
         bar.finish();
@@ -79,24 +70,6 @@ pub(crate) fn train_with_progress(trainer: Trainer<'_>, out: &Path, device: &Dev
         alert!("{} pictures cannot be read and were left out; see {}", run.unreadable.len(), list.display());
     }
     Ok(run)
-}
-
-fn epoch_line(record: &EpochRecord, best: bool) -> String {
-    let wait = record.data_wait_share().map_or(0.0, |share| 100.0 * share);
-    let skipped = match record.skipped_steps {
-        0 => String::new(),
-        steps => format!(", {steps} steps skipped because of overflow"),
-    };
-    format!(
-        "epoch {:>3}  loss {:.4}  validation loss {:.4}  AUC {:.4}{}  {:.0} s, {wait:.1}% of the steps waiting for \
-         pictures{skipped}",
-        record.epoch,
-        record.train_loss,
-        record.validation_loss,
-        record.validation_auc,
-        if best { " *" } else { "  " },
-        record.seconds
-    )
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::Path;
 use deeptell::{
     Calibration, Criteria, CropLevel, Levels, Measure, Model, ModelCard, PersonScoring, Thresholds, View,
 };
-use deeptell_data::Sample;
+use deeptell_data::{Sample, Split};
 use deeptell_extract::recorded_face_detector;
 use deeptell_face::{FaceDetector, FaceDetectorId};
 use deeptell_metrics::{BinaryReport, EvaluationConfig, MetricsError, ScoreScale, evaluate, roc_auc};
@@ -74,6 +74,15 @@ fn the_only<'a>(names: impl Iterator<Item = &'a str>) -> Result<Option<&'a str>,
         return Err(EvalError::FaceDetectors { names: names.into_iter().map(str::to_owned).collect() });
     }
     Ok(names.into_iter().next())
+}
+
+/// The samples of the split `validation`. Those without a data set belong to one that is called like `data`.
+pub fn validation_of(samples: Vec<Sample>, data: &Path) -> Vec<Sample> {
+    let name = data.file_stem().map(|name| name.to_string_lossy().into_owned());
+    let of_split = samples.into_iter().filter(|sample| sample.split == Some(Split::Validation));
+    let named =
+        |sample: Sample| Sample { dataset: sample.dataset.clone().or_else(|| name.clone()), ..sample };
+    of_split.map(named).collect()
 }
 
 /// A card whose scores mean nothing yet: for a network that comes from training on `samples`.

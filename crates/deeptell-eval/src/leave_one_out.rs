@@ -24,6 +24,14 @@ pub enum LeaveOut {
 }
 
 impl LeaveOut {
+    /// What there must be several of.
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Dataset => "data sets",
+            Self::Method => "methods",
+        }
+    }
+
     fn value_of(self, sample: &Sample) -> Option<&str> {
         match self {
             Self::Dataset => sample.dataset.as_deref(),

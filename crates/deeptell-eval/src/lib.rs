@@ -51,7 +51,9 @@ mod scoring;
 mod suite;
 mod training;
 
-pub use calibration::{Calibrated, calibrate, calibrate_on_suite, face_detector_of, uncalibrated};
+pub use calibration::{
+    Calibrated, calibrate, calibrate_on_suite, face_detector_of, uncalibrated, validation_of,
+};
 pub use dataset::{CrossingReport, DatasetReport, Shortcut, SplitCounts, UnreadableFile, inspect_dataset};
 pub use distortion::Distortion;
 pub use error::EvalError;

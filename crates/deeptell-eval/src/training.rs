@@ -1,5 +1,6 @@
 //! What a training run starts from, and what is made of it when it has ended.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use deeptell::text::printable_json;
@@ -137,6 +138,15 @@ pub struct FinishedRun {
     pub best_epoch: usize,
     /// Its figures on the validation split, which are optimistic.
     pub figures: Evaluation,
+}
+
+/// The best epoch and its AUC-ROC, on one line without its end.
+impl fmt::Display for FinishedRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let figures = &self.figures.crops.figures;
+        write!(f, "best epoch {}: validation AUC {:.4}", self.best_epoch, figures.auc)?;
+        figures.auc_ci95.map_or(Ok(()), |[low, high]| write!(f, " [{low:.4}, {high:.4}]"))
+    }
 }
 
 /// `metrics.json`: the figures of the best epoch on the split it was chosen on.

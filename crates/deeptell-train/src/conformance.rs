@@ -184,6 +184,15 @@ impl DeviceReport {
         };
         Self { device: device.to_owned(), state }
     }
+
+    /// Whether it computes other results than the reference device, or, where it is `required`, cannot be used.
+    pub fn is_fault(&self, required: bool) -> bool {
+        match self.state {
+            DeviceState::Differs(_) => true,
+            DeviceState::Unusable { .. } => required,
+            DeviceState::Agrees(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for DeviceReport {

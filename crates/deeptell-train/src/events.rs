@@ -1,6 +1,7 @@
 //! What a run reports, while it lasts and at its end.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::EpochRecord;
@@ -60,6 +61,42 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+}
+
+/// One line, without its end.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started { epochs_done, epochs, samples, validation_samples, pos_weight, replicas } => {
+                write!(f, "{epochs} epochs of {samples} samples, {validation_samples} validation samples, ")?;
+                write!(f, "pos_weight {pos_weight:.4}")?;
+                if *replicas > 1 {
+                    write!(f, ", {replicas} replicas")?;
+                }
+                if *epochs_done > 0 {
+                    write!(f, ", resuming after epoch {epochs_done}")?;
+                }
+                Ok(())
+            }
+            Self::Step { loss, .. } => write!(f, "loss {loss:.4}"),
+            Self::Validating { done, total, .. } => write!(f, "validating {done}/{total}"),
+            Self::Epoch { record, best } => {
+                let EpochRecord { epoch, train_loss, validation_loss, validation_auc, seconds, .. } = record;
+                let wait = record.data_wait_share().map_or(0.0, |share| 100.0 * share);
+                write!(
+                    f,
+                    "epoch {epoch:>3}  loss {train_loss:.4}  validation loss {validation_loss:.4}  \
+                     AUC {validation_auc:.4}{}  {seconds:.0} s, {wait:.1}% of the steps waiting for pictures",
+                    if *best { " *" } else { "  " },
+                )?;
+                match record.skipped_steps {
+                    0 => Ok(()),
+                    steps => write!(f, ", {steps} steps skipped because of overflow"),
+                }
+            }
+            Self::Unreadable { path, reason } => write!(f, "left out: {}: {reason}", path.display()),
+        }
+    }
 }
 
 /// How a run ended.

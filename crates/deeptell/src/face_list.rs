@@ -3,7 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
+#[cfg(feature = "ffmpeg")]
+use deeptell_face::RgbImage;
 use deeptell_face::{Face, Point, Rect};
+#[cfg(feature = "ffmpeg")]
+use deeptell_video::{Frame, VideoError};
 use serde::Serialize;
 
 use crate::text::printable;
@@ -58,6 +62,39 @@ pub struct FaceEntry {
     pub score: f32,
     /// [`Landmarks`](crate::Landmarks), each x and y.
     pub landmarks: [[f32; 2]; 5],
+}
+
+impl FaceList {
+    /// Those of a picture.
+    pub fn of_picture(faces: &[Face]) -> Self {
+        Self::Faces(faces.iter().map(|face| FaceEntry::new(face, None)).collect())
+    }
+
+    /// Those that `find` finds in the frames of a video, with the numbers of their tracks where it has them. Frames that
+    /// repeat the one before are left out. `look` gets each frame with its number, from 0, and its faces.
+    ///
+    /// # Errors
+    /// The first error of `frames`, `find` or `look`.
+    #[cfg(feature = "ffmpeg")]
+    pub fn of_frames<E: From<VideoError>>(
+        frames: impl IntoIterator<Item = Result<Frame, VideoError>>,
+        mut find: impl FnMut(&RgbImage) -> Result<Vec<(Option<u64>, Face)>, E>,
+        mut look: impl FnMut(usize, RgbImage, &[Face]) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let mut list = Vec::new();
+        for frame in frames {
+            let frame = frame?;
+            if frame.repeats_previous {
+                continue;
+            }
+            let found = find(&frame.image)?;
+            let entries = found.iter().map(|(track, face)| FaceEntry::new(face, *track)).collect();
+            let faces: Vec<Face> = found.into_iter().map(|(_, face)| face).collect();
+            look(list.len(), frame.image, &faces)?;
+            list.push(FrameFaces::new(frame.pts_seconds, entries));
+        }
+        Ok(Self::Frames(list))
+    }
 }
 
 impl FrameFaces {

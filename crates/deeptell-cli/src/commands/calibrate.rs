@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
 use deeptell::StoredDtype;
-use deeptell_data::{Sample, Split};
-use deeptell_eval::{Calibrated, FittedLevels, Suite, calibrate, calibrate_on_suite};
+use deeptell_data::Sample;
+use deeptell_eval::{Calibrated, FittedLevels, Suite, calibrate, calibrate_on_suite, validation_of};
 use deeptell_files::check_outputs;
 use deeptell_metrics::BinaryReport;
 use serde::Serialize;
@@ -81,24 +81,19 @@ fn validation(data: &[PathBuf], dataset: DatasetArgs) -> anyhow::Result<Dataset>
     let mut validation = Vec::new();
     let (mut outcome, mut missing) = (Outcome::Done, 0);
     for path in data {
-        let before = validation.len();
         let read = dataset.read(path)?;
         if read.outcome != Outcome::Done {
             outcome = read.outcome;
         }
         missing += read.missing;
-        let of_split = read.samples.into_iter().filter(|s| s.split == Some(Split::Validation));
-        let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
-        validation.extend(of_split.map(|sample| {
-            let dataset = sample.dataset.clone().or_else(|| name.clone());
-            Sample { dataset, ..sample }
-        }));
-        if validation.len() == before {
+        let samples = validation_of(read.samples, path);
+        if samples.is_empty() {
             anyhow::bail!(
                 "no sample of {} is in the split `validation`: assign splits with `deeptell split`",
                 path.display()
             );
         }
+        validation.extend(samples);
     }
     Ok(Dataset { samples: validation, outcome, missing })
 }

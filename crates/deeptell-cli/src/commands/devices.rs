@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use clap::ValueEnum as _;
 use deeptell::ModelFile;
 use deeptell_mtcnn::Mtcnn;
-use deeptell_train::{Conformance, ConformanceStep, DeviceReport, DeviceState, Examined};
+use deeptell_train::{Conformance, ConformanceStep, DeviceReport, Examined};
 
 use crate::device::{DeviceName, caught};
 use crate::progress::Progress;
@@ -76,12 +76,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     if let Some(target) = &args.json {
         output::write_json(&entries, target)?;
     }
-    let is_fault = |entry: &DeviceReport| match entry.state {
-        DeviceState::Differs(_) => true,
-        DeviceState::Unusable { .. } => asked,
-        DeviceState::Agrees(_) => false,
-    };
-    Ok(if entries.iter().any(is_fault) { Outcome::SomeFailed } else { Outcome::Done })
+    let has_fault = entries.iter().any(|entry| entry.is_fault(asked));
+    Ok(if has_fault { Outcome::SomeFailed } else { Outcome::Done })
 }
 
 fn examine(

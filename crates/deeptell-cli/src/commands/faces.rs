@@ -2,10 +2,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use deeptell::{FaceEntry, FaceList, FileFaces, FrameFaces};
+use deeptell::{FaceList, FileFaces};
 use deeptell_face::{Face, FaceDetector, FaceTracker, RgbImage, SampleTracker, draw_faces};
 use deeptell_mtcnn::{FaceSize, Mtcnn, MtcnnConfig, Tracker, TrackerConfig};
-use deeptell_video::{Media, Sampling, VideoReader};
+use deeptell_video::{Media, Sampling, VideoOptions, VideoReader};
 
 use crate::device::DeviceName;
 use crate::face_detector::{FaceDetectorName, yunet};
@@ -117,12 +117,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             Finder { detector: Arc::new(yunet(args.min_face, args.max_side, &device)?), mtcnn: None }
         }
     };
+    let options = crate::isolation::reading(args.stream, args.trusted)?;
     let mut entries = Vec::new();
     for file in &args.files {
         if interrupt::requested() {
             return Ok(Outcome::Interrupted);
         }
-        let list = faces_of(args, &finder, file).unwrap_or_else(|error| {
+        let list = faces_of(args, &finder, &options, file).unwrap_or_else(|error| {
             let error = output::one_line(&error);
             alert!("error: {}", output::about(file, &error));
             FaceList::Error(error)
@@ -147,9 +148,8 @@ struct Finder {
     mtcnn: Option<Mtcnn>,
 }
 
-fn faces_of(args: &Args, finder: &Finder, file: &Path) -> anyhow::Result<FaceList> {
-    let options = crate::isolation::reading(args.stream, args.trusted)?;
-    match options.open_media(file)? {
+fn faces_of(args: &Args, finder: &Finder, options: &VideoOptions, file: &Path) -> anyhow::Result<FaceList> {
+    match options.clone().open_media(file)? {
         Media::Picture(read) => picture(args, &*finder.detector, file, read.image),
         Media::Video(mut reader) => video(args, finder, file, &mut reader),
         _ => anyhow::bail!("this is neither a picture nor a video"),
@@ -168,7 +168,7 @@ fn picture(
         detector.find(&image, 0.0)?
     };
     write_drawing(args, image, &faces, file, ".png")?;
-    Ok(FaceList::Faces(faces.iter().map(|face| FaceEntry::new(face, None)).collect()))
+    Ok(FaceList::of_picture(&faces))
 }
 
 fn video(args: &Args, finder: &Finder, file: &Path, reader: &mut VideoReader) -> anyhow::Result<FaceList> {
@@ -180,34 +180,22 @@ fn video(args: &Args, finder: &Finder, file: &Path, reader: &mut VideoReader) ->
         _ if args.largest => None,
         _ => Some(Box::new(SampleTracker::new(&*finder.detector))),
     };
-    let mut frames = Vec::new();
-    for frame in reader.sample(sampling) {
-        if interrupt::requested() {
-            break;
-        }
-        let frame = frame?;
-        if frame.repeats_previous {
-            continue;
-        }
-        let faces: Vec<(Option<u64>, Face)> = match &mut tracker {
-            Some(tracker) => tracker
-                .next_faces(&frame.image)?
-                .into_iter()
-                .map(|(track, face)| (Some(track), face))
-                .collect(),
-            None => {
-                finder.detector.detect_largest(&frame.image)?.into_iter().map(|face| (None, face)).collect()
+    let frames = reader.sample(sampling).take_while(|_| !interrupt::requested());
+    let find = |frame: &RgbImage| -> anyhow::Result<Vec<(Option<u64>, Face)>> {
+        Ok(match &mut tracker {
+            Some(tracker) => {
+                tracker.next_faces(frame)?.into_iter().map(|(track, face)| (Some(track), face)).collect()
             }
-        };
-        let entries = faces.iter().map(|(track, face)| FaceEntry::new(face, *track)).collect();
-        let faces: Vec<Face> = faces.into_iter().map(|(_, face)| face).collect();
-        write_drawing(args, frame.image, &faces, file, &format!("-{:05}.png", frames.len()))?;
-        frames.push(FrameFaces::new(frame.pts_seconds, entries));
-    }
+            None => finder.detector.detect_largest(frame)?.into_iter().map(|face| (None, face)).collect(),
+        })
+    };
+    let list = FaceList::of_frames(frames, find, |number, frame, faces| {
+        write_drawing(args, frame, faces, file, &format!("-{number:05}.png"))
+    })?;
     for warning in reader.warnings() {
         alert!("warning: {}: {warning}", file.display());
     }
-    Ok(FaceList::Frames(frames))
+    Ok(list)
 }
 
 /// Draws boxes and landmarks and writes a PNG, if that was asked for.

@@ -92,10 +92,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             "nothing can be left out of {}: its samples need splits, and at least two {} with genuine and manipulated \
              samples for validation",
             args.data.display(),
-            match args.by {
-                By::Dataset => "data sets",
-                By::Method => "methods",
-            }
+            what.plural()
         );
     }
     let _lock = FolderLock::acquire(&args.out)?;

@@ -1,9 +1,9 @@
 use std::path::{Path, PathBuf};
 
-use deeptell::{Detector, ScanOptions, Thresholds};
+use deeptell::Thresholds;
 use deeptell_eval::{
-    ScanOutcome, Scanning, ScoreOptions, ScoreTable, Scorer, ScoringTools, Suite, SuiteScores, TableInfo,
-    report_suite, score_suite, some_of, suite_page,
+    ScoreOptions, ScoreTable, ScoringTools, Suite, SuiteScores, TableInfo, report_suite, score_suite,
+    suite_page,
 };
 use deeptell_files::check_outputs;
 use deeptell_metrics::EvaluationConfig;
@@ -94,8 +94,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
         from_table(table, args)?
     } else if let Some(mut scores) = saved {
-        if let Some(model) = args.model.path() {
-            judge_by(&mut scores, model)?;
+        if let Some(model) = args.model.path()
+            && !scores.judge_by(&model_file(Some(model))?)
+        {
+            anyhow::bail!(
+                "these scores are of another detector, so no model can judge them: leave out --model"
+            );
         }
         scores
     } else {
@@ -118,30 +122,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(if report.complete { Outcome::Done } else { Outcome::Incomplete })
 }
 
-/// Applies the calibration and thresholds of another model file with the same weights.
-fn judge_by(scores: &mut SuiteScores, model: &Path) -> anyhow::Result<()> {
-    let Scorer::Model(judge) = &mut scores.model else {
-        anyhow::bail!("these scores are of another detector, so no model can judge them: leave out --model");
-    };
-    let file = model_file(Some(model))?;
-    judge.card = file.card().clone();
-    file.sha256().clone_into(&mut judge.sha256);
-    Ok(())
-}
-
 /// The scores that another detector gave.
 fn from_table(table: &Path, args: &Args) -> anyhow::Result<SuiteScores> {
     let suite = Suite::read(&args.suite)?;
     let mut read = ScoreTable::read(table, args.thresholds.unwrap_or(TableInfo::HALF))?;
     let scores = read.suite(&suite)?;
-    let unknown = read.unknown();
-    if !unknown.is_empty() {
-        note!(
-            "{} scores in {} belong to no set of the suite: {}",
-            unknown.len(),
-            table.display(),
-            some_of(&unknown)
-        );
+    if let Some(unknown) = read.unknown_note() {
+        note!("{unknown}");
     }
     Ok(scores)
 }
@@ -149,19 +136,9 @@ fn from_table(table: &Path, args: &Args) -> anyhow::Result<SuiteScores> {
 fn score(args: &Args) -> anyhow::Result<Option<SuiteScores>> {
     let suite = Suite::read(&args.suite)?;
     let (model, device) = args.model.load()?;
-    let scanner = Scanner(detector(model.clone(), None, &device, false)?);
+    let scanner = detector(model.clone(), None, &device, false)?;
     with_found_faces(&args.suite, args.faces.as_deref(), model.card(), &device, |finder, faces| {
         let tools = ScoringTools::new(&model, finder, &scanner);
         score_suite(&suite, tools, ScoreOptions::default(), faces, &mut Tasks::default())
     })
-}
-
-struct Scanner(Detector);
-
-impl Scanning for Scanner {
-    fn scan(&self, path: &Path) -> Result<Option<ScanOutcome>, Box<dyn std::error::Error + Send + Sync>> {
-        let report = self.0.scan(path, &ScanOptions::default().sha256(false))?.report;
-        let people = report.confirmed_people().count();
-        Ok(report.score.map(|score| ScanOutcome::new(report.verdict, score).people(people)))
-    }
 }

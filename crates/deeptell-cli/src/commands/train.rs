@@ -142,13 +142,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let Some(finished) = unless_stopped(ended.finish(&devices[0], &mut Tasks::default()))? else {
         return Ok(Outcome::Interrupted);
     };
-    let figures = &finished.figures.crops.figures;
-    note!(
-        "best epoch {}: validation AUC {:.4}{}",
-        finished.best_epoch,
-        figures.auc,
-        figures.auc_ci95.map_or_else(String::new, |[l, h]| format!(" [{l:.4}, {h:.4}]"))
-    );
+    note!("{finished}");
     let Some(detector) = finished.model else {
         anyhow::bail!(
             "the validation scores cannot be calibrated, so no detector was written: train longer, or on more data; the \

@@ -1,6 +1,5 @@
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use burn::tensor::Device;
 use clap::Subcommand;
 use deeptell_files::sha256_while;
@@ -78,12 +77,12 @@ fn import(file: &Path, out: Option<&Path>, expected: Option<&str>) -> anyhow::Re
     let (title, tensors, out) = if YuNetWeights::recognises(file) {
         let weights = YuNetWeights::read(file)?;
         YuNetConfig::default().init(&weights, &device)?;
-        let out = folder_for(out, cached_yunet)?;
+        let out = out.map_or_else(cached_yunet, |out| Ok(out.to_owned()))?;
         weights.write(&out)?;
         ("YuNet", weights.weights().tensors.len(), out)
     } else {
         let (architecture, weights) = Architecture::read_backbone(file, &found, &device)?;
-        let out = folder_for(out, || cached_imagenet(architecture))?;
+        let out = out.map_or_else(|| cached_imagenet(architecture), |out| Ok(out.to_owned()))?;
         weights.write(&out, StoredDtype::F32)?;
         (architecture.title(), weights.tensors.len(), out)
     };
@@ -94,18 +93,6 @@ fn import(file: &Path, out: Option<&Path>, expected: Option<&str>) -> anyhow::Re
     }
     say!("{tensors} tensors stored in {}", out.display());
     Ok(Outcome::Done)
-}
-
-/// The file to write, `out` or the `default` one, after its folder was created.
-fn folder_for(
-    out: Option<&Path>,
-    default: impl FnOnce() -> anyhow::Result<PathBuf>,
-) -> anyhow::Result<PathBuf> {
-    let out = out.map_or_else(default, |out| Ok(out.to_owned()))?;
-    if let Some(folder) = out.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    }
-    Ok(out)
 }
 
 /// The SHA-256 of a weights file that is not too large to be one; `None` if interrupted.
