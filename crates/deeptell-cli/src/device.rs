@@ -47,7 +47,8 @@ impl DeviceName {
 
     /// As [`open`](Self::open); of several NVIDIA GPUs the one with this number, from 0.
     pub(crate) fn open_number(self, number: usize) -> anyhow::Result<Device> {
-        detail!("device: {}, {} threads, number {number}", self.name(), rayon::current_num_threads());
+        let numbered = if self == Self::Cuda { format!(", number {number}") } else { String::new() };
+        detail!("device: {}, threads: {}{numbered}", self.name(), rayon::current_num_threads());
         match self {
             Self::Cpu => Ok(Device::flex()),
             #[cfg(feature = "wgpu")]

@@ -52,7 +52,7 @@ pub use linker::{FaceLinker, Sighting};
 pub use nms::{Overlap, non_maximum_suppression};
 pub use people::{Appearance, merge_tracks};
 pub use picture::{
-    Follower, FollowerKind, Picture, PictureError, PictureFormat, PictureKind, PictureLimits,
+    Picture, PictureError, PictureFormat, PictureKind, PictureLimits, TrailingMedia, TrailingMediaKind,
     exif_orientation, read_picture, shrunk, size_within,
 };
 pub use rect::{Point, Rect};

@@ -7,7 +7,7 @@ const MIN_IOU: f32 = 0.2;
 /// further away.
 const MAX_MOVE: f32 = 0.5;
 /// A face that more than doubles or halves from one frame to the next is another face.
-const MAX_GROWTH: f32 = 2.0;
+const MAX_FRAME_GROWTH: f32 = 2.0;
 
 /// For each of `faces` the index of the face in `lasts` that it continues, by place and size.
 ///
@@ -62,7 +62,7 @@ fn affinity(last: &Face, face: &Face) -> Option<f32> {
     let moved = points.map(|(a, b)| a.distance(b)).sum::<f32>() / (2.5 * (face.side() + last.side()));
     let iou = face.bbox.iou(&last.bbox);
     let is_close = iou >= MIN_IOU || moved <= MAX_MOVE;
-    let is_of_a_size = (1.0 / MAX_GROWTH..=MAX_GROWTH).contains(&growth);
+    let is_of_a_size = (1.0 / MAX_FRAME_GROWTH..=MAX_FRAME_GROWTH).contains(&growth);
     (is_close && is_of_a_size).then_some(iou - moved - growth.ln().abs())
 }
 

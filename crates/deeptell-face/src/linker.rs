@@ -17,7 +17,7 @@ const CUT_DISTANCE: f32 = 22.0;
 const HEAD_CORRELATION: f32 = 0.7;
 const HEAD_DISTANCE: f32 = 25.0;
 /// Somebody alone in a shot may come this much closer between two frames.
-const MAX_GROWTH: f32 = 3.0;
+const MAX_SAMPLE_GROWTH: f32 = 3.0;
 /// A shot is followed over this many sampled frames without the face: it bounds the work of a
 /// video with ever new faces.
 const MAX_MISSED: usize = 8;
@@ -145,7 +145,7 @@ fn could_be_alone(before: &Sighting, now: &Sighting) -> bool {
     let growth = now.face.side() / before.face.side();
     let is_other = now.head.distance(&before.head) > HEAD_DISTANCE
         && now.head.correlation(&before.head) < HEAD_CORRELATION;
-    (1.0 / MAX_GROWTH..=MAX_GROWTH).contains(&growth) && !is_other
+    (1.0 / MAX_SAMPLE_GROWTH..=MAX_SAMPLE_GROWTH).contains(&growth) && !is_other
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ const TURNS: [f32; 2] = [-8.0 * PI / 180.0, 8.0 * PI / 180.0];
 /// A face is found again if it is at most this share of its side away from where it should be...
 const MAX_SHIFT: f32 = 0.35;
 /// ...and its height is the same up to this factor.
-const MAX_GROWTH: f32 = 1.6;
+const MAX_VIEW_GROWTH: f32 = 1.6;
 
 /// The share, in `0..=1`, of eight views of `face` in which `faces` finds it again with at least
 /// `min_probability`.
@@ -57,7 +57,7 @@ pub fn redetection_rate(
             let growth = found.bbox.height() / side;
             (center.x - middle).abs() <= MAX_SHIFT * side
                 && (center.y - middle).abs() <= MAX_SHIFT * side
-                && (1.0 / MAX_GROWTH..=MAX_GROWTH).contains(&growth)
+                && (1.0 / MAX_VIEW_GROWTH..=MAX_VIEW_GROWTH).contains(&growth)
         };
         hits += usize::from(faces.find(view, min_probability)?.iter().any(is_it));
     }

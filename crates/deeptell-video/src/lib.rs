@@ -101,7 +101,7 @@ mod transport;
 mod writer;
 
 pub use deeptell_face::{
-    Follower, FollowerKind, Picture, PictureError, PictureFormat, PictureLimits, RgbImage,
+    Picture, PictureError, PictureFormat, PictureLimits, RgbImage, TrailingMedia, TrailingMediaKind,
 };
 pub use error::{StreamLabel, Unsupported, VideoError, Warning};
 pub use frame_times::{FrameMoment, FrameTimes, FrameTimesReader};

@@ -182,7 +182,7 @@ impl WebScan {
             return Err(refusal("internal", "the file is not a picture"));
         };
         let picture = read(&self.name, &bytes)?;
-        self.warnings.extend(picture.follower.map(Warning::from));
+        self.warnings.extend(picture.trailing.map(Warning::from));
         self.facts.kind = InputKind::Image;
         self.facts.container = Some(picture.format.name().to_owned());
         (self.facts.width, self.facts.height) = (Some(picture.full_size.0), Some(picture.full_size.1));

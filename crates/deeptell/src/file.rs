@@ -176,7 +176,7 @@ impl Detector {
         match media.map_err(|e| fail(e.into()))? {
             Media::Picture(picture) => {
                 let facts = content.picture_facts(&picture).map_err(|e| fail(e.into()))?;
-                let mut warnings: Vec<Warning> = picture.follower.map(Warning::from).into_iter().collect();
+                let mut warnings: Vec<Warning> = picture.trailing.map(Warning::from).into_iter().collect();
                 let sha256 = self.hash(content, &scanning, Some(1), &mut warnings, on_progress)?;
                 let facts = InputFacts { sha256, ..facts };
                 Self::finish_picture(scanning, picture.image, facts, warnings, on_progress)

@@ -82,7 +82,7 @@ pub enum LineFault {
     #[error("it has more than {} MiB", MAX_LINE >> 20)]
     TooLong,
     /// It is the last one, has no end, and does not begin like a line that was cut off.
-    #[error("it is no beginning of a report")]
+    #[error("it does not start like a report")]
     Unfinished,
 }
 

@@ -65,11 +65,11 @@ mod warning;
 pub use burn::tensor::Device;
 pub use deeptell_face::{
     CropError, Face, FaceCrop, FaceDetector, FaceDetectorId, FaceError, Landmarks, PictureError,
-    PictureLimits, Point, Rect, RgbImage,
+    PictureLimits, Point, Rect, RgbImage, TrailingMedia, TrailingMediaKind,
 };
 pub use deeptell_network::{
-    Architecture, Dtype, DtypeError, Network, Normalization, StoredDtype, UnknownArchitecture, Weights,
-    WeightsError,
+    Architecture, Dtype, DtypeError, Network, NetworkConfig, Normalization, StoredDtype, UnknownArchitecture,
+    Weights, WeightsError,
 };
 #[cfg(all(unix, feature = "ffmpeg"))]
 pub use deeptell_video::DecoderProcess;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use deeptell_face::{Follower, FollowerKind};
+use deeptell_face::{TrailingMedia, TrailingMediaKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -41,10 +41,11 @@ pub enum Warning {
         /// The time allowed, in seconds.
         seconds: u64,
     },
-    /// Behind the picture the file holds a video or another picture, which was not judged: motion photos and bursts do.
+    /// After the picture, the file also contains a video or another picture, which was not scanned: motion photos and
+    /// bursts do.
     PictureFollowed {
         /// What follows.
-        content: FollowerKind,
+        content: TrailingMediaKind,
         /// Its first byte, counted from the beginning of the file.
         at: u64,
         /// Bytes from there to the end of the file.
@@ -70,9 +71,9 @@ impl Warning {
     }
 }
 
-impl From<Follower> for Warning {
-    fn from(follower: Follower) -> Self {
-        Self::PictureFollowed { content: follower.kind, at: follower.at, bytes: follower.bytes }
+impl From<TrailingMedia> for Warning {
+    fn from(trailing: TrailingMedia) -> Self {
+        Self::PictureFollowed { content: trailing.kind, at: trailing.at, bytes: trailing.bytes }
     }
 }
 
@@ -104,13 +105,13 @@ impl fmt::Display for Warning {
             ),
             Self::PictureFollowed { content, at: _, bytes } => {
                 let content = match content {
-                    FollowerKind::Video => "a video, as in a motion photo",
+                    TrailingMediaKind::Video => "a video, as in a motion photo",
                     _ => "another picture, as in a burst",
                 };
                 write!(
                     f,
-                    "The file holds {content}, behind the picture, and only the picture was judged. To judge the rest, \
-                     save the last {bytes} bytes as a file of their own (tail -c {bytes})."
+                    "After the picture, the file also contains {content}; only the picture was scanned. To scan the \
+                     rest, save the last {bytes} bytes as a file of their own (tail -c {bytes})."
                 )
             }
             Self::Video(warning) => warning.fmt(f),
@@ -135,8 +136,8 @@ mod tests {
             Warning::UncutFaces { faces: 1 },
             Warning::OtherFaceDetector { calibrated: "mtcnn".to_owned(), used: "yunet".to_owned() },
             Warning::NotHashed { seconds: 20 },
-            Warning::PictureFollowed { content: FollowerKind::Video, at: 100, bytes: 20 },
-            Warning::PictureFollowed { content: FollowerKind::Picture, at: 100, bytes: 20 },
+            Warning::PictureFollowed { content: TrailingMediaKind::Video, at: 100, bytes: 20 },
+            Warning::PictureFollowed { content: TrailingMediaKind::Picture, at: 100, bytes: 20 },
             VideoWarning::CorruptPackets { count: 3 }.into(),
             VideoWarning::DamagedFrame { pts_seconds: 1.25 }.into(),
             VideoWarning::Truncated { declared_seconds: 9.5, found_seconds: 3.25 }.into(),

@@ -118,7 +118,7 @@ fn quiet_and_verbose_change_what_is_said_on_standard_error() {
     assert!(!output.stdout.is_empty(), "verdicts are results");
 
     let said = fails(1, &[&["--verbose"], &scan[..]].concat());
-    for told in ["model: ", "SHA-256", "device: cpu, 1 threads", "scanning: ", "a.mp4: "] {
+    for told in ["model: ", "SHA-256", "device: cpu, threads: 1\n", "scanning: ", "a.mp4: "] {
         assert!(said.contains(told), "{told}: {said}");
     }
 }

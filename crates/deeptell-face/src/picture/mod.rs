@@ -1,9 +1,9 @@
 //! Reads still pictures: upright, as 8-bit RGB, within limits, and never truncated ones.
 
-mod follower;
 mod jpeg;
 mod kind;
 mod shrink;
+mod trailing;
 
 use std::io::{self, BufRead, Seek, SeekFrom};
 
@@ -12,9 +12,9 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageReader, RgbI
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use follower::{Follower, FollowerKind};
 pub use kind::{PictureFormat, PictureKind};
 pub use shrink::{shrunk, size_within};
+pub use trailing::{TrailingMedia, TrailingMediaKind};
 
 /// Limits for pictures and for decoding them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,16 +178,16 @@ pub struct Picture {
     pub full_size: (u32, u32),
     /// The format of the file.
     pub format: PictureFormat,
-    /// Another picture or a video behind this one in the file, as in motion photos and bursts. Gain maps and previews
+    /// Another picture or a video after this one in the file, as in motion photos and bursts. Gain maps and previews
     /// do not count.
-    pub follower: Option<Follower>,
+    pub trailing: Option<TrailingMedia>,
 }
 
 impl Picture {
     /// A picture at full size.
     pub fn new(image: RgbImage, format: PictureFormat) -> Self {
         let full_size = image.dimensions();
-        Self { image, full_size, format, follower: None }
+        Self { image, full_size, format, trailing: None }
     }
 }
 
@@ -199,7 +199,7 @@ impl std::fmt::Debug for Picture {
             .field("size", &self.image.dimensions())
             .field("full_size", &self.full_size)
             .field("format", &self.format)
-            .field("follower", &self.follower)
+            .field("trailing", &self.trailing)
             .finish_non_exhaustive()
     }
 }
@@ -263,7 +263,7 @@ pub fn read_picture<R: BufRead + Seek>(
     };
     source.rewind()?;
     let mut picture = caught(|| decode(&mut source, format, held, limits))?;
-    picture.follower = follower::find(&mut source, format, end, picture.full_size)?;
+    picture.trailing = trailing::find(&mut source, format, end, picture.full_size)?;
     Ok(picture)
 }
 

@@ -278,7 +278,7 @@ fn what_follows_a_picture_is_told_unless_it_belongs_to_it() {
     let block = [b"\0\0\x30\x0a\x10\0\0\0MotionPhoto_Data", &video[..], b"SEFH\x6a\0\0\0SEFT"].concat();
     let preview = jpeg_of(60, 40);
     let map = with_note(&photo, 0xE1, b"http://ns.adobe.com/xap/1.0/\0<rdf hdrgm:Version=\"1.0\"/>");
-    let (is_video, is_picture) = (Some(FollowerKind::Video), Some(FollowerKind::Picture));
+    let (is_video, is_picture) = (Some(TrailingMediaKind::Video), Some(TrailingMediaKind::Picture));
     for (name, first, behind, expected, before) in [
         ("motion photo", &photo, video.clone(), is_video, 0),
         ("motion photo of another maker", &photo, block, is_video, 24),
@@ -297,7 +297,7 @@ fn what_follows_a_picture_is_told_unless_it_belongs_to_it() {
         ("nothing", &photo, Vec::new(), None, 0),
     ] {
         let file = [&first[..], &behind].concat();
-        let found = read(&file).unwrap().follower;
+        let found = read(&file).unwrap().trailing;
         assert_eq!(found.map(|found| found.kind), expected, "{name}");
         if let Some(found) = found {
             let at = (first.len() + before) as u64;
@@ -306,7 +306,7 @@ fn what_follows_a_picture_is_told_unless_it_belongs_to_it() {
     }
     // A thumbnail within the picture's own notes is not behind it.
     let with_thumbnail = with_note(&photo, 0xE1, &[b"Exif\0\0", &jpeg_of(90, 60)[..]].concat());
-    assert_eq!(read(&with_thumbnail).unwrap().follower, None);
+    assert_eq!(read(&with_thumbnail).unwrap().trailing, None);
 }
 
 #[test]

@@ -675,10 +675,12 @@ class OtherFaceDetectorWarning(TypedDict):
     text: str
     """The same as an English sentence, for people."""
     calibrated: str
-    """Name of the face detector that the model was calibrated with."""
+    """Name of the face detector that the model was calibrated with; if it is the same, also the settings that
+    differ.
+    """
     code: Literal["other_face_detector"]
     used: str
-    """Name of the one that found the faces."""
+    """The same of the one that found the faces."""
 
 
 class NotHashedWarning(TypedDict):
@@ -690,13 +692,13 @@ class NotHashedWarning(TypedDict):
     seconds: int
     """The time allowed, in seconds."""
 
-FollowerKind = Literal["video", "picture"]
-"""Kinds of a `Follower`."""
+TrailingMediaKind = Literal["video", "picture"]
+"""Kinds of `TrailingMedia`."""
 
 
 class PictureFollowedWarning(TypedDict):
-    """Behind the picture the file holds a video or another picture, which was not judged: motion photos and
-    bursts do.
+    """After the picture, the file also contains a video or another picture, which was not scanned: motion photos
+    and bursts do.
     """
 
     text: str
@@ -706,7 +708,7 @@ class PictureFollowedWarning(TypedDict):
     bytes: int
     """Bytes from there to the end of the file."""
     code: Literal["picture_followed"]
-    content: FollowerKind
+    content: TrailingMediaKind
     """What follows."""
 
 

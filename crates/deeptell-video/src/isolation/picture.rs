@@ -38,7 +38,7 @@ pub(crate) fn read_picture_isolated(
         Ok(_) => return Err(worker.explain(&nonsense(), path, deadline)),
         Err(error) => return Err(worker.explain(&error, path, deadline)),
     };
-    let PictureHead { width, height, full_size, format, follower, is_shared } = head;
+    let PictureHead { width, height, full_size, format, trailing, is_shared } = head;
     if !is_right(width, height) || !is_right(full_size.0, full_size.1) {
         return Err(worker.explain(&nonsense(), path, deadline));
     }
@@ -48,7 +48,7 @@ pub(crate) fn read_picture_isolated(
         Ok(Some(image)) => {
             let mut picture = Picture::new(image, format);
             picture.full_size = full_size;
-            picture.follower = follower;
+            picture.trailing = trailing;
             Ok(picture)
         }
         Ok(None) => Err(worker.explain(&io::ErrorKind::UnexpectedEof.into(), path, deadline)),

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use deeptell_face::{Follower, PictureError, PictureFormat};
+use deeptell_face::{PictureError, PictureFormat, TrailingMedia};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -78,7 +78,7 @@ pub(crate) struct PictureHead {
     pub(crate) height: u32,
     pub(crate) full_size: (u32, u32),
     pub(crate) format: PictureFormat,
-    pub(crate) follower: Option<Follower>,
+    pub(crate) trailing: Option<TrailingMedia>,
     pub(crate) is_shared: bool,
 }
 

@@ -82,14 +82,14 @@ fn answer(descriptors: Descriptors, origin: &Origin) -> io::Result<()> {
 }
 
 fn decode_picture(file: &File, decode: &PictureJob, mut channel: File, mut pixels: Pixels) -> io::Result<()> {
-    let Picture { image, full_size, format, follower, .. } = match decode.read(file, Path::new("(open file)"))
+    let Picture { image, full_size, format, trailing, .. } = match decode.read(file, Path::new("(open file)"))
     {
         Ok(picture) => picture,
         Err(error) => return wire::send(&mut channel, &Reply::Failed(error.into())),
     };
     let (width, height) = image.dimensions();
     let is_shared = pixels.place(&image);
-    let head = PictureHead { width, height, full_size, format, follower, is_shared };
+    let head = PictureHead { width, height, full_size, format, trailing, is_shared };
     wire::send(&mut channel, &Reply::Picture(head))?;
     if is_shared {
         return pixels.wait_until_taken(&mut channel);

@@ -1,4 +1,4 @@
-//! What stands behind a picture in its file: the video of a motion photo, or further pictures.
+//! What comes after a picture in its file: the video of a motion photo, or further pictures.
 //!
 //! Viewers show the first picture of such a file. Phones also append what belongs to the picture itself, gain maps,
 //! previews and notes of the camera: those are passed over, and so is padding.
@@ -26,30 +26,30 @@ const STILL_BRANDS: [&[u8]; 5] = [b"heic", b"heix", b"mif1", b"avif", b"hevx"];
 /// What a JPEG says of itself that belongs to the picture before it: a map of its brightness or its depth.
 const AIDS: [&[u8]; 4] = [b"hdrgm:", b"HDRGainMap", b"urn:iso:std:iso:ts:21496", b"DepthMap"];
 
-/// What a file holds behind its picture, and nobody judged.
+/// A video or another picture after the picture in its file, which was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Follower {
+pub struct TrailingMedia {
     /// What it is.
-    pub kind: FollowerKind,
+    pub kind: TrailingMediaKind,
     /// Its first byte, counted from the beginning of the file.
     pub at: u64,
     /// Bytes from there to the end of the file.
     pub bytes: u64,
 }
 
-/// Kinds of a [`Follower`].
+/// Kinds of [`TrailingMedia`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum FollowerKind {
+pub enum TrailingMediaKind {
     /// A video or an animation.
     Video,
     /// A picture about as large as the first, or larger.
     Picture,
 }
 
-/// Looks for a video or else a picture behind the picture in `source`, which has the given width and height and ends
+/// Looks for a video or else a picture after the picture in `source`, which has the given width and height and ends
 /// at `end` if its format is JPEG.
 ///
 /// # Errors
@@ -59,7 +59,7 @@ pub(super) fn find(
     format: PictureFormat,
     end: Option<u64>,
     size: (u32, u32),
-) -> io::Result<Option<Follower>> {
+) -> io::Result<Option<TrailingMedia>> {
     let mut bytes = ByteWindow::new(source, WINDOW)?;
     let end = match format {
         PictureFormat::Jpeg => end,
@@ -73,7 +73,7 @@ pub(super) fn find(
     };
     let Some(mut at) = end else { return Ok(None) };
     let (mut picture, mut false_jpegs, mut false_starts) = (None, 0, 0);
-    let follower = |kind, at, length: u64| Follower { kind, at, bytes: length - at };
+    let trailing = |kind, at, length: u64| TrailingMedia { kind, at, bytes: length - at };
     while false_starts < MAX_FALSE_STARTS
         && let Some(found) = next_start(&mut bytes, at)?
     {
@@ -87,7 +87,7 @@ pub(super) fn find(
                 };
                 let is_like = jpeg.is_about_as_large_as(size) && !jpeg.is_aid;
                 if is_like && picture.is_none() {
-                    picture = Some(follower(FollowerKind::Picture, at, bytes.length()));
+                    picture = Some(trailing(TrailingMediaKind::Picture, at, bytes.length()));
                 }
                 at = jpeg.end;
                 continue;
@@ -99,22 +99,22 @@ pub(super) fn find(
                     at += 8;
                     continue;
                 }
-                if is_still { FollowerKind::Picture } else { FollowerKind::Video }
+                if is_still { TrailingMediaKind::Picture } else { TrailingMediaKind::Video }
             }
             [0x89, b'P', b'N', b'G', ..]
-            | [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => FollowerKind::Picture,
+            | [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => TrailingMediaKind::Picture,
             [0x1A, 0x45, 0xDF, 0xA3, ..]
             | [b'G', b'I', b'F', b'8', ..]
-            | [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', b' ', ..] => FollowerKind::Video,
+            | [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', b' ', ..] => TrailingMediaKind::Video,
             _ => {
                 at += 1;
                 continue;
             }
         };
-        if kind == FollowerKind::Video {
-            return Ok(Some(follower(kind, at, bytes.length())));
+        if kind == TrailingMediaKind::Video {
+            return Ok(Some(trailing(kind, at, bytes.length())));
         }
-        picture = picture.or(Some(follower(kind, at, bytes.length())));
+        picture = picture.or(Some(trailing(kind, at, bytes.length())));
         at += 8;
     }
     Ok(picture)
