@@ -9,8 +9,8 @@ fn main() {
     println!("cargo::rustc-env=DEEPTELL_REVISION={}", revision.unwrap_or_default());
 }
 
-/// The revision of the checkout this is built in, `+` behind it when files of it were changed; `None` outside of one, as
-/// in a package from a registry.
+/// The revision of the checkout this is built in, with `+` appended when files of it were changed; `None` outside of
+/// one, as in a package from a registry.
 fn revision() -> Option<String> {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).output().ok()?;

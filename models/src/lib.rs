@@ -21,7 +21,7 @@ pub struct ShippedModel {
     pub card: &'static str,
 }
 
-/// MobileNetV3-Small that separates manipulated faces from genuine ones: the default model.
+/// MobileNetV3-Small that distinguishes manipulated faces from genuine ones: the default model.
 pub const DEEPTELL_MNV3S: ShippedModel = ShippedModel {
     file: "deeptell-mnv3s.safetensors",
     bytes: include_bytes!("../deeptell-mnv3s.safetensors"),

@@ -17,8 +17,8 @@ pub(crate) fn model_file(path: Option<&Path>) -> anyhow::Result<ModelFile> {
     Ok(file)
 }
 
-/// The detector with this model and these `faces`, or those of its card, for every command that scans files. It decodes them in this process if they are
-/// `trusted`; otherwise, where the system supports it, in a sandboxed one.
+/// The detector with this model and this face detector, or that of its card, for every command that scans files. It
+/// decodes them in this process if they are `trusted`; otherwise, where the system supports it, in a sandboxed one.
 pub(crate) fn detector(
     model: Model,
     faces: Option<FaceDetectorName>,

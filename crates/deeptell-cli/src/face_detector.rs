@@ -14,8 +14,8 @@ use crate::cache::cached;
 
 /// The longer side to which larger images are shrunk for YuNet, which finds no face of more than some 500 pixels.
 const YUNET_MAX_SIDE: u32 = 960;
-/// Smallest score of a face. At OpenCV's default, 0.9, YuNet misses 17% of faces of 40 pixels that MTCNN finds, and at this
-/// none (BENCHMARKS.md).
+/// Smallest score of a face. At OpenCV's default, 0.9, YuNet misses 17% of faces of 40 pixels that MTCNN finds, and at
+/// this none (BENCHMARKS.md).
 const YUNET_THRESHOLD: f32 = 0.6;
 
 /// A face detector.

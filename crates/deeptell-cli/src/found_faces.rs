@@ -14,8 +14,8 @@ use crate::progress::unless_stopped;
 /// Smallest face to detect, in pixels of the picture.
 pub(crate) const SMALLEST_FACE: f32 = 40.0;
 
-/// Runs `work` with the face detector of the model and its cached faces for the suite at `suite`, and writes newly found ones to the
-/// cache, `kept` or a file beside the suite. `None` if the user stopped it.
+/// Runs `work` with the face detector of the model and its cached faces for the suite at `suite`, and writes newly found
+/// ones to the cache, `kept` or a file beside the suite. `None` if the user stopped it.
 pub(crate) fn with_found_faces<T>(
     suite: &Path,
     kept: Option<&Path>,

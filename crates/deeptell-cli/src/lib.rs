@@ -1,7 +1,7 @@
 //! The `deeptell` program as a function, [`run`]: arguments, progress, messages and exit codes.
 //!
-//! `main` calls it, and so does the command `deeptell` of the Python package. Everything else that the program can do is
-//! in the crates that it is made of.
+//! `main` calls it, and so does the command `deeptell` of the Python package. Everything else that the program can do
+//! is in the crates that it is made of.
 
 // Compiles the example of the README.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
@@ -110,10 +110,10 @@ enum Outcome {
 
 /// Runs the program with the words of a command line, of which the first is its own name, and returns its exit code.
 ///
-/// It is for processes that do nothing else: it sets the number of threads and the answer to Ctrl-C for the whole process,
-/// which a process can do once, prints, and may end the process when Ctrl-C is pressed a second time. Files are
-/// decoded in copies of the program, so the process must be prepared for that ([`deeptell::run_if_decoder`]) or have named
-/// another program that decodes.
+/// It is for processes that do nothing else: it sets the number of threads and the answer to Ctrl-C for the whole
+/// process, which a process can do once, prints, and may end the process when Ctrl-C is pressed a second time. Files are
+/// decoded in copies of the program, so the process must be prepared for that ([`deeptell::run_if_decoder`]) or have
+/// named another program that decodes.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
     let words: Vec<OsString> = words.into_iter().collect();
     let parsed = command().try_get_matches_from(&words).and_then(|matches| Cli::from_arg_matches(&matches));

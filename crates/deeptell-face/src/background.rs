@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn another_room_another_angle_and_another_size_are_not() {
+    fn another_angle_brightness_or_size_is_a_change() {
         let before = background(with_person(room(0, 1.0), 280, [200, 30, 30]));
         let angle = background(with_person(room(30, 1.0), 280, [200, 30, 30]));
         assert!(!before.is_unchanged(&angle));

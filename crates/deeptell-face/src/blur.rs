@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn by_hand_on_one_edge() {
+    fn blur_of_one_edge_matches_hand_computation() {
         // One step of 90 becomes nine of 10: at the step itself 80 are lost, elsewhere nothing was there to lose.
         let mut line = vec![0.0; 20];
         line.extend(vec![90.0; 20]);
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn sharp_is_near_0_and_nothing_is_1() {
+    fn a_sharp_image_is_near_0_and_a_flat_one_is_1() {
         assert!(blur_effect(&checks()) < 0.15, "{}", blur_effect(&checks()));
         assert_eq!(blur_effect(&RgbImage::from_pixel(30, 30, Rgb([9, 9, 9]))), 1.0);
         assert_eq!(blur_effect(&RgbImage::new(1, 1)), 1.0);
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn it_rises_with_blur_and_a_blur_along_one_axis_counts() {
+    fn the_measure_rises_with_blur_even_along_one_axis() {
         let noise = RgbImage::from_fn(96, 96, |x, y| Rgb([(x * 71 + y * 131 + x * y * 17) as u8; 3]));
         let effects: Vec<f32> = [0.5, 1.0, 2.0, 4.0]
             .into_iter()

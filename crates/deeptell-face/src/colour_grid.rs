@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn correlation_and_distance_by_hand() {
+    fn correlation_and_distance_match_hand_computation() {
         let ramp = ColourGrid::from_levels(|i| (i / 2) as u8);
         let brighter = ColourGrid::from_levels(|i| (i / 2) as u8 + 20);
         let reversed = ColourGrid::from_levels(|i| 100 - (i / 2) as u8);

@@ -98,7 +98,7 @@ impl FaceCrop {
         Ok(warp(image, &image_from_crop, self.size, self.size))
     }
 
-    /// The transform behind [`cut`](Self::cut): from crop pixels to image pixels.
+    /// The transform that [`cut`](Self::cut) applies: from crop pixels to image pixels.
     ///
     /// # Errors
     /// As [`cut`](Self::cut), for settings and landmarks.

@@ -86,7 +86,7 @@ pub trait FaceDetector: fmt::Debug + Send + Sync {
     fn find(&self, image: &RgbImage, min_probability: f32) -> Result<Vec<Face>, FaceError> {
         let found = self.detect(&[image])?;
         let [mut faces]: [Vec<Face>; 1] = found.try_into().map_err(|found: Vec<_>| FaceError::Count {
-            detector: self.id().name,
+            face_detector: self.id().name,
             images: 1,
             lists: found.len(),
         })?;
@@ -170,18 +170,20 @@ impl fmt::Display for FaceDetectorId {
 #[non_exhaustive]
 pub enum FaceError {
     /// The detector failed while it ran.
-    #[error("the face detector {detector} failed")]
+    #[error("the face detector {face_detector} failed")]
     Failed {
         /// [`FaceDetectorId::name`].
-        detector: String,
+        face_detector: String,
         /// What it said.
         source: Box<dyn Error + Send + Sync>,
     },
     /// A setting is out of its range: correct it.
-    #[error("the setting `{setting}` of the face detector {detector} is {value}, but must be {expected}")]
+    #[error(
+        "the setting `{setting}` of the face detector {face_detector} is {value}, but must be {expected}"
+    )]
     Setting {
         /// [`FaceDetectorId::name`].
-        detector: String,
+        face_detector: String,
         /// Name of the setting.
         setting: &'static str,
         /// The value found.
@@ -190,10 +192,10 @@ pub enum FaceError {
         expected: &'static str,
     },
     /// The detector returned another number of lists than it was given images: correct its code.
-    #[error("the face detector {detector} returned {lists} lists of faces for {images} images")]
+    #[error("the face detector {face_detector} returned {lists} lists of faces for {images} images")]
     Count {
         /// [`FaceDetectorId::name`].
-        detector: String,
+        face_detector: String,
         /// Images it was given.
         images: usize,
         /// Lists it returned.
@@ -204,7 +206,7 @@ pub enum FaceError {
 impl FaceError {
     /// An error of `detector` itself.
     pub fn failed(detector: &FaceDetectorId, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Failed { detector: detector.name.clone(), source: source.into() }
+        Self::Failed { face_detector: detector.name.clone(), source: source.into() }
     }
 }
 

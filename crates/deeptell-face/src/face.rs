@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn no_face_ties_and_values_that_are_not_numbers() {
+    fn selection_handles_no_face_ties_and_values_that_are_not_numbers() {
         assert_eq!(Selection::Largest.pick(&[]), None);
         let twins = [face(0.0, 0.0, 5.0, 0.7), face(9.0, 0.0, 5.0, 0.7)];
         assert_eq!(Selection::Largest.pick(&twins), Some(twins[0]));

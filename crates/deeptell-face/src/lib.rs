@@ -1,10 +1,11 @@
 //! Faces in images: detection, linking, cropping.
 //!
 //! [`FaceDetector`] is the interface of face detectors, and [`Face`] is a face that one found.
-//! [`FaceTracker`] follows faces from frame to frame, and [`merge_tracks`] finds the tracks of one person. [`FaceCrop`] cuts a face out
-//! of its frame; training and inference both use [`FaceCrop::cut`], so that a classifier sees the
-//! framing that it was trained on. [`read_picture`] reads still pictures, upright. The crate also has
-//! the geometry for this: boxes, landmarks, similarity transforms, non-maximum suppression. [`draw_faces`] shows what was found.
+//! [`FaceTracker`] follows faces from frame to frame, and [`merge_tracks`] finds the tracks of one
+//! person. [`FaceCrop`] cuts a face out of its frame; training and inference both use
+//! [`FaceCrop::cut`], so that a classifier sees the framing that it was trained on. [`read_picture`]
+//! reads still pictures, upright. The crate also has the geometry for this: boxes, landmarks,
+//! similarity transforms, non-maximum suppression. [`draw_faces`] shows what was found.
 //!
 //! Coordinates are in pixels, x to the right and y down; the pixel in column `i` and row
 //! `j` covers `[i, i + 1) x [j, j + 1)`, so its centre is at `(i + 0.5, j + 0.5)`.

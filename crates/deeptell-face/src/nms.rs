@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_better_of_two_overlapping_boxes_stays() {
+    fn the_better_of_two_overlapping_boxes_is_kept() {
         let boxes = [
             Rect::new(0.0, 0.0, 10.0, 10.0),
             Rect::new(1.0, 0.0, 11.0, 10.0),
@@ -64,21 +64,21 @@ mod tests {
     }
 
     #[test]
-    fn a_box_inside_another_falls_only_by_the_minimum() {
+    fn a_box_inside_another_is_dropped_by_the_minimum_only() {
         let boxes = [Rect::new(0.0, 0.0, 100.0, 100.0), Rect::new(40.0, 40.0, 60.0, 60.0)];
         assert_eq!(non_maximum_suppression(&boxes, &[0.9, 0.8], 0.7, Overlap::Union), [0, 1]);
         assert_eq!(non_maximum_suppression(&boxes, &[0.9, 0.8], 0.7, Overlap::Minimum), [0]);
     }
 
     #[test]
-    fn an_overlap_equal_to_the_threshold_stays() {
+    fn an_overlap_equal_to_the_threshold_is_kept() {
         let boxes = [Rect::new(0.0, 0.0, 2.0, 1.0), Rect::new(1.0, 0.0, 2.0, 1.0)];
         assert_eq!(non_maximum_suppression(&boxes, &[0.9, 0.8], 0.5, Overlap::Union), [0, 1]);
     }
 
     proptest! {
         #[test]
-        fn what_stays_does_not_overlap_and_what_falls_does(
+        fn kept_boxes_do_not_overlap_and_dropped_ones_do(
             raw in prop::collection::vec((0f32..90.0, 0f32..90.0, 1f32..40.0, 0f32..1.0), 0..40),
             threshold in 0.1f32..0.9,
         ) {

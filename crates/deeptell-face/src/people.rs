@@ -115,7 +115,7 @@ fn cosine(one: &[f32], other: &[f32]) -> f32 {
 ///
 /// This is agglomerative clustering with complete linkage: the two people who are most alike in
 /// their least alike pair of tracks become one, until no two are left. It is written out here
-/// because linfa's clusterings start from points or a kernel, and cannot be told of a pair that
+/// because linfa's clusterings start from points or a kernel, and cannot be given a pair that
 /// must stay apart.
 ///
 /// The work grows with the cube of the number of tracks: a scan compares its first 512.
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_back_is_the_same_person() {
+    fn tracks_of_the_same_look_are_merged_into_one_person() {
         let tracks = [track(0, &[0, 1]), track(1, &[2, 3]), track(0, &[4]), track(2, &[5]), track(1, &[6])];
         assert_eq!(merge_tracks(&tracks, never), [0, 1, 0, 2, 1]);
         assert!(merge_tracks(&[], never).is_empty());

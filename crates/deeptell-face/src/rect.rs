@@ -24,7 +24,7 @@ impl Point {
 
 /// An axis-aligned box given by its corners, in pixels.
 ///
-/// It may reach beyond its image: detectors extrapolate faces over the edge.
+/// It may reach beyond its image: face detectors extrapolate faces over the edge.
 /// A box whose `x2 <= x1` or `y2 <= y1` is empty and has area 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rect {
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn overlap_by_hand() {
+    fn overlap_matches_hand_computation() {
         let a = Rect::new(0.0, 0.0, 10.0, 10.0);
         let b = Rect::new(5.0, 0.0, 15.0, 10.0);
         assert_eq!(a.intersection_area(&b), 50.0);

@@ -6,9 +6,9 @@ use image::imageops::flip_horizontal_in_place;
 
 use crate::{Face, FaceDetector, FaceError, Point, RgbImage, Similarity, warp};
 
-/// Side of a view, as a multiple of the side of the face in it: detectors need some of the surroundings.
+/// Side of a view, as a multiple of the side of the face in it: face detectors need some of the surroundings.
 const MARGIN: f32 = 3.0;
-/// Sizes at which the face is shown, as multiples of the smallest face that the detector finds.
+/// Sizes at which the face is shown, as multiples of the smallest face that the face detector finds.
 const SIZES: [f32; 2] = [1.5, 2.1];
 /// Rotations at which the face is shown, from upright, in radians.
 const TURNS: [f32; 2] = [-8.0 * PI / 180.0, 8.0 * PI / 180.0];
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_however_it_is_shown_has_a_rate_of_one() {
+    fn a_face_found_in_every_view_has_a_rate_of_one() {
         let (image, face) = picture();
         let rate = |also_mirrored, face: &Face, min_probability| {
             redetection_rate(&Square { also_mirrored }, &image, face, 20.0, min_probability).unwrap()

@@ -108,7 +108,7 @@ mod tests {
     const TRIANGLE: [Point; 3] = [Point::new(0.0, 0.0), Point::new(4.0, 0.0), Point::new(0.0, 2.0)];
 
     #[test]
-    fn a_quarter_turn_by_hand() {
+    fn a_quarter_turn_matches_hand_computation() {
         let turn = Similarity::about(Point::new(0.0, 0.0), Point::new(10.0, 0.0), 2.0, FRAC_PI_2);
         let moved = turn.apply(Point::new(1.0, 0.0));
         assert!(moved.distance(Point::new(10.0, 2.0)) < 1e-5);

@@ -160,7 +160,7 @@ impl SqueezeExcite {
 
     /// - x and result: `[N, channels, H, W]`, in `dtype`
     pub(crate) fn forward(&self, x: Tensor<4>, dtype: Dtype) -> Tensor<4> {
-        // The sum behind a mean can pass what 16 bits hold.
+        // The sum that a mean divides can exceed what 16 bits hold.
         let mean = pool(dtype.raised(x.clone()));
         let squeezed = relu(convolve(&self.fc1, mean, dtype));
         x * hard_sigmoid(convolve(&self.fc2, squeezed, dtype), GATE_SLOPE, 0.5)

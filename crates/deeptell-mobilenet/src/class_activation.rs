@@ -12,7 +12,7 @@ impl MobileNetV3 {
     /// equations 1 and 2) at the last feature map.
     ///
     /// The network must not be on an autodiff device, as it is when loaded for inference: the
-    /// gradient is taken through the classifier alone, which is all that lies behind that map.
+    /// gradient is taken through the classifier alone, which is all that follows that map.
     ///
     /// # Shapes
     /// - input: `[N, 3, H, W]`

@@ -51,7 +51,7 @@ impl From<MtcnnError> for FaceError {
     fn from(error: MtcnnError) -> Self {
         match error {
             MtcnnError::Setting { setting, value, expected } => {
-                Self::Setting { detector: NAME.to_owned(), setting, value, expected }
+                Self::Setting { face_detector: NAME.to_owned(), setting, value, expected }
             }
             other => Self::failed(&FaceDetectorId::new(NAME), other),
         }

@@ -1,4 +1,4 @@
-//! The classifier networks that deeptell knows, behind one type.
+//! The classifier networks that deeptell knows, as one type.
 //!
 //! A [`Network`] is built from an [`Architecture`], which model files and training configurations
 //! name. Training, loading and export go through these two types. To add a network, add a variant to

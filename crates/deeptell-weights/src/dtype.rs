@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cpu_computes_in_all() {
+    fn the_cpu_supports_every_dtype() {
         for dtype in [Dtype::F32, Dtype::Bf16, Dtype::F16] {
             assert_eq!(dtype.check(&Device::flex()), Ok(()));
             assert_eq!(dtype.check(&Device::flex().autodiff()), Ok(()));
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_round_down_and_come_back() {
+    fn numbers_are_rounded_to_the_dtype_and_raised_again() {
         let device = Device::flex();
         let x = Tensor::<1>::from_floats([1.0 + 1.0 / 1024.0, 1e5], &device);
         let through =

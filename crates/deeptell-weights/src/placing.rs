@@ -1,7 +1,7 @@
 //! Putting tensors of a file into a module of Burn.
 //!
-//! `burn_store` can do the same, but asks each parameter for its value first, and so computes the random values that the
-//! tensors of the file replace. That takes longer than all the rest of loading a small network.
+//! `burn_store` can do the same, but asks each parameter for its value first, and so computes the random values that
+//! the tensors of the file replace. That takes longer than all the rest of loading a small network.
 
 use std::collections::HashMap;
 

@@ -37,7 +37,7 @@ impl From<YuNetError> for FaceError {
     fn from(error: YuNetError) -> Self {
         match error {
             YuNetError::Setting { setting, value, expected } => {
-                Self::Setting { detector: NAME.to_owned(), setting, value, expected }
+                Self::Setting { face_detector: NAME.to_owned(), setting, value, expected }
             }
             other => Self::failed(&FaceDetectorId::new(NAME), other),
         }

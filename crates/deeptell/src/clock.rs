@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_in_words() {
+    fn time_ranges_are_listed_and_shortened() {
         let range =
             |first_pts_seconds: f64, last_pts_seconds: f64| TimeRange { first_pts_seconds, last_pts_seconds };
         assert_eq!(ranges(&[]), "");

@@ -11,8 +11,8 @@ use deeptell_video::{IsolationError, Limits, VideoOptions, VideoReader};
 ///
 /// The default, [`untrusted`](Self::untrusted), is for files from anyone: a process of its own for each, which can do
 /// nothing but decode ([`DecoderProcess`](deeptell_video::DecoderProcess)), within [`Limits::untrusted`]. The process is
-/// a copy of this program, whose `main` must therefore begin with [`run_if_decoder`](crate::run_if_decoder); a scan fails
-/// with [`IsolationError::NotPrepared`] where it does not. Reports are the same wherever a file is decoded.
+/// a copy of this program, whose `main` must therefore begin with [`run_if_decoder`](crate::run_if_decoder); otherwise
+/// a scan fails with [`IsolationError::NotPrepared`]. Reports are the same wherever a file is decoded.
 ///
 /// ```no_run
 /// use deeptell::{Decoding, Detector, Device, Limits};
@@ -83,8 +83,8 @@ impl Decoding {
 
     /// Files in this process: a fault of a decoder that a hostile file makes use of is a fault of this program.
     ///
-    /// [`Limits::default`] is for files of one's own; where files may come from others, [`Limits::untrusted`] at least
-    /// bounds what they are and cost.
+    /// [`Limits::default`] is for files that you trust; for files from others, [`Limits::untrusted`] at least bounds what
+    /// they are and cost.
     pub fn in_process(limits: Limits) -> Self {
         Self { location: Location::Here, limits }
     }

@@ -15,7 +15,8 @@ use crate::input::{Input, InputFrame, Source};
 use crate::scanning::Scanning;
 use crate::{Error, InputFacts, InputKind, Model, Scan, ScanOptions, Warning};
 
-/// A face is found again in at least 3 of the 8 views of [`redetection_rate`]; at 4, faces are lost in a clip of the sample.
+/// A face is found again in at least 3 of the 8 views of [`redetection_rate`]; at 4, faces are lost in a clip of the
+/// sample.
 const MIN_REDETECTION_RATE: f32 = 0.375;
 
 /// How far a scan has come, for a progress bar.
@@ -31,7 +32,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A scan that has processed so many frames and found so many faces.
+    /// A scan that has processed `frames_done` frames and found `faces` faces.
     pub const fn new(frames_done: usize, frames_total: Option<usize>, faces: usize) -> Self {
         Self { frames_done, frames_total, faces }
     }

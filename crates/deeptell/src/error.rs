@@ -329,7 +329,7 @@ mod tests {
 
     /// Whoever prints an error with its causes, as most programs do, says nothing twice.
     #[test]
-    fn each_cause_is_said_once() {
+    fn each_cause_is_named_once() {
         let mut errors: Vec<Box<dyn StdError>> = vec![
             Box::new(ReportError::SchemaVersion { found: 1 }),
             Box::new(ReportError::Json(json())),

@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use crate::text::printable;
 
-/// What was found in one file. In text, a line per file or frame, and one per face; nothing for a file that could not be
-/// read.
+/// What was found in one file. In text, a line per file or frame, and one per face; nothing for a file that could not
+/// be read.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct FileFaces {

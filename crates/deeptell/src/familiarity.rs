@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distances_by_hand() {
+    fn distances_match_hand_computation() {
         let diagonal = Familiarity::of(&[1.0, 2.0], &[4.0, 1.0], &[], 2).unwrap();
         // Twice 1 along the first axis, 2 along the second.
         assert_eq!(diagonal.distance(&[2.0, 4.0]), Some(8_f64.sqrt()));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn it_comes_back_from_its_tensors() {
+    fn a_model_of_the_training_data_survives_its_tensors() {
         let whole = Familiarity::of(&[1.0, 2.0], &[0.5, 0.25], &[3.0, -1.0, 0.0, 1.0], 2).unwrap();
         let model = OutOfDistribution { limit: 1.0, rank: 2 };
         assert_eq!(Familiarity::new(&model, &whole.tensors(), 2).unwrap(), whole);

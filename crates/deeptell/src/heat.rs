@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_overlay_is_clear_where_nothing_speaks_and_covers_where_all_does() {
+    fn an_overlay_is_transparent_at_zero_and_opaque_at_the_peak() {
         let mut values = vec![0.0; 49];
         values[0] = 4.0;
         let map = HeatMap { width: 7, height: 7, values };

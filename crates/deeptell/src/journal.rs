@@ -88,7 +88,7 @@ pub enum LineFault {
 
 /// The longest line, in bytes: a report of an hour in which every frame was sampled has about 20 MiB.
 const MAX_LINE: u64 = 64 << 20;
-/// Lines are read and looked at in groups of about so many bytes.
+/// Lines are read and examined in groups of about this many bytes.
 const GROUP: usize = 8 << 20;
 
 /// A line that was written: a report, or why there is none.
@@ -173,7 +173,7 @@ const BEGINNINGS: [&[u8]; 2] = [b"{\"schema_version\":", b"{\"path\":"];
 /// # }
 /// ```
 pub struct Journal {
-    /// `None` after a failed write: another line behind half a line would corrupt both.
+    /// `None` after a failed write: another line after half a line would corrupt both.
     sink: Mutex<Option<Box<dyn Write + Send>>>,
     /// Locks the file for as long as this is open.
     _lock: Option<File>,
@@ -260,8 +260,8 @@ impl EarlierReports {
     /// detector and these options would give again.
     ///
     /// A report counts if the same version, model and face detector made it with the same options, and size and digest of
-    /// the file are the same. Lines about other files and empty lines stay as they are, and so does a byte order mark. A last line
-    /// without its end was cut off by a kill or a full disk, and is dropped unless all of it is there. A missing file
+    /// the file are the same. Lines about other files and empty lines stay as they are, and so does a byte order mark. A
+    /// last line without its end was cut off by a kill or a full disk, and is dropped unless all of it is there. A missing file
     /// counts as an empty one. The file is read line by line and not kept. Once `is_wanted` says no, no more files are
     /// hashed, and inputs may be missing from [`done`](Self::done).
     ///
@@ -433,7 +433,7 @@ fn read_group(file: &mut impl BufRead) -> io::Result<Vec<Vec<u8>>> {
     Ok(lines)
 }
 
-/// Whether `rest`, behind the last whole line, may be the start of a line that was cut off, or what some file systems
+/// Whether `rest`, after the last whole line, may be the start of a line that was cut off, or what some file systems
 /// leave of it after a power cut: zeros.
 fn is_torn_line(rest: &[u8]) -> bool {
     let written = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
@@ -523,7 +523,7 @@ mod tests {
     use crate::Device;
 
     #[test]
-    fn a_truncated_line_is_told_from_other_text() {
+    fn a_truncated_line_is_distinguished_from_other_text() {
         for rest in
             ["", "{", "{\"sch", "{\"schema_version\":1,\"x", "{\"path\":\"a", "\0\0\0", "{\"path\":\"a\0\0"]
         {
@@ -535,7 +535,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_line_is_said_in_words() {
+    fn faults_of_lines_are_described() {
         let fault = |text: &str| Line::of(text.as_bytes()).err().map(|fault| fault.to_string());
         assert_eq!(fault(r#"{"path":"a","error":"b"}"#), None);
         assert_eq!(fault("dear diary").as_deref(), Some("it is not JSON (expected value at column 1)"));
@@ -616,7 +616,7 @@ mod tests {
         let _first = Journal::create(&path).unwrap();
         let error = Journal::create(&path).unwrap_err().to_string();
         assert!(error.contains("another scan is writing") && error.contains("new.jsonl"), "{error}");
-        // What is no file can be written by many.
+        // Several processes can write to something that is not a file.
         let null = || Journal::create(Path::new("/dev/null"));
         let (_one, _other) = (null().unwrap(), null().unwrap());
     }

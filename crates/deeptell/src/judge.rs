@@ -108,8 +108,8 @@ impl Criteria {
     /// the judgeable people look real, and one who is too small or too blurred, yet was seen often
     /// enough, scores as fake ones do. Without any face it is [`Verdict::NoFace`].
     ///
-    /// `observations` must be in order of frames; `sampled_frames` counts all sampled frames, also those without a face. They must be all that the input has: [`judge_sample`](Self::judge_sample)
-    /// is for a part of them.
+    /// `observations` must be in order of frames; `sampled_frames` counts all sampled frames, also those without a face.
+    /// They must be all that the input has: [`judge_sample`](Self::judge_sample) is for a part of them.
     pub fn judge(&self, observations: &[Observation], sampled_frames: usize) -> Judgement {
         self.judge_sample(observations, sampled_frames, Some(sampled_frames as u64))
     }
@@ -258,8 +258,8 @@ impl Criteria {
 }
 
 impl Levels {
-    /// How an input of so many sampled frames is judged: a picture, which has one, at the level of crops, a video at that
-    /// of people. What keeps a face from being judged is the same.
+    /// How an input with this number of sampled frames is judged: a picture, which has one, at the level of crops, a
+    /// video at that of people. What keeps a face from being judged is the same.
     pub fn criteria(&self, sampled_frames: usize) -> Criteria {
         if sampled_frames > 1 {
             return self.person;
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_persons_figures_by_hand() {
+    fn figures_of_a_person_match_hand_computation() {
         let judged = CRITERIA.judge(&person(0, 100.0, &[0.2, 0.4, 0.9]), 8);
         let person = &judged.people[0];
         assert_eq!((person.score, person.frames, person.judgeable), (0.5, 3, true));
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn no_face_is_no_probability() {
+    fn without_a_face_there_is_no_score() {
         let judged = CRITERIA.judge(&[], 12);
         assert_eq!((judged.verdict, judged.score, judged.decisive_person), (Verdict::NoFace, None, None));
         assert!(judged.people.is_empty());
@@ -523,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn confident_aggregation_by_hand() {
+    fn confident_aggregation_matches_hand_computation() {
         let combine = |p: &[f64]| Aggregation::Confident.combine(p).unwrap();
         // 2 of 4 over 0.8: their mean.
         assert!((combine(&[0.9, 0.1, 1.0, 0.2]) - 0.95).abs() < 1e-12);
@@ -560,7 +560,7 @@ mod tests {
     }
 
     #[test]
-    fn medians_by_hand() {
+    fn medians_match_hand_computation() {
         assert_eq!(median(vec![]), None);
         assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));

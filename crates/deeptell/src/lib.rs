@@ -25,8 +25,8 @@
 //!
 //! Everything that a public signature names is re-exported, including [`Device`], so a program needs only this crate.
 //!
-//! A verdict is a reason to look closer, never proof. Scores are probabilities for material like that of the validation;
-//! [`ModelCard::limits`] says what the model misses.
+//! A verdict is a reason to look closer, never proof. Scores are probabilities for material like that of the
+//! validation; [`ModelCard::limits`] says what the model misses.
 
 mod card;
 mod clock;

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn maps_by_hand() {
+    fn localization_maps_match_hand_computation() {
         let device = Device::flex();
         // Two channels, one row of two positions.
         let features = Tensor::<4>::from_floats([[[[1.0, 0.0]], [[0.5, -2.0]]]], &device);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn it_comes_back_from_its_tensors() {
+    fn a_localization_layer_survives_its_tensors() {
         let layer = Localization::of(&[0.5, -0.25], 3.0, 2).unwrap();
         assert_eq!(Localization::new(&layer.tensors(), 2).unwrap(), layer);
         assert!(layer.tensors().iter().all(|tensor| Localization::owns(&tensor.name)));

@@ -87,7 +87,7 @@ impl Model {
         Ok(self.readings(crops)?.into_iter().map(|reading| reading.logit).collect())
     }
 
-    /// The [logit](Self::logits) and the features behind it for every crop, in their order, from
+    /// The [logit](Self::logits) of every crop and the features that it is made from, in their order, from
     /// the same pass.
     ///
     /// # Errors

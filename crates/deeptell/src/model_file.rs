@@ -34,7 +34,7 @@ impl ModelFile {
     /// Largest file that is read, in bytes: 512 MiB.
     pub const MAX_BYTES: u64 = 512 << 20;
 
-    /// The detector that ships with deeptell, from memory.
+    /// The model that ships with deeptell, from memory.
     ///
     /// # Errors
     /// [`Error::Model`] if the embedded file is damaged.
@@ -208,7 +208,7 @@ impl ModelFile {
         Ok(self)
     }
 
-    /// The same model with a layer that tells which parts of a crop are manipulated, for its
+    /// The same model with a layer that estimates which parts of a crop are manipulated, for its
     /// [heat maps](Model::heat_maps). Scores do not depend on it.
     ///
     /// The layer is a convolution of 1x1 with one output on the network's last feature map

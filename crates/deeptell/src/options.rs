@@ -61,25 +61,26 @@ impl ScanOptions {
     /// Most frames that one scan may sample.
     pub const MAX_FRAMES: usize = 10_000;
 
-    /// Samples so many frames from a video. See [`frames`](field@Self::frames).
+    /// Samples this number of frames from a video. See [`frames`](field@Self::frames).
     #[must_use]
     pub fn frames(self, frames: usize) -> Self {
         Self { frames, ..self }
     }
 
-    /// Looks for faces of at least so many pixels. See [`min_face`](field@Self::min_face).
+    /// Looks for faces of at least this many pixels. See [`min_face`](field@Self::min_face).
     #[must_use]
     pub fn min_face(self, min_face: f32) -> Self {
         Self { min_face, ..self }
     }
 
-    /// Leaves out faces that the face detector is less sure of. See [`min_detection_probability`](field@Self::min_detection_probability).
+    /// Leaves out faces that the face detector is less sure of. See
+    /// [`min_detection_probability`](field@Self::min_detection_probability).
     #[must_use]
     pub fn min_detection_probability(self, min_detection_probability: f32) -> Self {
         Self { min_detection_probability, ..self }
     }
 
-    /// Judges only so many faces of each frame. See [`max_faces_per_frame`](field@Self::max_faces_per_frame).
+    /// Judges at most this many faces of each frame. See [`max_faces_per_frame`](field@Self::max_faces_per_frame).
     #[must_use]
     pub fn max_faces_per_frame(self, max_faces_per_frame: usize) -> Self {
         Self { max_faces_per_frame, ..self }
@@ -97,7 +98,7 @@ impl ScanOptions {
         Self { stream, ..self }
     }
 
-    /// Sends so many faces through the network at once. See [`batch`](field@Self::batch).
+    /// Sends up to this many faces through the network at once. See [`batch`](field@Self::batch).
     #[must_use]
     pub fn batch(self, batch: usize) -> Self {
         Self { batch, ..self }

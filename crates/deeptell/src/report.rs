@@ -14,8 +14,8 @@ use crate::text::printable;
 use crate::warning::Warning;
 use crate::{ModelCard, ReportError, ScanOptions};
 
-/// Version of the report's JSON form. It increases when a field changes its meaning or is removed, but not for new fields
-/// or new kinds of reasons and warnings.
+/// Version of the report's JSON form. It increases when a field changes its meaning or is removed, but not for new
+/// fields or new kinds of reasons and warnings.
 pub const SCHEMA_VERSION: u32 = 2;
 
 /// The JSON Schema (draft 2020-12) of a [`Report`]'s JSON form, as text.
@@ -59,7 +59,7 @@ pub struct Report {
     #[serde(serialize_with = "sentence::serialize")]
     #[schemars(with = "Vec<Said<Warning>>")]
     pub warnings: Vec<Warning>,
-    /// The detector that gave the scores.
+    /// The model that gave the scores.
     pub model: ModelInfo,
     /// The face detector, with its settings. Reports of earlier versions do not name it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,8 +116,8 @@ fn known_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::E
 
 /// The answer in one word.
 ///
-/// In JSON: `likely_real`, `inconclusive`, `likely_fake`, `no_face`. There will be no others, so that a program that acts
-/// on verdicts can handle each.
+/// In JSON: `likely_real`, `inconclusive`, `likely_fake`, `no_face`. There will be no others, so that a program that
+/// acts on verdicts can handle each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {

@@ -298,7 +298,7 @@ impl Scanning {
         People { of_track: group_of.into_iter().map(|group| number_of[group]).collect(), counted }
     }
 
-    /// Judges the people that count, and lists the others behind them.
+    /// Judges the people that count, and lists the others after them.
     fn judge(&self, people: &People, observations: &[Observation], input_frames: Option<u64>) -> Judgement {
         let criteria = self.detector.model().card().levels.criteria(self.frames.len());
         let (counted, doubtful): (Vec<Observation>, Vec<Observation>) =

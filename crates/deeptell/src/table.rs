@@ -10,8 +10,8 @@ const COLUMNS: &str = "path,verdict,score,people,faces,frames,duration_seconds,s
 
 /// Verdicts as CSV, with a header: a row per file, with its report or why there is none.
 ///
-/// Cells are safe in spreadsheets and terminals: control and formatting characters are [escaped](crate::text::printable), and text
-/// that would start a formula is prefixed with `'`.
+/// Cells are safe in spreadsheets and terminals: control and formatting characters are
+/// [escaped](crate::text::printable), and text that would start a formula is prefixed with `'`.
 pub fn verdict_table<'a>(rows: impl IntoIterator<Item = (&'a Path, Result<&'a Report, &'a str>)>) -> String {
     let mut table = format!("{COLUMNS}\n");
     for (path, row) in rows {

@@ -80,7 +80,7 @@ fn rng(seed: u64, person: usize, draw: Draw) -> ChaCha8Rng {
     rng
 }
 
-#[expect(clippy::print_stdout, reason = "a generator tells its user what it made")]
+#[expect(clippy::print_stdout, reason = "a generator prints what it made")]
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let studio = Studio::new(MtcnnConfig::default().min_face(40.0).init(&Device::flex())?);

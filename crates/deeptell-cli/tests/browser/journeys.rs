@@ -59,7 +59,7 @@ pub(crate) fn check_console(tab: &mut Tab, server: &Program) {
 }
 
 pub(crate) fn number(value: &serde_json::Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+    value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"))
 }
 
 fn a_clip_becomes_a_verdict(browser: &Path) {
@@ -115,7 +115,7 @@ fn a_clip_becomes_a_verdict(browser: &Path) {
     let width = number(&tab.value("document.querySelector('.slider').clientWidth"));
     for part in [0.25, 0.75] {
         tab.click(".slider", part, 0.5);
-        // 42 pixels on the left and 14 on the right are no time.
+        // 42 pixels on the left and 14 on the right are outside the time axis.
         let expected = (part * width - 42.0) / (width - 56.0) * length;
         let at = number(&tab.value("document.querySelector('video').currentTime"));
         assert!((at - expected).abs() < 0.1, "{part}: at {at} s, not {expected} s");

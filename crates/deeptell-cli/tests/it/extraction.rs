@@ -21,7 +21,7 @@ fn start(words: &[&str]) -> Child {
     command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Every crop of a manifest by its name, with its digest and its row, after checks that each is there and none is twice.
+/// Every crop of a manifest by its name, with its digest and its row. Checks that each is there, and none twice.
 fn crops(out: &Path) -> BTreeMap<String, (String, Sample)> {
     let rows = read_manifest(out.join("manifest.jsonl")).unwrap();
     let count = rows.len();

@@ -55,7 +55,7 @@ fn scan_continues_after_bad_links_and_empty_folders() {
 
 #[cfg(unix)]
 #[test]
-fn names_that_are_not_unicode_end_nothing() {
+fn names_that_are_not_unicode_stop_no_command() {
     use std::ffi::{OsStr, OsString};
     use std::os::unix::ffi::OsStrExt as _;
     let folder = tempfile::tempdir().unwrap();

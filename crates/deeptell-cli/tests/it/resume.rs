@@ -133,7 +133,7 @@ fn resume_recognises_names_that_are_not_unicode() {
     for done in ["0 of 1", "1 of 1"] {
         let output = deeptell(&resume(&journal, &[folder.path()]));
         let messages = String::from_utf8_lossy(&output.stderr).into_owned();
-        // The journal lies in the folder as well, and is no picture.
+        // The journal is in the folder as well, and is not a picture.
         assert!(output.status.success() && messages.contains(done), "{messages}");
         assert_eq!(lines(&journal).len(), 1);
     }

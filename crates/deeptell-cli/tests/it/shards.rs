@@ -66,7 +66,7 @@ fn extract_to_archives_equals_extract_to_files_after_a_kill() {
     };
     let open = archives().pop().unwrap();
     assert_eq!(open.extension().unwrap(), "partial");
-    // And the worst that a kill can leave: half a member behind the last whole one.
+    // And the worst that a kill can leave: half a member after the last whole one.
     let mut bytes = fs::read(&open).unwrap();
     bytes.extend_from_within(..700);
     fs::write(&open, bytes).unwrap();

@@ -137,7 +137,7 @@ fn status_and_merge_of_an_array_from_the_first_task_to_the_manifest() {
 }
 
 #[test]
-fn a_task_may_have_failures() {
+fn a_task_succeeds_with_no_more_failures_than_allowed() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     data_set(&at("set"), &["orl-s01"]);
@@ -212,10 +212,10 @@ fn a_termination_that_comes_twice_ends_after_the_file_under_way() {
     );
 }
 
-/// A scheduler that dies leaves no second writer behind.
+/// A scheduler that dies leaves no second writer running.
 #[cfg(unix)]
 #[test]
-fn an_orphan_ends_where_asked() {
+fn a_task_ends_with_its_parent_on_request() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     data_set(&at("set"), &["orl-s01", "orl-s02", "orl-s03"]);

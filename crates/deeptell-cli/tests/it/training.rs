@@ -210,7 +210,7 @@ fn train_without_a_calibration_writes_figures_but_no_detector() {
     assert!(!out.join("detector.safetensors").exists());
     for left in ["best.safetensors", "last/network.bpk"] {
         let scan = deeptell(&["scan", path(&clip("real/orl-s01.mp4")), "--model", path(&out.join(left))]);
-        assert_eq!(scan.status.code(), Some(2), "{left} is no detector");
+        assert_eq!(scan.status.code(), Some(2), "{left} is not a model");
     }
 }
 

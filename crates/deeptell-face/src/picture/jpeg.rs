@@ -67,7 +67,7 @@ pub(super) fn check(source: impl Read, limits: &PictureLimits) -> Result<Checked
         }
     };
     let frame = frame.ok_or(PictureError::Truncated)?;
-    // Without the end mark, bytes behind the last scan are the remains of something: of a further scan, or
+    // Without the end mark, bytes after the last scan are the remains of something: of a further scan, or
     // of a file that was made at its full length and filled only in part.
     if !frame.is_complete() || (!has_end_mark && data.skipped > 0) {
         return Err(PictureError::Truncated);
@@ -527,7 +527,7 @@ impl Bits {
         }
     }
 
-    /// Goes on behind a restart marker (F.2.2.5).
+    /// Goes on after a restart marker (F.2.2.5).
     fn restart<R: Read>(&mut self, data: &mut Data<R>) -> Result<(), PictureError> {
         let marker = if self.is_over { self.marker } else { data.marker()? };
         if !matches!(marker, Some(0xD0..=0xD7)) {

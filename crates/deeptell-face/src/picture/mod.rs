@@ -44,25 +44,25 @@ impl PictureLimits {
         }
     }
 
-    /// Allows pictures of so many pixels. See [`max_pixels`](field@Self::max_pixels).
+    /// Allows pictures of up to this many pixels. See [`max_pixels`](field@Self::max_pixels).
     #[must_use]
     pub fn max_pixels(self, max_pixels: u64) -> Self {
         Self { max_pixels, ..self }
     }
 
-    /// Allows so many pixels on one side. See [`max_side`](field@Self::max_side).
+    /// Allows up to this many pixels on one side. See [`max_side`](field@Self::max_side).
     #[must_use]
     pub fn max_side(self, max_side: u32) -> Self {
         Self { max_side, ..self }
     }
 
-    /// Allows files of so many bytes. See [`max_file_bytes`](field@Self::max_file_bytes).
+    /// Allows files of up to this many bytes. See [`max_file_bytes`](field@Self::max_file_bytes).
     #[must_use]
     pub fn max_file_bytes(self, max_file_bytes: u64) -> Self {
         Self { max_file_bytes, ..self }
     }
 
-    /// Allows so many bytes of memory. See [`max_memory_bytes`](field@Self::max_memory_bytes).
+    /// Allows up to this many bytes of memory. See [`max_memory_bytes`](field@Self::max_memory_bytes).
     #[must_use]
     pub fn max_memory_bytes(self, max_memory_bytes: u64) -> Self {
         Self { max_memory_bytes, ..self }
@@ -204,7 +204,7 @@ impl std::fmt::Debug for Picture {
     }
 }
 
-/// Decodes a still picture: JPEG, PNG, WebP or BMP, told by the first bytes, turned upright as its EXIF data
+/// Decodes a still picture: JPEG, PNG, WebP or BMP, recognised by the first bytes, turned upright as its EXIF data
 /// say.
 ///
 /// Scans, extraction, training and evaluation all read pictures with this function, so that they see the
@@ -306,8 +306,7 @@ fn decode<R: BufRead + Seek>(
     Ok(Picture::new(upright(image, orientation, limits)?, format))
 }
 
-/// How the EXIF data of a picture ask for it to be turned and mirrored. A picture with damaged EXIF data is a picture all
-/// the same.
+/// How the EXIF data of a picture ask for it to be turned and mirrored. Damaged EXIF data ask for nothing.
 pub fn exif_orientation(exif: &[u8]) -> Orientation {
     // JPEG puts this before the data, and some programs put it into WebP, too.
     let exif = exif.strip_prefix(b"Exif\0\0").unwrap_or(exif);

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_result_is_that_of_the_image_crate() {
+    fn shrinking_gives_the_bytes_of_the_image_crate() {
         for ((width, height), side) in
             [((640, 427), 200), ((427, 640), 639), ((1000, 3), 7), ((5, 900), 64), ((301, 299), 1)]
         {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_keep_the_shape() {
+    fn sizes_keep_the_aspect_ratio() {
         assert_eq!(size_within((1920, 1080), 480), (480, 270));
         assert_eq!(size_within((1080, 1920), 480), (270, 480));
         assert_eq!(size_within((500, 900), 450), (250, 450));

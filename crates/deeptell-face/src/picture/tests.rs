@@ -80,7 +80,7 @@ fn a_jpeg_that_was_filled_only_in_part_is_an_error() {
 }
 
 #[test]
-fn bytes_behind_the_end_mark_are_no_concern() {
+fn bytes_after_the_end_mark_are_ignored() {
     for (name, bytes) in JPEGS {
         assert!(read(&[bytes, b"a further picture"].concat()).is_ok(), "{name}");
     }
@@ -194,7 +194,7 @@ fn what_is_over_a_limit_is_refused() {
 }
 
 #[test]
-fn other_files_are_no_pictures() {
+fn files_of_other_formats_are_refused() {
     for bytes in [&b""[..], b"\xFF", b"GIF89a", b"\0\0\0\x1Cftypisom", b"<html>"] {
         assert_eq!(PictureKind::of(&mut Cursor::new(bytes)).unwrap(), None);
         assert!(matches!(read(bytes), Err(PictureError::Unknown)));
@@ -202,7 +202,7 @@ fn other_files_are_no_pictures() {
 }
 
 #[test]
-fn animated_pictures_are_told_from_still_ones() {
+fn animated_pictures_are_distinguished_from_still_ones() {
     let mut png = Cursor::new(Vec::new());
     RgbImage::new(4, 4).write_to(&mut png, ImageFormat::Png).unwrap();
     let png = png.into_inner();
@@ -252,7 +252,7 @@ fn jpeg_of(width: u32, height: u32) -> Vec<u8> {
     bytes
 }
 
-/// A JPEG with a segment of its application behind its beginning.
+/// A JPEG with a segment of its application after its start.
 fn with_note(jpeg: &[u8], marker: u8, note: &[u8]) -> Vec<u8> {
     let length = (note.len() as u16 + 2).to_be_bytes();
     [&jpeg[..2], &[0xFF, marker], &length, note, &jpeg[2..]].concat()
@@ -265,7 +265,7 @@ fn movie(brand: [u8; 4]) -> Vec<u8> {
 }
 
 #[test]
-fn what_follows_a_picture_is_told_unless_it_belongs_to_it() {
+fn trailing_media_is_found_unless_it_belongs_to_the_picture() {
     let photo = jpeg_of(120, 80);
     let png = {
         let mut bytes = Vec::new();
@@ -304,13 +304,13 @@ fn what_follows_a_picture_is_told_unless_it_belongs_to_it() {
             assert_eq!((found.at, found.bytes), (at, file.len() as u64 - at), "{name}");
         }
     }
-    // A thumbnail within the picture's own notes is not behind it.
+    // A thumbnail within the picture's own notes does not come after it.
     let with_thumbnail = with_note(&photo, 0xE1, &[b"Exif\0\0", &jpeg_of(90, 60)[..]].concat());
     assert_eq!(read(&with_thumbnail).unwrap().trailing, None);
 }
 
 #[test]
-fn a_search_behind_a_picture_ends_soon() {
+fn the_search_for_trailing_media_is_bounded() {
     let photo = jpeg_of(64, 48);
     for false_start in
         [&[0xFF, 0xD8, 0xFF][..], b"\0\0\0\x18ftypmp42", b"\x1A\x45\xDF", &[0xFF, 0xD8, 0xFF, 0xDA, 0, 2]]
@@ -330,7 +330,7 @@ fn a_search_behind_a_picture_ends_soon() {
 }
 
 #[test]
-fn the_size_of_a_png_is_told_before_it_is_decoded() {
+fn the_size_of_a_png_is_known_before_it_is_decoded() {
     let mut png = Vec::new();
     RgbImage::new(4, 4).write_to(&mut Cursor::new(&mut png), ImageFormat::Png).unwrap();
     // The decoder checks no sum of the header before this.

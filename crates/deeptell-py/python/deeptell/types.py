@@ -882,7 +882,7 @@ class _ReportDocument(TypedDict):
     input: InputFacts
     """The file, or what is known of the frames."""
     model: ModelInfo
-    """The detector that gave the scores."""
+    """The model that gave the scores."""
     observations: List[Observation]
     """Every face that was judged, in order of time."""
     options: ScanOptions

@@ -23,7 +23,7 @@ pub struct Model<'a> {
     nodes: Vec<Node<'a>>,
     /// Index of the node that makes each tensor.
     makers: HashMap<&'a str, usize>,
-    /// The `TensorProto` behind each name.
+    /// The `TensorProto` of each name.
     tensors: BTreeMap<&'a str, &'a [u8]>,
     origin: &'a Path,
 }

@@ -68,7 +68,7 @@ pub(super) fn graph(model: &[u8]) -> Result<Option<&[u8]>, Malformed> {
 
 /// What a graph holds.
 pub(super) struct Stored<'a> {
-    /// The `TensorProto` behind each name.
+    /// The `TensorProto` of each name.
     pub(super) tensors: BTreeMap<&'a str, &'a [u8]>,
     /// Whether there are convolutions and no normalisation beside them.
     folded: bool,

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_ends_the_message_with_an_error() {
+    fn damaged_messages_end_in_an_error() {
         let damaged: [&[u8]; 6] = [
             &[0x08],       // no value
             &[0x0a, 5, 1], // five bytes, one is there

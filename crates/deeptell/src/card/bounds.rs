@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_no_detector_can_work_with_are_named() {
+    fn card_values_out_of_bounds_are_named() {
         assert_eq!(card().fault(), None);
         refused("format_version", |c| c.format_version = 1);
         refused("name", |c| c.name.clear());

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn calibration_by_hand() {
+    fn calibration_matches_the_formula() {
         assert_eq!(Calibration::default().probability(0.0), 0.5);
         let calibration = Calibration { slope: 2.0, intercept: -1.0 };
         assert!((calibration.probability(0.5) - 0.5).abs() < 1e-15);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn person_features_and_calibration_by_hand() {
+    fn person_features_and_calibration_match_hand_computation() {
         let features = PersonFeatures::new(&[1.0, 3.0], 64.0, 0.5).unwrap();
         let expected = PersonFeatures {
             mean_logit: 2.0,

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_counts() {
+    fn sizes_and_counts_have_units() {
         assert_eq!(size(999), "999 bytes");
         assert_eq!(size(1_500), "1.5 kB");
         assert_eq!(size(999_960), "1.0 MB");

@@ -39,7 +39,7 @@ fn the_name_of_a_file_in_memory_is_only_a_name() {
 
 /// Nothing is decoded in this process when there is no other: the test program never calls `run_if_decoder`.
 #[test]
-fn a_program_that_is_not_prepared_is_told_so() {
+fn a_scan_in_a_program_without_run_if_decoder_is_an_error() {
     let detector = Detector::shipped(&Device::flex()).unwrap();
     let path = portrait_path();
     let bytes = std::fs::read(&path).unwrap();

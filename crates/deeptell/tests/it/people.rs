@@ -182,7 +182,7 @@ fn scan_with_print(person: Option<&RgbImage>, probability: f32) -> Report {
 }
 
 #[test]
-fn a_print_that_is_not_found_again_is_listed_but_is_no_person() {
+fn a_print_that_is_not_found_again_is_listed_but_not_counted_as_a_person() {
     let person = sample("nasa-collins.mp4").swap_remove(0);
     let report = scan_with_print(Some(&person), 0.95);
     let counted: Vec<bool> = report.people.iter().map(|person| person.is_confirmed).collect();
@@ -205,7 +205,7 @@ fn a_print_that_is_not_found_again_is_listed_but_is_no_person() {
 }
 
 #[test]
-fn a_print_alone_is_no_face() {
+fn a_print_alone_gives_the_verdict_no_face() {
     let report = scan_with_print(None, 0.95);
     assert_eq!((report.verdict, report.score, report.decisive_person), (Verdict::NoFace, None, None));
     assert_eq!(report.reasons, [Reason::NoFace { sampled: 4 }, Reason::PatternsNotJudged { patterns: 1 }]);

@@ -24,7 +24,7 @@ fn unusable(result: Result<Detector, Error>) -> ModelError {
 }
 
 #[test]
-fn inputs_that_cannot_be_scanned() {
+fn inputs_that_cannot_be_scanned_are_typed_errors() {
     let folder = TempDir::new().unwrap();
     let text = folder.path().join("notes.mp4");
     std::fs::write(&text, "not a video at all").unwrap();
@@ -57,7 +57,7 @@ fn options_are_checked_before_anything_is_read() {
 }
 
 #[test]
-fn model_files_that_cannot_be_used() {
+fn model_files_that_cannot_be_used_are_typed_errors() {
     let folder = TempDir::new().unwrap();
     let device = Device::flex();
     let load = |path: &std::path::Path| unusable(Detector::load(path, &device));

@@ -1,7 +1,7 @@
 //! One report and its page as committed files: what programs read and people see changes only on purpose.
 //!
-//! `DEEPTELL_UPDATE_SNAPSHOTS=1 cargo test -p deeptell --test it snapshot` writes the files again; look at the difference
-//! before it is committed.
+//! `DEEPTELL_UPDATE_SNAPSHOTS=1 cargo test -p deeptell --test it snapshot -- --test-threads 1` writes the files again;
+//! look at the difference before it is committed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
