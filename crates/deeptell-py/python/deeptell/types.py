@@ -330,8 +330,8 @@ class ModelInfo(_ModelInfo, total=False):
 class Rect(TypedDict):
     """An axis-aligned box given by its corners, in pixels.
 
-    It may reach beyond its image: detectors extrapolate faces over the edge. A box whose `x2 <= x1` or `y2
-    <= y1` is empty and has area 0.
+    It may reach beyond its image: face detectors extrapolate faces over the edge. A box whose `x2 <= x1`
+    or `y2 <= y1` is empty and has area 0.
     """
 
     x1: float
@@ -668,8 +668,8 @@ class UncutFacesWarning(TypedDict):
 
 
 class OtherFaceDetectorWarning(TypedDict):
-    """The model was trained and calibrated on the faces of another detector than the one that found these:
-    its thresholds may not hold.
+    """The model was trained and calibrated on faces that were found by another face detector, or with other
+    settings: its thresholds may not hold.
     """
 
     text: str
@@ -697,8 +697,8 @@ TrailingMediaKind = Literal["video", "picture"]
 
 
 class PictureFollowedWarning(TypedDict):
-    """After the picture, the file also contains a video or another picture, which was not scanned: motion photos
-    and bursts do.
+    """After the picture, the file also contains a video or another picture, which was not scanned: motion
+    photos and bursts do.
     """
 
     text: str
