@@ -46,9 +46,6 @@ pub enum Aggregation {
     /// The plain mean.
     #[default]
     Mean,
-    /// Confident frames decide: if more than 40% of them score over 0.8, the mean of
-    /// those; else if more than 90% score under 0.2, the mean of those; else the plain mean.
-    Confident,
 }
 
 impl Aggregation {
@@ -58,26 +55,11 @@ impl Aggregation {
     /// use deeptell::Aggregation;
     ///
     /// assert_eq!(Aggregation::Mean.combine(&[0.25, 0.75]), Some(0.5));
-    /// assert_eq!(Aggregation::Confident.combine(&[0.9, 1.0, 0.3, 0.4]), Some(0.95));
     /// assert_eq!(Aggregation::Mean.combine(&[]), None);
     /// ```
     pub fn combine(self, probabilities: &[f64]) -> Option<f64> {
-        let share = |part: &[f64]| part.len() as f64 / probabilities.len() as f64;
         match self {
             Self::Mean => mean(probabilities),
-            Self::Confident => {
-                let sure = |keep: fn(f64) -> bool| -> Vec<f64> {
-                    probabilities.iter().copied().filter(|&p| keep(p)).collect()
-                };
-                let (fake, real) = (sure(|p| p > 0.8), sure(|p| p < 0.2));
-                if share(&fake) > 0.4 {
-                    mean(&fake)
-                } else if share(&real) > 0.9 {
-                    mean(&real)
-                } else {
-                    mean(probabilities)
-                }
-            }
         }
     }
 }
@@ -520,22 +502,6 @@ mod tests {
         let mut seen = person(0, 100.0, &[0.5; 3]);
         seen.extend(person(1, 100.0, &[0.5; 3]));
         assert_eq!(CRITERIA.judge(&seen, 3).decisive_person, Some(0));
-    }
-
-    #[test]
-    fn confident_aggregation_matches_hand_computation() {
-        let combine = |p: &[f64]| Aggregation::Confident.combine(p).unwrap();
-        // 2 of 4 over 0.8: their mean.
-        assert!((combine(&[0.9, 0.1, 1.0, 0.2]) - 0.95).abs() < 1e-12);
-        // 2 of 5 are exactly 40%, which is not more: the mean of all.
-        assert!((combine(&[0.9, 0.9, 0.3, 0.3, 0.1]) - 0.5).abs() < 1e-12);
-        // 10 of 11 under 0.2 are over 90%: their mean, the outlier is left out.
-        let mut real = vec![0.1; 10];
-        real.push(0.7);
-        assert!((combine(&real) - 0.1).abs() < 1e-12);
-        // 9 of 10 are not.
-        assert!((combine(&real[1..]) - 0.16).abs() < 1e-12);
-        assert_eq!(Aggregation::Confident.combine(&[]), None);
     }
 
     #[test]

@@ -129,7 +129,7 @@ class CropLevel(TypedDict):
     thresholds: Thresholds
     """Where the probability of one crop says real or fake."""
 
-Aggregation = Literal["mean", "confident"]
+Aggregation = Literal["mean"]
 """How the probabilities of a person's frames become one score; in JSON in `snake_case`."""
 
 
