@@ -66,7 +66,7 @@ impl Detector {
         fork::enter()?;
         decoder::name(py)?;
         let threads = Threads::new(threads)?;
-        let decoding = if trusted { Decoding::in_process(Limits::default()) } else { Decoding::isolated() };
+        let decoding = if trusted { Decoding::trusted() } else { Decoding::untrusted() };
         let device = Device::flex();
         let detector = threads.run(py, None, |_| match &model {
             Some(path) => deeptell::Detector::load(path, &device),
