@@ -10,9 +10,6 @@ use crate::{SETTINGS_FILE, Shard};
 /// The largest settings file that is read, in bytes.
 pub(crate) const MAX_SETTINGS_BYTES: u64 = 1 << 20;
 
-/// The largest settings file that is read, in bytes.
-pub(crate) const MAX_SETTINGS_BYTES: u64 = 1 << 20;
-
 /// Where file names of a data set start: its folder, or that of its manifest.
 pub fn root_of(data: &Path) -> &Path {
     if data.is_dir() { data } else { data.parent().unwrap_or(data) }

@@ -1,3 +1,4 @@
+use anyhow::Context as _;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
