@@ -94,7 +94,7 @@ def pgm_to_png(pgm):
 
 
 def astronaut(folder):
-    """Eileen Collins, photographed by NASA: the one colour portrait free of any condition."""
+    """Eileen Collins, photographed by NASA: the one color portrait free of any condition."""
     with zipfile.ZipFile(download(SCIKIT_IMAGE, ONE_WHEEL, folder)) as wheel:
         path = "skimage/data/astronaut.png"
         picture = wheel.read(path)

@@ -6,7 +6,7 @@
 //!
 //! The faces are those of each picture that both find at the size of the picture, shrunk to 640 pixels a side. Each is
 //! shown again at several heights and angles, in the middle of a view that is four times as large and shows what is
-//! around it, and counts as found where a detector has a face with nearly its centre and size. A last table compares the
+//! around it, and counts as found where a detector has a face with nearly its center and size. A last table compares the
 //! boxes of the two, for which a classifier's crops have to be adjusted.
 
 #![expect(clippy::print_stdout, reason = "that is all it does")]

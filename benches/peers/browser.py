@@ -4,7 +4,7 @@
     python browser.py --ours PROGRAM [--site FOLDER] [--rounds N] [--bars]
 
 Both sides judge one face in the views of the shipped model: ours from the cut-out pixels to the calibrated probability,
-the peer from a batch of normalised views to their logits, with the model that PROGRAM exports. Rounds alternate between
+the peer from a batch of normalized views to their logits, with the model that PROGRAM exports. Rounds alternate between
 the sides, after warm-ups; the median of the rounds is reported, and the fastest ones on standard error.
 
 FOLDER is what `cargo xtask web` builds (target/web/site). Needs Chromium, whose program the variable DEEPTELL_BROWSER

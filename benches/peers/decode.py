@@ -78,7 +78,7 @@ class Scene:
         self.mouth = (np.abs(xx) < 0.28), yy
         self.grain = [self.random.normal(0, 3.0, (height + 64, width + 64, 1)).astype(np.float32) for _ in range(4)]
 
-    def texture(self, width, height, colour, contrast):
+    def texture(self, width, height, color, contrast):
         """Noise of every scale, each half as strong as the next larger one, as natural surfaces have it."""
         sum_of_scales = np.zeros((height, width, 3), np.float32)
         scale, weight = 256, 1.0
@@ -88,7 +88,7 @@ class Scene:
             large = cv2.resize(grid, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
             sum_of_scales += weight * large[:height, :width]
             scale, weight = scale // 2, weight * 0.62
-        return np.float32(colour) + contrast * sum_of_scales
+        return np.float32(color) + contrast * sum_of_scales
 
     def picture(self, seconds):
         w, h = self.width, self.height

@@ -65,7 +65,7 @@ def first_frame(clip):
 
 
 def background(width, height):
-    """Colours of the portrait without its shapes, and grain, so that it is no easier than a room."""
+    """Colors of the portrait without its shapes, and grain, so that it is no easier than a room."""
     portrait = cv2.resize(np.asarray(Image.open(PORTRAIT).convert("RGB")), (width, height))
     blurred = cv2.GaussianBlur(portrait, (0, 0), height / 12).astype(np.float32)
     grain = np.random.default_rng(1).normal(0, 12, (height, width, 1))

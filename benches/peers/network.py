@@ -46,7 +46,7 @@ TRAINING_BARS = {EAGER: 1 / 1.1, CHANNELS_LAST: 1 / 0.9}
 
 
 def write_network(folder):
-    """A network whose normalisations and classifier say something, and the images."""
+    """A network whose normalizations and classifier say something, and the images."""
     torch.manual_seed(0)
     network = mobilenet_v3_small(num_classes=1, dropout=0.0)
     for module in network.modules():

@@ -4,7 +4,7 @@ A detector that knows its generators only is worth little, and one other data se
 takes genuine face crops with landmarks and manipulates them in ways that occur neither in the data set nor among the
 blends of deeptell-data:
 
-- poisson: the face from a copy of other colours and sharpness, joined in the gradient domain (Perez et al., Poisson
+- poisson: the face from a copy of other colors and sharpness, joined in the gradient domain (Perez et al., Poisson
   Image Editing, SIGGRAPH 2003);
 - multiband: the face of somebody else, joined in a Laplacian pyramid (Burt and Adelson, A Multiresolution Spline,
   ACM TOG 1983);
@@ -59,12 +59,12 @@ def face_mask(points, shape):
     """An ellipse over eyes and mouth."""
     eyes, mouth = points[:2].mean(0), points[3:].mean(0)
     down = mouth - eyes
-    centre = eyes + 0.55 * down
+    center = eyes + 0.55 * down
     width = 0.95 * np.linalg.norm(points[1] - points[0])
     height = 1.15 * np.linalg.norm(down)
     angle = np.degrees(np.arctan2(down[1], down[0])) - 90
     mask = np.zeros(shape[:2], np.uint8)
-    cv2.ellipse(mask, (tuple(map(float, centre)), (2 * float(width), 2 * float(height)), float(angle)), 255, -1)
+    cv2.ellipse(mask, (tuple(map(float, center)), (2 * float(width), 2 * float(height)), float(angle)), 255, -1)
     # Away from the border, where nothing can be joined.
     mask[:3], mask[-3:], mask[:, :3], mask[:, -3:] = 0, 0, 0, 0
     return mask
@@ -117,10 +117,10 @@ class Eigenfaces:
             faces.append(cv2.warpAffine(picture, to_canonical(points), (FACE, FACE)).astype(np.float32).ravel())
         faces = np.stack(faces)
         self.mean = faces.mean(0)
-        centred = faces - self.mean
-        values, vectors = np.linalg.eigh(centred @ centred.T)
+        centered = faces - self.mean
+        values, vectors = np.linalg.eigh(centered @ centered.T)
         largest = vectors[:, np.argsort(values)[::-1][:COMPONENTS]]
-        components = largest.T @ centred
+        components = largest.T @ centered
         self.components = components / np.linalg.norm(components, axis=1, keepdims=True)
 
     def __call__(self, picture, points):

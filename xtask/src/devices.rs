@@ -27,7 +27,7 @@ pub(crate) fn check(_: &Workspace) -> Result<()> {
     setup::ensure()?;
     for feature in ["cuda", "wgpu"] {
         let mut check = cargo();
-        // Nothing is run but build scripts and macros: to optimise them as tests need it takes three times as long.
+        // Nothing is run but build scripts and macros: to optimize them as tests need it takes three times as long.
         check.args(["check", "--config", r#"profile.dev.package."*".opt-level=0"#]);
         check.args(["--package", "deeptell-cli", "--features", feature, "--target-dir", TARGET]);
         // The build scripts of the CUDA backend do without LLVM where only documentation is made.

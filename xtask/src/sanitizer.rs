@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sanitizer_is_told_from_its_neighbours() {
+    fn the_sanitizer_is_told_from_its_neighbors() {
         for file in ["librustc-stable_rt.asan.a", "librustc-nightly_rt.asan.dylib"] {
             assert!(is_address_sanitizer(file), "{file}");
         }

@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn libclang_is_told_from_its_neighbours() {
+    fn libclang_is_told_from_its_neighbors() {
         for file in ["libclang.so", "libclang.so.18", "libclang-14.so", "libclang-14.so.1", "libclang.dylib"]
         {
             assert!(is_libclang(file), "{file}");

@@ -15,7 +15,7 @@ use crate::random::{happens, signed, within};
 ///
 /// Each change has a probability and a range. The geometric ones (flip, rotation, zoom, shift)
 /// are one bilinear resampling with the edges of the picture repeated, so that no black corner
-/// shows the network that a picture was turned; the colour ones are one pass; then resolution
+/// shows the network that a picture was turned; the color ones are one pass; then resolution
 /// is lost by blur and by scaling down and up, and JPEG comes last, in the order in which
 /// pictures suffer them between the camera and the web. Where noise and compression come while the
 /// picture is small ([`small_loss_probability`](Self::small_loss_probability)), their traces are
@@ -54,7 +54,7 @@ pub struct Augmentation {
     /// faces up to 1.2 times as wide or as narrow. Videos are stored, cut and scaled with wrong proportions often
     /// enough.
     pub stretch: f32,
-    /// How often the colours change (the four following together).
+    /// How often the colors change (the four following together).
     pub color_probability: f64,
     /// Brightness is multiplied by 1 plus or minus up to this.
     pub brightness: f32,
@@ -64,7 +64,7 @@ pub struct Augmentation {
     pub saturation: f32,
     /// Largest turn of the hue to either side, in degrees.
     pub hue_degrees: f32,
-    /// How often the picture loses its colours altogether.
+    /// How often the picture loses its colors altogether.
     pub grey_probability: f64,
     /// How often the picture is blurred.
     pub blur_probability: f64,
@@ -329,10 +329,10 @@ impl AugmentationDraw {
         {
             image.clone()
         } else {
-            let centre = Point::new(width as f32 / 2.0, height as f32 / 2.0);
+            let center = Point::new(width as f32 / 2.0, height as f32 / 2.0);
             let shifted =
-                Point::new(centre.x + self.shift[0] * width as f32, centre.y + self.shift[1] * height as f32);
-            let image_from_result = Similarity::about(shifted, centre, 1.0 / self.zoom, self.radians % TAU);
+                Point::new(center.x + self.shift[0] * width as f32, center.y + self.shift[1] * height as f32);
+            let image_from_result = Similarity::about(shifted, center, 1.0 / self.zoom, self.radians % TAU);
             warp_stretched(image, &image_from_result, self.stretch, width, height)
         };
         if self.flip {
@@ -353,7 +353,7 @@ mod tests {
         ChaCha8Rng::seed_from_u64(seed)
     }
 
-    /// A picture in which every position has its own colour and nothing is black.
+    /// A picture in which every position has its own color and nothing is black.
     fn picture(width: u32, height: u32) -> RgbImage {
         RgbImage::from_fn(width, height, |x, y| {
             Rgb([(60 + x * 190 / width) as u8, (60 + y * 190 / height) as u8, 150])
@@ -489,13 +489,13 @@ mod tests {
     }
 
     #[test]
-    fn grey_has_no_colour() {
+    fn grey_has_no_color() {
         let grey = only("grey").apply(&picture(40, 30), &mut rng(0));
         assert!(grey.pixels().all(|p| p.0.iter().all(|v| v.abs_diff(p.0[0]) <= 1)));
     }
 
     #[test]
-    fn rotation_turns_about_the_centre_by_the_drawn_angle() {
+    fn rotation_turns_about_the_center_by_the_drawn_angle() {
         let mut image = RgbImage::from_pixel(101, 101, Rgb([50; 3]));
         for (x, y) in [(50, 50), (90, 50)] {
             for (dx, dy) in [(0, 0), (1, 0), (0, 1), (1, 1), (2, 1), (1, 2), (2, 0), (0, 2), (2, 2)] {

@@ -14,10 +14,10 @@ use crate::seam::{Seam, leave_trace};
 /// Makes fakes out of real faces: self-blended images (Shiohara and Yamasaki, "Detecting
 /// Deepfakes with Self-Blended Images", CVPR 2022, section 3).
 ///
-/// A copy of the face is changed a little in colour and sharpness, moved by a few pixels, and
+/// A copy of the face is changed a little in color and sharpness, moved by a few pixels, and
 /// blended back through a soft mask. Nothing in the result was made by a generator, so a
 /// network that learns to detect it has learnt the traces every face swap leaves (a seam, a
-/// step in colour or resolution, a shifted feature) and not those of one generator.
+/// step in color or resolution, a shifted feature) and not those of one generator.
 ///
 /// Where the paper takes 81 landmarks, this fits a mean face to the five of MTCNN. Lengths are
 /// shares of the width of the face, so that a blend is the same at any resolution; the
@@ -40,7 +40,7 @@ use crate::seam::{Seam, leave_trace};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SelfBlend {
-    /// How often the whole picture is changed in colour and sharpness, and not the part that is
+    /// How often the whole picture is changed in color and sharpness, and not the part that is
     /// blended in; 0 to 1.
     pub target_probability: f64,
     /// Largest change of red, green and blue each, in levels of 255.
@@ -115,7 +115,7 @@ pub struct Blend {
     /// The manipulated picture: outside of the mask it is `real` to the bit.
     pub image: RgbImage,
     /// The real picture to train on together with it. For about half of the self-blends
-    /// this is not the input but the input changed in colour and sharpness as a whole: with
+    /// this is not the input but the input changed in color and sharpness as a whole: with
     /// the unchanged input, that change alone would give the fake away.
     pub real: RgbImage,
     /// How much of the other face shows at each pixel: 0 none, 255 all.
@@ -213,7 +213,7 @@ impl SelfBlend {
     }
 
     /// Blends the face of another picture onto this one: a simple face swap, by the landmarks,
-    /// with the mean and spread of its colours brought to those of the target.
+    /// with the mean and spread of its colors brought to those of the target.
     ///
     /// # Errors
     /// [`AugmentError::DegenerateLandmarks`] when either set fits no face, or the target's is
@@ -247,9 +247,9 @@ impl SelfBlend {
         Ok(cover.blend(target.clone(), &source))
     }
 
-    /// Gives the whole picture a change of the kind that one side of a blend gets: colours, then
+    /// Gives the whole picture a change of the kind that one side of a blend gets: colors, then
     /// sharpness lost or exaggerated, and no blending. Put on the fakes of a generator, it keeps
-    /// a network from knowing them by colours and sharpness alone.
+    /// a network from knowing them by colors and sharpness alone.
     ///
     /// # Errors
     /// [`AugmentError::InvalidSetting`].
@@ -277,7 +277,7 @@ impl SelfBlend {
 
     /// How the copy moves over the picture.
     fn draw_movement(&self, fit: &FaceFit, rng: &mut impl Rng) -> Similarity {
-        let (from, width) = (fit.centre(), fit.width());
+        let (from, width) = (fit.center(), fit.width());
         let [dx, dy] = self.shift.map(|limit| signed(rng, limit) * width);
         let scale = within(rng, [self.smallest_scale, 1.0 / self.smallest_scale]);
         Similarity::about(from, Point::new(from.x + dx, from.y + dy), scale, 0.0)
@@ -350,7 +350,7 @@ impl SelfBlend {
     }
 }
 
-/// The change in colour and sharpness of the copy (or of everything else).
+/// The change in color and sharpness of the copy (or of everything else).
 struct Change {
     color: ColorTransform,
     detail: Detail,
@@ -640,7 +640,7 @@ mod tests {
     }
 
     #[test]
-    fn swap_shows_the_donor_in_the_colours_of_the_target() {
+    fn swap_shows_the_donor_in_the_colors_of_the_target() {
         let target = picture(224, 224);
         // The donor is twice as large, blue, and has a bright nose.
         let double = landmarks().map(|p| Point::new(p.x * 2.0, p.y * 2.0));

@@ -40,14 +40,14 @@ impl ColorTransform {
     }
 
     /// Turns the hue by an angle around the grey axis, keeping luma: a rotation of the two
-    /// colour-difference axes, which for the small angles of an augmentation stays close to a
+    /// color-difference axes, which for the small angles of an augmentation stays close to a
     /// shift of hue in HSV.
     pub(crate) fn hue(self, degrees: f32) -> Self {
         let (sin, cos) = degrees.to_radians().sin_cos();
         self.then(
             |[r, g, b]| {
                 let luma = LUMA[0] * r + LUMA[1] * g + LUMA[2] * b;
-                // Colour differences of YUV, scaled as in BT.601.
+                // Color differences of YUV, scaled as in BT.601.
                 let (u, v) = (0.492 * (b - luma), 0.877 * (r - luma));
                 let (u, v) = (u * cos - v * sin, u * sin + v * cos);
                 let (red, blue) = (luma + v / 0.877, luma + u / 0.492);

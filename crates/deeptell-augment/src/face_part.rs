@@ -21,33 +21,33 @@ impl FacePart {
         [Self::LeftEye, Self::RightEye, Self::Nose, Self::Mouth][rng.random_range(0..4)]
     }
 
-    /// Covers the part with an ellipse of one colour. `landmarks` are in pixels of `image`; what lies outside of
+    /// Covers the part with an ellipse of one color. `landmarks` are in pixels of `image`; what lies outside of
     /// the picture is left out.
-    pub fn cover(self, image: &mut RgbImage, landmarks: &Landmarks, colour: [u8; 3]) {
+    pub fn cover(self, image: &mut RgbImage, landmarks: &Landmarks, color: [u8; 3]) {
         let Landmarks { left_eye, right_eye, nose, mouth_left, mouth_right } = *landmarks;
         let unit = (right_eye.x - left_eye.x).hypot(right_eye.y - left_eye.y);
         let mouth = Point::new(0.5 * (mouth_left.x + mouth_right.x), 0.5 * (mouth_left.y + mouth_right.y));
         // Half axes over the distance of the eyes.
-        let (centre, half) = match self {
+        let (center, half) = match self {
             Self::LeftEye => (left_eye, [0.32, 0.22]),
             Self::RightEye => (right_eye, [0.32, 0.22]),
             Self::Nose => (nose, [0.28, 0.36]),
             Self::Mouth => (mouth, [0.5, 0.26]),
         };
         let half = half.map(|half: f32| half * unit);
-        if !(half[0] >= 0.5 && centre.x.is_finite() && centre.y.is_finite()) {
+        if !(half[0] >= 0.5 && center.x.is_finite() && center.y.is_finite()) {
             return;
         }
-        let range = |centre: f32, half: f32, side: u32| {
-            let first = (centre - half).floor().clamp(0.0, side as f32) as u32;
-            first..(centre + half).ceil().clamp(0.0, side as f32) as u32
+        let range = |center: f32, half: f32, side: u32| {
+            let first = (center - half).floor().clamp(0.0, side as f32) as u32;
+            first..(center + half).ceil().clamp(0.0, side as f32) as u32
         };
         let (width, height) = image.dimensions();
-        for y in range(centre.y, half[1], height) {
-            for x in range(centre.x, half[0], width) {
-                let (dx, dy) = ((x as f32 + 0.5 - centre.x) / half[0], (y as f32 + 0.5 - centre.y) / half[1]);
+        for y in range(center.y, half[1], height) {
+            for x in range(center.x, half[0], width) {
+                let (dx, dy) = ((x as f32 + 0.5 - center.x) / half[0], (y as f32 + 0.5 - center.y) / half[1]);
                 if dx * dx + dy * dy <= 1.0 {
-                    image.put_pixel(x, y, Rgb(colour));
+                    image.put_pixel(x, y, Rgb(color));
                 }
             }
         }

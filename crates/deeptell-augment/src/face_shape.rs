@@ -109,12 +109,12 @@ fn mirrored<'a>(right_half: impl DoubleEndedIterator<Item = &'a Point> + Clone) 
     right_half.copied().chain(left_half).collect()
 }
 
-fn superellipse(centre: Point, radii: Point, exponent: f32) -> Vec<Point> {
+fn superellipse(center: Point, radii: Point, exponent: f32) -> Vec<Point> {
     let bend = |v: f32| v.signum() * v.abs().powf(2.0 / exponent);
     (0..40)
         .map(|i| {
             let (sin, cos) = (i as f32 / 40.0 * TAU).sin_cos();
-            at(centre.x + radii.x * bend(cos), centre.y + radii.y * bend(sin))
+            at(center.x + radii.x * bend(cos), center.y + radii.y * bend(sin))
         })
         .collect()
 }
@@ -167,8 +167,8 @@ impl FaceFit {
         self.image_from_face.scale() * FACE_WIDTH
     }
 
-    /// Centre of the face (between eyes and mouth) in the picture.
-    pub(crate) fn centre(&self) -> Point {
+    /// Center of the face (between eyes and mouth) in the picture.
+    pub(crate) fn center(&self) -> Point {
         self.image_from_face.apply(at(0.0, 0.5))
     }
 }

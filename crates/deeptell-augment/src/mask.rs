@@ -13,13 +13,13 @@ impl Mask {
         Self { width, height, values: vec![0.0; width * height] }
     }
 
-    /// Sets the pixels whose centre lies within a closed outline (even-odd rule) to 1.
+    /// Sets the pixels whose center lies within a closed outline (even-odd rule) to 1.
     pub(crate) fn fill(&mut self, outline: &[Point]) {
         let mut crossings = vec![Vec::new(); self.height];
         for (index, &from) in outline.iter().enumerate() {
             let to = outline[(index + 1) % outline.len()];
             let (upper, lower) = if from.y <= to.y { (from, to) } else { (to, from) };
-            // Rows whose centre, at y + 0.5, lies in [upper.y, lower.y); casts saturate.
+            // Rows whose center, at y + 0.5, lies in [upper.y, lower.y); casts saturate.
             let first = (upper.y - 0.5).ceil().max(0.0) as usize;
             let end = ((lower.y - 0.5).ceil().max(0.0) as usize).min(self.height);
             for (y, row) in crossings.iter_mut().enumerate().take(end).skip(first) {

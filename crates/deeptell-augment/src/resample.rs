@@ -1,6 +1,6 @@
 use image::RgbImage;
 
-/// Resizes to `width` x `height` such that the pixel centre `p` of the result shows `image` at
+/// Resizes to `width` x `height` such that the pixel center `p` of the result shows `image` at
 /// `p * step`, with a triangle filter as wide as `step` (at least one pixel): bilinear when
 /// enlarging, averaging when shrinking. Beyond the image its edge pixels are repeated.
 ///
@@ -41,13 +41,13 @@ impl Taps {
     fn new(index: u32, step: f32, source_length: u32) -> Self {
         let last = f64::from(source_length.max(1) - 1);
         let (step, reach) = (f64::from(step), f64::from(step.max(1.0)));
-        let centre = (f64::from(index) + 0.5) * step - 0.5;
-        let (from, to) = ((centre - reach).ceil(), (centre + reach).floor());
+        let center = (f64::from(index) + 0.5) * step - 0.5;
+        let (from, to) = ((center - reach).ceil(), (center + reach).floor());
         let first = from.clamp(0.0, last) as usize;
         let mut weights = vec![0.0; to.clamp(0.0, last) as usize - first + 1];
         let mut sum = 0.0;
         for position in from as i64..=to as i64 {
-            let weight = (1.0 - (position as f64 - centre).abs() / reach).max(0.0) as f32;
+            let weight = (1.0 - (position as f64 - center).abs() / reach).max(0.0) as f32;
             weights[(position as f64).clamp(0.0, last) as usize - first] += weight;
             sum += weight;
         }

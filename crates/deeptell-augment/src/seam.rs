@@ -14,7 +14,7 @@ use crate::resample::resample;
 pub enum Seam {
     /// A weighted mean of both pictures, the weights falling off smoothly at the edge.
     Alpha,
-    /// The region is shifted in colour, smoothly over its whole area, so that it meets the picture
+    /// The region is shifted in color, smoothly over its whole area, so that it meets the picture
     /// around it without a step: gradient-domain cloning with a membrane (Pérez et al. 2003,
     /// "Poisson Image Editing", section 2, in the form of equation 4).
     Gradient,
@@ -139,7 +139,7 @@ impl Field {
         half
     }
 
-    /// One Gauss-Seidel sweep: each unknown value becomes the mean of its neighbours.
+    /// One Gauss-Seidel sweep: each unknown value becomes the mean of its neighbors.
     fn relax(&mut self) {
         let (width, height) = (self.width, self.height);
         for y in 0..height {
@@ -149,8 +149,8 @@ impl Field {
                     continue;
                 }
                 let (mut sum, mut count) = ([0.0; 3], 0.0);
-                let mut add = |neighbour: usize| {
-                    (0..3).for_each(|c| sum[c] += self.values[neighbour][c]);
+                let mut add = |neighbor: usize| {
+                    (0..3).for_each(|c| sum[c] += self.values[neighbor][c]);
                     count += 1.0;
                 };
                 if x > 0 {
@@ -174,7 +174,7 @@ impl Field {
 /// Relaxation sweeps per level of [`Field::solved`].
 const SWEEPS: usize = 6;
 
-/// A plane of four channels: three colours, and the mask from 0 to 1.
+/// A plane of four channels: three colors, and the mask from 0 to 1.
 #[derive(Clone)]
 struct Plane {
     width: usize,
@@ -196,7 +196,7 @@ impl Plane {
     fn reduced(&self) -> Self {
         let (width, height) = (self.width.div_ceil(2), self.height.div_ceil(2));
         let tap =
-            |centre: usize, offset: usize, length: usize| (centre + offset).saturating_sub(2).min(length - 1);
+            |center: usize, offset: usize, length: usize| (center + offset).saturating_sub(2).min(length - 1);
         let mut rows = vec![[0.0; 4]; width * self.height];
         for y in 0..self.height {
             for x in 0..width {

@@ -11,7 +11,7 @@
 //! - recall: of the faces the cascade finds in frames that the tracker did not search, the share
 //!   that the tracker has with an overlap of at least 0.5; and the mean overlap of those;
 //! - jitter: root mean square of the second difference over three frames in a row, in face
-//!   widths, of the boxes' centres and sides, tracker over cascade, for the same faces;
+//!   widths, of the boxes' centers and sides, tracker over cascade, for the same faces;
 //! - largest: CPU time of the cascade over that of the search for the largest face alone, and the frames in which that
 //!   is, number for number, the cascade's largest face.
 
@@ -57,7 +57,7 @@ struct Sums {
     faces: usize,
     recalled: usize,
     overlap: f64,
-    /// Squares of the second differences of cascade and tracker: centre x, y, width, height.
+    /// Squares of the second differences of cascade and tracker: center x, y, width, height.
     jitter: [[f64; 4]; 2],
     triples: usize,
 }
@@ -190,8 +190,8 @@ fn add_jitter(cascade: &[Vec<Face>], tracked: &[TrackedFrame], sums: &mut Sums) 
         sums.triples += 1;
         for (squares, faces) in sums.jitter.iter_mut().zip([&theirs, &own]) {
             let numbers = |face: &Face| {
-                let centre = face.bbox.center();
-                [centre.x, centre.y, face.bbox.width(), face.bbox.height()]
+                let center = face.bbox.center();
+                [center.x, center.y, face.bbox.width(), face.bbox.height()]
             };
             let [a, b, c] = [numbers(&faces[0]), numbers(&faces[1]), numbers(&faces[2])];
             for (i, square) in squares.iter_mut().enumerate() {

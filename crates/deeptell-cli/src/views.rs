@@ -10,7 +10,7 @@ pub(crate) enum Views {
     /// The crop and its mirror image.
     #[value(name = "2")]
     Two,
-    /// The crop and two enlargements of its centre, each with its mirror image.
+    /// The crop and two enlargements of its center, each with its mirror image.
     #[value(name = "6")]
     Six,
 }

@@ -426,7 +426,7 @@ fn exported_models_give_the_same_scores() {
     // The notes are text in the file, and say what people need.
     let bytes = fs::read(&onnx).unwrap();
     let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
-    assert!(holds("preprocessing") && holds("centred on the face box") && holds("deeptell_card"));
+    assert!(holds("preprocessing") && holds("centered on the face box") && holds("deeptell_card"));
 
     succeeds(&["export", "--format", "safetensors", "--precision", "full", "--out", path(&whole)]);
     assert!(fs::metadata(&whole).unwrap().len() > 6_000_000);

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_recognised_by_their_bytes() {
+    fn pictures_are_recognized_by_their_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let picture = RgbImage::from_fn(9, 5, |x, y| image::Rgb([x as u8, y as u8, 7]));
         let mut bytes = Cursor::new(Vec::new());

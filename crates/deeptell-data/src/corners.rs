@@ -35,7 +35,7 @@ pub fn keep_corners(image: &RgbImage) -> RgbImage {
 }
 
 /// For each corner: the mean and the standard deviation of each channel, in levels of 255, and the
-/// logarithm of the mean absolute step between neighbours.
+/// logarithm of the mean absolute step between neighbors.
 pub(crate) fn corner_statistics(image: &RgbImage) -> Vec<f64> {
     if image.is_empty() {
         return vec![0.0; 4 * 7];
@@ -55,8 +55,8 @@ fn statistics(corner: &SubImage<&RgbImage>) -> Vec<f64> {
         (0..3).map(|channel| mean_of(&|p| (f64::from(p[channel]) - means[channel]).powi(2)).sqrt());
     let (mut steps, mut step_count) = (0.0, 0_u32);
     for (x, y, pixel) in corner.pixels() {
-        let neighbours = [(x + 1, y), (x, y + 1)];
-        for (x, y) in neighbours.into_iter().filter(|&(x, y)| corner.in_bounds(x, y)) {
+        let neighbors = [(x + 1, y), (x, y + 1)];
+        for (x, y) in neighbors.into_iter().filter(|&(x, y)| corner.in_bounds(x, y)) {
             steps += (f64::from(pixel.0[1]) - f64::from(corner.get_pixel(x, y).0[1])).abs();
             step_count += 1;
         }

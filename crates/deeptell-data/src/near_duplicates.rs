@@ -23,7 +23,7 @@ const MIN_CORRELATION: f32 = 0.99;
 const FLAT: f32 = 2.0;
 
 /// A perceptual hash, which changes little when a picture is recompressed, resized or brightened: a
-/// difference hash (whether each of 9 x 8 cells is brighter than its neighbour) and the picture in 16 x 16
+/// difference hash (whether each of 9 x 8 cells is brighter than its neighbor) and the picture in 16 x 16
 /// grey cells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PerceptualHash {

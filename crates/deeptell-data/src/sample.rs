@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn media_are_recognised_by_extension() {
+    fn media_are_recognized_by_extension() {
         assert_eq!(Media::of(Path::new("a b/c.MP4")), Some(Media::Video));
         assert_eq!(Media::of(Path::new("c.JPeg")), Some(Media::Image));
         assert_eq!(Media::of(Path::new("notes.txt")), None);

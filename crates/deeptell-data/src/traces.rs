@@ -18,9 +18,9 @@ pub enum Trace {
     Format,
     /// Bytes of the file, in total and per pixel.
     FileSize,
-    /// How a JPEG was compressed: its quantisation tables, subsampling and order.
+    /// How a JPEG was compressed: its quantization tables, subsampling and order.
     JpegTables,
-    /// Colours and texture of the four corners, an eighth of the shorter side wide.
+    /// Colors and texture of the four corners, an eighth of the shorter side wide.
     Corners,
 }
 
@@ -52,7 +52,7 @@ pub struct PictureFacts {
     pub height: u32,
     /// Of the file.
     pub bytes: u64,
-    /// The usual ending of files of its format, recognised by its bytes: `jpg`, `png`.
+    /// The usual ending of files of its format, recognized by its bytes: `jpg`, `png`.
     pub format: &'static str,
     /// Each [`Trace`] in numbers, in the order of [`Trace::ALL`]. A kind has as many numbers in every
     /// picture.
@@ -88,7 +88,7 @@ pub fn read_facts(path: impl AsRef<Path>) -> Result<PictureFacts, DataError> {
     })
 }
 
-/// Of the first two quantisation tables, the mean logarithm of the lower and of the upper half of
+/// Of the first two quantization tables, the mean logarithm of the lower and of the upper half of
 /// the frequencies; the samples of the first channel per block; and whether the JPEG is progressive.
 /// Zeros for other formats. ITU-T T.81, annex B.
 fn jpeg_tables(bytes: &[u8]) -> Vec<f64> {
@@ -98,7 +98,7 @@ fn jpeg_tables(bytes: &[u8]) -> Vec<f64> {
         let length = usize::from(u16::from_be_bytes([*high, *low]));
         let Some(segment) = length.checked_sub(2).and_then(|length| tail.get(..length)) else { break };
         match marker {
-            0xDB => quantisation(segment, &mut traces),
+            0xDB => quantization(segment, &mut traces),
             0xC0..=0xC2 => {
                 // Precision, height, width, number of channels; then number and sampling of the first.
                 traces[4] =
@@ -115,7 +115,7 @@ fn jpeg_tables(bytes: &[u8]) -> Vec<f64> {
 }
 
 /// The tables of one segment, each in zigzag order.
-fn quantisation(mut segment: &[u8], traces: &mut [f64]) {
+fn quantization(mut segment: &[u8], traces: &mut [f64]) {
     while let [kind, tail @ ..] = segment {
         let bytes_each = 1 + usize::from(kind >> 4 != 0);
         let Some(table) = tail.get(..64 * bytes_each) else { return };

@@ -22,14 +22,14 @@ pub enum Distortion {
     Shrink(f32),
     /// Gaussian noise of this standard deviation, in levels of 255.
     Noise(f32),
-    /// No colours.
+    /// No colors.
     Grey,
     /// Only the four corners are left, and no face: a control, not a loss that occurs in practice.
     Corners,
 }
 
 impl Distortion {
-    /// Losses of quality that are common on the web and leave a face recognisable.
+    /// Losses of quality that are common on the web and leave a face recognizable.
     pub const USUAL: [Self; 6] =
         [Self::H264(28), Self::Jpeg(50), Self::Shrink(2.0), Self::Shrink(3.0), Self::Noise(5.0), Self::Grey];
 

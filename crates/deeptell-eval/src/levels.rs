@@ -529,12 +529,12 @@ mod tests {
     }
 
     /// Crops of `count` videos of `frames` frames each, half of them fakes, logits about `shift` apart.
-    fn crops(count: usize, frames: usize, centre: f64, shift: f64, seed: usize) -> Vec<CropScore> {
+    fn crops(count: usize, frames: usize, center: f64, shift: f64, seed: usize) -> Vec<CropScore> {
         (0..count)
             .flat_map(|video| {
                 let is_fake = video % 2 == 1;
                 let middle =
-                    centre + if is_fake { shift } else { -shift } + 4.0 * (noise(video + seed) - 0.5);
+                    center + if is_fake { shift } else { -shift } + 4.0 * (noise(video + seed) - 0.5);
                 (0..frames).map(move |frame| CropScore {
                     path: format!("{seed}-{video}-{frame}.png").into(),
                     label: if is_fake { Label::Fake } else { Label::Real },

@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use crate::{EvalError, Observer};
 
-/// One cell of this many is taken from a picture, and others from the next: neighbours in one picture are alike.
+/// One cell of this many is taken from a picture, and others from the next: neighbors in one picture are alike.
 const THINNING: usize = 8;
 /// The least share of a cell that counts as manipulated when maps are measured.
 const MANIPULATED: f64 = 0.5;
-/// A mask is off centre if the mean place of its cells is farther from the middle than this, in sides of a cell.
-const OFF_CENTRE: f64 = 1.2;
+/// A mask is off center if the mean place of its cells is farther from the middle than this, in sides of a cell.
+const OFF_CENTER: f64 = 1.2;
 const Z_95: f64 = 1.96;
 
 /// `file` with a localization layer ([`ModelFile::with_localization`]), fitted to the blends and real faces that a
@@ -115,8 +115,8 @@ fn cell_features(
 pub struct LocalizationReport {
     /// Blends that were measured: those with a manipulated cell, at least half of which is blended in.
     pub blends: usize,
-    /// How many of them have a mask off the centre.
-    pub off_centre: usize,
+    /// How many of them have a mask off the center.
+    pub off_center: usize,
     /// Figures of the model's own maps, of class-activation maps, and of the place alone: how often each cell of these
     /// very blends is manipulated.
     pub maps: Vec<LocalizationFigures>,
@@ -142,8 +142,8 @@ pub struct LocalizationFigures {
     pub within: f64,
     /// Its 95% interval, by the normal distribution.
     pub within_ci95: [f64; 2],
-    /// As `within`, of blends whose mask is off the centre; absent if there are none.
-    pub within_off_centre: Option<f64>,
+    /// As `within`, of blends whose mask is off the center; absent if there are none.
+    pub within_off_center: Option<f64>,
     /// Mean over places of the area between the blends that are manipulated at that place and those that are not. The
     /// place alone has 0.5. Absent if there are too few blends.
     pub same_place: Option<f64>,
@@ -209,12 +209,12 @@ pub fn measure_localization(
         },
     )?;
     add_place(&mut blends);
-    let off_centre: Vec<bool> = blends.iter().map(|blend| is_off_centre(&blend.manipulated)).collect();
+    let off_center: Vec<bool> = blends.iter().map(|blend| is_off_center(&blend.manipulated)).collect();
     let names = ["the model's own", "class activation", "the place alone"];
-    let maps = names.into_iter().enumerate().map(|(map, name)| figures(name, map, &blends, &off_centre));
+    let maps = names.into_iter().enumerate().map(|(map, name)| figures(name, map, &blends, &off_center));
     Ok(LocalizationReport {
         blends: blends.len(),
-        off_centre: off_centre.iter().filter(|&&off| off).count(),
+        off_center: off_center.iter().filter(|&&off| off).count(),
         maps: maps.collect::<Result<_, _>>()?,
         mean_manipulated: on.value(),
         mean_other: other.value(),
@@ -251,7 +251,7 @@ fn add_place(blends: &mut [Blend]) {
 }
 
 /// Whether the mean place of the manipulated cells of a square map lies off the middle.
-fn is_off_centre(manipulated: &[bool]) -> bool {
+fn is_off_center(manipulated: &[bool]) -> bool {
     let side = manipulated.len().isqrt().max(1);
     let (mut x, mut y) = (Mean::default(), Mean::default());
     for (cell, _) in manipulated.iter().enumerate().filter(|(_, is_manipulated)| **is_manipulated) {
@@ -259,14 +259,14 @@ fn is_off_centre(manipulated: &[bool]) -> bool {
         y.add((cell / side) as f64);
     }
     let middle = (side - 1) as f64 / 2.0;
-    (x.value() - middle).hypot(y.value() - middle) >= OFF_CENTRE
+    (x.value() - middle).hypot(y.value() - middle) >= OFF_CENTER
 }
 
 fn figures(
     name: &'static str,
     map: usize,
     blends: &[Blend],
-    off_centre: &[bool],
+    off_center: &[bool],
 ) -> Result<LocalizationFigures, EvalError> {
     let values: Vec<f64> = blends.iter().flat_map(|blend| blend.maps[map].iter().copied()).collect();
     let labels: Vec<bool> = blends.iter().flat_map(|blend| blend.manipulated.iter().copied()).collect();
@@ -282,7 +282,7 @@ fn figures(
     let variance = within.iter().map(|auc| (auc - mean).powi(2)).sum::<f64>() / count;
     let reach = Z_95 * (variance / count).sqrt();
     let mut off = Mean::default();
-    for (&auc, _) in within.iter().zip(off_centre).filter(|(_, is_off)| **is_off) {
+    for (&auc, _) in within.iter().zip(off_center).filter(|(_, is_off)| **is_off) {
         off.add(auc);
     }
     Ok(LocalizationFigures {
@@ -291,7 +291,7 @@ fn figures(
         all_ci95: [interval.low, interval.high],
         within: mean,
         within_ci95: [mean - reach, mean + reach],
-        within_off_centre: (off.count > 0).then(|| off.value()),
+        within_off_center: (off.count > 0).then(|| off.value()),
         same_place: same_place(map, blends)?,
     })
 }
@@ -344,16 +344,16 @@ mod tests {
         // It takes both rows for manipulated: of 3 manipulated cells and 6 others, 3 others tie and 3 are lower.
         assert_eq!((place.all, place.within, place.same_place), (0.75, 0.75, Some(0.5)));
         assert!(place.all_ci95[0] <= 0.75 && 0.75 <= place.all_ci95[1], "{place:?}");
-        assert_eq!(right.within_off_centre, None);
+        assert_eq!(right.within_off_center, None);
         let few = figures("map", 0, &blends[..20], &off[..20]).unwrap();
         assert_eq!(few.same_place, None);
     }
 
     #[test]
-    fn masks_at_an_edge_are_off_centre() {
+    fn masks_at_an_edge_are_off_center() {
         let rows =
             |rows: std::ops::Range<usize>| (0..49).map(|cell| rows.contains(&(cell / 7))).collect::<Vec<_>>();
-        assert!(!is_off_centre(&rows(0..7)) && !is_off_centre(&rows(2..6)));
-        assert!(is_off_centre(&rows(0..3)) && is_off_centre(&rows(5..7)));
+        assert!(!is_off_center(&rows(0..7)) && !is_off_center(&rows(2..6)));
+        assert!(is_off_center(&rows(0..3)) && is_off_center(&rows(5..7)));
     }
 }

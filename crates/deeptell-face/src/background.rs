@@ -4,7 +4,7 @@ use crate::{Rect, RgbImage, Thumbnail};
 
 const COLUMNS: usize = Thumbnail::COLUMNS as usize;
 const ROWS: usize = Thumbnail::ROWS as usize;
-/// A cell is unchanged when its colours differ by less than this, in levels of 255.
+/// A cell is unchanged when its colors differ by less than this, in levels of 255.
 const MAX_DIFFERENCE: f32 = 8.0;
 /// A cell is part of an edge when it differs from the next cell by more than this.
 const MIN_EDGE: u8 = 12;
@@ -81,7 +81,7 @@ impl Background {
     }
 }
 
-/// The factor by which `cells` became brighter: the median over them and their colours.
+/// The factor by which `cells` became brighter: the median over them and their colors.
 fn gain(cells: &[usize], before: &[[u8; 3]], after: &[[u8; 3]]) -> Option<f32> {
     let ratio = |(a, b): (u8, u8)| (f32::from(b) + 4.0) / (f32::from(a) + 4.0);
     let mut ratios: Vec<f32> =

@@ -7,7 +7,7 @@ const TAPS: usize = 9;
 /// ("The Blur Effect", section 3), on luma.
 ///
 /// The image is blurred again along each axis: a sharp one loses most of the differences between
-/// neighbouring pixels, a blurred one hardly any. The result is that of the worse axis. Enlarged and
+/// neighboring pixels, a blurred one hardly any. The result is that of the worse axis. Enlarged and
 /// strongly compressed pictures count as blurred. An image without differences, or smaller than two
 /// pixels, is fully blurred.
 pub fn blur_effect(image: &RgbImage) -> f32 {
@@ -25,7 +25,7 @@ pub fn blur_effect(image: &RgbImage) -> f32 {
     blur_along(rows).max(blur_along(columns))
 }
 
-/// Share of the differences between neighbours that stays when every line is blurred.
+/// Share of the differences between neighbors that stays when every line is blurred.
 fn blur_along(lines: impl Iterator<Item = Vec<f32>>) -> f32 {
     let (mut before, mut lost) = (0.0f64, 0.0f64);
     for line in lines {
@@ -39,7 +39,7 @@ fn blur_along(lines: impl Iterator<Item = Vec<f32>>) -> f32 {
     if before > 0.0 { ((before - lost) / before) as f32 } else { 1.0 }
 }
 
-/// Mean over [`TAPS`] neighbours, the ends of the line repeated.
+/// Mean over [`TAPS`] neighbors, the ends of the line repeated.
 fn mean_filter(line: &[f32]) -> Vec<f32> {
     let reach = (TAPS / 2) as isize;
     let at = |i: isize| line[i.clamp(0, line.len() as isize - 1) as usize];

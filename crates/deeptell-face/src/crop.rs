@@ -44,7 +44,7 @@ pub enum CropError {
 
 /// How to cut a face out of its frame, in training and in inference.
 ///
-/// Without alignment the crop is the square around the box's centre whose side is `scale`
+/// Without alignment the crop is the square around the box's center whose side is `scale`
 /// times the longer side of the box. With it, the crop is turned and sized so that the five
 /// landmarks lie on a frontal template; `scale` then has the same meaning, because the
 /// template's unit is the height that MTCNN gives a frontal face.
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn scale_widens_about_the_centre_and_edges_are_repeated() {
+    fn scale_widens_about_the_center_and_edges_are_repeated() {
         let crop = FaceCrop { size: 64, scale: 2.0, align: false };
         let out = crop.cut(&map(), Rect::new(0.0, 100.0, 32.0, 132.0), None).unwrap();
         assert_eq!(out.get_pixel(0, 32), &Rgb([0, 116, 0]));

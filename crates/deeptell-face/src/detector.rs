@@ -19,7 +19,7 @@ use crate::{Face, RgbImage, Selection};
 /// ```
 /// use deeptell_face::{Face, FaceDetector, FaceDetectorId, FaceError, Rect, RgbImage};
 ///
-/// /// Reports the centre of every image as a face.
+/// /// Reports the center of every image as a face.
 /// #[derive(Debug)]
 /// struct Middle;
 ///
@@ -100,7 +100,7 @@ pub trait FaceDetector: fmt::Debug + Send + Sync {
     ///
     /// Face detectors are trained on faces with a margin around them. In an image that a face fills,
     /// they find parts of it, and landmarks that are tens of pixels off. This adds a margin of half
-    /// the size of the image, in its mean colour, and then calls [`find`](Self::find).
+    /// the size of the image, in its mean color, and then calls [`find`](Self::find).
     ///
     /// # Errors
     /// As [`find`](Self::find).
@@ -210,7 +210,7 @@ impl FaceError {
     }
 }
 
-/// The mean colour of an image; black for one without pixels.
+/// The mean color of an image; black for one without pixels.
 fn mean_color(image: &RgbImage) -> Rgb<u8> {
     let mut sums = [0_u64; 3];
     for pixel in image.pixels() {

@@ -38,18 +38,18 @@ pub fn draw_faces(image: &mut RgbImage, faces: &[Face]) {
     }
 }
 
-/// Colours the pixels of the image from `left, top` up to, but without, `right, bottom`, where `is_inside` holds.
+/// Colors the pixels of the image from `left, top` up to, but without, `right, bottom`, where `is_inside` holds.
 fn fill(
     image: &mut RgbImage,
     [left, top, right, bottom]: [i64; 4],
-    colour: Rgb<u8>,
+    color: Rgb<u8>,
     is_inside: impl Fn(i64, i64) -> bool,
 ) {
     let (width, height) = (i64::from(image.width()), i64::from(image.height()));
     for y in top.max(0)..bottom.min(height) {
         for x in left.max(0)..right.min(width) {
             if is_inside(x, y) {
-                image.put_pixel(x as u32, y as u32, colour);
+                image.put_pixel(x as u32, y as u32, color);
             }
         }
     }
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn box_and_landmarks_have_their_colours() {
+    fn box_and_landmarks_have_their_colors() {
         let mut image = RgbImage::new(64, 48);
         draw_faces(&mut image, &[face(10.0, 5.0, 40.0, 30.0)]);
         for (x, y) in [(10, 5), (39, 5), (39, 29), (20, 5), (39, 20)] {

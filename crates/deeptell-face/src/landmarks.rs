@@ -9,9 +9,9 @@ use crate::{Point, Rect};
 /// Left and right are those of the picture, not of the person.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Landmarks {
-    /// Centre of the eye on the left of the picture.
+    /// Center of the eye on the left of the picture.
     pub left_eye: Point,
-    /// Centre of the eye on the right of the picture.
+    /// Center of the eye on the right of the picture.
     pub right_eye: Point,
     /// Tip of the nose.
     pub nose: Point,
@@ -33,7 +33,7 @@ impl Landmarks {
     }
 
     /// Where a frontal, upright face in `bbox` has its landmarks: the template of
-    /// [`FaceCrop`](crate::FaceCrop)'s alignment, in a square as high as the box about its centre.
+    /// [`FaceCrop`](crate::FaceCrop)'s alignment, in a square as high as the box about its center.
     pub fn frontal(bbox: Rect) -> Self {
         let (center, side) = (bbox.center(), bbox.height());
         let place = |p: Point| Point::new(center.x + side * (p.x - 0.5), center.y + side * (p.y - 0.5));

@@ -8,7 +8,7 @@
 //! similarity transforms, non-maximum suppression. [`draw_faces`] shows what was found.
 //!
 //! Coordinates are in pixels, x to the right and y down; the pixel in column `i` and row
-//! `j` covers `[i, i + 1) x [j, j + 1)`, so its centre is at `(i + 0.5, j + 0.5)`.
+//! `j` covers `[i, i + 1) x [j, j + 1)`, so its center is at `(i + 0.5, j + 0.5)`.
 //!
 //! ```
 //! use deeptell_face::{FaceCrop, Rect, RgbImage};
@@ -22,7 +22,7 @@
 
 mod background;
 mod blur;
-mod colour_grid;
+mod color_grid;
 mod crop;
 mod detector;
 mod draw;
@@ -41,7 +41,7 @@ mod tracker;
 mod warp;
 
 pub use blur::blur_effect;
-pub use colour_grid::ColourGrid;
+pub use color_grid::ColorGrid;
 pub use crop::{CropError, FaceCrop};
 pub use detector::{FaceDetector, FaceDetectorFn, FaceDetectorId, FaceError};
 pub use draw::draw_faces;

@@ -1,16 +1,16 @@
-//! Linking the faces of sampled frames into tracks, by their places and colours.
+//! Linking the faces of sampled frames into tracks, by their places and colors.
 
 use std::sync::Arc;
 
 use crate::background::Background;
-use crate::{ColourGrid, CropError, Face, RgbImage, link_faces};
+use crate::{ColorGrid, CropError, Face, RgbImage, link_faces};
 
-/// Faces at one place whose colours both correlate by less and lie further apart, in levels of 255,
+/// Faces at one place whose colors both correlate by less and lie further apart, in levels of 255,
 /// are two people with a cut between them, unless the background says that there was no cut.
 ///
 /// Chosen and measured on the same clips (example `measure_people`): noticed were 89% of 155 cuts
 /// between signers before one wall and 92% of 378 cuts between people of the sample; 2 of 300 next
-/// faces of a signer, 0.2 s later, were wrongly taken for another person's (3 by the colours alone).
+/// faces of a signer, 0.2 s later, were wrongly taken for another person's (3 by the colors alone).
 const CUT_CORRELATION: f32 = 0.8;
 const CUT_DISTANCE: f32 = 22.0;
 /// Somebody alone in a shot who walked elsewhere still has this face and hair.
@@ -29,9 +29,9 @@ pub struct Sighting {
     /// Where it is, in pixels of the frame.
     pub face: Face,
     /// The face, the clothes and what is around them.
-    pub colours: ColourGrid,
+    pub colors: ColorGrid,
     /// The face and the hair.
-    pub head: ColourGrid,
+    pub head: ColorGrid,
 }
 
 impl Sighting {
@@ -42,8 +42,8 @@ impl Sighting {
     pub fn of(frame: &RgbImage, face: &Face) -> Result<Self, CropError> {
         Ok(Self {
             face: *face,
-            colours: ColourGrid::of(frame, face.bbox)?,
-            head: ColourGrid::of_head(frame, face.bbox)?,
+            colors: ColorGrid::of(frame, face.bbox)?,
+            head: ColorGrid::of_head(frame, face.bbox)?,
         })
     }
 }
@@ -51,7 +51,7 @@ impl Sighting {
 /// Gives every face the number of its track, from 0 in order of first appearance.
 ///
 /// Frame by frame, the pair of a track's last face and a new face that fits best (boxes overlap,
-/// landmarks moved little, sizes and colours are alike) is linked first; a face that fits no track
+/// landmarks moved little, sizes and colors are alike) is linked first; a face that fits no track
 /// starts one. A track holds at most one face per frame, and one that goes missing may come back
 /// later at the place where it was last seen. [`merge_tracks`](crate::merge_tracks) then finds the tracks of one
 /// person.
@@ -112,9 +112,9 @@ impl FaceLinker {
         let now: Vec<Face> = faces.iter().map(|seen| seen.face).collect();
         let mut links = link_faces(&lasts, &now, |track, face| {
             let (track, seen) = (&self.tracks[track], &faces[face]);
-            let distance = seen.colours.distance(&track.sighting.colours);
-            let is_other = distance > CUT_DISTANCE
-                && seen.colours.correlation(&track.sighting.colours) < CUT_CORRELATION;
+            let distance = seen.colors.distance(&track.sighting.colors);
+            let is_other =
+                distance > CUT_DISTANCE && seen.colors.correlation(&track.sighting.colors) < CUT_CORRELATION;
             (!is_other || is_same_shot(track)).then_some(distance / CUT_DISTANCE)
         });
         if let ([link @ None], [seen], [track]) = (&mut links[..], faces, &self.last_seen[..])
@@ -155,12 +155,12 @@ mod tests {
     use super::*;
     use crate::Rect;
 
-    fn sighting(x: f32, y: f32, side: f32, colours: ColourGrid) -> Sighting {
-        Sighting { face: Face::frontal(Rect::new(x, y, x + side, y + side), 1.0), colours, head: colours }
+    fn sighting(x: f32, y: f32, side: f32, colors: ColorGrid) -> Sighting {
+        Sighting { face: Face::frontal(Rect::new(x, y, x + side, y + side), 1.0), colors, head: colors }
     }
 
     fn face(x: f32, y: f32, side: f32) -> Sighting {
-        sighting(x, y, side, ColourGrid::from_levels(|i| i as u8))
+        sighting(x, y, side, ColorGrid::from_levels(|i| i as u8))
     }
 
     /// Frames that tell nothing of a shot.
@@ -218,24 +218,24 @@ mod tests {
     }
 
     /// Two grids that no cut leaves alike.
-    fn two_grids() -> [ColourGrid; 2] {
+    fn two_grids() -> [ColorGrid; 2] {
         let [one, other] =
-            [ColourGrid::from_levels(|i| i as u8), ColourGrid::from_levels(|i| (i * 89 % 251) as u8)];
+            [ColorGrid::from_levels(|i| i as u8), ColorGrid::from_levels(|i| (i * 89 % 251) as u8)];
         assert!(one.correlation(&other) < 0.5 && one.distance(&other) > 50.0);
         [one, other]
     }
 
     #[test]
-    fn other_colours_at_the_same_place_are_another_track_until_the_first_come_back() {
-        let [one, other] = two_grids().map(|colours| [sighting(0.0, 0.0, 100.0, colours)]);
+    fn other_colors_at_the_same_place_are_another_track_until_the_first_come_back() {
+        let [one, other] = two_grids().map(|colors| [sighting(0.0, 0.0, 100.0, colors)]);
         assert_eq!(link(&[&one, &other, &one, &one]), [[0], [1], [0], [0]]);
     }
 
     #[test]
     fn of_two_tracks_at_one_place_the_more_alike_is_continued() {
-        let [one, other] = [0, 1].map(|person| ColourGrid::from_levels(move |i| (i + 30 * person) as u8));
+        let [one, other] = [0, 1].map(|person| ColorGrid::from_levels(move |i| (i + 30 * person) as u8));
         assert!(one.correlation(&other) > 0.8 && one.distance(&other) > 22.0, "no cut, by its arrangement");
-        let at = |x: f32, colours: ColourGrid| sighting(x, 0.0, 100.0, colours);
+        let at = |x: f32, colors: ColorGrid| sighting(x, 0.0, 100.0, colors);
         let tracks = link(&[&[at(0.0, one)], &[at(90.0, other)], &[at(47.0, one), at(43.0, other)]]);
         assert_eq!(tracks, [vec![0], vec![1], vec![0, 1]]);
     }
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn within_a_shot_a_face_that_keeps_its_place_is_one_person_whatever_it_looks_like() {
-        let [one, other] = two_grids().map(|colours| [sighting(300.0, 60.0, 80.0, colours)]);
+        let [one, other] = two_grids().map(|colors| [sighting(300.0, 60.0, 80.0, colors)]);
         let mut linker = FaceLinker::new();
         for (number, faces) in [&one, &other, &one, &other].into_iter().enumerate() {
             assert_eq!(linker.link(&room(0), faces), [0], "frame {number}");
@@ -260,9 +260,9 @@ mod tests {
 
     #[test]
     fn within_a_shot_a_face_that_is_alone_is_one_person_wherever_it_goes() {
-        let colours = two_grids()[0];
-        let left = [sighting(40.0, 60.0, 60.0, colours)];
-        let right = [sighting(480.0, 80.0, 130.0, colours)];
+        let colors = two_grids()[0];
+        let left = [sighting(40.0, 60.0, 60.0, colors)];
+        let right = [sighting(480.0, 80.0, 130.0, colors)];
         let stranger = [sighting(480.0, 80.0, 130.0, two_grids()[1])];
         let mut linker = FaceLinker::new();
         assert_eq!(linker.link(&room(0), &left), [0]);
@@ -273,7 +273,7 @@ mod tests {
 
         let mut linker = FaceLinker::new();
         assert_eq!(linker.link(&room(0), &[left[0], right[0]]), [0, 1]);
-        let between = [sighting(250.0, 300.0, 60.0, colours)];
+        let between = [sighting(250.0, 300.0, 60.0, colors)];
         assert_eq!(linker.link(&room(0), &between), [2], "two were there: which of them?");
     }
 }

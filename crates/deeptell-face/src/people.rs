@@ -3,17 +3,17 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use crate::colour_grid::{self, ColourGrid, VALUES};
+use crate::color_grid::{self, ColorGrid, VALUES};
 
-/// Smallest correlation of the appearance of one person ([`ColourGrid::correlation`]).
+/// Smallest correlation of the appearance of one person ([`ColorGrid::correlation`]).
 const MIN_CORRELATION: f32 = 0.88;
-/// Colours of one person differ by at most this many levels of 255: two people side by side share a
+/// Colors of one person differ by at most this many levels of 255: two people side by side share a
 /// background, and differ in clothes and hair.
 const MAX_DISTANCE: f32 = 20.0;
 /// The network's features of one person agree at least as well as this (cosine).
 const MIN_COSINE: f32 = 0.5;
 
-/// What is known of a track beside its places: when it was seen, its mean colours and its
+/// What is known of a track beside its places: when it was seen, its mean colors and its
 /// mean features.
 #[derive(Debug, Clone)]
 pub struct Appearance {
@@ -35,11 +35,11 @@ impl Appearance {
         Self::default()
     }
 
-    /// Adds a face: the number of its frame, its colours, and a network's features of it, of the same
-    /// number for all faces; empty to compare colours alone. Frames must come in order.
-    pub fn add(&mut self, frame: usize, colours: &ColourGrid, features: &[f32]) {
+    /// Adds a face: the number of its frame, its colors, and a network's features of it, of the same
+    /// number for all faces; empty to compare colors alone. Frames must come in order.
+    pub fn add(&mut self, frame: usize, colors: &ColorGrid, features: &[f32]) {
         self.frames.push(frame);
-        self.levels.iter_mut().zip(colours.levels()).for_each(|(sum, level)| *sum += level);
+        self.levels.iter_mut().zip(colors.levels()).for_each(|(sum, level)| *sum += level);
         self.features.resize(features.len(), 0.0);
         self.features.iter_mut().zip(features).for_each(|(sum, feature)| *sum += feature);
     }
@@ -53,23 +53,23 @@ impl Appearance {
         }
         let mean = |track: &Self| track.levels.map(|sum| sum / track.frames.len() as f32);
         let (one, two) = (mean(self), mean(other));
-        let correlation = colour_grid::correlation(&one, &two);
+        let correlation = color_grid::correlation(&one, &two);
         let is_alike = correlation >= MIN_CORRELATION
-            && colour_grid::distance(&one, &two) <= MAX_DISTANCE
+            && color_grid::distance(&one, &two) <= MAX_DISTANCE
             && cosine(&self.features, &other.features) >= MIN_COSINE;
         is_alike.then_some(correlation)
     }
 
-    /// By the frames, then by the colours and features.
+    /// By the frames, then by the colors and features.
     fn order(&self, other: &Self) -> Ordering {
         let by_value = |one: &[f32], two: &[f32]| {
             let differing =
                 one.iter().zip(two).map(|(one, two)| one.total_cmp(two)).find(|order| order.is_ne());
             differing.unwrap_or(Ordering::Equal)
         };
-        let by_colour = || by_value(&self.levels, &other.levels);
+        let by_color = || by_value(&self.levels, &other.levels);
         let by_feature = || by_value(&self.features, &other.features);
-        self.frames.cmp(&other.frames).then_with(by_colour).then_with(by_feature)
+        self.frames.cmp(&other.frames).then_with(by_color).then_with(by_feature)
     }
 
     fn shares_a_frame_with(&self, other: &Self) -> bool {
@@ -93,7 +93,7 @@ fn cosine(one: &[f32], other: &[f32]) -> f32 {
 
 /// Gives every track the number of its person, from 0 in order of the tracks.
 ///
-/// Tracks are one person when all pairs of them look alike: the mean [`ColourGrid`]s correlate by 0.88
+/// Tracks are one person when all pairs of them look alike: the mean [`ColorGrid`]s correlate by 0.88
 /// and differ by no more than 20 levels, and the classifier's pooled features, which see the face
 /// alone, do not object (cosine of 0.5). Tracks seen in one frame are never one person, and
 /// neither are those that `kept_apart` names. A wrong merge puts two people into one verdict, a
@@ -107,7 +107,7 @@ fn cosine(one: &[f32], other: &[f32]) -> f32 {
 /// | same person, same shot | 108 of 120 (90%) | 163 of 168 (97%) |
 /// | same person, another shot in the same clothes | 456 of 560 (81%) | |
 ///
-/// At the bound that merges 1% of the signers' different pairs, the correlation of colours alone
+/// At the bound that merges 1% of the signers' different pairs, the correlation of colors alone
 /// finds 83% of their other shots, the network's features alone 62%, and those of its blocks at
 /// best 68%: they were trained to see manipulation, not people. As a veto the features, which come
 /// from the pass that scores, more than halve the signers' wrong merges. Across films, where clothes
@@ -121,14 +121,14 @@ fn cosine(one: &[f32], other: &[f32]) -> f32 {
 /// The work grows with the cube of the number of tracks: a scan compares its first 512.
 ///
 /// ```
-/// use deeptell_face::{Appearance, ColourGrid, Rect, RgbImage, merge_tracks};
+/// use deeptell_face::{Appearance, ColorGrid, Rect, RgbImage, merge_tracks};
 ///
 /// let shot = |shirt: [u8; 3]| {
 ///     RgbImage::from_fn(96, 96, |_, y| image::Rgb(if y < 48 { [200, 170, 150] } else { shirt }))
 /// };
 /// let seen_in = |frame, shot: &RgbImage| {
 ///     let mut track = Appearance::new();
-///     track.add(frame, &ColourGrid::of(shot, Rect::new(28.0, 28.0, 68.0, 68.0)).unwrap(), &[]);
+///     track.add(frame, &ColorGrid::of(shot, Rect::new(28.0, 28.0, 68.0, 68.0)).unwrap(), &[]);
 ///     track
 /// };
 /// let (red, green) = (shot([150, 30, 30]), shot([20, 120, 40]));
@@ -197,14 +197,14 @@ mod tests {
 
     use super::*;
 
-    /// A track of one of a few people, each with colours and features of their own, in `frames`.
+    /// A track of one of a few people, each with colors and features of their own, in `frames`.
     fn track(person: usize, frames: &[usize]) -> Appearance {
         let mut track = Appearance::new();
         for &frame in frames {
-            let colours = ColourGrid::from_levels(|i| ((i * (2 * person + 1) * 7) % 256) as u8);
+            let colors = ColorGrid::from_levels(|i| ((i * (2 * person + 1) * 7) % 256) as u8);
             let mut features = [0.1; 8];
             features[person % 8] = 1.0;
-            track.add(frame, &colours, &features);
+            track.add(frame, &colors, &features);
         }
         track
     }
@@ -241,15 +241,15 @@ mod tests {
     }
 
     #[test]
-    fn colours_and_features_each_have_a_veto() {
+    fn colors_and_features_each_have_a_veto() {
         let with = |level: u8, feature: f32| {
             let mut track = Appearance::new();
-            track.add(usize::from(level), &ColourGrid::from_levels(|i| i as u8 / 2 + level), &[1.0, feature]);
+            track.add(usize::from(level), &ColorGrid::from_levels(|i| i as u8 / 2 + level), &[1.0, feature]);
             track
         };
         let likeness = |a: &Appearance, b: &Appearance| a.likeness(b).is_some();
         assert!(likeness(&with(0, 0.0), &with(20, 0.0)));
-        assert!(!likeness(&with(0, 0.0), &with(21, 0.0)), "other colours in the same arrangement");
+        assert!(!likeness(&with(0, 0.0), &with(21, 0.0)), "other colors in the same arrangement");
         assert!(likeness(&with(0, 0.0), &with(1, 1.7)));
         assert!(!likeness(&with(0, 0.0), &with(1, 1.8)), "a cosine of less than one half");
     }
@@ -270,14 +270,14 @@ mod tests {
         let noise = prop_oneof![prop::collection::vec(0_u8..12, VALUES), Just(vec![0; VALUES])];
         let one = (0_usize..4, frames, noise);
         prop::collection::vec(one, 0..9).prop_map(|all| {
-            let colours = |person: usize, noise: &[u8]| {
-                ColourGrid::from_levels(|i| ((i * (2 * person + 1) * 7) % 240) as u8 + noise[i])
+            let colors = |person: usize, noise: &[u8]| {
+                ColorGrid::from_levels(|i| ((i * (2 * person + 1) * 7) % 240) as u8 + noise[i])
             };
             let appearance =
                 |(person, frames, noise): (usize, std::collections::BTreeSet<usize>, Vec<u8>)| {
                     let mut track = Appearance::new();
                     for frame in frames {
-                        track.add(frame, &colours(person, &noise), &[1.0]);
+                        track.add(frame, &colors(person, &noise), &[1.0]);
                     }
                     track
                 };

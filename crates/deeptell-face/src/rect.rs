@@ -88,7 +88,7 @@ impl Rect {
         if union > 0.0 { (shared / union).min(1.0) } else { 0.0 }
     }
 
-    /// The box scaled about its centre: `factor` 1 leaves it unchanged, 2 doubles both sides.
+    /// The box scaled about its center: `factor` 1 leaves it unchanged, 2 doubles both sides.
     #[must_use]
     pub fn scaled(&self, factor: f32) -> Self {
         let Point { x, y } = self.center();
@@ -96,7 +96,7 @@ impl Rect {
         Self::new(x - dx, y - dy, x + dx, y + dy)
     }
 
-    /// The square on the longer side, with the same centre.
+    /// The square on the longer side, with the same center.
     #[must_use]
     pub fn to_square(&self) -> Self {
         let Point { x, y } = self.center();
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn squares_keep_the_centre_and_the_longer_side() {
+    fn squares_keep_the_center_and_the_longer_side() {
         let square = Rect::new(10.0, 0.0, 30.0, 60.0).to_square();
         assert_eq!(square, Rect::new(-10.0, 0.0, 50.0, 60.0));
         assert_eq!(square.scaled(0.5), Rect::new(5.0, 15.0, 35.0, 45.0));

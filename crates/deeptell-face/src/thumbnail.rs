@@ -3,7 +3,7 @@ use crate::RgbImage;
 /// Pixels sampled per cell, along each axis.
 const SAMPLES: u32 = 4;
 
-/// A frame as 32 x 24 coloured cells, whatever its size; used to tell shots apart.
+/// A frame as 32 x 24 colored cells, whatever its size; used to tell shots apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thumbnail {
     size: (u32, u32),
@@ -50,7 +50,7 @@ impl Thumbnail {
         self.size
     }
 
-    /// Mean colours of the cells, row by row; empty for a frame without pixels.
+    /// Mean colors of the cells, row by row; empty for a frame without pixels.
     pub fn cells(&self) -> &[[u8; 3]] {
         &self.cells
     }
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_is_the_mean_colour_of_its_part() {
+    fn a_cell_is_the_mean_color_of_its_part() {
         let halves =
             RgbImage::from_fn(320, 240, |x, _| image::Rgb([if x % 10 < 5 { 200 } else { 100 }, 7, 0]));
         let thumbnail = Thumbnail::of(&halves);

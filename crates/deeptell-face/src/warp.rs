@@ -2,7 +2,7 @@ use image::RgbImage;
 
 use crate::{Point, Similarity};
 
-/// Samples `image` under a similarity transform: the pixel of the result whose centre is at
+/// Samples `image` under a similarity transform: the pixel of the result whose center is at
 /// `p` shows `image` at `image_from_crop.apply(p)`.
 ///
 /// Bilinear; when the transform shrinks the image, each pixel averages a grid of
@@ -109,7 +109,7 @@ fn sample_upright(
     out
 }
 
-/// Between two neighbouring pixels along one axis.
+/// Between two neighboring pixels along one axis.
 #[derive(Debug, Clone, Copy)]
 struct Interpolation {
     first: usize,
@@ -122,7 +122,7 @@ impl Interpolation {
     /// The place `at` in continuous coordinates on an axis of `side` pixels, the ends repeated.
     fn new(at: f32, side: u32) -> Self {
         let last = side - 1;
-        // Pixel centres are at half integers. max() first: it turns NaN into 0.
+        // Pixel centers are at half integers. max() first: it turns NaN into 0.
         let at = (at - 0.5).max(0.0).min(last as f32);
         let first = at as usize;
         Self { first, second: (first + 1).min(last as usize), share: at - first as f32 }
@@ -174,7 +174,7 @@ impl<'a> Sampler<'a> {
     /// Bilinear value at a point in continuous coordinates, edges repeated; 0 to 255.
     #[inline]
     fn at(&self, p: Point) -> [f32; 3] {
-        // Pixel centres are at half integers. max() first: it turns NaN into 0.
+        // Pixel centers are at half integers. max() first: it turns NaN into 0.
         let x = (p.x - 0.5).max(0.0).min(self.last_x);
         let y = (p.y - 0.5).max(0.0).min(self.last_y);
         let (left, top) = (x as usize, y as usize);
@@ -259,7 +259,7 @@ mod tests {
         let identity = Similarity::identity();
         assert_eq!(warp_stretched(&gradient(), &identity, 1.0, 32, 16), gradient());
         let wide = warp_stretched(&gradient(), &identity, 2.0, 32, 16);
-        // Pixel centre 0.5 shows column 16 - 15.5 / 2 = 8.25 in edges, 7.75 in pixels; rows stay.
+        // Pixel center 0.5 shows column 16 - 15.5 / 2 = 8.25 in edges, 7.75 in pixels; rows stay.
         for (x, y) in [(0, 0), (31, 15)] {
             let from = 16.0 + (x as f32 + 0.5 - 16.0) / 2.0;
             let expected = gradient().get_pixel((from - 0.5).round() as u32, y).0;

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_input_is_recognised_by_any_name() {
+    fn an_input_is_recognized_by_any_name() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::write(at("in.csv"), "").unwrap();

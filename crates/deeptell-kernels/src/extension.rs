@@ -247,7 +247,7 @@ impl Backward<Flex, 2> for ConvBackward {
 #[derive(Debug)]
 struct NormalizeBackward;
 
-/// The inputs of a normalisation and the statistics that its forward pass found.
+/// The inputs of a normalization and the statistics that its forward pass found.
 #[derive(Debug, Clone)]
 struct NormalizeState {
     x: NodeId,

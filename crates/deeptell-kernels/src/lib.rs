@@ -1,7 +1,7 @@
 //! Fused CPU kernels for small convolutional networks.
 //!
 //! Burn's CPU backend is general; the layers of a mobile network (1x1, depthwise and a
-//! small first convolution, each followed by batch normalisation and an activation) gain
+//! small first convolution, each followed by batch normalization and an activation) gain
 //! several times from kernels made for them. This crate adds such kernels, forward and
 //! backward, to Burn's Flex backend through its extension mechanism. They are functions on
 //! [`Tensor`] like any other: [`conv2d`], [`batch_norm_activation`] for training, and
@@ -121,7 +121,7 @@ impl ConvGeometry {
 /// The result of [`batch_norm_activation`].
 #[derive(Debug, Clone)]
 pub struct BatchNormOutput {
-    /// Normalised and activated, the shape of the input.
+    /// Normalized and activated, the shape of the input.
     pub output: Tensor<4>,
     /// Mean of each channel over the batch, `[channels]`; constant for the gradient.
     pub mean: Tensor<1>,
@@ -170,7 +170,7 @@ fn check_channels(operation: &str, name: &str, tensor: &Tensor<1>, channels: usi
 
 /// Two-dimensional convolution without bias, differentiable in both operands.
 ///
-/// Optimised for 1x1, depthwise and small dense kernels. Any size and grouping is correct, but Burn's own convolution
+/// Optimized for 1x1, depthwise and small dense kernels. Any size and grouping is correct, but Burn's own convolution
 /// is faster for large dense kernels.
 ///
 /// # Shapes
@@ -192,7 +192,7 @@ pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, geometry: ConvGeometry) -> Tensor
 }
 
 /// `activation(conv2d(x, weight) + bias)` in one pass, for inference with a batch
-/// normalisation folded into `weight` and `bias`.
+/// normalization folded into `weight` and `bias`.
 ///
 /// On an autodiff device the same result is composed of differentiable operations.
 ///
@@ -259,7 +259,7 @@ pub fn max_pool_2x2(x: Tensor<4>) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::max_pool_by_two(x.into_dispatch()))
 }
 
-/// Batch normalisation with the statistics of this batch, then the activation;
+/// Batch normalization with the statistics of this batch, then the activation;
 /// differentiable in `x`, `gamma` and `beta`.
 ///
 /// `output = activation((x - mean) / sqrt(variance + epsilon) * gamma + beta)`

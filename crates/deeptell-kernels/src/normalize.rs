@@ -1,4 +1,4 @@
-//! Batch normalisation with the statistics of the batch, fused with the activation.
+//! Batch normalization with the statistics of the batch, fused with the activation.
 
 use crate::activation::{Activation, Curve, Kernel};
 use crate::{buffers, split, vector};
@@ -14,7 +14,7 @@ pub(crate) struct Maps {
     pub(crate) plane: usize,
 }
 
-/// The map from one channel to its normalised values: `(v - mean) * scale + shift`.
+/// The map from one channel to its normalized values: `(v - mean) * scale + shift`.
 #[derive(Debug, Clone, Copy)]
 struct Affine {
     mean: f32,
@@ -22,7 +22,7 @@ struct Affine {
     shift: f32,
 }
 
-/// Gradients of a normalisation; the one for the input is written in place.
+/// Gradients of a normalization; the one for the input is written in place.
 pub(crate) struct ParameterGradients {
     pub(crate) gamma: Vec<f32>,
     pub(crate) beta: Vec<f32>,
@@ -52,7 +52,7 @@ impl Maps {
         results.into_iter().flatten().collect()
     }
 
-    /// `activation(normalised input * gamma + beta)`, with the mean and the biased variance
+    /// `activation(normalized input * gamma + beta)`, with the mean and the biased variance
     /// of each channel.
     pub(crate) fn normalize(
         &self,
@@ -154,7 +154,7 @@ impl pulp::WithSimd for Moments<'_> {
     }
 }
 
-/// Writes the normalised and activated channel.
+/// Writes the normalized and activated channel.
 struct Apply<'a, 'b> {
     maps: Maps,
     channel: usize,

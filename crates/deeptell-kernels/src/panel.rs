@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packed_weights_are_panels_of_neighbouring_channels() {
+    fn packed_weights_are_panels_of_neighboring_channels() {
         // Weight 100 o + i: of output channel o, number i of two.
         let weight = (0..18).flat_map(|output| [100.0 * output as f32, 100.0 * output as f32 + 1.0]);
         let conv = ConvWeights { weight: weight.collect(), shape: [18, 1, 1, 2], bias: vec![1.0; 18] };

@@ -12,7 +12,7 @@ use crate::inverted::{BlockSource, ConvSource, Network, Output, misfit};
 use crate::panel::ConvWeights;
 use crate::{check_channels, check_tensor, values};
 
-/// A convolution of an [`InvertedResidualStack`], with its batch normalisation folded in.
+/// A convolution of an [`InvertedResidualStack`], with its batch normalization folded in.
 ///
 /// It is padded with zeros so that stride 1 keeps the size: half the window, rounded down.
 #[derive(Debug, Clone)]

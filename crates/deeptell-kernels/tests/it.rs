@@ -264,7 +264,7 @@ fn only_tracked_operands_get_gradients() {
 #[test]
 fn backward_keeps_gradient_shared_with_another_branch() {
     // `beta` gets its gradient from the same tensor that the backward pass of the
-    // normalisation would overwrite.
+    // normalization would overwrite.
     let device = Device::flex().autodiff();
     let x = random(1, [2, 3, 4, 4], &device).require_grad();
     let skip = random(2, [2, 3, 4, 4], &device).require_grad();

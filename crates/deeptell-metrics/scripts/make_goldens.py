@@ -113,7 +113,7 @@ def golden(name, scores, labels):
 
 
 def calibration(name, logits, labels):
-    """Logistic regression on standardised logits, expressed for the logits themselves."""
+    """Logistic regression on standardized logits, expressed for the logits themselves."""
     mean, deviation = logits.mean(), logits.std()
     options = {"C": 1 / RIDGE, "solver": "newton-cholesky", "tol": 1e-12}
     platt = LogisticRegression(**options).fit(((logits - mean) / deviation)[:, None], labels)

@@ -93,10 +93,10 @@ pub enum MetricsError {
         /// The slope that fits best, zero or below.
         slope: f64,
     },
-    /// The optimiser of the calibration gave up.
+    /// The optimizer of the calibration gave up.
     #[error("calibration did not converge: {reason}; check the logits for extreme values")]
     NotConverged {
-        /// What the optimiser said.
+        /// What the optimizer said.
         reason: String,
     },
 }

@@ -5,7 +5,7 @@ use crate::input::{check_both_classes, check_column};
 use crate::probability::log_loss_of_logit;
 use crate::scaling::sigmoid;
 
-/// Strength of the ridge penalty `RIDGE / 2 * coefficient^2` on the coefficients of the standardised features, beside a
+/// Strength of the ridge penalty `RIDGE / 2 * coefficient^2` on the coefficients of the standardized features, beside a
 /// mean loss: it keeps them finite where the classes separate perfectly.
 const RIDGE: f64 = 1e-5;
 
@@ -69,7 +69,7 @@ impl LogisticModel {
         }
         let shares: Vec<f64> = weights.iter().map(|weight| weight / total).collect();
         let scales: Vec<Scale> = (0..count).map(|feature| Scale::of(rows, &shares, feature)).collect();
-        // A leading 1 for the intercept, then the standardised features.
+        // A leading 1 for the intercept, then the standardized features.
         let inputs: Vec<Vec<f64>> = rows
             .iter()
             .map(|row| {
@@ -124,7 +124,7 @@ impl Scale {
     }
 }
 
-/// The coefficients that minimise the logarithmic loss, each sample weighted by its share of 1, plus `penalty / 2 *
+/// The coefficients that minimize the logarithmic loss, each sample weighted by its share of 1, plus `penalty / 2 *
 /// coefficient^2` for each coefficient. There is at least one sample, and all have as many inputs as there are
 /// penalties.
 pub(crate) fn newton(

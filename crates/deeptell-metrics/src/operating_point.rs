@@ -30,7 +30,7 @@ pub struct EqualErrorRate {
 ///
 /// Few curves have a vertex there, so the rate is interpolated linearly between the two vertices
 /// around the crossing. The crossing is unique: along the curve the difference of the rates grows
-/// strictly from -1 to 1. The threshold belongs to the closer vertex, since between two neighbouring
+/// strictly from -1 to 1. The threshold belongs to the closer vertex, since between two neighboring
 /// scores no threshold makes a new decision.
 ///
 /// ```

@@ -8,7 +8,7 @@ use crate::MetricsError;
 use crate::input::check_both_classes;
 use crate::logistic::newton;
 
-/// Strength of the ridge penalty `RIDGE / 2 * slope^2` on the slope of the standardised logits, beside the summed
+/// Strength of the ridge penalty `RIDGE / 2 * slope^2` on the slope of the standardized logits, beside the summed
 /// loss. It is negligible for a hundred samples, but keeps the slope finite where the classes separate perfectly.
 const RIDGE: f64 = 1e-3;
 
@@ -56,19 +56,19 @@ impl PlattScaling {
     /// # Errors
     ///
     /// Unequal lengths, no samples, a logit that is not finite, only one class, logits that are all
-    /// equal, or an optimiser that did not converge.
+    /// equal, or an optimizer that did not converge.
     pub fn fit(logits: &[f64], labels: &[bool]) -> Result<Self, MetricsError> {
         check_both_classes(logits, labels)?;
         if logits.iter().all(|&logit| logit == logits[0]) {
             return Err(MetricsError::ConstantLogits { count: logits.len(), value: logits[0] });
         }
-        // Standardised, so that the optimiser and the penalty see one scale whatever the logits are.
+        // Standardized, so that the optimizer and the penalty see one scale whatever the logits are.
         let n = logits.len() as f64;
         let mean = logits.iter().map(|logit| logit / n).sum::<f64>();
-        let centred: Vec<f64> = logits.iter().map(|logit| logit - mean).collect();
-        let deviation = root_mean_square(&centred)?;
-        let standardised: Vec<f64> = centred.iter().map(|logit| logit / deviation).collect();
-        let line = Line::fit(&standardised, labels, true)?;
+        let centered: Vec<f64> = logits.iter().map(|logit| logit - mean).collect();
+        let deviation = root_mean_square(&centered)?;
+        let standardized: Vec<f64> = centered.iter().map(|logit| logit / deviation).collect();
+        let line = Line::fit(&standardized, labels, true)?;
         let slope = line.slope / deviation;
         Ok(Self { slope, intercept: line.intercept - slope * mean })
     }
@@ -107,7 +107,7 @@ impl TemperatureScaling {
     /// # Errors
     ///
     /// Unequal lengths, no samples, a logit that is not finite, only one class, logits that are all zero
-    /// or do not rise from real to fake, or an optimiser that did not converge.
+    /// or do not rise from real to fake, or an optimizer that did not converge.
     pub fn fit(logits: &[f64], labels: &[bool]) -> Result<Self, MetricsError> {
         check_both_classes(logits, labels)?;
         if logits.iter().all(|&logit| logit == 0.0) {

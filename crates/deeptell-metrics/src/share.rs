@@ -13,10 +13,10 @@ pub const NORMAL_975: f64 = 1.959_963_984_540_054;
 pub fn wilson_interval(share: f64, n: f64) -> [f64; 2] {
     const Z: f64 = NORMAL_975;
     let n = n.max(1.0);
-    let centre = share + Z * Z / (2.0 * n);
+    let center = share + Z * Z / (2.0 * n);
     let reach = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
     let scale = 1.0 + Z * Z / n;
-    [((centre - reach) / scale).max(0.0), ((centre + reach) / scale).min(1.0)]
+    [((center - reach) / scale).max(0.0), ((center + reach) / scale).min(1.0)]
 }
 
 #[cfg(test)]

@@ -17,14 +17,14 @@ const FOLDS: usize = 5;
 const RIDGE: f64 = 1.0;
 /// Newton's method doubles its digits at each step; more are never needed.
 const STEPS: usize = 25;
-/// The log odds of one step change by no more than this for standardised features: the fit is done.
+/// The log odds of one step change by no more than this for standardized features: the fit is done.
 const SMALL: f64 = 1e-8;
 
 /// Scores each row by a logistic regression fitted to the rows of other groups: higher means more
 /// likely fake. Their [`roc_auc`](crate::roc_auc) says how well the features alone predict the label;
 /// 0.5 is chance.
 ///
-/// `features` has one list per row, all of the same length. They are standardised and used with their
+/// `features` has one list per row, all of the same length. They are standardized and used with their
 /// squares, so that a label which depends on a middle value is found too. Groups are divided at random
 /// by `seed` into five parts. A score is relative to the mean of the part it was fitted to, so that the
 /// parts can be ranked together; features that do not vary score 0 everywhere.
@@ -93,7 +93,7 @@ pub fn shortcut_scores<G: Hash + Eq>(
     Ok(scores)
 }
 
-/// Mean and deviation of each feature, and the mean of its standardised square, which is 1 or 0.
+/// Mean and deviation of each feature, and the mean of its standardized square, which is 1 or 0.
 struct Scale {
     means: Vec<f64>,
     deviations: Vec<f64>,

@@ -11,7 +11,7 @@
 //! {"cpu_ms": 14.2, "wall_ms": 14.2, "values": [0.31, -0.2]}
 //! ```
 //!
-//! `images` holds normalised pixels, `[N, 3, 224, 224]` little-endian `f32`, of which the first
+//! `images` holds normalized pixels, `[N, 3, 224, 224]` little-endian `f32`, of which the first
 //! `batch` images are taken. Times are for the whole batch, the median over the repetitions after
 //! two that warm up; CPU time counts all threads, user and system. `values` are the logits of an
 //! `inference`, and the loss of each step, the first ones included, of `training`: forward,

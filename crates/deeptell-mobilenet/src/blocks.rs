@@ -27,7 +27,7 @@ pub(crate) struct Pass {
     pub(crate) dtype: Dtype,
 }
 
-/// Convolution, batch normalisation, nonlinearity.
+/// Convolution, batch normalization, nonlinearity.
 #[derive(Module, Debug)]
 pub(crate) struct ConvNormActivation {
     pub(crate) convolution: Conv2d,
@@ -62,7 +62,7 @@ impl ConvNormActivation {
         Self { convolution, norm: Some(norm), activation }
     }
 
-    /// Normalises by the running statistics in training, too.
+    /// Normalizes by the running statistics in training, too.
     pub(crate) fn freeze_statistics(self) -> Self {
         let frozen = |norm: BatchNorm| BatchNorm { training: norm.training.with_value(false), ..norm };
         Self { norm: self.norm.map(frozen), ..self }
@@ -109,7 +109,7 @@ impl ConvNormActivation {
         kernels::conv2d_bias_activation(x, weight, bias, geometry, self.activation)
     }
 
-    /// Normalises by the statistics of the batch and moves the running ones towards them.
+    /// Normalizes by the statistics of the batch and moves the running ones towards them.
     fn norm_in_training(&self, x: Tensor<4>, norm: &BatchNorm) -> Tensor<4> {
         let (gamma, beta) = (norm.gamma.val(), norm.beta.val());
         let normed = kernels::batch_norm_activation(x, gamma, beta, norm.epsilon, self.activation);
@@ -123,7 +123,7 @@ impl ConvNormActivation {
         normed.output
     }
 
-    /// Weight and bias of the one convolution that does what this layer's convolution and normalisation
+    /// Weight and bias of the one convolution that does what this layer's convolution and normalization
     /// do with running statistics.
     pub(crate) fn merged(&self) -> (Tensor<4>, Tensor<1>) {
         let weight = self.convolution.weight.val();
@@ -203,7 +203,7 @@ impl InvertedResidual {
         }
     }
 
-    /// Those with batch normalisation, from the input to the output.
+    /// Those with batch normalization, from the input to the output.
     pub(crate) fn layers(&self) -> impl Iterator<Item = &ConvNormActivation> {
         self.expand.iter().chain([&self.depthwise, &self.project])
     }

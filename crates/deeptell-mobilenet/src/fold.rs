@@ -31,7 +31,7 @@ impl MobileNetV3 {
 }
 
 impl ConvNormActivation {
-    /// The layer with its normalisation in the convolution.
+    /// The layer with its normalization in the convolution.
     pub(crate) fn folded(self) -> Self {
         if self.norm.is_none() {
             return self;

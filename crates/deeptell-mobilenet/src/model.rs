@@ -116,7 +116,7 @@ impl MobileNetV3 {
         weights.load_backbone_into(self, &names)
     }
 
-    /// Logits of a batch of normalised images.
+    /// Logits of a batch of normalized images.
     ///
     /// # Shapes
     /// - input: `[N, 3, H, W]`, H and W at least 32 (224 in training)

@@ -14,7 +14,7 @@ use crate::blocks::BATCH_NORM_EPSILON;
 /// runtimes fold it when they load.
 ///
 /// # Shapes
-/// - input `images`: `[batch, 3, height, width]`, normalised
+/// - input `images`: `[batch, 3, height, width]`, normalized
 /// - output `logits`: `[batch, classes]`; output `probabilities`, where there is a calibration:
 ///   the same
 ///
@@ -93,7 +93,7 @@ impl Layers<'_> {
         Ok(named("gated"))
     }
 
-    /// Convolution, batch normalisation, nonlinearity; the name of the result.
+    /// Convolution, batch normalization, nonlinearity; the name of the result.
     fn conv(
         &mut self,
         input: &str,

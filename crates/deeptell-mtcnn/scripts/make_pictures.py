@@ -23,7 +23,7 @@ COLUMNS, ROWS, TILE = 5, 3, 112
 # Sides of the frames. At these, no two candidates of a face share one crop. Such candidates have the same probability, and
 # which one the reference keeps depends on numpy's argsort, which is not stable.
 SIDES = [110, 99, 87, 75, 66]
-TURN_DEGREES, CENTRE, SIDE = 28, (224, 118), 200
+TURN_DEGREES, CENTER, SIDE = 28, (224, 118), 200
 
 
 def first_frame(clip):
@@ -46,8 +46,8 @@ def crowd():
 
 def turned():
     astronaut = Image.open(DATA / "astronaut.png").convert("RGB")
-    whole = astronaut.rotate(TURN_DEGREES, Image.Resampling.BICUBIC, center=CENTRE)
-    left, top = (side - SIDE // 2 for side in CENTRE)
+    whole = astronaut.rotate(TURN_DEGREES, Image.Resampling.BICUBIC, center=CENTER)
+    left, top = (side - SIDE // 2 for side in CENTER)
     return whole.crop((left, top, left + SIDE, top + SIDE))
 
 

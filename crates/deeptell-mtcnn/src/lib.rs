@@ -29,7 +29,7 @@
 //!
 //! # Speed
 //! On the CPU the networks run in the fused kernels of `deeptell-kernels`: rows of a pyramid level are averaged,
-//! normalised and passed through all layers of P-Net while they are in the cache. Neither a level nor a feature map is
+//! normalized and passed through all layers of P-Net while they are in the cache. Neither a level nor a feature map is
 //! ever stored as a whole. Tiles of all levels of all frames
 //! share the rayon pool, and so do the crops of R-Net and O-Net. On any other device the whole
 //! pyramid is one picture, and each stage is read back once.

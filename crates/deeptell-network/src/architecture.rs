@@ -40,7 +40,7 @@ impl From<Variant> for Architecture {
     }
 }
 
-/// Files that `deeptell weights import` recognises.
+/// Files that `deeptell weights import` recognizes.
 pub const KNOWN_FILES: &[KnownFile] = &[
     KnownFile {
         name: "mobilenet_v3_small-047dcff4.pth",
@@ -127,7 +127,7 @@ impl Architecture {
 
     /// A network of this architecture as an ONNX file.
     ///
-    /// Its input `images` is `[batch, 3, height, width]`, [normalised](crate::normalize); its outputs
+    /// Its input `images` is `[batch, 3, height, width]`, [normalized](crate::normalize); its outputs
     /// `logits` and, where there is a calibration, `probabilities` are `[batch, classes]`.
     ///
     /// # Errors

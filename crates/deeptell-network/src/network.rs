@@ -67,7 +67,7 @@ impl Network {
         }
     }
 
-    /// Logits of a batch of [normalised](crate::normalize) images.
+    /// Logits of a batch of [normalized](crate::normalize) images.
     ///
     /// # Shapes
     /// - input: `[N, 3, H, W]`, H and W at least 32
@@ -196,7 +196,7 @@ impl Network {
         each!(self, network => network.set_statistics(statistics));
     }
 
-    /// The same function with batch normalisation folded into the convolutions: faster, for
+    /// The same function with batch normalization folded into the convolutions: faster, for
     /// inference only. The network must not be on an autodiff device.
     #[must_use]
     pub fn folded(self) -> Self {

@@ -51,7 +51,7 @@ pub enum PreprocessError {
 ///
 /// # Shapes
 /// - images: N of equal size W x H, 8-bit RGB
-/// - result: `[N, 3, H, W]`, with ImageNet's normalisation about -2.2 to 2.7
+/// - result: `[N, 3, H, W]`, with ImageNet's normalization about -2.2 to 2.7
 ///
 /// # Errors
 /// [`PreprocessError`] when there is no image, or they differ in size, or are empty.

@@ -188,8 +188,8 @@ impl<'a> Loader<'a> {
             .random_bool(config.cutout_probability)
             .then(|| (FacePart::draw(&mut cutout), cutout.random()));
         let cover = |image: &mut RgbImage, landmarks: Option<&Landmarks>| {
-            if let (Some((part, colour)), Some(landmarks)) = (covered, landmarks) {
-                part.cover(image, landmarks, colour);
+            if let (Some((part, color)), Some(landmarks)) = (covered, landmarks) {
+                part.cover(image, landmarks, color);
             }
         };
         let untouched = |image: RgbImage| {
@@ -342,15 +342,13 @@ mod tests {
                 image.pixels().map(|pixel| *pixel != background).collect()
             })
             .collect();
-        // The fake is one colour but for the hole; the real face and its blend may differ within it.
+        // The fake is one color but for the hole; the real face and its blend may differ within it.
         assert!(holes[2].iter().filter(|hole| **hole).count() > 100);
-        let colours: Vec<_> =
+        let colors: Vec<_> =
             holes[2].iter().enumerate().filter(|(_, hole)| **hole).map(|(at, _)| at).collect();
         for Picture { image, .. } in &triple {
             let pixels: Vec<_> = image.pixels().collect();
-            assert!(
-                colours.iter().all(|&at| pixels[at] == triple[2].image.pixels().nth(colours[0]).unwrap())
-            );
+            assert!(colors.iter().all(|&at| pixels[at] == triple[2].image.pixels().nth(colors[0]).unwrap()));
         }
     }
 

@@ -95,7 +95,7 @@ pub struct TrainConfig {
     pub schedule: ScheduleConfig,
     /// Which samples an epoch has, and in which order.
     pub sampling: SamplingConfig,
-    /// What is minimised.
+    /// What is minimized.
     pub loss: LossConfig,
     /// Compression of training pictures as video.
     pub codec: CodecConfig,
@@ -119,7 +119,7 @@ pub struct OptimizerConfig {
     pub weight_decay: f32,
     /// Largest norm of the gradient of one tensor; absent: no clipping.
     pub gradient_clip: Option<f32>,
-    /// Radius of sharpness-aware minimisation (Foret et al. 2021): each step takes its gradient
+    /// Radius of sharpness-aware minimization (Foret et al. 2021): each step takes its gradient
     /// where the loss is worst within this distance of the weights, at twice the cost; the paper
     /// uses 0.05. Absent: plain steps.
     pub sharpness_radius: Option<f64>,
@@ -165,12 +165,12 @@ pub struct SamplingConfig {
     /// How often the blend of a triple shows another real face, swapped onto the first, and not a
     /// changed copy of it; 0 to 1.
     pub swap_probability: f64,
-    /// How often the fake of a triple gets the change in colour and sharpness that one side of a
+    /// How often the fake of a triple gets the change in color and sharpness that one side of a
     /// blend gets, so that neither gives it away; 0 to 1.
     pub disguise_probability: f64,
 }
 
-/// What is minimised: the binary cross-entropy of the logits, and of where a picture is manipulated.
+/// What is minimized: the binary cross-entropy of the logits, and of where a picture is manipulated.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LossConfig {

@@ -3,7 +3,7 @@ use image::{Rgb, imageops};
 
 /// Side of a picture on the sheet, its frame included, in pixels.
 const CELL: u32 = 148;
-/// Width of the frame whose colour means real or fake.
+/// Width of the frame whose color means real or fake.
 const FRAME: u32 = 4;
 const REAL: Rgb<u8> = Rgb([38, 132, 92]);
 const FAKE: Rgb<u8> = Rgb([196, 52, 60]);

@@ -1,4 +1,4 @@
-//! What a step minimises.
+//! What a step minimizes.
 
 use std::ops::Range;
 

@@ -423,7 +423,7 @@ mod tests {
         assert!((15..=35).contains(&methods), "methods are drawn evenly: {methods}");
         let shown = |real: usize| of("b").iter().filter(|(r, _)| *r == real).count();
         assert!((48..53).all(|real| shown(real) == 10), "each real face as often as the others");
-        // Neighbours come from different data sets.
+        // Neighbors come from different data sets.
         assert!(units.windows(2).any(|w| samples[w[0].first()].dataset != samples[w[1].first()].dataset));
 
         let wrong = |shares: &[(&str, f64)]| {

@@ -107,7 +107,7 @@ impl Replicas {
         self.devices.len()
     }
 
-    /// What each replica minimises for this batch. Where pictures are missing, the last replicas may have none.
+    /// What each replica minimizes for this batch. Where pictures are missing, the last replicas may have none.
     pub(crate) fn objectives(
         &self,
         batch: &Batch,

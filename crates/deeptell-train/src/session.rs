@@ -243,13 +243,13 @@ impl Session {
         rate: f64,
     ) -> Result<Step, TrainError> {
         let objectives = self.replicas.objectives(batch, config, pos_weight)?;
-        let mut minimise = || self.minimise(&objectives, &config.optimizer, rate);
+        let mut minimize = || self.minimize(&objectives, &config.optimizer, rate);
         // On a worker of the pool the many small parallel loops need no wake-up each. Several replicas have pools of
         // their own, and would leave this one a worker short.
-        Ok(if objectives.len() == 1 { rayon::scope(|_| minimise()) } else { minimise() })
+        Ok(if objectives.len() == 1 { rayon::scope(|_| minimize()) } else { minimize() })
     }
 
-    fn minimise(&mut self, objectives: &[Objective], config: &OptimizerConfig, rate: f64) -> Step {
+    fn minimize(&mut self, objectives: &[Objective], config: &OptimizerConfig, rate: f64) -> Step {
         let factor = self.state.loss_scale.map(|scale| scale.factor);
         let Pass { loss, mut gradients } = self.replicas.pass(&self.network, objectives, factor);
         if !loss.is_finite() {

@@ -1,4 +1,4 @@
-//! Sharpness-aware minimisation (Foret et al. 2021, <https://arxiv.org/abs/2010.01412>, algorithm 1).
+//! Sharpness-aware minimization (Foret et al. 2021, <https://arxiv.org/abs/2010.01412>, algorithm 1).
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;

@@ -147,7 +147,7 @@ fn sharpness_aware_training_learns() {
 fn mixed(dtype: Dtype) -> TrainConfig {
     let mut config = TrainConfig { dtype, epochs: 8, dropout: 0.0, ..with_rate(3e-4) };
     config.schedule.shape = Schedule::FlatThenLinear;
-    // Larger pictures, so that normalisation has more than a few numbers to go by.
+    // Larger pictures, so that normalization has more than a few numbers to go by.
     config.crop.size = 64;
     config
 }

@@ -42,18 +42,18 @@ def x264(pixels="yuv420p", interval=20, *more):
     return ["-c:v", "libx264", "-preset", "medium", "-crf", "36", "-pix_fmt", pixels, "-x264-params", options, *more]
 
 
-def x265(pixels, *more, colours=""):
-    options = f"log-level=error:pools=none:frame-threads=1:keyint=20:min-keyint=10{colours}"
+def x265(pixels, *more, colors=""):
+    options = f"log-level=error:pools=none:frame-threads=1:keyint=20:min-keyint=10{colors}"
     return ["-c:v", "libx265", "-preset", "fast", "-crf", "32", "-pix_fmt", pixels, "-x265-params", options,
             "-tag:v", "hvc1", *more]  # fmt: skip
 
 
-def tagged(matrix, primaries, transfer, colour_range):
-    return ["-colorspace", matrix, "-color_primaries", primaries, "-color_trc", transfer, "-color_range", colour_range]
+def tagged(matrix, primaries, transfer, color_range):
+    return ["-colorspace", matrix, "-color_primaries", primaries, "-color_trc", transfer, "-color_range", color_range]
 
 
-def matrix_filter(matrix, colour_range):
-    return ["-vf", f"scale=out_color_matrix={matrix}:out_range={colour_range}"]
+def matrix_filter(matrix, color_range):
+    return ["-vf", f"scale=out_color_matrix={matrix}:out_range={color_range}"]
 
 
 def clips():
@@ -66,7 +66,7 @@ def clips():
     bt2020 = tagged("bt2020nc", "bt2020", "smpte2084", "tv")
     hdr = ":colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"
     return {
-        # Colours.
+        # Colors.
         "untagged.mp4": ("all", source() + x264()),
         "bt601.mp4": ("all", source() + matrix_filter("bt601", "tv") + x264() + smpte170m),
         "bt709.mp4": ("all", source() + matrix_filter("bt709", "tv") + x264() + bt709),
@@ -74,7 +74,7 @@ def clips():
         "mjpeg_full_range.avi": ("all", source(seconds=0.8) + ["-c:v", "mjpeg", "-q:v", "24", "-pix_fmt", "yuvj420p"]),
         "h264_10bit.mp4": ("ffmpeg", source() + x264("yuv420p10le")),
         "hevc_10bit.mp4": ("ffmpeg", source() + x265("yuv420p10le")),
-        "bt2020_pq.mp4": ("ffmpeg", source() + x265("yuv420p10le", *bt2020, colours=hdr)),
+        "bt2020_pq.mp4": ("ffmpeg", source() + x265("yuv420p10le", *bt2020, colors=hdr)),
         # Codecs and containers.
         "h264.mkv": ("all", source() + x264(interval=250)),
         "h264.ts": ("all", source() + x264() + ["-f", "mpegts"]),

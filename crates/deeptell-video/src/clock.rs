@@ -89,15 +89,15 @@ pub(crate) struct Replaced {
 }
 
 /// Replaces times that leap away from those around them and return, as a flipped bit makes them, by those that the
-/// neighbours leave room for; by none where they leave none that is certain. Where the clock of the container may not
+/// neighbors leave room for; by none where they leave none that is certain. Where the clock of the container may not
 /// leap, its decoding times are taken as they are.
 pub(crate) fn replace_strays(stamps: &mut [Stamp], gap: i64, may_leap: bool) -> Vec<Replaced> {
     let frame = usual_step(stamps, gap);
-    // Where the neighbours leave no room for them, they are a part.
+    // Where the neighbors leave no room for them, they are a part.
     let has_room = |run: &Range<usize>| {
-        let neighbours =
+        let neighbors =
             run.start.checked_sub(1).and_then(|before| stamps.get(before)).zip(stamps.get(run.end));
-        let room = neighbours.and_then(|(before, after)| Some(after.dts?.saturating_sub(before.dts?)));
+        let room = neighbors.and_then(|(before, after)| Some(after.dts?.saturating_sub(before.dts?)));
         room.is_some_and(|room| room >= frame.saturating_mul(run.len() as i64 + 1) / 2)
     };
     // These times never fall, so that one which returns has leaped by mistake even when it did not leap far.
@@ -134,10 +134,10 @@ pub(crate) fn replace_strays(stamps: &mut [Stamp], gap: i64, may_leap: bool) -> 
         |number: &usize| has_strayed[*number] && !is_settled[*number] && !(may_leap && is_part[*number]);
     let strayed: Vec<usize> = (0..stamps.len()).filter(strayed).collect();
     for number in strayed.iter().copied() {
-        let neighbour = if number == 0 { stamps.get(1) } else { stamps.get(number - 1) };
-        let neighbour = neighbour.and_then(|stamp| stamp.dts);
+        let neighbor = if number == 0 { stamps.get(1) } else { stamps.get(number - 1) };
+        let neighbor = neighbor.and_then(|stamp| stamp.dts);
         let stamp = &mut stamps[number];
-        let leap = stamp.dts.zip(neighbour).map_or(0, |(own, other)| own.abs_diff(other));
+        let leap = stamp.dts.zip(neighbor).map_or(0, |(own, other)| own.abs_diff(other));
         // Made up from times of showing, and wrong with them.
         stamp.dts = stamp.dts.filter(|_| leap <= gap.unsigned_abs());
         stamp.pts = None;

@@ -19,7 +19,7 @@ const READ_AHEAD: u64 = 1 << 20;
 const AUDIO_CONTAINERS: [&str; 12] =
     ["mp3", "wav", "w64", "flac", "aac", "ac3", "eac3", "aiff", "amr", "ape", "au", "caf"];
 
-/// Recognises the container, checks it against the limits and reads its header; gives the picture
+/// Recognizes the container, checks it against the limits and reads its header; gives the picture
 /// size that the header declares for each stream, too.
 ///
 /// The recognition comes first and apart, so that a playlist or a session description is refused
@@ -31,7 +31,7 @@ pub(crate) fn open_container(
 ) -> Result<(Input, Vec<(u32, u32)>), VideoError> {
     let corrupt = |status: i32| explain_corrupt(guard, status);
     let mut io = StreamIo::from_read_seek(bytes).map_err(|error| explain_failure(guard, error))?;
-    let format = recognise(&mut io, guard, limits)?;
+    let format = recognize(&mut io, guard, limits)?;
     let name = name_of(format);
     check_allowed(&name, guard, limits)?;
     let mut input = open_input(io, format, guard, limits)?;
@@ -59,7 +59,7 @@ fn explain_corrupt(guard: &Guard, status: i32) -> VideoError {
 
 /// The format that FFmpeg finds in the first bytes.
 #[expect(unsafe_code, reason = "the safe open does not probe apart")]
-fn recognise(
+fn recognize(
     io: &mut StreamIo,
     guard: &Guard,
     limits: &Limits,
@@ -86,10 +86,10 @@ fn recognise(
     Ok(format)
 }
 
-/// The names of a format that [`recognise`] found, separated by commas.
+/// The names of a format that [`recognize`] found, separated by commas.
 #[expect(unsafe_code, reason = "the wrapper has no formats without a context")]
 fn name_of(format: *const ffi::AVInputFormat) -> String {
-    // SAFETY: a recognised format is a static table with a NUL-terminated name.
+    // SAFETY: a recognized format is a static table with a NUL-terminated name.
     unsafe { CStr::from_ptr((*format).name) }.to_string_lossy().into_owned()
 }
 
@@ -107,7 +107,7 @@ fn check_allowed(name: &str, guard: &Guard, limits: &Limits) -> Result<(), Video
     Err(VideoError::Unsupported { path: guard.path(), reason })
 }
 
-/// Reads the header of a container in a format that [`recognise`] found.
+/// Reads the header of a container in a format that [`recognize`] found.
 #[expect(unsafe_code, reason = "the safe open passes no options to the probing decoders")]
 fn open_input(
     mut io: StreamIo,

@@ -19,7 +19,7 @@
 //! }
 //! writer.finish()?;
 //!
-//! // Four frames of it, at the centres of four equal intervals.
+//! // Four frames of it, at the centers of four equal intervals.
 //! let mut reader = VideoReader::options().max_side(160).open(&path)?;
 //! assert_eq!(reader.info().duration_seconds, Some(2.0));
 //! let frames = reader.sample(Sampling::Uniform(4)).collect::<Result<Vec<_>, _>>()?;
@@ -31,7 +31,7 @@
 //! ```
 //!
 //! # What a frame is
-//! Colours follow the matrix and range the stream is tagged with; untagged video counts as ITU-601,
+//! Colors follow the matrix and range the stream is tagged with; untagged video counts as ITU-601,
 //! limited range. High dynamic range is not mapped: its code values are taken as they are. The
 //! rotation a phone stores in the file is applied. Pixels that are not square stay as coded.
 //!
@@ -117,7 +117,7 @@ pub use limits::Limits;
 pub use linked::{Exposure, LibraryVersion, LinkedFfmpeg, linked_ffmpeg};
 #[cfg(feature = "ffmpeg")]
 pub use media::Media;
-pub use planes::{ColourTags, PixelLayout, Plane, RawPicture, RawPictureError};
+pub use planes::{ColorTags, PixelLayout, Plane, RawPicture, RawPictureError};
 pub use program::IsolationError;
 #[cfg(feature = "ffmpeg")]
 pub use program::run_if_decoder;

@@ -148,7 +148,7 @@ mod tests {
         [a, b, 0, c, d, 0, 0, 0, 1 << 30].iter().flat_map(|cell: &i32| cell.to_ne_bytes()).collect()
     }
 
-    /// Shows each pixel where the matrix sends its centre, up to a shift.
+    /// Shows each pixel where the matrix sends its center, up to a shift.
     fn by_hand(image: &RgbImage, [a, b, c, d]: [i32; 4]) -> RgbImage {
         let (w, h) = (image.width() as i32, image.height() as i32);
         let send = |x: i32, y: i32| (x * a + y * c, x * b + y * d);

@@ -40,7 +40,7 @@ pub(crate) struct ToRgb {
 /// Scalers for pictures that all have the same fit.
 struct Prepared {
     fit: Fit,
-    /// Shrinks planes before their colours are converted, into the picture beside it.
+    /// Shrinks planes before their colors are converted, into the picture beside it.
     shrink: Option<(scaling::Context, frame::Video)>,
     to_rgb: scaling::Context,
 }
@@ -101,7 +101,7 @@ impl ToRgb {
         layout: Layout,
         room: &mut [MaybeUninit<u8>],
     ) -> Result<(), ff::Error> {
-        let (matrix, range) = colour_codes(picture);
+        let (matrix, range) = color_codes(picture);
         let fit = Fit {
             format: picture.format(),
             source: (picture.width(), picture.height()),
@@ -147,7 +147,7 @@ impl Prepared {
         let flags = if from == target { Flags::BICUBIC } else { Flags::AREA };
         let mut to_rgb = scaler(from, Pixel::RGB24, flags)?;
         let matrix = if fit.matrix == UNSPECIFIED { ITU_601 } else { fit.matrix };
-        set_colours(&mut to_rgb, matrix, fit.is_full_range, true);
+        set_colors(&mut to_rgb, matrix, fit.is_full_range, true);
         Ok(Self { fit, shrink, to_rgb })
     }
 }
@@ -241,7 +241,7 @@ fn is_planar(format: Pixel) -> bool {
 /// Matroska passes on any number from the file. The wrapper reads these fields as Rust enums, and a
 /// value that is none of its variants then jumps anywhere.
 #[expect(unsafe_code, reason = "the wrapper takes numbers from the file for enums")]
-fn colour_codes(picture: &frame::Video) -> (i32, i32) {
+fn color_codes(picture: &frame::Video) -> (i32, i32) {
     // SAFETY: the frame lives as long as the wrapper, and C enums are laid out as `c_int`.
     unsafe {
         let raw = picture.as_ptr();
@@ -261,7 +261,7 @@ fn is_full_range_format(format: Pixel) -> bool {
 ///
 /// A conversion between two RGB formats has no matrix: FFmpeg declines, and nothing is lost.
 #[expect(unsafe_code, reason = "the wrapper does not expose the call")]
-fn set_colours(scaler: &mut scaling::Context, matrix: i32, source_is_full: bool, target_is_full: bool) {
+fn set_colors(scaler: &mut scaling::Context, matrix: i32, source_is_full: bool, target_is_full: bool) {
     const UNITY: i32 = 1 << 16;
     // SAFETY: the scaler is prepared, and the coefficients are a static table for any index.
     unsafe {
@@ -295,7 +295,7 @@ impl FromRgb {
     pub(crate) fn new(width: u32, height: u32, format: Pixel) -> Result<Self, ff::Error> {
         let mut scaler =
             scaling::Context::get(Pixel::RGB24, width, height, format, width, height, Flags::BICUBIC)?;
-        set_colours(&mut scaler, ITU_601, true, false);
+        set_colors(&mut scaler, ITU_601, true, false);
         Ok(Self { scaler })
     }
 
@@ -303,7 +303,7 @@ impl FromRgb {
     pub(crate) fn convert(&mut self, image: &RgbImage) -> Result<frame::Video, ff::Error> {
         let definition = *self.scaler.output();
         let (width, height) = image.dimensions();
-        // The scaler takes colour from pairs of columns and reads rows in blocks: past an odd or
+        // The scaler takes color from pairs of columns and reads rows in blocks: past an odd or
         // narrow edge it must find the edge again, not what the memory held before.
         let mut rgb = frame::Video::new(Pixel::RGB24, width + EDGE, height + EDGE);
         let mut picture = frame::Video::new(definition.format, definition.width, definition.height);

@@ -30,9 +30,9 @@ pub struct Plane<'a> {
     pub stride: usize,
 }
 
-/// What the colours of a stream mean, as it is tagged.
+/// What the colors of a stream mean, as it is tagged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ColourTags {
+pub struct ColorTags {
     /// Code of the YUV matrix (ITU-T H.273, table 4); 2 where the stream names none.
     pub matrix: u8,
     /// Whether samples go from 0 to 255 rather than from 16 to 235.
@@ -50,8 +50,8 @@ pub struct RawPicture<'a> {
     pub height: u32,
     /// As many planes as the layout has, in its order.
     pub planes: &'a [Plane<'a>],
-    /// What the colours mean; ignored for RGB.
-    pub colours: ColourTags,
+    /// What the colors mean; ignored for RGB.
+    pub colors: ColorTags,
 }
 
 /// Why a [`RawPicture`] cannot be converted: its sizes contradict each other.
@@ -94,8 +94,8 @@ impl RawPicture<'_> {
     /// The picture as RGB with values from 0 to 255.
     ///
     /// The arithmetic is that of FFmpeg's scaler on x86 processors, as `VideoReader` uses it, bit for bit:
-    /// 13-bit coefficients, each product rounded down, and colour repeated for the pixels that share it. In pictures of
-    /// an odd height it interpolates colour between rows, which is reproduced up to rounding.
+    /// 13-bit coefficients, each product rounded down, and color repeated for the pixels that share it. In pictures of
+    /// an odd height it interpolates color between rows, which is reproduced up to rounding.
     ///
     /// # Errors
     /// [`RawPictureError`] when the sizes contradict each other.
@@ -108,12 +108,12 @@ impl RawPicture<'_> {
             PixelLayout::Rgba => rows.for_each(|(y, row)| reorder(self.row(0, y), row, [0, 1, 2])),
             PixelLayout::Bgra => rows.for_each(|(y, row)| reorder(self.row(0, y), row, [2, 1, 0])),
             _ => {
-                let colours = Coefficients::new(self.colours);
+                let colors = Coefficients::new(self.colors);
                 let mut chroma = ChromaRows::new(self);
                 let per_sample = chroma.per_sample();
                 for (y, row) in rows {
                     let (u, v) = chroma.of(y);
-                    colours.convert(self.row(0, y), u, v, per_sample, row);
+                    colors.convert(self.row(0, y), u, v, per_sample, row);
                 }
             }
         }
@@ -187,7 +187,7 @@ impl<'a> ChromaRows<'a> {
         if self.picture.layout == PixelLayout::I444 || self.is_stretched() { 1 } else { 2 }
     }
 
-    /// Whether colour is interpolated between columns: the scaler does so where both sides are odd.
+    /// Whether color is interpolated between columns: the scaler does so where both sides are odd.
     fn is_stretched(&self) -> bool {
         let RawPicture { layout, width, height, .. } = self.picture;
         layout != PixelLayout::I444 && !width.is_multiple_of(2) && !height.is_multiple_of(2)
@@ -231,7 +231,7 @@ impl<'a> ChromaRows<'a> {
     }
 }
 
-/// The four samples of colour around pixel `place` of a side of `pixels`, which has half as many, and their weights: they
+/// The four samples of color around pixel `place` of a side of `pixels`, which has half as many, and their weights: they
 /// are stretched to the side, and the cubic has the scaler's parameters (B = 0, C = 0.6).
 fn bicubic_taps(place: usize, pixels: u32) -> Taps {
     let samples = pixels.div_ceil(2);
@@ -260,9 +260,9 @@ struct Coefficients {
 }
 
 impl Coefficients {
-    fn new(colours: ColourTags) -> Self {
-        let [red_of_v, blue_of_u, green_of_u, green_of_v] = matrix(colours.matrix);
-        let (y, y_offset, chroma): (i64, i64, fn(i64) -> i64) = if colours.is_full_range {
+    fn new(colors: ColorTags) -> Self {
+        let [red_of_v, blue_of_u, green_of_u, green_of_v] = matrix(colors.matrix);
+        let (y, y_offset, chroma): (i64, i64, fn(i64) -> i64) = if colors.is_full_range {
             (1 << 16, 0, |coefficient| coefficient * 224 / 255)
         } else {
             ((1 << 16) * 255 / 219, 16 << 16, |coefficient| coefficient)
@@ -279,14 +279,14 @@ impl Coefficients {
         }
     }
 
-    /// Converts a row in which `per_sample` pixels share a sample of colour.
+    /// Converts a row in which `per_sample` pixels share a sample of color.
     fn convert(&self, y: &[u8], u: &[u8], v: &[u8], per_sample: usize, rgb: &mut [u8]) {
         let luma = |sample: u8| ((i32::from(sample) * 8 - self.y_offset) * self.y) >> 16;
-        let centred = |sample: u8| i32::from(sample) * 8 - 1024;
+        let centered = |sample: u8| i32::from(sample) * 8 - 1024;
         for ((rgb, y), (u, v)) in
             rgb.chunks_mut(3 * per_sample).zip(y.chunks(per_sample)).zip(u.iter().zip(v))
         {
-            let (u, v) = (centred(*u), centred(*v));
+            let (u, v) = (centered(*u), centered(*v));
             let red = (v * self.red_of_v) >> 16;
             let green = ((u * self.green_of_u) >> 16) + ((v * self.green_of_v) >> 16);
             let blue = (u * self.blue_of_u) >> 16;
@@ -318,8 +318,8 @@ mod tests {
         let data = [0; 12];
         let plane = |bytes: usize, stride| Plane { data: &data[..bytes], stride };
         let picture = |layout, width, height, planes: &[Plane<'_>]| {
-            let colours = ColourTags::default();
-            RawPicture { layout, width, height, planes, colours }.to_rgb().map(|image| image.dimensions())
+            let colors = ColorTags::default();
+            RawPicture { layout, width, height, planes, colors }.to_rgb().map(|image| image.dimensions())
         };
         assert_eq!(picture(PixelLayout::I420, 3, 2, &[plane(6, 3), plane(2, 2), plane(2, 2)]), Ok((3, 2)));
         assert_eq!(picture(PixelLayout::Nv12, 3, 2, &[plane(6, 3), plane(4, 4)]), Ok((3, 2)));
@@ -347,9 +347,9 @@ mod tests {
     fn four_bytes_per_pixel_are_read_in_either_order() {
         let data = [10, 20, 30, 0, 40, 50, 60, 0];
         let planes = [Plane { data: &data, stride: 8 }];
-        let colours = ColourTags::default();
+        let colors = ColorTags::default();
         let rgb =
-            |layout| RawPicture { layout, width: 2, height: 1, planes: &planes, colours }.to_rgb().unwrap();
+            |layout| RawPicture { layout, width: 2, height: 1, planes: &planes, colors }.to_rgb().unwrap();
         assert_eq!(rgb(PixelLayout::Rgba).into_raw(), [10, 20, 30, 40, 50, 60]);
         assert_eq!(rgb(PixelLayout::Bgra).into_raw(), [30, 20, 10, 60, 50, 40]);
     }
@@ -366,7 +366,7 @@ mod scaler_tests {
     use crate::pixels::ToRgb;
 
     /// A frame with edges, ramps and noise in every plane.
-    fn frame(format: Pixel, width: u32, height: u32, colours: ColourTags) -> frame::Video {
+    fn frame(format: Pixel, width: u32, height: u32, colors: ColorTags) -> frame::Video {
         let mut frame = frame::Video::new(format, width, height);
         let mut random = fastrand::Rng::with_seed(u64::from(width * height));
         for plane in 0..frame.planes() {
@@ -382,18 +382,18 @@ mod scaler_tests {
         // SAFETY: the frame lives, and C enums are laid out as `c_int`.
         unsafe {
             let raw = frame.as_mut_ptr();
-            (&raw mut (*raw).colorspace).cast::<i32>().write(i32::from(colours.matrix));
-            (&raw mut (*raw).color_range).cast::<i32>().write(if colours.is_full_range { 2 } else { 1 });
+            (&raw mut (*raw).colorspace).cast::<i32>().write(i32::from(colors.matrix));
+            (&raw mut (*raw).color_range).cast::<i32>().write(if colors.is_full_range { 2 } else { 1 });
         }
         frame
     }
 
-    fn ours(frame: &frame::Video, layout: PixelLayout, colours: ColourTags) -> RgbImage {
+    fn ours(frame: &frame::Video, layout: PixelLayout, colors: ColorTags) -> RgbImage {
         let planes: Vec<Plane<'_>> = (0..frame.planes())
             .map(|plane| Plane { data: frame.data(plane), stride: frame.stride(plane) })
             .collect();
         let (width, height) = (frame.width(), frame.height());
-        RawPicture { layout, width, height, planes: &planes, colours }.to_rgb().unwrap()
+        RawPicture { layout, width, height, planes: &planes, colors }.to_rgb().unwrap()
     }
 
     /// The largest difference of a channel, and the mean.
@@ -404,25 +404,25 @@ mod scaler_tests {
         (each.max().unwrap(), sum as f64 / one.as_raw().len() as f64)
     }
 
-    fn all_colours() -> impl Iterator<Item = ColourTags> {
+    fn all_colors() -> impl Iterator<Item = ColorTags> {
         let matrices = [1, 2, 4, 5, 6, 7, 9];
         matrices
             .into_iter()
-            .flat_map(|matrix| [false, true].map(|is_full_range| ColourTags { matrix, is_full_range }))
+            .flat_map(|matrix| [false, true].map(|is_full_range| ColorTags { matrix, is_full_range }))
     }
 
     #[test]
     fn pictures_of_even_height_are_those_of_the_scaler() {
         let formats = [(Pixel::YUV420P, PixelLayout::I420), (Pixel::YUV422P, PixelLayout::I422)];
         for (width, height) in [(64, 48), (322, 180), (37, 20), (8, 2)] {
-            for colours in all_colours() {
+            for colors in all_colors() {
                 for (format, layout) in formats {
-                    let frame = frame(format, width, height, colours);
+                    let frame = frame(format, width, height, colors);
                     let theirs = ToRgb::new(None).convert(&frame).unwrap();
-                    let (largest, _) = difference(&ours(&frame, layout, colours), &theirs);
+                    let (largest, _) = difference(&ours(&frame, layout, colors), &theirs);
                     // Elsewhere the scaler has other arithmetic, and rounds.
                     let allowed = if cfg!(target_arch = "x86_64") { 0 } else { 3 };
-                    assert!(largest <= allowed, "{layout:?} {width}x{height} {colours:?}: {largest}");
+                    assert!(largest <= allowed, "{layout:?} {width}x{height} {colors:?}: {largest}");
                 }
             }
         }
@@ -431,11 +431,11 @@ mod scaler_tests {
     #[test]
     fn pictures_of_odd_height_are_those_of_the_scaler_up_to_rounding() {
         for (width, height) in [(64, 49), (37, 21), (50, 33)] {
-            for colours in all_colours() {
-                let frame = frame(Pixel::YUV420P, width, height, colours);
+            for colors in all_colors() {
+                let frame = frame(Pixel::YUV420P, width, height, colors);
                 let theirs = ToRgb::new(None).convert(&frame).unwrap();
-                let (largest, mean) = difference(&ours(&frame, PixelLayout::I420, colours), &theirs);
-                assert!(largest <= 8 && mean < 1.2, "{width}x{height} {colours:?}: {largest}, {mean}");
+                let (largest, mean) = difference(&ours(&frame, PixelLayout::I420, colors), &theirs);
+                assert!(largest <= 8 && mean < 1.2, "{width}x{height} {colors:?}: {largest}, {mean}");
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::{VideoCodec, VideoError, WriterOptions};
 ///
 /// `quality` is that of [`WriterOptions::quality`]: for H.264 the constant rate factor, 0 to 51,
 /// lower is better. A keyframe loses less than the frames between keyframes at the same setting.
-/// The size stays; colours go through 4:2:0 (4:4:4 for H.264 with an odd side). The same picture
+/// The size stays; colors go through 4:2:0 (4:4:4 for H.264 with an odd side). The same picture
 /// and setting give the same result on the same machine and FFmpeg.
 ///
 /// ```
@@ -48,11 +48,11 @@ pub fn recompress(image: &RgbImage, codec: VideoCodec, quality: u8) -> Result<Rg
 
 fn through(image: &RgbImage, codec: ff::Codec, options: &WriterOptions) -> Result<RgbImage, ff::Error> {
     let (width, height) = image.dimensions();
-    let Opened { mut encoder, format, quantiser } = open_encoder(codec, width, height, options, false)?;
+    let Opened { mut encoder, format, quantizer } = open_encoder(codec, width, height, options, false)?;
     let mut picture = FromRgb::new(width, height, format)?.convert(image)?;
     picture.set_pts(Some(0));
-    if let Some(quantiser) = quantiser {
-        set_quality(&mut picture, quantiser);
+    if let Some(quantizer) = quantizer {
+        set_quality(&mut picture, quantizer);
     }
     encoder.send_frame(&picture)?;
     encoder.send_eof()?;

@@ -14,7 +14,7 @@ use crate::VideoError;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Sampling {
-    /// This many frames, at the centres of as many equal intervals.
+    /// This many frames, at the centers of as many equal intervals.
     ///
     /// All of them differ while the video has as many. Where several moments fall on one frame, as in
     /// a pause, one of them takes it, and the others take frames that no moment falls on, spread evenly
@@ -41,8 +41,8 @@ pub(crate) struct Moments {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Spread {
-    /// At the centres of equal intervals.
-    Centres { start: i64, span: i64 },
+    /// At the centers of equal intervals.
+    Centers { start: i64, span: i64 },
     /// So many ticks apart.
     Steps { start: i64, span: i64, ticks: f64 },
     /// At these frames.
@@ -66,8 +66,8 @@ impl Moments {
     ) -> Result<Self, VideoError> {
         let of = |spread, count, keyframes_only| Ok(Self { spread, count, keyframes_only });
         match sampling {
-            Sampling::Uniform(count) => of(Spread::Centres { start, span }, count as u64, false),
-            Sampling::Keyframes(count) => of(Spread::Centres { start, span }, count as u64, true),
+            Sampling::Uniform(count) => of(Spread::Centers { start, span }, count as u64, false),
+            Sampling::Keyframes(count) => of(Spread::Centers { start, span }, count as u64, true),
             Sampling::EverySeconds(seconds) if seconds.is_finite() && seconds > 0.0 => {
                 let ticks = seconds / tick_seconds;
                 let count = ((span as f64 / ticks).ceil() as u64).max(1);
@@ -83,7 +83,7 @@ impl Moments {
     /// No moments at all.
     #[cfg(feature = "ffmpeg")]
     pub(crate) fn none() -> Self {
-        Self { spread: Spread::Centres { start: 0, span: 0 }, count: 0, keyframes_only: false }
+        Self { spread: Spread::Centers { start: 0, span: 0 }, count: 0, keyframes_only: false }
     }
 
     /// The same moments, but with as many different frames as there are: of `frames`, their times in
@@ -113,7 +113,7 @@ impl Moments {
         Self { spread: Spread::Chosen(numbers.into_iter().map(|number| frames[number]).collect()), ..self }
     }
 
-    /// Neighbouring moments that may fall on one frame, as far as `starts` tells, which are times at which
+    /// Neighboring moments that may fall on one frame, as far as `starts` tells, which are times at which
     /// some of the frames begin, in ascending order.
     #[cfg(feature = "ffmpeg")]
     pub(crate) fn doubtful<'a>(&'a self, starts: &'a [i64]) -> impl Iterator<Item = (i64, i64)> + 'a {
@@ -158,7 +158,7 @@ impl Moments {
             (u128::from(length) * u128::from(part) / u128::from(parts.max(1))) as i64
         };
         match &self.spread {
-            Spread::Centres { start, span } => {
+            Spread::Centers { start, span } => {
                 let whole = i128::from(*span) * (2 * i128::from(index) + 1);
                 start.saturating_add((whole / (2 * i128::from(self.count.max(1)))) as i64)
             }
@@ -222,7 +222,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn uniform_takes_interval_centres() {
+    fn uniform_takes_interval_centers() {
         let moments = Moments::new(Sampling::Uniform(4), 100, 80, 0.01).unwrap();
         let all: Vec<_> = (0..4).map_while(|i| moments.get(i)).collect();
         assert_eq!(all, [110, 130, 150, 170]);

@@ -253,7 +253,7 @@ fn in_order(times: impl Iterator<Item = i64>) -> Vec<i64> {
 }
 
 /// The median distance between frames on one clock, of frames in display order; `None` where none has
-/// a neighbour.
+/// a neighbor.
 fn usual_distance(frames: &[FramePacket]) -> Option<i64> {
     let distance = |pair: &[FramePacket]| match pair {
         [one, next] if one.part == next.part => Some(next.time?.saturating_sub(one.time?)),

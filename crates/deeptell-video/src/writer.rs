@@ -57,7 +57,7 @@ pub struct WriterOptions {
     /// How to compress.
     pub codec: VideoCodec,
     /// Lower is better and larger: the constant rate factor of H.264 (0 to 51, default 23), the
-    /// quantiser of MPEG-4 (1 to 31, default 4).
+    /// quantizer of MPEG-4 (1 to 31, default 4).
     pub quality: Option<u8>,
     /// Most frames from one keyframe to the next, at least 1.
     pub keyframe_interval: u32,
@@ -96,7 +96,7 @@ const CONTAINERS: [(&str, &str); 7] = [
 /// Encodes RGB frames into a video file.
 ///
 /// The same frames and options give the same bytes on the same machine and FFmpeg: one thread, and
-/// no dates or random numbers in the file. Colours are ITU-601, limited range, 4:2:0 (4:4:4 for
+/// no dates or random numbers in the file. Colors are ITU-601, limited range, 4:2:0 (4:4:4 for
 /// H.264 with an odd side, which 4:2:0 cannot hold).
 ///
 /// ```
@@ -124,7 +124,7 @@ pub struct VideoWriter {
     frame_time: Rational,
     stream_time: Rational,
     /// Quality of every frame in FFmpeg's units, where the encoder takes it frame by frame.
-    quantiser: Option<i32>,
+    quantizer: Option<i32>,
     frames: i64,
 }
 
@@ -170,7 +170,7 @@ impl VideoWriter {
         let mut muxer = ff::format::output_to_stream(io, None, Some(container)).map_err(failed)?;
         let wants_global_header = muxer.format().flags().contains(FormatFlags::GLOBAL_HEADER);
 
-        let Opened { encoder, format, quantiser } =
+        let Opened { encoder, format, quantizer } =
             open_encoder(codec, width, height, options, wants_global_header).map_err(failed)?;
         let frame_time = frame_time(options);
 
@@ -190,7 +190,7 @@ impl VideoWriter {
             from_rgb,
             frame_time,
             stream_time,
-            quantiser,
+            quantizer,
             frames: 0,
         })
     }
@@ -214,8 +214,8 @@ impl VideoWriter {
         let mut picture = self.from_rgb.convert(image)?;
         picture.set_pts(Some(self.frames));
         picture.set_kind(picture::Type::None);
-        if let Some(quantiser) = self.quantiser {
-            set_quality(&mut picture, quantiser);
+        if let Some(quantizer) = self.quantizer {
+            set_quality(&mut picture, quantizer);
         }
         self.frames += 1;
         self.encoder.send_frame(&picture)?;
@@ -264,7 +264,7 @@ pub(crate) struct Opened {
     /// What its pictures are made of.
     pub(crate) format: Pixel,
     /// Quality of every frame in FFmpeg's units, where the encoder takes it frame by frame.
-    pub(crate) quantiser: Option<i32>,
+    pub(crate) quantizer: Option<i32>,
 }
 
 fn frame_time(options: &WriterOptions) -> Rational {
@@ -301,7 +301,7 @@ pub(crate) fn open_encoder(
     encoder.set_max_b_frames(if options.b_frames { 2 } else { 0 });
     let quality = options.quality.unwrap_or(options.codec.quality_range().1);
     let mut settings = Dictionary::new();
-    let mut quantiser = None;
+    let mut quantizer = None;
     match options.codec {
         VideoCodec::H264 => {
             settings.set("crf", &quality.to_string());
@@ -314,7 +314,7 @@ pub(crate) fn open_encoder(
             }
         }
         VideoCodec::Mpeg4 => {
-            quantiser = Some(i32::from(quality) * ff::ffi::FF_QP2LAMBDA);
+            quantizer = Some(i32::from(quality) * ff::ffi::FF_QP2LAMBDA);
             if options.closed_gop {
                 // This encoder cannot close groups and begin them at scene changes: it refuses
                 // unless the threshold is out of reach.
@@ -323,7 +323,7 @@ pub(crate) fn open_encoder(
         }
     }
     let encoder = encoder.open_as_with(codec, settings)?;
-    Ok(Opened { encoder, format, quantiser })
+    Ok(Opened { encoder, format, quantizer })
 }
 
 #[expect(unsafe_code, reason = "the wrapper does not expose the setting")]

@@ -530,7 +530,7 @@ fn a_picture_without_end_takes_little_memory() {
     assert_eq!(bench.attempt(&path, limits(), 2).unwrap().0.len(), 2);
 }
 
-/// Two frames, each a lossless picture of one colour.
+/// Two frames, each a lossless picture of one color.
 fn animated_webp() -> Vec<u8> {
     let chunk = |name: &[u8], content: &[u8]| {
         let padding = &[0][..content.len() % 2];

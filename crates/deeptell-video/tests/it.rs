@@ -71,7 +71,7 @@ fn numbers(frames: &[Frame]) -> Vec<u32> {
 }
 
 #[test]
-fn uniform_sampling_shows_the_interval_centres() {
+fn uniform_sampling_shows_the_interval_centers() {
     for (name, options) in [
         ("b.mp4", h264(12)),
         ("b.mkv", h264(250)),
@@ -160,16 +160,16 @@ fn every_column_and_row_of_awkward_sizes_is_written() {
     for (width, height) in [(66, 50), (67, 51), (90, 34), (2, 2), (101, 16)] {
         for options in [h264(12), mpeg4(12)] {
             let path = folder.path().join(format!("{width}x{height}-{}.mp4", options.codec.encoder()));
-            let colour = Rgb([200, 90, 40]);
+            let color = Rgb([200, 90, 40]);
             let mut writer = VideoWriter::create(&path, width, height, &options).unwrap();
             for _ in 0..3 {
-                writer.write(&RgbImage::from_pixel(width, height, colour)).unwrap();
+                writer.write(&RgbImage::from_pixel(width, height, color)).unwrap();
             }
             writer.finish().unwrap();
             for frame in take(&mut VideoReader::open(&path).unwrap(), Sampling::Uniform(3)) {
                 assert_eq!(frame.image.dimensions(), (width, height));
                 for (x, y, pixel) in frame.image.enumerate_pixels() {
-                    let distance = (0..3).map(|c| pixel.0[c].abs_diff(colour.0[c])).max().unwrap();
+                    let distance = (0..3).map(|c| pixel.0[c].abs_diff(color.0[c])).max().unwrap();
                     assert!(distance < 14, "{path:?} at {x}, {y}: {pixel:?}");
                 }
             }
@@ -799,7 +799,7 @@ fn damage_costs_few_frames_and_is_reported() {
 }
 
 #[test]
-fn unknown_colour_matrices_do_not_crash() {
+fn unknown_color_matrices_do_not_crash() {
     let (_folder, path) = clip("clip.mkv", 10, &mpeg4(12));
     let mut bytes = fs::read(&path).unwrap();
     // MatrixCoefficients (Matroska, RFC 9559: 0x55B1), of which H.273 knows fifteen.

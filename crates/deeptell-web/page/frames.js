@@ -39,7 +39,7 @@ export async function* framesOf(url, wanted, count) {
   }
 }
 
-/** The centres of `count` equal parts, each as a frame of unknown number. */
+/** The centers of `count` equal parts, each as a frame of unknown number. */
 function spread(duration, count) {
   if (!Number.isFinite(duration) || duration <= 0) throw new NotPlayable("its length is unknown");
   return Array.from({ length: count }, (_, i) => (duration * (2 * i + 1)) / (2 * count)).map((at) => [-1, at, at]);
@@ -177,7 +177,7 @@ function passing(video, begin, within) {
   });
 }
 
-/** The planes of a frame, with what their colours mean. */
+/** The planes of a frame, with what their colors mean. */
 async function planesOf(frame) {
   // What the program has no converter for, the browser converts.
   const options = FORMATS.includes(frame.format) ? {} : { format: "RGBA" };
@@ -197,7 +197,7 @@ async function planesOf(frame) {
   };
 }
 
-/** The frame on screen through a canvas, for browsers without `VideoFrame`: its colours differ slightly. */
+/** The frame on screen through a canvas, for browsers without `VideoFrame`: its colors differ slightly. */
 function pixelsOf(video) {
   const { videoWidth: width, videoHeight: height } = video;
   const canvas = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });

@@ -9,7 +9,7 @@ use deeptell::{
 use deeptell_face::{Picture, PictureKind, read_picture};
 use deeptell_files::hexadecimal;
 use deeptell_video::{
-    ColourTags, FrameTimes, FrameTimesReader, PixelLayout, Plane, RawPicture, Sampling, Unsupported,
+    ColorTags, FrameTimes, FrameTimesReader, PixelLayout, Plane, RawPicture, Sampling, Unsupported,
 };
 use image::imageops;
 use serde_json::json;
@@ -236,8 +236,8 @@ impl WebScan {
             .map(|&[offset, stride]| Plane { data: rest(offset), stride: stride as usize })
             .take(if layout == PixelLayout::I420 { 3 } else { usize::MAX })
             .collect();
-        let colours = ColourTags { matrix, is_full_range };
-        let picture = RawPicture { layout, width, height, planes: &planes, colours };
+        let colors = ColorTags { matrix, is_full_range };
+        let picture = RawPicture { layout, width, height, planes: &planes, colors };
         let image = picture.to_rgb().map_err(|error| refusal("internal", &error.to_string()))?;
         let image = match turn {
             90 => imageops::rotate90(&image),

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_recognised_by_name() {
+    fn parameters_are_recognized_by_name() {
         for name in ["features.0.0.weight", "a.running_var", "bias"] {
             assert!(is_parameter(name), "{name}");
         }

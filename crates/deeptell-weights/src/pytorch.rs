@@ -9,7 +9,7 @@ use crate::names::is_parameter;
 use crate::{NamedTensor, Weights, WeightsError};
 
 /// A zip archive (torch 1.6 and later), or a pickle (protocol 2 and later).
-pub(crate) fn recognises(bytes: &[u8]) -> bool {
+pub(crate) fn recognizes(bytes: &[u8]) -> bool {
     matches!(bytes, [b'P', b'K', 3, 4, ..] | [0x80, 2..=5, ..])
 }
 

@@ -20,7 +20,7 @@ pub enum StoredDtype {
 }
 
 /// Eight bytes of header length, then a JSON object.
-pub(crate) fn recognises(bytes: &[u8]) -> bool {
+pub(crate) fn recognizes(bytes: &[u8]) -> bool {
     bytes.len() > 8 && bytes[8] == b'{'
 }
 

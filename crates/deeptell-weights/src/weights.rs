@@ -70,7 +70,7 @@ impl Weights {
         let io = |source| WeightsError::Io { path: path.to_owned(), source };
         let length = Self::check_size(path)?;
         let bytes = read_bounded(path, Self::MAX_FILE).map_err(io)?;
-        if pytorch::recognises(&bytes) {
+        if pytorch::recognizes(&bytes) {
             return pytorch::read(path, length)?.checked(path);
         }
         Self::parse(&bytes, path, path.parent())
@@ -108,7 +108,7 @@ impl Weights {
     /// header is damaged.
     pub fn notes(bytes: &[u8], origin: impl AsRef<Path>) -> Result<BTreeMap<String, String>, WeightsError> {
         let origin = origin.as_ref();
-        if !stored::recognises(bytes) {
+        if !stored::recognizes(bytes) {
             return Err(WeightsError::UnknownFormat { path: origin.to_owned() });
         }
         stored::notes(bytes, origin)
@@ -116,11 +116,11 @@ impl Weights {
 
     /// `folder` is where files beside this one are.
     fn parse(bytes: &[u8], origin: &Path, folder: Option<&Path>) -> Result<Self, WeightsError> {
-        let weights = if stored::recognises(bytes) {
+        let weights = if stored::recognizes(bytes) {
             stored::read(bytes, origin)?
-        } else if pytorch::recognises(bytes) {
+        } else if pytorch::recognizes(bytes) {
             return Err(WeightsError::NeedsFile { path: origin.to_owned() });
-        } else if onnx::recognises(bytes) {
+        } else if onnx::recognizes(bytes) {
             onnx::read(bytes, origin, folder)?
         } else {
             return Err(WeightsError::UnknownFormat { path: origin.to_owned() });

@@ -97,7 +97,7 @@ mod tests {
         grid.set(2, 3, values);
         let found = faces(&[empty(8, 8, 12), grid], &YuNetConfig::default());
         let [face] = found.as_slice() else { panic!("{found:?}") };
-        // The centre is at column 3.5 and row 1.75 of cells of 16 pixels, the sides are twice that.
+        // The center is at column 3.5 and row 1.75 of cells of 16 pixels, the sides are twice that.
         let wanted = Rect::new(40.0, 12.0, 72.0, 44.0);
         for (found, wanted) in [
             (face.bbox.x1, wanted.x1),

@@ -1,6 +1,6 @@
 //! Finds the weights of YuNet in the graph of an ONNX file.
 //!
-//! Exporters fold the batch normalisations into the convolutions and number the results, so that most weights have no
+//! Exporters fold the batch normalizations into the convolutions and number the results, so that most weights have no
 //! telling names. They are found by following the graph from its outputs, whose names are fixed, to its input; an
 //! operator that YuNet does not have there is an error.
 

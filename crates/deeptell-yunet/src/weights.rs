@@ -51,7 +51,7 @@ impl YuNetWeights {
     }
 
     /// Whether `path` is an ONNX file with an output of YuNet, `cls_8`. A file that cannot be read is not.
-    pub fn recognises(path: impl AsRef<Path>) -> bool {
+    pub fn recognizes(path: impl AsRef<Path>) -> bool {
         let path = path.as_ref();
         let Ok(bytes) = read_small(path) else { return false };
         onnx::Model::read(&bytes, path).is_ok_and(|model| model.maker("cls_8").is_some())

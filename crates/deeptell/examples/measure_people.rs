@@ -127,7 +127,7 @@ fn are_merged(one: &[&Seen], other: &[&Seen]) -> bool {
     let track = |shot: &[&Seen], first: usize| {
         let mut track = Appearance::new();
         for (i, seen) in shot.iter().enumerate() {
-            track.add(first + i, &seen.sighting.colours, &seen.features);
+            track.add(first + i, &seen.sighting.colors, &seen.features);
         }
         track
     };

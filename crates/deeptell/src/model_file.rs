@@ -303,7 +303,7 @@ fn notes(card: &ModelCard) -> Result<Vec<(String, String)>, ModelError> {
     let cut = if align {
         format!("turned so that its five landmarks lie upright, {scale} times the height of the face")
     } else {
-        format!("centred on the face box of the detector `{detector}`, {scale} times its longer side")
+        format!("centered on the face box of the detector `{detector}`, {scale} times its longer side")
     };
     let views: Vec<String> = card
         .views

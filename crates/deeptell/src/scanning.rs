@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use deeptell_face::{
-    Appearance, ColourGrid, Face, FaceDetectorId, FaceLinker, RgbImage, Sighting, blur_effect, merge_tracks,
+    Appearance, ColorGrid, Face, FaceDetectorId, FaceLinker, RgbImage, Sighting, blur_effect, merge_tracks,
     shrunk,
 };
 
@@ -80,7 +80,7 @@ struct Confirmations {
 /// A face that waits for the classifier.
 struct Waiting {
     crop: RgbImage,
-    colours: ColourGrid,
+    colors: ColorGrid,
 }
 
 /// A face that was cut out of its frame.
@@ -197,7 +197,7 @@ impl Scanning {
     fn link(&mut self, frame: usize, image: &RgbImage, cuts: Vec<Cut>) -> Result<(), Error> {
         let sightings: Vec<Sighting> = cuts.iter().map(|cut| cut.sighting).collect();
         for (cut, track) in cuts.into_iter().zip(self.linker.link(image, &sightings)) {
-            let Sighting { face, colours, .. } = cut.sighting;
+            let Sighting { face, colors, .. } = cut.sighting;
             self.confirm(image, &face, track)?;
             if let Some(evidence) = &mut self.evidence {
                 evidence.push_face(&cut.crop);
@@ -209,7 +209,7 @@ impl Scanning {
                 crop_width: cut.crop_width,
                 blur: rounded(blur_effect(&cut.crop).into()) as f32,
             });
-            self.waiting.push(Waiting { crop: cut.crop, colours });
+            self.waiting.push(Waiting { crop: cut.crop, colors });
         }
         Ok(())
     }
@@ -230,11 +230,11 @@ impl Scanning {
 
     /// Scores the `count` crops that wait longest.
     fn classify(&mut self, count: usize) -> Result<(), Error> {
-        let (crops, colours): (Vec<RgbImage>, Vec<ColourGrid>) =
-            self.waiting.drain(..count).map(|waiting| (waiting.crop, waiting.colours)).unzip();
+        let (crops, colors): (Vec<RgbImage>, Vec<ColorGrid>) =
+            self.waiting.drain(..count).map(|waiting| (waiting.crop, waiting.colors)).unzip();
         let model = self.detector.model();
         let scored = &self.seen[self.scores.len()..][..count];
-        for ((seen, colours), reading) in scored.iter().zip(&colours).zip(model.readings(&crops)?) {
+        for ((seen, colors), reading) in scored.iter().zip(&colors).zip(model.readings(&crops)?) {
             let probability = model.card().levels.crop.calibration.probability(reading.logit);
             let score = Score { logit: rounded(reading.logit), fake_probability: rounded(probability) };
             self.scores.push(score);
@@ -242,7 +242,7 @@ impl Scanning {
                 if seen.track >= self.appearances.len() {
                     self.appearances.resize_with(seen.track + 1, Appearance::new);
                 }
-                self.appearances[seen.track].add(seen.frame, colours, &reading.features);
+                self.appearances[seen.track].add(seen.frame, colors, &reading.features);
             }
         }
         if self.evidence.is_some() {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct View {
-    /// Magnification about the centre, in `1..=4`: 1 shows the whole crop, 2 its inner half.
+    /// Magnification about the center, in `1..=4`: 1 shows the whole crop, 2 its inner half.
     pub zoom: f32,
     /// Flipped horizontally.
     pub mirrored: bool,
@@ -22,7 +22,7 @@ impl View {
     /// The crop as it is.
     pub const WHOLE: Self = Self { zoom: 1.0, mirrored: false };
 
-    /// The crop magnified about its centre; `zoom` in `1..=4`.
+    /// The crop magnified about its center; `zoom` in `1..=4`.
     pub const fn zoomed(zoom: f32) -> Self {
         Self { zoom, ..Self::WHOLE }
     }
@@ -86,7 +86,7 @@ struct Resampling {
     pixels: Vec<Interpolation>,
 }
 
-/// Between two neighbouring pixels of the crop.
+/// Between two neighboring pixels of the crop.
 struct Interpolation {
     first: usize,
     second: usize,
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn a_closer_view_shows_the_middle() {
         let seen = View { zoom: 2.0, mirrored: false }.of(&ramp());
-        // The first pixel's centre, 0.5, lies at 16.25 of the crop: between columns 15 and 16 at 15.75.
+        // The first pixel's center, 0.5, lies at 16.25 of the crop: between columns 15 and 16 at 15.75.
         assert_eq!(seen.get_pixel(0, 0), &Rgb([16, 16, 0]));
         assert_eq!(seen.get_pixel(63, 0), &Rgb([47, 16, 0]));
         assert_eq!(seen.dimensions(), (64, 64));
@@ -145,8 +145,8 @@ mod tests {
     #[test]
     fn a_closer_view_is_what_the_general_resampling_gives() {
         let crop = RgbImage::from_fn(61, 47, |x, y| Rgb([(x * 71 + y * 131) as u8, (x * y) as u8, 7]));
-        let centre = Point::new(30.5, 23.5);
-        let expected = warp(&crop, &Similarity::about(centre, centre, 1.12f32.recip(), 0.0), 61, 47);
+        let center = Point::new(30.5, 23.5);
+        let expected = warp(&crop, &Similarity::about(center, center, 1.12f32.recip(), 0.0), 61, 47);
         let seen = View { zoom: 1.12, mirrored: false }.of(&crop);
         assert!(seen.iter().zip(expected.iter()).all(|(a, b)| a.abs_diff(*b) <= 1));
         let mirrored = View { zoom: 1.12, mirrored: true }.of(&crop);

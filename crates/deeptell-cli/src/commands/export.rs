@@ -9,7 +9,7 @@ use crate::output::{self, say};
 
 /// Export a model to ONNX, for other runtimes, or to safetensors.
 ///
-/// The ONNX model takes normalised crops and returns a logit and a calibrated probability for each;
+/// The ONNX model takes normalized crops and returns a logit and a calibrated probability for each;
 /// its metadata describes how a face becomes such a crop, and holds the model card. A safetensors file
 /// is a model file in the newest format, whatever the format of the original.
 #[derive(clap::Args)]

@@ -15,7 +15,7 @@ use crate::provenance::Provenance;
 use crate::training::{starting_weights, train_with_progress};
 use crate::{Outcome, interrupt, output};
 
-/// Measure how well training generalises to data sets or methods that it has not seen.
+/// Measure how well training generalizes to data sets or methods that it has not seen.
 ///
 /// Trains once on everything, and once without each data set or method of manipulation, with the same
 /// configuration. Every training is measured on the validation samples that the others lack, so the

@@ -75,7 +75,7 @@ fn import(file: &Path, out: Option<&Path>, expected: Option<&str>) -> anyhow::Re
         KnownFile::of(file, &found, deeptell_network::KNOWN_FILES.iter().chain(deeptell_yunet::KNOWN_FILES))?;
     // Weights that cannot be used are refused now, not after hours of preparation.
     let device = Device::flex();
-    let (title, tensors, out) = if YuNetWeights::recognises(file) {
+    let (title, tensors, out) = if YuNetWeights::recognizes(file) {
         let weights = YuNetWeights::read(file)?;
         YuNetConfig::default().init(&weights, &device)?;
         let out = out.map_or_else(cached_yunet, |out| Ok(out.to_owned()))?;

@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use crate::chromium::Tab;
 
-/// Texts with too little contrast: WCAG 2.2, 1.4.3. A canvas turns any colour into numbers; grounds
+/// Texts with too little contrast: WCAG 2.2, 1.4.3. A canvas turns any color into numbers; grounds
 /// that are see-through are laid over those behind them.
 const FAINT: &str = r#"(() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const rgba = (colour) => {
+  const rgba = (color) => {
     canvas.clearRect(0, 0, 1, 1);
-    canvas.fillStyle = colour;
+    canvas.fillStyle = color;
     canvas.fillRect(0, 0, 1, 1);
     const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
     return [r, g, b, a / 255];
@@ -21,8 +21,8 @@ const FAINT: &str = r#"(() => {
     const own = rgba(getComputedStyle(element).backgroundColor);
     return own[3] === 1 ? own : over(own, ground(element.parentElement));
   };
-  const luminance = (colour) => {
-    const [r, g, b] = colour.slice(0, 3).map((c) => c / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+  const luminance = (color) => {
+    const [r, g, b] = color.slice(0, 3).map((c) => c / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const faint = [];
@@ -34,8 +34,8 @@ const FAINT: &str = r#"(() => {
     if (!words || !element.checkVisibility() || element.closest(".unseen, noscript")) continue;
     const style = getComputedStyle(element);
     const behind = ground(element);
-    const colour = over(rgba(element.closest("svg") ? style.fill : style.color), behind);
-    const [a, b] = [luminance(colour), luminance(behind)];
+    const color = over(rgba(element.closest("svg") ? style.fill : style.color), behind);
+    const [a, b] = [luminance(color), luminance(behind)];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     const size = parseFloat(style.fontSize);
     const isLarge = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);

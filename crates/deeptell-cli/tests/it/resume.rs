@@ -124,7 +124,7 @@ fn resume_refuses_a_file_that_no_scan_wrote() {
 
 #[cfg(unix)]
 #[test]
-fn resume_recognises_names_that_are_not_unicode() {
+fn resume_recognizes_names_that_are_not_unicode() {
     use std::os::unix::ffi::OsStrExt as _;
     let folder = tempfile::tempdir().unwrap();
     let name = std::ffi::OsStr::from_bytes(b"a\xff.mp4");

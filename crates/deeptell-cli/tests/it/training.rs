@@ -9,7 +9,7 @@ use deeptell_face::RgbImage;
 
 use super::{clip, deeptell, fails, json, path, succeeds};
 
-/// Settings with which a few steps tell colours apart, from whatever weights: the classifier alone learns, fast.
+/// Settings with which a few steps tell colors apart, from whatever weights: the classifier alone learns, fast.
 const SETTINGS: &str = "\
 batch_size = 4
 samples_per_epoch = 36
@@ -258,7 +258,7 @@ fn leave_one_out_trains_without_each_method_and_resumes() {
     // Two methods that both make faces blue: what is learnt of one holds for the other.
     let mut samples = deeptell_data::read_manifest(&split).unwrap();
     for (number, sample) in samples.iter_mut().enumerate() {
-        sample.dataset = Some("colours".to_owned());
+        sample.dataset = Some("colors".to_owned());
         sample.method = sample.label.is_fake().then(|| ["m/1", "m/2"][number / 2 % 2].to_owned());
     }
     write_manifest(&split, &samples).unwrap();

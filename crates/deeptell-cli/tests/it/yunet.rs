@@ -57,7 +57,7 @@ fn imported_weights_are_used_and_named_by_everything_written() {
     fs::write(&file, onnx_file::Structure::n().file(7)).unwrap();
     let said = succeeds(&cache, &["weights", "import", path(&file)]);
     assert!(said.contains("the tensors fit YuNet") && said.contains("yunet.safetensors"), "{said}");
-    // A damaged download of a published file is recognised by its name.
+    // A damaged download of a published file is recognized by its name.
     let published = at("face_detection_yunet_2023mar.onnx");
     fs::write(&published, onnx_file::Structure::s().file(7)).unwrap();
     let messages = fails(&cache, &["weights", "import", path(&published)]);

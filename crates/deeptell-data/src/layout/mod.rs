@@ -407,7 +407,7 @@ mod tests {
     use crate::{Label, write_manifest};
 
     #[test]
-    fn each_layout_is_recognised() {
+    fn each_layout_is_recognized() {
         let cases: [(&[&str], Layout); 6] = [
             (&["real/a.mp4", "fake/b.mp4"], Layout::Folders),
             (&["train/real/a.png", "train/fake/a.png"], Layout::Folders),

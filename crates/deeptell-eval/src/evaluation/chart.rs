@@ -1,4 +1,4 @@
-//! Charts as SVG for light and dark pages, narrow screens and screen readers. Colours are those of the page's style
+//! Charts as SVG for light and dark pages, narrow screens and screen readers. Colors are those of the page's style
 //! sheet.
 
 use deeptell::html::Text;
@@ -33,7 +33,7 @@ impl Plot {
     /// Grid lines and numbers at `xs` and `ys`, and the names of the axes.
     fn axes(&self, xs: &[(f64, String)], ys: &[(f64, String)], [across, up]: [&str; 2]) -> Markup {
         let (foot, right) = (self.y(self.y[0]), WIDTH - RIGHT);
-        let (middle, centre) = (f64::midpoint(LEFT, right), f64::midpoint(TOP, foot));
+        let (middle, center) = (f64::midpoint(LEFT, right), f64::midpoint(TOP, foot));
         html! {
             @for (value, label) in ys {
                 @let y = self.y(*value);
@@ -42,13 +42,13 @@ impl Plot {
             }
             @for (value, label) in xs {
                 @let x = self.x(*value);
-                // A centred number at the end would reach beyond the drawing.
+                // A centered number at the end would reach beyond the drawing.
                 @let anchor = if x > right - 8.0 { "end" } else { "middle" };
                 line class="grid" x1=(px(x)) x2=(px(x)) y1=(TOP) y2=(px(foot)) {}
                 text class="axis" x=(px(x)) y=(px(foot + 15.0)) text-anchor=(anchor) { (label) }
             }
             text class="axis" x=(px(middle)) y=(px(self.height - 6.0)) text-anchor="middle" { (across) }
-            @let upwards = format!("translate(11 {centre:.1}) rotate(-90)");
+            @let upwards = format!("translate(11 {center:.1}) rotate(-90)");
             text class="axis" transform=(upwards) text-anchor="middle" { (up) }
         }
     }

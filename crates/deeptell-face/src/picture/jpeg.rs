@@ -83,7 +83,7 @@ fn number(segment: &[u8], at: usize) -> Result<u32, PictureError> {
     }
 }
 
-/// A component of the picture: brightness, or one of the colours.
+/// A component of the picture: brightness, or one of the colors.
 #[derive(Debug)]
 struct Component {
     id: u8,
@@ -127,7 +127,7 @@ impl Frame {
         let finer = |(_, h, v): &(u8, u32, u32)| *h > factors[0].1 || *v > factors[0].2;
         if factors.iter().any(finer) {
             // The decoder counts on the first component for the size of all.
-            let detail = "its colours are sampled more finely than its brightness".to_owned();
+            let detail = "its colors are sampled more finely than its brightness".to_owned();
             return Err(PictureError::Unsupported { detail });
         }
         let widest = factors.iter().map(|(_, h, _)| *h).max().unwrap_or(1);

@@ -204,7 +204,7 @@ impl std::fmt::Debug for Picture {
     }
 }
 
-/// Decodes a still picture: JPEG, PNG, WebP or BMP, recognised by the first bytes, turned upright as its EXIF data
+/// Decodes a still picture: JPEG, PNG, WebP or BMP, recognized by the first bytes, turned upright as its EXIF data
 /// say.
 ///
 /// Scans, extraction, training and evaluation all read pictures with this function, so that they see the

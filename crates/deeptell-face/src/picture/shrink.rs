@@ -40,12 +40,12 @@ fn weights(from: u32, to: u32) -> Vec<(usize, Vec<f32>)> {
     let reach = ratio.max(1.0);
     (0..to)
         .map(|index| {
-            let centre = (index as f32 + 0.5) * ratio;
-            let first = ((centre - reach).floor() as i64).clamp(0, i64::from(from) - 1);
-            let end = ((centre + reach).ceil() as i64).clamp(first + 1, i64::from(from));
-            let centre = centre - 0.5;
+            let center = (index as f32 + 0.5) * ratio;
+            let first = ((center - reach).floor() as i64).clamp(0, i64::from(from) - 1);
+            let end = ((center + reach).ceil() as i64).clamp(first + 1, i64::from(from));
+            let center = center - 0.5;
             let mut weights: Vec<f32> =
-                (first..end).map(|at| (1.0 - ((at as f32 - centre) / reach).abs()).max(0.0)).collect();
+                (first..end).map(|at| (1.0 - ((at as f32 - center) / reach).abs()).max(0.0)).collect();
             let sum: f32 = weights.iter().sum();
             for weight in &mut weights {
                 *weight /= sum;

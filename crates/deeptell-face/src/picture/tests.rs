@@ -223,19 +223,16 @@ fn animated_pictures_are_distinguished_from_still_ones() {
 
 /// The decoder panics on some of these.
 #[test]
-fn a_jpeg_with_colours_finer_than_its_brightness_is_an_error() {
+fn a_jpeg_with_colors_finer_than_its_brightness_is_an_error() {
     let (_, jpeg) = JPEGS[0];
     let frame = jpeg.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
     // Sampling factors are the second byte of the three that each component has.
     let (first, second) = (frame + 11, frame + 14);
     let mut changed = jpeg.to_vec();
-    for (brightness, colour) in [(0x11, 0x12), (0x11, 0x21), (0x21, 0x23), (0x22, 0x14)] {
-        (changed[first], changed[second]) = (brightness, colour);
+    for (brightness, color) in [(0x11, 0x12), (0x11, 0x21), (0x21, 0x23), (0x22, 0x14)] {
+        (changed[first], changed[second]) = (brightness, color);
         let read = read(&changed);
-        assert!(
-            matches!(read, Err(PictureError::Unsupported { .. })),
-            "{brightness:x}, {colour:x}: {read:?}"
-        );
+        assert!(matches!(read, Err(PictureError::Unsupported { .. })), "{brightness:x}, {color:x}: {read:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Feature maps lie in panels of sixteen channels, `[panel][row][column][channel]` (the blocked
 //! layout of Georganas et al. 2018, <https://arxiv.org/abs/1808.05567>, section II-A): whole
-//! vectors for the depthwise windows, and neighbouring cells at a fixed distance for the matrix
+//! vectors for the depthwise windows, and neighboring cells at a fixed distance for the matrix
 //! products. A block of MobileNetV3 never writes its widest map as a whole: some panels are
 //! expanded into a buffer of the second-level cache, filtered from there, and the next panels
 //! take their place. The first layer goes from row to row, straight into the first block.

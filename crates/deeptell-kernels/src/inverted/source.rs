@@ -4,7 +4,7 @@ use super::windowed::Windowed;
 use crate::activation::Activation;
 use crate::panel::ConvWeights;
 
-/// A convolution as the caller has it, its normalisation folded in.
+/// A convolution as the caller has it, its normalization folded in.
 #[derive(Debug)]
 pub(crate) struct ConvSource {
     pub(crate) conv: ConvWeights,

@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 use super::layer::Layer;
 use crate::panel::PANEL;
 
-/// Where a window's values lie: `starts.len()` runs of `len` neighbouring floats.
+/// Where a window's values lie: `starts.len()` runs of `len` neighboring floats.
 pub(super) struct Runs {
     starts: Vec<usize>,
     len: usize,
@@ -39,7 +39,7 @@ pub(super) fn convolve_row<S: Simd>(
     target_stride: usize,
 ) {
     let row = Row { layer, source, stride, runs, width, slope, target, target_stride };
-    // The inner loop knows the distance of neighbouring cells where it can: all cells of a
+    // The inner loop knows the distance of neighboring cells where it can: all cells of a
     // block then share one address register.
     match stride {
         3 => simd.vectorize(StridedRow::<3>(row)),

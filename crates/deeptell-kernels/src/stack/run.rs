@@ -15,7 +15,7 @@ pub(super) type Sink<'a> = dyn FnMut(usize, usize, &[f32]) + 'a;
 
 /// Some images through the network, on this thread.
 ///
-/// Without a type parameter, so that it is compiled with this crate and its optimisation and not
+/// Without a type parameter, so that it is compiled with this crate and its optimization and not
 /// with that of whoever has the images.
 pub(super) struct Run<'a> {
     pub(super) plan: &'a Plan<'a>,

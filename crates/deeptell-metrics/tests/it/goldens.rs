@@ -144,7 +144,7 @@ fn probability_metrics_match_scikit_learn() {
     assert_eq!(compared, 14);
 }
 
-/// Two optimisers stop at two points; they differ by far less than calibration can tell.
+/// Two optimizers stop at two points; they differ by far less than calibration can tell.
 #[test]
 fn calibrations_match_scikit_learn() {
     for Calibration { name, logits, labels, slope, intercept, temperature } in goldens().calibrations {

@@ -84,7 +84,7 @@ fn batch_statistics_are_f32() {
             assert_eq!(half.values, before.values, "{} is a master weight", half.name);
         }
     }
-    assert_eq!(compared, 2 * 34, "each of the 34 normalisations has a mean and a variance");
+    assert_eq!(compared, 2 * 34, "each of the 34 normalizations has a mean and a variance");
 }
 
 fn flat(gradients: &GradientsParams, network: &MobileNetV3) -> Vec<f32> {

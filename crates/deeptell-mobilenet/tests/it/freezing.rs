@@ -80,7 +80,7 @@ impl ModuleVisitor for Gathered<'_> {
     }
 }
 
-/// The kernels fold the normalisation into the convolution, Burn's operations do not.
+/// The kernels fold the normalization into the convolution, Burn's operations do not.
 #[test]
 fn gradients_with_frozen_statistics_match_plain_network() {
     let device = Device::flex().autodiff();

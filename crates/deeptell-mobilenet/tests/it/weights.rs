@@ -35,7 +35,7 @@ fn node(operator: &str, input: &str, output: &str) -> NodeProto {
     }
 }
 
-/// An ONNX file as torch.onnx writes it: initialisers under torchvision's names, byte-identical
+/// An ONNX file as torch.onnx writes it: initializers under torchvision's names, byte-identical
 /// ones stored once and passed on through Identity nodes.
 fn onnx(weights: &Weights, batch_norm: bool) -> Vec<u8> {
     let mut graph = GraphProto { node: vec![node("Conv", "input", "features")], ..GraphProto::default() };
@@ -251,7 +251,7 @@ fn exported_onnx_round_trips() {
     // Repeated integers stand one by one: `strides` of 2, 2 as two varints of field 8, not packed.
     let pattern = [8 << 3, 2, 8 << 3, 2];
     assert!(bytes.windows(4).any(|window| window == pattern));
-    // 34 convolutions with a normalisation, and two in each of nine gates.
+    // 34 convolutions with a normalization, and two in each of nine gates.
     let count = |operator: &str| graph.node.iter().filter(|node| node.op_type == operator).count();
     assert_eq!((count("Conv"), count("BatchNormalization"), count("HardSigmoid")), (34 + 18, 34, 9));
     // OpenCV computes something else where the default of `beta` is spelled out.

@@ -3,7 +3,7 @@
 //!
 //! P-Net's answer in a cell depends on the pixels of the cell's window only, with one exception:
 //! its first pool rounds up, and at the right and bottom edge of a level of odd size it takes the
-//! maximum of what is there. On a canvas the neighbour would be there. So everything between the
+//! maximum of what is there. On a canvas the neighbor would be there. So everything between the
 //! first convolutions of the tiles is masked before the pool, and the answers are those of the
 //! tiles alone. Tiles begin at even pixels, where a window of the pool begins.
 

@@ -1,4 +1,4 @@
-//! Area resampling of 8-bit pixels straight into normalised network input.
+//! Area resampling of 8-bit pixels straight into normalized network input.
 
 #![expect(
     clippy::inline_always,
@@ -33,7 +33,7 @@ impl Window {
     }
 }
 
-/// Resamples `window` of `image` to `width x height` by area and normalises it.
+/// Resamples `window` of `image` to `width x height` by area and normalizes it.
 ///
 /// Output pixel `i` of `n` along a side of `N` pixels is the mean of the input pixels
 /// `floor(i N / n) .. ceil((i + 1) N / n)`, enlarging included: `PyTorch`'s adaptive average

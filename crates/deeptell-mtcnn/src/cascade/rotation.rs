@@ -54,11 +54,11 @@ mod tests {
         for rotation in Rotation::ALL {
             let turned = rotation.image(&image);
             let (x, y, _) = turned.enumerate_pixels().find(|(_, _, pixel)| pixel.0[0] == 255).unwrap();
-            let centre = Point::new(x as f32 + 0.5, y as f32 + 0.5);
+            let center = Point::new(x as f32 + 0.5, y as f32 + 0.5);
             let face = Face {
                 bbox: Rect::new(x as f32, y as f32, x as f32 + 1.0, y as f32 + 1.0),
                 probability: 1.0,
-                landmarks: Landmarks::from_points([centre; 5]),
+                landmarks: Landmarks::from_points([center; 5]),
             };
             let back = rotation.face_back(&face, 7, 5);
             assert_eq!(back.bbox, Rect::new(3.0, 1.0, 4.0, 2.0), "{rotation:?}");

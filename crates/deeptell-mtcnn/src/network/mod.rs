@@ -2,7 +2,7 @@
 //! Alignment Using Multitask Cascaded Convolutional Networks", 2016, figure 2
 //! (<https://arxiv.org/abs/1604.02878>), in the form facenet-pytorch 2.6.0 gives them.
 //!
-//! All take RGB planes normalised to `-1..=1` (see [`resample`](crate::stages::resample)).
+//! All take RGB planes normalized to `-1..=1` (see [`resample`](crate::stages::resample)).
 
 mod fused;
 mod onet;

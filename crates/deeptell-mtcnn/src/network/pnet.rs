@@ -28,7 +28,7 @@ pub struct PNetOutput {
 impl PNet {
     /// Side of the window one cell looks at, in pixels of the pyramid level.
     pub const WINDOW: usize = 12;
-    /// Distance of neighbouring windows, in pixels of the pyramid level.
+    /// Distance of neighboring windows, in pixels of the pyramid level.
     pub const STRIDE: usize = 2;
 
     /// A network with random weights.

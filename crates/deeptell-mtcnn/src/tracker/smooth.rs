@@ -12,7 +12,7 @@ const CUTOFF_OF_SPEED: f32 = 0.05;
 /// tremble and one that moves is not left behind (Casiez, Roussel and Vogel 2012, "1 euro filter:
 /// a simple speed-based low-pass filter for noisy input in interactive systems").
 ///
-/// It filters the centre, the sides and the landmarks, each in units of the face's size.
+/// It filters the center, the sides and the landmarks, each in units of the face's size.
 #[derive(Debug, Clone)]
 pub(super) struct Smoother {
     values: Vec<Filter>,
@@ -76,7 +76,7 @@ impl Smoother {
     }
 }
 
-/// Centre, width and height, then the landmarks.
+/// Center, width and height, then the landmarks.
 fn numbers(face: &Face) -> impl Iterator<Item = f32> + use<> {
     let Point { x, y } = face.bbox.center();
     let points = face.landmarks.points();

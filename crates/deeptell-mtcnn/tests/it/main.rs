@@ -58,7 +58,7 @@ struct GoldenLevel {
     scale: f64,
     width: usize,
     height: usize,
-    /// Normalised RGB on a 5x5 grid from corner to corner, row by row.
+    /// Normalized RGB on a 5x5 grid from corner to corner, row by row.
     samples: Vec<[f32; 3]>,
     /// Cells at or above P-Net's threshold.
     proposals: usize,
@@ -219,7 +219,7 @@ fn detect_matches_the_reference() {
     assert_faces(&faces, &GOLDEN.min_face_40);
 }
 
-/// Many people at once, grey and in colour, and a face on its way to lying on its side.
+/// Many people at once, grey and in color, and a face on its way to lying on its side.
 #[test]
 fn crowd_and_turned_face_match_the_reference() {
     let crowd: &[u8] = include_bytes!("../data/crowd.png");

@@ -86,7 +86,7 @@ Architecture = Literal["mobilenet-v3-small", "mobilenet-v3-large"]
 class FaceCrop(TypedDict):
     """How to cut a face out of its frame, in training and in inference.
 
-    Without alignment the crop is the square around the box's centre whose side is `scale` times the longer
+    Without alignment the crop is the square around the box's center whose side is `scale` times the longer
     side of the box. With it, the crop is turned and sized so that the five landmarks lie on a frontal
     template; `scale` then has the same meaning, because the template's unit is the height that MTCNN gives
     a frontal face.
@@ -261,7 +261,7 @@ class View(TypedDict):
     mirrored: bool
     """Flipped horizontally."""
     zoom: float
-    """Magnification about the centre, in `1..=4`: 1 shows the whole crop, 2 its inner half."""
+    """Magnification about the center, in `1..=4`: 1 shows the whole crop, 2 its inner half."""
 
 
 class _ModelCard(TypedDict):
@@ -360,7 +360,7 @@ class Landmarks(TypedDict):
     """
 
     left_eye: Point
-    """Centre of the eye on the left of the picture."""
+    """Center of the eye on the left of the picture."""
     mouth_left: Point
     """Corner of the mouth on the left of the picture."""
     mouth_right: Point
@@ -368,7 +368,7 @@ class Landmarks(TypedDict):
     nose: Point
     """Tip of the nose."""
     right_eye: Point
-    """Centre of the eye on the right of the picture."""
+    """Center of the eye on the right of the picture."""
 
 
 class Observation(TypedDict):

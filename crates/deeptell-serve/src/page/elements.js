@@ -56,7 +56,7 @@ export function size(bytes) {
 /** `1 face`, `3 faces`. */
 export const count = (n, one, many) => `${n} ${n === 1 ? one : many}`;
 
-/** The colour of a probability, as the suffix of a class. */
+/** The color of a probability, as the suffix of a class. */
 export function tone(thresholds, probability) {
   if (probability >= thresholds.high) return "fake";
   return probability <= thresholds.low ? "real" : "unsure";

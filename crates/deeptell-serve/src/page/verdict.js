@@ -23,7 +23,7 @@ const LEDES = {
     "The detector judges faces and found none, so it says nothing about this material, neither that it is genuine nor that it is not.",
 };
 
-/** Shapes that tell the verdicts apart without colour. */
+/** Shapes that tell the verdicts apart without color. */
 const ICONS = {
   likely_fake: [["path", { d: "M32 9 58 54H6z" }], ["path", { d: "M32 26v13" }], ["path", { d: "M32 46.5v.5", "stroke-width": 6 }]],
   likely_real: [["circle", { cx: 32, cy: 32, r: 25 }], ["path", { d: "m20.5 33 8 8 15.5-17" }]],

@@ -1,4 +1,4 @@
-//! Colours that people can read.
+//! Colors that people can read.
 
 use std::collections::BTreeMap;
 
@@ -19,9 +19,9 @@ fn palettes(style: &str) -> [BTreeMap<String, String>; 2] {
 }
 
 /// Relative luminance: WCAG 2.2, "relative luminance".
-fn luminance(colour: &str) -> f64 {
-    let digits = colour.strip_prefix('#').unwrap();
-    assert_eq!(digits.len(), 6, "{colour}");
+fn luminance(color: &str) -> f64 {
+    let digits = color.strip_prefix('#').unwrap();
+    assert_eq!(digits.len(), 6, "{color}");
     let channel = |i: usize| {
         let value = f64::from(u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).unwrap()) / 255.0;
         if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
@@ -44,7 +44,7 @@ fn contrast_formula_matches_known_values() {
 }
 
 #[test]
-fn every_text_colour_has_enough_contrast_with_its_background() {
+fn every_text_color_has_enough_contrast_with_its_background() {
     let style = String::from_utf8(Server::start(|_| {}).get("/palette.css").body).unwrap();
     for (scheme, palette) in ["light", "dark"].into_iter().zip(palettes(&style)) {
         let mut pairs =
@@ -69,14 +69,14 @@ fn every_text_colour_has_enough_contrast_with_its_background() {
 }
 
 #[test]
-fn page_and_report_take_their_colours_from_one_palette() {
+fn page_and_report_take_their_colors_from_one_palette() {
     let server = Server::start(|_| {});
     assert_eq!(server.get("/palette.css").body, deeptell::html::PALETTE.as_bytes());
     assert_eq!(server.get("/base.css").body, deeptell::html::BASE.as_bytes());
     for shared in [deeptell::html::PALETTE, deeptell::html::BASE] {
         assert!(deeptell::html::index(&[]).contains(shared));
     }
-    // Neither defines a colour of its own.
+    // Neither defines a color of its own.
     let style = String::from_utf8(server.get("/app.css").body).unwrap();
     assert!(!style.contains(":root"), "{style}");
 }

@@ -6,7 +6,7 @@ use crate::local::LocalReader;
 use crate::packets::Packets;
 use crate::sampling::Moments;
 
-/// Pairs of neighbouring moments to look for a frame between, before all of the file is read instead.
+/// Pairs of neighboring moments to look for a frame between, before all of the file is read instead.
 const MAX_DOUBTS: usize = 64;
 
 /// Whether moments of a large file fall on one frame, or ruling that out would take too long: then its

@@ -7,7 +7,7 @@ mod wire;
 
 pub use graph::{Attribute, Graph, Options};
 pub use model::{Model, Node};
-pub(crate) use read::{read, recognises};
+pub(crate) use read::{read, recognizes};
 
 /// Numbers of ONNX's `TensorProto.DataType`.
 const FLOAT: u64 = 1;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use super::read::{Decoder, Stored, graph, recognises, stored};
+use super::read::{Decoder, Stored, graph, recognizes, stored};
 use super::wire::{Malformed, Value, fields, varint};
 use crate::{NamedTensor, WeightsError};
 
@@ -12,7 +12,7 @@ const MAX_NODES: usize = 100_000;
 
 /// An ONNX file in memory: its nodes, and its tensors on request.
 ///
-/// [`Weights::read`](crate::Weights::read) finds weights by their names. An exporter that folds normalisations into
+/// [`Weights::read`](crate::Weights::read) finds weights by their names. An exporter that folds normalizations into
 /// convolutions numbers the results instead; code that knows the network finds them by following its nodes from an
 /// output to the input.
 ///
@@ -49,7 +49,7 @@ impl<'a> Model<'a> {
     /// [`WeightsError::UnknownFormat`] if it is not an ONNX file, [`WeightsError::Damaged`] if it is damaged or has more
     /// than 100,000 nodes.
     pub fn read(bytes: &'a [u8], origin: &'a Path) -> Result<Self, WeightsError> {
-        if !recognises(bytes) {
+        if !recognizes(bytes) {
             return Err(WeightsError::UnknownFormat { path: origin.to_owned() });
         }
         let damaged = |reason: &str| WeightsError::Damaged {

@@ -20,7 +20,7 @@ use crate::{NamedTensor, Weights, WeightsError};
 const MAX_AXES: usize = 8;
 
 /// A protobuf message that opens with field 1, `ir_version`, a small varint.
-pub(crate) fn recognises(bytes: &[u8]) -> bool {
+pub(crate) fn recognizes(bytes: &[u8]) -> bool {
     matches!(bytes, [0x08, version, ..] if (1..=32).contains(version))
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn read(bytes: &[u8], origin: &Path, folder: Option<&Path>) -> Result
     }
     if tensors.is_empty() {
         return Err(damaged(
-            "no initialiser carries the name of a weight, such as features.0.0.weight".into(),
+            "no initializer carries the name of a weight, such as features.0.0.weight".into(),
         ));
     }
     Ok(Weights { tensors, ..Weights::default() })
@@ -70,7 +70,7 @@ pub(super) fn graph(model: &[u8]) -> Result<Option<&[u8]>, Malformed> {
 pub(super) struct Stored<'a> {
     /// The `TensorProto` of each name.
     pub(super) tensors: BTreeMap<&'a str, &'a [u8]>,
-    /// Whether there are convolutions and no normalisation beside them.
+    /// Whether there are convolutions and no normalization beside them.
     folded: bool,
 }
 
@@ -87,13 +87,13 @@ pub(super) fn stored(graph: &[u8]) -> Result<Stored<'_>, Malformed> {
             _ => {}
         }
     }
-    let (mut convolutions, mut normalisations) = (false, false);
+    let (mut convolutions, mut normalizations) = (false, false);
     for node in nodes {
         let Node { operator, input, output, value } = Node::read(node)?;
         convolutions |= operator == "Conv";
-        normalisations |= operator == "BatchNormalization";
+        normalizations |= operator == "BatchNormalization";
         let Some(output) = output else { continue };
-        // Exporters store byte-identical initialisers once and hand them on through Identity nodes,
+        // Exporters store byte-identical initializers once and hand them on through Identity nodes,
         // which come in the order of their use.
         let source = match operator {
             "Constant" => value,
@@ -104,7 +104,7 @@ pub(super) fn stored(graph: &[u8]) -> Result<Stored<'_>, Malformed> {
             tensors.insert(output, source);
         }
     }
-    Ok(Stored { tensors, folded: convolutions && !normalisations })
+    Ok(Stored { tensors, folded: convolutions && !normalizations })
 }
 
 fn tensor_name(proto: &[u8]) -> Result<&str, Malformed> {

@@ -61,10 +61,10 @@ fn another_network_is_refused_with_the_place_where_it_differs() {
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
-    assert!(!YuNetWeights::recognises(&path));
+    assert!(!YuNetWeights::recognizes(&path));
     for (content, is_yunet) in [(Structure::n().file(1), true), (b"a text".to_vec(), false)] {
         std::fs::write(&path, content).unwrap();
-        assert_eq!(YuNetWeights::recognises(&path), is_yunet);
+        assert_eq!(YuNetWeights::recognizes(&path), is_yunet);
     }
     let structure = Structure { instead: Some(("cls_8", "Sigmoid")), ..Structure::n() };
     assert!(read(&structure).is_ok());

@@ -20,7 +20,7 @@ fn first_version() -> u64 {
 }
 
 /// Format 1: one calibration and one pair of thresholds; only MobileNetV3-Small, MTCNN and
-/// ImageNet's normalisation existed.
+/// ImageNet's normalization existed.
 #[derive(Deserialize)]
 pub(super) struct CardV1 {
     name: String,

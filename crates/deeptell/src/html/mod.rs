@@ -27,7 +27,7 @@ use text::{Said, count, size};
 /// At most this many pictures of one person, and of frames, are put on a page.
 const MOST_PICTURES: usize = 36;
 
-/// The colours of all pages, as CSS variables for light and dark displays, and the classes `tone-real`,
+/// The colors of all pages, as CSS variables for light and dark displays, and the classes `tone-real`,
 /// `tone-fake`, `tone-unsure` and `tone-none` that choose those of a verdict.
 pub const PALETTE: &str = include_str!("palette.css");
 /// What the style of all pages begins with: type, headings, cards.
@@ -124,7 +124,7 @@ const fn verdict_words(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The colour of a verdict, as the suffix of a class in the style sheet.
+/// The color of a verdict, as the suffix of a class in the style sheet.
 const fn tone_of(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::LikelyReal => "real",
@@ -134,7 +134,7 @@ const fn tone_of(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The colour of a probability.
+/// The color of a probability.
 fn tone(thresholds: Thresholds, probability: f64) -> &'static str {
     if probability >= thresholds.high {
         "fake"
@@ -163,7 +163,7 @@ const fn lede(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Shapes that tell the verdicts apart without colour.
+/// Shapes that tell the verdicts apart without color.
 const fn icon(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::LikelyFake => {

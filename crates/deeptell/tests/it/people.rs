@@ -8,7 +8,7 @@ use deeptell::{
     Detector, Face, FaceDetector, FaceDetectorId, FaceError, Input, InputFrame, Reason, Report, RgbImage,
     Verdict, html,
 };
-use deeptell_face::{ColourGrid, Rect};
+use deeptell_face::{ColorGrid, Rect};
 use deeptell_mtcnn::{Mtcnn, MtcnnConfig};
 use deeptell_video::{Sampling, VideoReader};
 use image::{Rgb, imageops};
@@ -29,7 +29,7 @@ fn sample(name: &str) -> Vec<RgbImage> {
     frames.map(|frame| frame.unwrap().image).collect()
 }
 
-/// A wide shot of `frames`, `left` pixels from the edge of a wall of the colour of their own.
+/// A wide shot of `frames`, `left` pixels from the edge of a wall of the color of their own.
 fn shot(frames: &[RgbImage], left: i64) -> Vec<RgbImage> {
     let staged = |frame: &RgbImage| {
         let mut stage = RgbImage::from_pixel(960, frame.height(), *frame.get_pixel(0, 0));
@@ -126,10 +126,10 @@ fn one_person_in_one_shot_is_one_person_whatever_the_hands_do() {
     let frame = in_room(&sample("nasa-collins.mp4")[0], 300);
     let face = detector.find_faces(&frame, &options()).unwrap()[0];
     let shown = [[250, 250, 40], [10, 10, 120]].map(|color| with_placard(&frame, &face, color));
-    let [one, other] = shown.each_ref().map(|frame| ColourGrid::of(frame, face.bbox).unwrap());
+    let [one, other] = shown.each_ref().map(|frame| ColorGrid::of(frame, face.bbox).unwrap());
     assert!(
         one.distance(&other) > 22.0 && one.correlation(&other) < 0.8,
-        "another person, by the colours alone"
+        "another person, by the colors alone"
     );
 
     let film: Vec<RgbImage> = (0..SHOT).map(|i| shown[i / 4 % 2].clone()).collect();

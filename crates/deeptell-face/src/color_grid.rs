@@ -1,4 +1,4 @@
-//! Low-resolution colour descriptor of a face and its surroundings.
+//! Low-resolution color descriptor of a face and its surroundings.
 
 use crate::{CropError, FaceCrop, Rect, RgbImage};
 
@@ -14,18 +14,18 @@ const SCALE: f32 = 2.4;
 /// The same for the head alone.
 const HEAD_SCALE: f32 = 1.3;
 
-/// A picture of 8 x 8 coloured cells, 2.4 times the size of a face's box: hair, clothes and
+/// A picture of 8 x 8 colored cells, 2.4 times the size of a face's box: hair, clothes and
 /// background, and where they are.
 ///
 /// It tells people of one film apart far better than it would tell them apart in real life: what
 /// somebody wears and sits before stays the same from shot to shot. It says nothing about who
 /// somebody is, and cannot find the same person in another film.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ColourGrid {
+pub struct ColorGrid {
     cells: [u8; VALUES],
 }
 
-impl ColourGrid {
+impl ColorGrid {
     /// The grid about the face in `bbox`, in pixels of `image`.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl ColourGrid {
     }
 
     /// How alike the two are whatever the brightness, in `-1..=1`: the correlation of the cells,
-    /// each colour about its mean. 1 when both are one even colour, 0 when only one of them is.
+    /// each color about its mean. 1 when both are one even color, 0 when only one of them is.
     pub fn correlation(&self, other: &Self) -> f32 {
         correlation(&self.levels(), &other.levels())
     }
@@ -75,9 +75,9 @@ impl ColourGrid {
     }
 }
 
-/// [`ColourGrid::correlation`] of levels.
+/// [`ColorGrid::correlation`] of levels.
 pub(crate) fn correlation(one: &[f32; VALUES], other: &[f32; VALUES]) -> f32 {
-    let (one, other) = (centred(one), centred(other));
+    let (one, other) = (centered(one), centered(other));
     let dot = |a: &[f32; VALUES], b: &[f32; VALUES]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
     let (length, other_length) = (dot(&one, &one).sqrt(), dot(&other, &other).sqrt());
     // Less than half a level in all: nothing but rounding.
@@ -88,25 +88,25 @@ pub(crate) fn correlation(one: &[f32; VALUES], other: &[f32; VALUES]) -> f32 {
     }
 }
 
-/// [`ColourGrid::distance`] of levels.
+/// [`ColorGrid::distance`] of levels.
 pub(crate) fn distance(one: &[f32; VALUES], other: &[f32; VALUES]) -> f32 {
     let squares = one.iter().zip(other).map(|(a, b)| (a - b) * (a - b)).sum::<f32>();
     (squares / VALUES as f32).sqrt()
 }
 
-/// Each colour less its mean.
-fn centred(levels: &[f32; VALUES]) -> [f32; VALUES] {
+/// Each color less its mean.
+fn centered(levels: &[f32; VALUES]) -> [f32; VALUES] {
     let mut means = [0.0_f32; CHANNELS];
     for (i, level) in levels.iter().enumerate() {
         means[i % CHANNELS] += level / (SIDE * SIDE) as f32;
     }
-    let mut centred = *levels;
-    centred.iter_mut().enumerate().for_each(|(i, level)| *level -= means[i % CHANNELS]);
-    centred
+    let mut centered = *levels;
+    centered.iter_mut().enumerate().for_each(|(i, level)| *level -= means[i % CHANNELS]);
+    centered
 }
 
 #[cfg(test)]
-impl ColourGrid {
+impl ColorGrid {
     /// A grid with these levels.
     pub(crate) fn from_levels(level: impl Fn(usize) -> u8) -> Self {
         Self { cells: std::array::from_fn(level) }
@@ -120,25 +120,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_is_its_mean_colour() {
+    fn a_cell_is_its_mean_color() {
         // Twice 8 cells of 6 pixels about a box of 20: the picture has 48 pixels a side.
         let checks = RgbImage::from_fn(48, 48, |x, y| {
             if (x / 6 + y / 6) % 2 == 0 { Rgb([200, 10, 90]) } else { Rgb([0; 3]) }
         });
-        let colours = ColourGrid::of(&checks, Rect::new(14.0, 14.0, 34.0, 34.0)).unwrap();
-        let [first, second] = [0, 1].map(|cell| &colours.cells[CHANNELS * cell..][..CHANNELS]);
+        let colors = ColorGrid::of(&checks, Rect::new(14.0, 14.0, 34.0, 34.0)).unwrap();
+        let [first, second] = [0, 1].map(|cell| &colors.cells[CHANNELS * cell..][..CHANNELS]);
         assert!(first[0] > 190 && first[1] >= 9 && first[2] > 84, "{first:?}");
         assert!(second.iter().all(|level| *level < 10), "{second:?}");
         let nowhere = Rect::new(100.0, 100.0, 120.0, 120.0);
-        assert!(ColourGrid::of(&checks, nowhere).is_err());
+        assert!(ColorGrid::of(&checks, nowhere).is_err());
     }
 
     #[test]
     fn correlation_and_distance_match_hand_computation() {
-        let ramp = ColourGrid::from_levels(|i| (i / 2) as u8);
-        let brighter = ColourGrid::from_levels(|i| (i / 2) as u8 + 20);
-        let reversed = ColourGrid::from_levels(|i| 100 - (i / 2) as u8);
-        let flat = ColourGrid::from_levels(|_| 90);
+        let ramp = ColorGrid::from_levels(|i| (i / 2) as u8);
+        let brighter = ColorGrid::from_levels(|i| (i / 2) as u8 + 20);
+        let reversed = ColorGrid::from_levels(|i| 100 - (i / 2) as u8);
+        let flat = ColorGrid::from_levels(|_| 90);
         assert!((ramp.correlation(&brighter) - 1.0).abs() < 1e-5, "brightness alone changes nothing");
         assert!((ramp.correlation(&reversed) + 1.0).abs() < 1e-2);
         assert_eq!((flat.correlation(&flat), flat.correlation(&ramp)), (1.0, 0.0));
