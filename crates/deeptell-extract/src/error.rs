@@ -145,6 +145,17 @@ pub enum ExtractError {
     /// The manifest of an extraction is damaged.
     #[error("{0}; run this extraction or shard again, which writes the manifest anew and keeps the crops")]
     DamagedManifest(DataError),
+    /// A list of failures is damaged.
+    #[error(
+        "{} cannot be read: {reason}; run this extraction or shard again, which writes the list anew and keeps the crops",
+        path.display()
+    )]
+    DamagedFailures {
+        /// The list.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// Crops to be merged were made with different settings.
     #[error("{} and {} differ: crops made with different settings cannot be merged", one.display(), other.display())]
     SettingsDiffer {

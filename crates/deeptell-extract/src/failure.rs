@@ -45,6 +45,8 @@ pub enum FailureReason {
     Limit,
     /// The file is damaged, or crashes the decoder.
     Damaged,
+    /// The decoder was killed twice, perhaps because memory ran out.
+    Killed,
     /// The output folder cannot be written.
     Output,
     /// Anything else, or a reason that a later version wrote.
@@ -55,12 +57,13 @@ pub enum FailureReason {
 
 impl FailureReason {
     /// All reasons.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::NoFace,
         Self::Unreadable,
         Self::Unsupported,
         Self::Limit,
         Self::Damaged,
+        Self::Killed,
         Self::Output,
         Self::Other,
     ];
@@ -73,6 +76,7 @@ impl FailureReason {
             Self::Unsupported => "unsupported",
             Self::Limit => "limit",
             Self::Damaged => "damaged",
+            Self::Killed => "killed",
             Self::Output => "output",
             Self::Other => "other",
         }
@@ -86,6 +90,7 @@ impl FailureReason {
             ExtractError::Data(DataError::Io { path, .. }) if path.starts_with(out) => Self::Output,
             ExtractError::Data(DataError::Io { .. } | DataError::NoShard { .. })
             | ExtractError::Video(VideoError::Io { .. }) => Self::Unreadable,
+            ExtractError::Video(VideoError::DecoderKilled { .. }) => Self::Killed,
             ExtractError::VideoInPlace
             | ExtractError::Video(
                 VideoError::Unsupported { .. }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use deeptell_data::{DataError, Sample, read_manifest};
 use deeptell_files::{name_below, read_text_bounded};
 
+use crate::crops::video_of;
 use crate::settings::MAX_SETTINGS_BYTES;
 use crate::status::{FAILURES, counted, read_failures};
 use crate::{ExtractError, SETTINGS_FILE};
@@ -57,6 +58,14 @@ impl Merged {
         let place = |row: &Sample| file_of(row).and_then(|file| places.get(&file).copied());
         self.rows.retain(|row| place(row).is_some());
         self.rows.sort_by_cached_key(place);
+        for row in &mut self.rows {
+            // Splits and sources may have been corrected since, and the data set moved.
+            if let Some(sample) = place(row).and_then(|place| all.get(place)) {
+                row.split = sample.split;
+                row.source.clone_from(&sample.source);
+                row.video = Some(video_of(sample));
+            }
+        }
         self.failed.retain(|file| places.contains_key(file));
         let (done, gone) =
             std::mem::take(&mut self.done).into_iter().partition(|file| places.contains_key(file));

@@ -8,17 +8,32 @@ use std::path::{Component, Path, PathBuf};
 
 use deeptell_data::{Sample, ShardIndex, read_manifest, write_manifest};
 use deeptell_files::{read_bounded, write_whole};
+use serde::{Deserialize, Serialize};
 
 use crate::{ExtractError, Failure};
 
 /// How the names of parts and of failures end.
 pub(crate) const PART: &str = "jsonl";
 pub(crate) const FAILED: &str = "failed";
+/// Name of the file in the output folder that says how long the manifest is.
+pub(crate) const STATE: &str = "extract.state.json";
 /// The largest file of a failure that is read, in bytes.
 pub(crate) const MAX_FAILURE_BYTES: u64 = 1 << 20;
 /// Folder of crops that are files, and of archives, in the output folder.
 pub(crate) const CROPS: &str = "crops";
 pub(crate) const ARCHIVES: &str = "shards";
+
+/// How long a manifest is, by which a copy that was cut off is found.
+#[derive(Serialize, Deserialize)]
+struct State {
+    manifest_bytes: u64,
+}
+
+/// How many bytes the manifest of the output folder `out` has; `None` where no run has recorded it.
+pub(crate) fn recorded_length(out: &Path) -> Option<u64> {
+    let text = read_bounded(out.join(STATE), MAX_FAILURE_BYTES).ok()?;
+    serde_json::from_slice::<State>(&text).ok().map(|state| state.manifest_bytes)
+}
 
 /// The parts of one output folder.
 pub(crate) struct Parts {
@@ -71,6 +86,15 @@ impl Parts {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ExtractError::io(&path)(error)),
             _ => Ok(()),
         }
+    }
+
+    /// Records how many bytes `manifest` has.
+    pub(crate) fn record_length(&self, manifest: &Path) -> Result<(), ExtractError> {
+        let manifest_bytes = fs::metadata(manifest).map_err(ExtractError::io(manifest))?.len();
+        let path = self.out.join(STATE);
+        let text = serde_json::to_vec(&State { manifest_bytes })
+            .map_err(|error| ExtractError::damaged(&path, error))?;
+        write_whole(&path, &text).map_err(ExtractError::io(&path))
     }
 
     /// All parts, sorted.

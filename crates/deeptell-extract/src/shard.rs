@@ -145,6 +145,9 @@ pub fn path_of_shard(path: &Path, shard: Option<Shard>) -> Result<PathBuf, Shard
     Ok(text.replace(PLACE, &shard.part.to_string()).into())
 }
 
+/// The largest number of shards.
+pub(crate) const MAX_SHARDS: u64 = 1_000_000;
+
 /// What stands for the index of a shard in paths.
 pub(crate) const PLACE: &str = "{shard}";
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::fs;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,11 +12,11 @@ use deeptell_data::Sample;
 use deeptell_files::{FolderLock, name_below, read_bounded, read_text_bounded};
 use serde::Serialize;
 
-use crate::parts::{FAILED, MAX_FAILURE_BYTES, PART};
+use crate::parts::{FAILED, MAX_FAILURE_BYTES, PART, recorded_length};
 use crate::settings::MAX_SETTINGS_BYTES;
-use crate::shard::PLACE;
+use crate::shard::{MAX_SHARDS, PLACE};
 use crate::store::key;
-use crate::{ExtractError, Failure, FailureReason, SETTINGS_FILE, Settings, Shard, path_of_shard};
+use crate::{ExtractError, Failure, FailureReason, SETTINGS_FILE, Settings, Shard, ShardChoice};
 
 /// Name of the manifest and of the list of failures in an output folder.
 pub(crate) const MANIFEST: &str = "manifest.jsonl";
@@ -175,7 +175,7 @@ impl fmt::Display for Status {
                 let shards = self.shards.iter().filter(|shard| shard.state == state).count();
                 (shards > 0).then(|| format!("{shards} {state}"))
             });
-            writeln!(f, "{count} shards: {}", states.collect::<Vec<_>>().join(", "))?;
+            writeln!(f, "{}: {}", counted(count as usize, "shard"), states.collect::<Vec<_>>().join(", "))?;
         } else if let [shard] = self.shards.as_slice() {
             writeln!(f, "{}", shard.state)?;
         }
@@ -302,13 +302,17 @@ impl Division {
     }
 }
 
-/// The output folder of a shard: [`path_of_shard`], which must not lie beside shards of another division.
+/// The output folder of a shard, as [`ShardChoice::output`] names it. It must not lie beside shards of another division.
 ///
 /// # Errors
-/// As [`path_of_shard`]; [`ExtractError::OtherCount`] when a folder that `template` also names is of another number of
+/// As [`ShardChoice::output`]; [`ExtractError::OtherCount`] when a folder that `template` also names is of another number of
 /// shards, [`ExtractError::Io`].
-pub fn folder_of_shard(template: &Path, shard: Option<Shard>) -> Result<PathBuf, ExtractError> {
-    let folder = path_of_shard(template, shard)?;
+pub fn folder_of_shard(
+    choice: &ShardChoice,
+    template: &Path,
+    shard: Option<Shard>,
+) -> Result<PathBuf, ExtractError> {
+    let folder = choice.output(template, shard)?;
     let name = template.file_name().map(|name| name.to_string_lossy());
     let (Some((before, after)), Some(shard), Some(parent)) = (
         name.as_ref().and_then(|name| name.split_once(PLACE)),
@@ -339,14 +343,16 @@ pub fn folder_of_shard(template: &Path, shard: Option<Shard>) -> Result<PathBuf,
     Ok(folder)
 }
 
-/// No data set has more shards: a file that states more is damaged.
-const MAX_SHARDS: u64 = 1_000_000;
-
 /// The settings of an output folder; `None` for other folders.
 fn settings_of(folder: &Path) -> Result<Option<Settings>, ExtractError> {
     let path = folder.join(SETTINGS_FILE);
-    if !path.is_file() {
-        return Ok(None);
+    match fs::metadata(&path) {
+        Ok(found) if found.is_file() => {}
+        // A folder that may not be looked into may be a shard.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(ExtractError::io(&path)(error));
+        }
+        _ => return Ok(None),
     }
     let text = read_text_bounded(&path, MAX_SETTINGS_BYTES).map_err(ExtractError::io(&path))?;
     let settings: Settings =
@@ -396,7 +402,7 @@ impl ShardStatus {
         let manifest = folder.join(MANIFEST);
         let state = if is_running {
             ShardState::Running
-        } else if is_whole(&manifest)? && waiting.unwrap_or(0) == 0 {
+        } else if is_whole(folder)? && waiting.unwrap_or(0) == 0 {
             ShardState::Finished
         } else {
             ShardState::Unfinished
@@ -418,14 +424,17 @@ impl ShardStatus {
     }
 }
 
-/// Whether a manifest is there and ends with a whole line.
-fn is_whole(manifest: &Path) -> Result<bool, ExtractError> {
+/// Whether the manifest of `folder` is there, as long as when it was written, and ends with a whole line.
+fn is_whole(folder: &Path) -> Result<bool, ExtractError> {
+    let manifest = folder.join(MANIFEST);
     if !manifest.is_file() {
         return Ok(false);
     }
+    let recorded = recorded_length(folder).unwrap_or(0);
     let last_byte = || {
-        let mut file = fs::File::open(manifest)?;
-        if file.metadata()?.len() == 0 {
+        let mut file = fs::File::open(&manifest)?;
+        let length = file.metadata()?.len();
+        if length == 0 || length < recorded {
             return Ok(None);
         }
         file.seek(SeekFrom::End(-1))?;
@@ -433,7 +442,7 @@ fn is_whole(manifest: &Path) -> Result<bool, ExtractError> {
         file.read_exact(&mut last)?;
         Ok(Some(last[0]))
     };
-    Ok(last_byte().map_err(ExtractError::io(manifest))? == Some(b'\n'))
+    Ok(last_byte().map_err(ExtractError::io(&manifest))? == Some(b'\n'))
 }
 
 /// The results of the files that were tried, by their keys.
@@ -476,7 +485,12 @@ pub(crate) fn read_failures(path: &Path) -> Result<Vec<Failure>, ExtractError> {
         return Ok(Vec::new());
     }
     let text = read_text_bounded(path, MAX_FAILURES_BYTES).map_err(ExtractError::io(path))?;
-    let row = |line: &str| serde_json::from_str(line).map_err(|error| ExtractError::damaged(path, error));
+    let row = |line: &str| {
+        serde_json::from_str(line).map_err(|error| ExtractError::DamagedFailures {
+            path: path.to_path_buf(),
+            reason: error.to_string(),
+        })
+    };
     text.lines().map(row).collect()
 }
 

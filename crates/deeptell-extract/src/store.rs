@@ -9,13 +9,13 @@ use deeptell_face::{FaceDetector, FaceDetectorId};
 use deeptell_files::{
     FolderLock, error_chain, name_below, read_text_bounded, remove_leftovers, sha256, write_whole,
 };
-use deeptell_video::VideoOptions;
+use deeptell_video::{VideoError, VideoOptions};
 use rayon::prelude::*;
 
 use crate::archives::Archives;
 use crate::crops::{CropWriter, Crops, length_of, video_of};
 use crate::frames::FrameSource;
-use crate::parts::{ARCHIVES, CROPS, Parts, Presence};
+use crate::parts::{ARCHIVES, CROPS, Parts, Presence, STATE};
 use crate::settings::MAX_SETTINGS_BYTES;
 use crate::status::{FAILURES, MANIFEST};
 use crate::{CropStorage, ExtractError, Failure, FailureReason, Redo, Settings};
@@ -23,7 +23,7 @@ use crate::{CropStorage, ExtractError, Failure, FailureReason, Redo, Settings};
 /// Name of the file with the settings in an output folder.
 pub const SETTINGS_FILE: &str = "extract.toml";
 /// Names of the files that an extraction writes into its output folder, beside the crops.
-pub const OUTPUT_FILES: [&str; 3] = [SETTINGS_FILE, MANIFEST, FAILURES];
+pub const OUTPUT_FILES: [&str; 4] = [SETTINGS_FILE, MANIFEST, FAILURES, STATE];
 /// The face detector of folders that do not name one.
 const FIRST_DETECTOR: &str = "mtcnn";
 
@@ -254,7 +254,7 @@ impl<'a> Store<'a> {
                 return Ok(());
             }
             let key = key(&self.name(sample));
-            match self.extract(sample, stop) {
+            match self.try_extract(sample, stop) {
                 Ok(true) => {
                     self.parts.clear_failure(&key)?;
                     on_event(Event::Done { sample });
@@ -287,6 +287,22 @@ impl<'a> Store<'a> {
             reason: FailureReason::of(error, &self.folder),
             error: error_chain(error),
             bytes: length_of(sample),
+        }
+    }
+
+    /// [Extracts](Self::extract) one input, a second time if its decoder was killed. One that was lost while everything
+    /// is being ended was not tried.
+    fn try_extract(&self, sample: &Sample, stop: &AtomicBool) -> Result<bool, ExtractError> {
+        let is_killed = |error: &ExtractError| {
+            matches!(
+                error,
+                ExtractError::Video(VideoError::DecoderKilled { .. } | VideoError::NoDecoderProcess { .. })
+            )
+        };
+        match self.extract(sample, stop) {
+            Err(error) if is_killed(&error) && stop.load(Ordering::Relaxed) => Ok(false),
+            Err(ExtractError::Video(VideoError::DecoderKilled { .. })) => self.extract(sample, stop),
+            other => other,
         }
     }
 
@@ -375,6 +391,7 @@ impl<'a> Store<'a> {
             crops += rows.len();
         }
         writer.finish()?;
+        self.parts.record_length(&self.folder.join(MANIFEST))?;
         let failures: BTreeMap<&Path, &Failure> = failures.iter().map(|f| (f.path.as_path(), f)).collect();
         let path = self.folder.join(FAILURES);
         let mut lines = String::new();

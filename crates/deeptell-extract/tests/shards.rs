@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use deeptell_data::{Sample, read_dataset, write_manifest};
+use deeptell_data::{Sample, Split, read_dataset, write_manifest};
 use deeptell_extract::{
-    CropStorage, Event, ExtractError, FailureReason, Format, Settings, Shard, ShardState, Status, Store,
-    StoreContext, finished_manifests, folder_of_shard, merge,
+    CropStorage, Event, ExtractError, FailureReason, Format, Settings, Shard, ShardChoice, ShardState,
+    Status, Store, StoreContext, TaskIndex, finished_manifests, folder_of_shard, merge,
 };
 use deeptell_face::{Face, FaceCrop, FaceDetectorFn, Rect, RgbImage, Selection};
 use deeptell_files::name_below;
@@ -270,6 +270,11 @@ fn merge_leaves_out_what_the_data_set_no_longer_has() {
         std::fs::remove_file(set.at("set").join(file)).unwrap();
     }
     set.samples = read_dataset(set.at("set")).unwrap();
+    for sample in &mut set.samples {
+        // Corrected since.
+        sample.split = Some(Split::Test);
+        sample.source.push_str(" again");
+    }
     set.extract("alone", None, false);
     let (samples, root) = set.data();
     let mut merged = merge(&manifests).unwrap();
@@ -291,14 +296,17 @@ fn a_shard_with_a_damaged_manifest_is_run_again() {
     }
     let path = set.at("parts/1/manifest.jsonl");
     let whole = std::fs::read(&path).unwrap();
-    for cut in [0, whole.len() - 1] {
+    // Also between two lines, where nothing else tells.
+    let line = whole.iter().rposition(|byte| *byte == b'\n').unwrap();
+    let line = whole[..line].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    for cut in [0, line, whole.len() - 1] {
         std::fs::write(&path, &whole[..cut]).unwrap();
         let (samples, root) = set.data();
         let refused = finished_manifests(&set.at("parts"), Some((samples, &root))).unwrap_err().to_string();
         assert!(refused.contains("run shard 1 of 3 again: --array=1 for Slurm"), "{refused}");
     }
     let text = String::from_utf8(whole.clone()).unwrap();
-    std::fs::write(&path, text.replacen("\"label\"", "label", 1)).unwrap();
+    std::fs::write(&path, text.replacen("\"label\"", "'label'", 1)).unwrap();
     let refused = merge(&finished_manifests(&set.at("parts"), None).unwrap()).unwrap_err();
     let said = refused.to_string();
     assert!(matches!(refused, ExtractError::DamagedManifest(_)), "{said}");
@@ -313,7 +321,9 @@ fn a_shard_with_a_damaged_manifest_is_run_again() {
 #[test]
 fn a_shard_beside_those_of_another_division_is_refused() {
     let set = Set::new();
-    let folder = |name: &str, part, count| folder_of_shard(&set.at(name), Some(Shard { part, count }));
+    let folder = |name: &str, part, count| {
+        folder_of_shard(&ShardChoice::default(), &set.at(name), Some(Shard { part, count }))
+    };
     assert_eq!(folder("parts/{shard}", 2, 4).unwrap(), set.at("parts/2"), "nothing is there yet");
     set.shard(1, false);
     std::fs::create_dir_all(set.at("parts/0")).unwrap();
@@ -325,4 +335,10 @@ fn a_shard_beside_those_of_another_division_is_refused() {
     // Folders of other names have nothing to do with it, nor has one that is named itself.
     folder("parts/x{shard}", 2, 4).unwrap();
     folder("parts/7", 2, 4).unwrap();
+    // But not for all tasks of an array.
+    let choice =
+        ShardChoice { shard_index: Some(TaskIndex::Auto), shards: Some(4), ..ShardChoice::default() };
+    let refused =
+        folder_of_shard(&choice, &set.at("parts/7"), Some(Shard { part: 2, count: 4 })).unwrap_err();
+    assert!(matches!(refused, ExtractError::Shard(_)), "{refused}");
 }

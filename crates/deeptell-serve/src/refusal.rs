@@ -306,6 +306,10 @@ impl Refusal {
                 Code::Broken,
                 "No picture of the video could be decoded: the file is damaged or encrypted.",
             ),
+            VideoError::DecoderKilled { .. } => Self::fixed(
+                Code::Internal,
+                "The decoder was ended from outside, perhaps because memory ran out. Send the file again.",
+            ),
             VideoError::DecoderDied { .. } => Self::fixed(
                 Code::Broken,
                 "The video made the decoder fail: the file is damaged, or was made to attack decoders.",

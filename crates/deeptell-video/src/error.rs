@@ -161,6 +161,17 @@ pub enum VideoError {
         /// How it ended.
         reason: String,
     },
+    /// Something else ended the process that decoded the file: a signal, or the system, because memory ran out.
+    #[error(
+        "{path}: the decoding process {reason}, perhaps because memory ran out: try again with fewer threads or more \
+         memory"
+    )]
+    DecoderKilled {
+        /// The file.
+        path: PathBuf,
+        /// How it ended.
+        reason: String,
+    },
     /// The program of the decoder process cannot be started.
     #[error("cannot start {program} to decode {path}; check the program's path")]
     NoDecoderProcess {

@@ -230,8 +230,33 @@ fn a_dead_process_loses_only_its_file() {
     // The launcher dies, and its workers with it; the next file gets a new one.
     kill(launcher);
     let error = other.sample(Sampling::Uniform(3)).find_map(Result::err).unwrap();
-    assert!(matches!(error, VideoError::DecoderDied { .. }), "{error:?}");
+    assert!(matches!(error, VideoError::DecoderKilled { .. }), "{error:?}");
     assert!(outcome(&path, Some(&decoder)).0.is_ok());
+}
+
+/// As schedulers do, and the kernel when memory runs out.
+#[cfg(target_os = "linux")]
+#[test]
+fn signals_from_outside_are_not_blamed_on_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mp4");
+    write(&path, 40, VideoCodec::Mpeg4, (640, 480));
+    let decoder = strict().arg(folder.path());
+    let mut reader = VideoReader::options().isolated_by(&decoder).open(&path).unwrap();
+    let launcher = launcher(folder.path());
+    let mut frames = reader.sample(Sampling::Uniform(20));
+    frames.next().unwrap().unwrap();
+    let worker = children(launcher as u32)[0];
+    for process in [launcher, worker] {
+        signal(process, "-TERM");
+        signal(process, "-HUP");
+    }
+    frames.next().unwrap().unwrap();
+    signal(worker, "-KILL");
+    let error = frames.find_map(Result::err).unwrap();
+    assert!(matches!(error, VideoError::DecoderKilled { .. }), "{error:?}");
+    let message = error.to_string();
+    assert!(message.contains("was killed (signal 9)") && !message.contains("damaged"), "{message}");
 }
 
 #[cfg(target_os = "linux")]

@@ -289,6 +289,7 @@ mod tests {
             VideoError::Corrupt { path: path(), detail: "no index".to_owned() }.into(),
             VideoError::Timeout { path: path(), deadline: Duration::from_secs(20) }.into(),
             VideoError::DecoderDied { path: path(), reason: "crashed".to_owned() }.into(),
+            VideoError::DecoderKilled { path: path(), reason: "was killed (signal 9)".to_owned() }.into(),
             VideoError::NoDecoderProcess { path: path(), program: "decoder".into(), source: disk() }.into(),
         ]
     }

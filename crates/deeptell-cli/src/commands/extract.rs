@@ -57,7 +57,7 @@ pub(crate) struct Args {
     #[arg(long)]
     trusted: bool,
     /// Of the files that failed in an earlier run, try only those again that failed for these reasons: all,
-    /// none, or some of no-face, unreadable, unsupported, limit, damaged, output, other.
+    /// none, or some of no-face, unreadable, unsupported, limit, damaged, killed, output, other.
     #[arg(long, value_name = "REASON,...", default_value = "all", hide_default_value = true)]
     redo: Redo,
     /// Device to compute on.
@@ -69,7 +69,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let shard = args.task.begin()?;
-    let out = folder_of_shard(&args.out, shard)?;
+    let out = folder_of_shard(&args.task.shard, &args.out, shard)?;
     check_outputs(OUTPUT_FILES.map(|name| out.join(name)), [&args.data])?;
     let settings = args.settings.settings(shard);
     let device = args.device.open()?;

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use deeptell_data::write_manifest;
-use deeptell_extract::{SETTINGS_FILE, finished_manifests, merge, root_of};
+use deeptell_extract::{OUTPUT_FILES, SETTINGS_FILE, finished_manifests, merge, root_of};
 
 use crate::Outcome;
 use crate::dataset::{Dataset, DatasetArgs};
@@ -40,6 +40,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         (None, [folder]) if folder.is_dir() && !folder.join(SETTINGS_FILE).exists() => {
             folder.join("manifest.jsonl")
         }
+        (None, [absent]) if !absent.exists() => anyhow::bail!("{} does not exist", absent.display()),
         _ => anyhow::bail!("name the manifest to write: -o FILE"),
     };
     let all: Option<Dataset> = args.data.as_deref().map(|data| args.dataset.read(data)).transpose()?;
@@ -54,7 +55,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             manifests.push(input.clone());
         }
     }
-    deeptell_files::check_outputs([&out], manifests.iter().chain(&args.data))?;
+    let folders = manifests.iter().filter_map(|manifest| manifest.parent());
+    let theirs: Vec<PathBuf> =
+        folders.flat_map(|folder| OUTPUT_FILES.map(|name| folder.join(name))).collect();
+    deeptell_files::check_outputs([&out], theirs.iter().chain(&manifests).chain(&args.data))?;
     let mut merged = merge(&manifests)?;
     if let Some(all) = &all {
         merged.accounts_for(&all.samples, root)?;

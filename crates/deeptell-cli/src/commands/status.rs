@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use deeptell_extract::{Status, root_of};
+use deeptell_extract::{OUTPUT_FILES, Status, root_of};
 
 use crate::dataset::DatasetArgs;
 use crate::{Outcome, output};
@@ -30,7 +30,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    deeptell_files::check_outputs(&args.json, &args.data)?;
+    let theirs = OUTPUT_FILES.map(|name| args.out.join(name));
+    deeptell_files::check_outputs(&args.json, theirs.iter().chain(&args.data))?;
     let all = args.data.as_deref().map(|data| args.dataset.read(data)).transpose()?;
     let root = args.data.as_deref().map_or(Path::new(""), root_of);
     let status = Status::read(&args.out, all.as_ref().map(|all| (all.samples.as_slice(), root)))?;

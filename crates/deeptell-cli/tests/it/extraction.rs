@@ -103,7 +103,13 @@ fn a_second_extract_into_the_same_folder_names_the_first() {
         assert!(first.try_wait().unwrap().is_none(), "it ended before it had the lock");
         std::thread::sleep(Duration::from_millis(1));
     }
+    // It stands still while the second one looks.
+    let signal = |signal: &str| {
+        assert!(Command::new("kill").args([signal, first.id().to_string().as_str()]).status().unwrap().success());
+    };
+    signal("-STOP");
     let said = fails(2, &words);
+    signal("-CONT");
     let holder = format!("process {} on host ", first.id());
     assert!(said.contains("another deeptell is working in") && said.contains(&holder), "{said}");
     assert!(first.wait().unwrap().success());

@@ -244,3 +244,53 @@ fn a_task_ends_with_its_parent_on_request() {
     wait("the end of the orphan", || deeptell_files::FolderLock::acquire(&out).is_ok());
     assert!(done(&out) < 100, "it was killed, and did not end by itself");
 }
+
+/// Every process below another.
+#[cfg(target_os = "linux")]
+fn descendants(process: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    let children: Vec<u32> =
+        lists.flat_map(|list| list.split(' ').filter_map(|id| id.parse().ok()).collect::<Vec<_>>()).collect();
+    children.iter().flat_map(|child| [vec![*child], descendants(*child)].concat()).collect()
+}
+
+/// As Slurm does when it cancels a task, and the kernel when memory runs out.
+#[cfg(target_os = "linux")]
+#[test]
+fn signals_to_decoders_are_not_failures_of_their_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("set"), folder.path().join("out"));
+    data_set(&data, &["orl-s01", "orl-s02", "orl-s03"]);
+    let words = ["--threads", "2", "extract", path(&data), "--out", path(&out), "--frames", "60"];
+    let words = [&words[..], &["--min-probability", "0.8"]].concat();
+    let start = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_deeptell"));
+        command.args(&words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let signal = |signal: &str, processes: &[u32]| {
+        let names = processes.iter().map(u32::to_string);
+        let _ = Command::new("kill").arg(signal).args(names).stderr(Stdio::null()).status().unwrap();
+    };
+    let failures = || {
+        let entries = fs::read_dir(out.join("done")).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "failed")).count()
+    };
+    // To all at once, while two files are under way.
+    let running = start();
+    wait("two decoders", || descendants(running.id()).len() >= 3);
+    signal("-TERM", &[vec![running.id()], descendants(running.id())].concat());
+    let output = running.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(130) && failures() == 0 && !said.contains("failed:"), "{said}");
+    // To one decoder, whose file is tried again.
+    let running = start();
+    wait("a decoder", || descendants(running.id()).len() >= 2);
+    let leaf = *descendants(running.id()).last().unwrap();
+    signal("-KILL", &[leaf]);
+    let output = running.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && failures() == 0 && !said.contains("failed:"), "{said}");
+    assert_eq!(done(&out), 6);
+}

@@ -351,7 +351,19 @@ impl Worker {
             Ending::Unknown => "was lost with its launcher".to_owned(),
         };
         self.after(&ending);
-        VideoError::DecoderDied { path, reason }
+        // The file is not to blame: it cannot make the process send a signal, nor reach the launcher.
+        let from_outside = matches!(
+            ending,
+            Ending::Unknown
+                | Ending::Signalled(
+                    libc::SIGKILL | libc::SIGTERM | libc::SIGHUP | libc::SIGINT | libc::SIGQUIT
+                )
+        );
+        if from_outside && error.kind() != io::ErrorKind::InvalidData {
+            VideoError::DecoderKilled { path, reason }
+        } else {
+            VideoError::DecoderDied { path, reason }
+        }
     }
 
     /// Replaces the server if this process ended abnormally and not because of us.

@@ -83,6 +83,7 @@ fn serve(on_forbidden: OnForbidden) -> ExitCode {
 
 fn try_to_serve(on_forbidden: OnForbidden) -> io::Result<()> {
     close_inherited_descriptors();
+    ignore_signals_for_the_parent();
     let mut control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     // A worker must not find the launcher's socket among its standard streams.
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
@@ -184,6 +185,16 @@ fn receive(control: &mut UnixStream) -> io::Result<Option<Asked>> {
     let descriptors = pair.map(|(file, channel)| Descriptors { file, channel, pixels: descriptors.next() });
     let [what, a, b, c, d] = bytes;
     Ok(Some((what, i32::from_le_bytes([a, b, c, d]), descriptors)))
+}
+
+/// Schedulers and init systems signal every process of a job. The parent decides what that means for files under way, and
+/// ends this process and its workers when it wants to.
+#[expect(unsafe_code, reason = "there is no safe way to ignore a signal")]
+fn ignore_signals_for_the_parent() {
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT] {
+        // SAFETY: no handler runs, and the launcher has one thread.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
 }
 
 /// Splits this process; `None` in the new one.
