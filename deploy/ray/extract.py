@@ -6,6 +6,7 @@ DATA and OUT are on a file system that all machines share. A task whose worker o
 elsewhere and continues. Run the script again to do what is missing: shards that are finished are left out.
 """
 
+import glob
 import json
 import os
 import subprocess
@@ -22,7 +23,12 @@ CPUS = int(os.environ.get("CPUS_PER_TASK", "4"))
 def extract(data, out, index, shards, options):
     """Extracts one shard; returns its last line."""
     command = [DEEPTELL, "--quiet", "extract", data, "--out", f"{out}/{{shard}}"]
-    command += ["--shard-index", str(index), "--shards", str(shards), "--threads", str(CPUS), "--allow-failures"]
+    command += ["--shard-index", str(index), "--shards", str(shards)]
+    # Unless options say otherwise.
+    if not any(option.startswith(("--threads", "-j")) for option in options):
+        command += ["--threads", str(CPUS)]
+    if not any(option.startswith("--allow-failures") for option in options):
+        command += ["--allow-failures"]
     # Without --end-with-parent, a worker that is killed would leave its child in the folder of the shard.
     run = subprocess.run([*command, "--end-with-parent", *options], capture_output=True, text=True)
     if run.returncode != 0:
@@ -32,13 +38,16 @@ def extract(data, out, index, shards, options):
 
 def unfinished(data, out, shards):
     """The indices of the shards that are to be done."""
-    if not os.path.isdir(out) or not os.listdir(out):
+    whole = os.path.exists(f"{out}/extract.toml")
+    if not whole and not glob.glob(f"{glob.escape(out)}/*/extract.toml"):
         return list(range(shards))
     command = [DEEPTELL, "--quiet", "status", out, "--data", data, "--json"]
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if run.returncode not in (0, 1):  # 1: something is missing
         sys.exit(run.returncode)
     status = json.loads(run.stdout)
+    if status["count"] is None:
+        sys.exit(f"{out} holds an extraction that is not divided into shards: give another folder")
     if status["count"] != shards:
         sys.exit(f"{out} has {status['count']} shards: give that number, or another folder")
     return [shard["index"] for shard in status["shards"] if shard["state"] in ("not-begun", "unfinished")]

@@ -19,7 +19,14 @@ import ray
 
 # Read here and not in the task, which runs in the environment of its worker.
 DEEPTELL = os.environ.get("DEEPTELL", "deeptell")
-SUFFIXES = set(".mp4 .m4v .mov .mkv .webm .avi .ts .mpg .gif .jpg .jpeg .png .webp .bmp .avif".split())
+# Those that deeptell knows, in any case.
+SUFFIXES = set(
+    """
+    .jpg .jpeg .jpe .jfif .mpo .png .apng .bmp .dib .webp .avif
+    .mp4 .m4v .mov .qt .3gp .3g2 .f4v .lrv .insv .mkv .mk3d .webm .avi .divx .ts .m2ts .m2t .mts .trp .mpg .mpeg .mpe
+    .m1v .m2v .vob .wmv .asf .flv .ogv .ogm .gif .ivf .obu .mjpg .mjpeg .h264 .264 .h265 .265 .hevc
+    """.split()
+)
 
 
 @ray.remote(num_cpus=1, max_retries=3, retry_exceptions=True)
@@ -44,6 +51,11 @@ def scan_with_program(files):
     return run.stdout.splitlines()
 
 
+def files_below(folder):
+    """Every video and picture, in order."""
+    return sorted(str(path) for path in pathlib.Path(folder).resolve().rglob("*") if path.suffix.lower() in SUFFIXES)
+
+
 def line(document):
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
@@ -58,25 +70,35 @@ def reports_of(out):
 
 
 def main(folder, out, files_per_task=16):
-    files = sorted(str(path) for path in pathlib.Path(folder).resolve().rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = files_below(folder)
     before = reports_of(out)
     waiting = [file for file in files if file not in before]
     print(f"{len(files) - len(waiting)} of {len(files)} files are already done", file=sys.stderr)
     ray.init(log_to_driver=False)
     step = int(files_per_task)
-    running = [scan.remote(waiting[first : first + step]) for first in range(0, len(waiting), step)]
-    failed = 0
+    parts = [waiting[first : first + step] for first in range(0, len(waiting), step)]
+    files_of = {scan.remote(part): part for part in parts}
+    running = list(files_of)
+    failed = lost = 0
     with open(out + ".partial", "w", encoding="utf-8") as file:
         file.writelines(line(report) + "\n" for report in before.values())
     os.replace(out + ".partial", out)
     with open(out, "a", encoding="utf-8") as file:
         while running:
             [ended], running = ray.wait(running)
-            for text in ray.get(ended):
+            try:
+                reports = ray.get(ended)
+            except Exception as error:  # of this task; the others go on
+                lost += len(files_of[ended])
+                print(error, file=sys.stderr, flush=True)
+                continue
+            for text in reports:
                 failed += "input" not in json.loads(text)
                 file.write(text + "\n")
             file.flush()
     print(f"{len(files)} files, {failed} failed", file=sys.stderr)
+    if lost:
+        sys.exit(f"{lost} files have no report, because their tasks failed: run this again")
 
 
 if __name__ == "__main__":

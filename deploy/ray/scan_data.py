@@ -1,4 +1,4 @@
-"""Verdicts of every video below a folder as a table, with Ray Data.
+"""Verdicts of every video and picture below a folder as a table, with Ray Data.
 
     python scan_data.py FOLDER OUT_FOLDER
 
@@ -6,10 +6,11 @@ OUT_FOLDER gets JSON files with the columns path, verdict, score and error. The 
 deeptell; one process per core holds a model, and takes batches of files.
 """
 
-import pathlib
 import sys
 
 import ray
+
+from scan import files_below
 
 
 class Scanner:
@@ -32,7 +33,7 @@ class Scanner:
 
 def main(folder, out):
     ray.init(log_to_driver=False)
-    files = [{"path": str(path)} for path in sorted(pathlib.Path(folder).resolve().rglob("*.mp4"))]
+    files = [{"path": path} for path in files_below(folder)]
     blocks = max(1, len(files) // 16)
     workers = int(ray.cluster_resources()["CPU"])
     table = ray.data.from_items(files, override_num_blocks=blocks)
