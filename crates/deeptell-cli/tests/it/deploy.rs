@@ -245,7 +245,10 @@ fn slurm_tasks_that_are_cancelled_or_would_fail_again_are_not_requeued() {
             if state == "RUNNING" {
                 assert_eq!(calls, requeued, "{code}");
             } else {
-                assert!(calls.is_empty() && said.contains("task 1 is cancelled"), "{state} {code}: {said}");
+                assert!(
+                    calls.is_empty() && said.contains("Slurm ends task 1: it is not put back"),
+                    "{state} {code}: {said}"
+                );
             }
         }
     }
