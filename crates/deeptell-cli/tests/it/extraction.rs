@@ -105,7 +105,9 @@ fn a_second_extract_into_the_same_folder_names_the_first() {
     }
     // It stands still while the second one looks.
     let signal = |signal: &str| {
-        assert!(Command::new("kill").args([signal, first.id().to_string().as_str()]).status().unwrap().success());
+        assert!(
+            Command::new("kill").args([signal, first.id().to_string().as_str()]).status().unwrap().success()
+        );
     };
     signal("-STOP");
     let said = fails(2, &words);
