@@ -21,9 +21,11 @@ impl FromStr for Shard {
     fn from_str(text: &str) -> Result<Self, String> {
         let numbers = text.split_once('/').and_then(|(part, count)| {
             let (part, count) = (part.parse::<u64>().ok()?, count.parse::<u64>().ok()?);
-            (1..=count).contains(&part).then(|| Self { part: part - 1, count })
+            ((1..=count).contains(&part) && count <= MAX_SHARDS).then(|| Self { part: part - 1, count })
         });
-        numbers.ok_or_else(|| "expected PART/COUNT, such as 1/3, 2/3 and 3/3".to_owned())
+        numbers.ok_or_else(|| {
+            format!("expected PART/COUNT, such as 1/3, 2/3 and 3/3, and at most {MAX_SHARDS} shards")
+        })
     }
 }
 

@@ -523,6 +523,16 @@ fn programs_that_are_not_decoders_are_named_in_the_error() {
     }
 }
 
+#[test]
+fn decoders_that_are_killed_while_they_start_are_not_called_wrong_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mp4");
+    write(&path, 2, VideoCodec::Mpeg4, (64, 64));
+    let decoder = DecoderProcess::new("sh").arg("-c").arg("kill -KILL $$");
+    let error = VideoReader::options().isolated_by(&decoder).open(&path).unwrap_err();
+    assert!(matches!(error, VideoError::DecoderKilled { .. }), "{error:?}");
+}
+
 /// Two thousand damaged files: none may crash FFmpeg or us, call the kernel for anything but
 /// decoding, outlast the deadline or outgrow the memory limit. All but the last would show as
 /// `DecoderDied`; the kernel keeps the last.

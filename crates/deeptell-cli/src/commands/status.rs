@@ -30,11 +30,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let theirs = OUTPUT_FILES.map(|name| args.out.join(name));
-    deeptell_files::check_outputs(&args.json, theirs.iter().chain(&args.data))?;
     let all = args.data.as_deref().map(|data| args.dataset.read(data)).transpose()?;
     let root = args.data.as_deref().map_or(Path::new(""), root_of);
     let status = Status::read(&args.out, all.as_ref().map(|all| (all.samples.as_slice(), root)))?;
+    let folders = status.shards.iter().filter_map(|shard| shard.folder.as_ref());
+    let theirs = folders.flat_map(|folder| OUTPUT_FILES.map(|name| folder.join(name)));
+    deeptell_files::check_outputs(&args.json, theirs.chain(args.data.clone()))?;
     match &args.json {
         Some(target) => output::write_json(&status, target)?,
         None => output::lines(&status)?,

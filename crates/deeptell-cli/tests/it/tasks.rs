@@ -117,6 +117,11 @@ fn status_and_merge_of_an_array_from_the_first_task_to_the_manifest() {
     task("0");
     task("2");
     assert!(succeeds(&status).contains("1 failed (1 unsupported), 0 waiting"));
+    for name in deeptell_extract::OUTPUT_FILES {
+        let theirs = parts.join("0").join(name);
+        fails(2, &[&status[..], &[format!("--json={}", path(&theirs)).as_str()]].concat());
+        fails(2, &[&merge[..], &["--out", path(&theirs)]].concat());
+    }
     succeeds(&merge);
     succeeds(&[&merge[..], &["--out", path(&all)]].concat());
     extract(&alone, &[]);

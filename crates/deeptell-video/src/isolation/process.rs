@@ -6,7 +6,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -153,12 +153,21 @@ impl DecoderProcess {
     /// As [`Self::start`], with the error for the file at `path`.
     pub(super) fn start_for(&self, path: &Path, file: &File, max_pixels: u64) -> Result<Worker, VideoError> {
         let started = SharedPixels::for_frames_up_to(max_pixels).and_then(|pixels| self.start(file, pixels));
-        started.map_err(|source| VideoError::NoDecoderProcess {
-            path: path.to_owned(),
-            program: self.program.clone(),
-            source,
+        started.map_err(|source| {
+            let path = path.to_owned();
+            if is_gone(&source) {
+                VideoError::DecoderKilled { path, reason: "was killed while it started".to_owned() }
+            } else {
+                VideoError::NoDecoderProcess { path, program: self.program.clone(), source }
+            }
         })
     }
+}
+
+/// Whether the other end of a channel is gone.
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | BrokenPipe | ConnectionReset)
 }
 
 /// The running program: it forks workers, and says how they ended.
@@ -193,6 +202,8 @@ impl Server {
         let mut running = Running { child, control: Some(ours) };
         match running.answer() {
             Ok(HELLO) => Ok(Self(Mutex::new(running))),
+            // A program that is not a decoder exits by itself.
+            Err(error) if is_gone(&error) && running.is_killed_within(END_PATIENCE) => Err(error),
             _ => Err(io::Error::new(io::ErrorKind::InvalidData, "this is not a decoder of this version")),
         }
     }
@@ -224,6 +235,18 @@ impl Server {
 impl Running {
     fn control(&mut self) -> io::Result<&mut UnixStream> {
         self.control.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Whether a signal ends the process in this time.
+    fn is_killed_within(&mut self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return status.signal().is_some(),
+                Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(1)),
+                _ => return false,
+            }
+        }
     }
 
     fn answer(&mut self) -> io::Result<Answer> {
