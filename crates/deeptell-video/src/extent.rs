@@ -8,6 +8,7 @@ use std::io::{self, Read, Seek};
 use deeptell_files::ByteWindow;
 
 use crate::Warning;
+use crate::frame_times::BOXES;
 use crate::transport;
 
 /// Bytes that are read at once.
@@ -16,12 +17,6 @@ const WINDOW: usize = 1 << 12;
 const MAX_PADDING: u64 = 4 << 20;
 /// Headers of two movies that are larger than this are taken for different ones, in bytes.
 const MAX_COMPARED: u64 = 1 << 20;
-/// Boxes at the top of an MP4 file that are known to be long (ISO/IEC 14496-12, 6.2; `QuickTime`).
-const BOXES: [&[u8; 4]; 16] = [
-    b"ftyp", b"moov", b"mdat", b"moof", b"mfra", b"sidx", b"ssix", b"styp", b"free", b"skip", b"wide",
-    b"uuid", b"meta", b"emsg", b"prft", b"udta",
-];
-
 /// How the bytes of a file compare with what its container says of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Extent {

@@ -137,8 +137,10 @@ pub(crate) fn last_duration(own: i64, usual: i64, rest: Option<i64>, is_whole: b
 pub struct FrameTimesReader {
     /// What was pushed and not yet read.
     buffer: Vec<u8>,
-    /// Bytes still to come that nobody wants.
+    /// Bytes still to come that nobody wants; `u64::MAX` for all of them.
     skip: u64,
+    /// Bytes still to come of what is read next, where its first ones are there.
+    needed: u64,
     format: Format,
 }
 
@@ -146,11 +148,17 @@ pub struct FrameTimesReader {
 enum Format {
     #[default]
     Unknown,
-    Mp4 {
-        moov: Option<Vec<u8>>,
-    },
+    Mp4(Mp4),
     Matroska(Box<Matroska>),
     Other,
+}
+
+#[derive(Debug, Default)]
+struct Mp4 {
+    moov: Option<Vec<u8>>,
+    is_fragmented: bool,
+    /// Whether the box that is read has a known name, and so the size that it states.
+    is_known: bool,
 }
 
 /// What a parser wants next.
@@ -177,8 +185,11 @@ impl FrameTimesReader {
             return;
         }
         let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
-        self.skip -= skipped as u64;
+        if self.skip < u64::MAX {
+            self.skip -= skipped as u64;
+        }
         self.buffer.extend_from_slice(&bytes[skipped..]);
+        self.needed = 0;
         let mut done = 0;
         while self.skip == 0 {
             match self.format.next(&self.buffer[done..]) {
@@ -186,9 +197,13 @@ impl FrameTimesReader {
                 Next::Skip(count) => {
                     let there = (self.buffer.len() - done) as u64;
                     done += there.min(count) as usize;
-                    self.skip = count - there.min(count);
+                    self.skip = if count == u64::MAX { count } else { count - there.min(count) };
                 }
-                Next::Needs(count) if self.buffer.len() - done < count => break,
+                Next::Needs(count) if self.buffer.len() - done < count => {
+                    let there = self.buffer.len() - done;
+                    self.needed = if there == 0 { 0 } else { (count - there) as u64 };
+                    break;
+                }
                 Next::Needs(_) | Next::Stop => {
                     self.format = self.format.stopped();
                     break;
@@ -198,10 +213,21 @@ impl FrameTimesReader {
         self.buffer.drain(..done.min(self.buffer.len()));
     }
 
+    /// How many bytes are missing where the file ended here, in the middle of a box of an MP4 file; 0 where it may end
+    /// here, and where nothing tells: in fragmented and other files.
+    pub fn missing_bytes(&self) -> u64 {
+        match self.format {
+            Format::Mp4(Mp4 { is_known: true, is_fragmented: false, .. }) if self.skip < u64::MAX => {
+                self.skip + self.needed
+            }
+            _ => 0,
+        }
+    }
+
     /// The times, at the end of the file; `None` where it is of another kind or has no list of frames.
     pub fn finish(self) -> Option<FrameTimes> {
         match self.format {
-            Format::Mp4 { moov } => Mp4Track::best(&moov?)?.times(),
+            Format::Mp4(mp4) => Mp4Track::best(&mp4.moov?)?.times(),
             Format::Matroska(matroska) => matroska.times(),
             Format::Unknown | Format::Other => None,
         }
@@ -220,12 +246,12 @@ impl Format {
                     | [_, _, _, _, b'm', b'd', b'a', b't']
                     | [_, _, _, _, b'w', b'i', b'd', b'e']
                     | [_, _, _, _, b'f', b'r', b'e', b'e']
-                    | [_, _, _, _, b's', b'k', b'i', b'p'] => Self::Mp4 { moov: None },
+                    | [_, _, _, _, b's', b'k', b'i', b'p'] => Self::Mp4(Mp4::default()),
                     _ => Self::Other,
                 };
                 if matches!(self, Self::Other) { Next::Stop } else { Next::Done(0) }
             }
-            Self::Mp4 { moov } => next_box(moov, buffer),
+            Self::Mp4(mp4) => mp4.next(buffer),
             Self::Matroska(matroska) => matroska.next(buffer),
             Self::Other => Next::Stop,
         }
@@ -235,7 +261,7 @@ impl Format {
     fn stopped(&mut self) -> Self {
         match std::mem::take(self) {
             // Blocks are read as they come: those that are there are frames.
-            Self::Mp4 { moov: Some(moov) } => Self::Mp4 { moov: Some(moov) },
+            Self::Mp4(mp4) if mp4.moov.is_some() => Self::Mp4(Mp4 { is_known: false, ..mp4 }),
             _ => Self::Other,
         }
     }
@@ -248,21 +274,33 @@ fn box_head(bytes: &[u8]) -> Option<([u8; 4], usize, u64)> {
     if size == 1 { Some((kind, 16, u64_at(bytes, 8)?)) } else { Some((kind, 8, size)) }
 }
 
-fn next_box(moov: &mut Option<Vec<u8>>, buffer: &[u8]) -> Next {
-    let is_long = u32_at(buffer, 0) == Some(1);
-    let Some((kind, head, size)) = box_head(buffer) else { return Next::Needs(if is_long { 16 } else { 8 }) };
-    if size == 0 {
-        return Next::Skip(u64::MAX);
+/// Boxes at the top of an MP4 file that are known to be long (ISO/IEC 14496-12, 6.2; `QuickTime`).
+pub(crate) const BOXES: [&[u8; 4]; 16] = [
+    b"ftyp", b"moov", b"mdat", b"moof", b"mfra", b"sidx", b"ssix", b"styp", b"free", b"skip", b"wide",
+    b"uuid", b"meta", b"emsg", b"prft", b"udta",
+];
+
+impl Mp4 {
+    fn next(&mut self, buffer: &[u8]) -> Next {
+        let is_long = u32_at(buffer, 0) == Some(1);
+        self.is_known = buffer.get(4..8).is_some_and(|kind| BOXES.iter().any(|known| kind == *known));
+        let Some((kind, head, size)) = box_head(buffer) else {
+            return Next::Needs(if is_long { 16 } else { 8 });
+        };
+        self.is_fragmented |= &kind == b"moof";
+        if size == 0 {
+            return Next::Skip(u64::MAX);
+        }
+        if size < head as u64 {
+            return Next::Stop;
+        }
+        if &kind != b"moov" || self.moov.is_some() || size > MOST_HEADER {
+            return Next::Skip(size);
+        }
+        let Some(content) = buffer.get(head..size as usize) else { return Next::Needs(size as usize) };
+        self.moov = Some(content.to_vec());
+        Next::Done(size as usize)
     }
-    if size < head as u64 {
-        return Next::Stop;
-    }
-    if &kind != b"moov" || moov.is_some() || size > MOST_HEADER {
-        return Next::Skip(size);
-    }
-    let Some(content) = buffer.get(head..size as usize) else { return Next::Needs(size as usize) };
-    *moov = Some(content.to_vec());
-    Next::Done(size as usize)
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
@@ -664,6 +702,25 @@ mod tests {
     }
 
     #[test]
+    fn missing_bytes_are_those_of_the_box_that_is_cut() {
+        // A box of 8 bytes, one of 24, and one for the rest of the file.
+        let file = [&b"\0\0\0\x08ftyp\0\0\0\x18moov"[..], &[7; 16], b"\0\0\0\0mdat", &[7; 9]].concat();
+        let missing = |end: usize, piece: usize| {
+            let mut reader = FrameTimesReader::new();
+            file[..end].chunks(piece).for_each(|bytes| reader.push(bytes));
+            reader.missing_bytes()
+        };
+        for piece in [1, 3, 100] {
+            let ends = [8, 10, 16, 31, 32, 40, 45];
+            assert_eq!(ends.map(|end| missing(end, piece)), [0, 0, 16, 1, 0, 0, 0], "pieces of {piece}");
+        }
+        // What was appended has no size.
+        let mut reader = FrameTimesReader::new();
+        reader.push(&[&file[..32], b"\xFF\xD8\xFF\xE0\0\x10JFIF\0\x01"].concat());
+        assert_eq!(reader.missing_bytes(), 0);
+    }
+
+    #[test]
     fn any_bytes_end_without_a_panic() {
         let mut random = fastrand::Rng::with_seed(7);
         let heads: [&[u8]; 3] =
@@ -684,12 +741,35 @@ mod reader_tests {
 
     use super::*;
     use crate::VideoReader;
+    use crate::extent::Extent;
 
     fn clips() -> Vec<std::path::PathBuf> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folders = ["goldens/clips", "../../datasets/sample/real", "../../datasets/sample/fake"];
         let files = folders.iter().flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap());
         files.map(|file| file.unwrap().path()).filter(|path| path.is_file()).collect()
+    }
+
+    #[test]
+    fn missing_bytes_are_those_that_the_reader_of_the_file_tells() {
+        let mut told = 0;
+        for path in clips() {
+            let whole = std::fs::read(&path).unwrap();
+            if whole.get(4..8) != Some(b"ftyp") {
+                continue;
+            }
+            for tenths in 1..=10 {
+                let cut = &whole[..whole.len() * tenths / 10];
+                let extent = Extent::of(std::io::Cursor::new(cut), || true).unwrap();
+                let total = extent.cut.and_then(|cut| cut.total).unwrap_or(cut.len() as u64);
+                let mut reader = FrameTimesReader::new();
+                cut.chunks(1000).for_each(|bytes| reader.push(bytes));
+                let missing = total - cut.len() as u64;
+                assert_eq!(reader.missing_bytes(), missing, "{}, {tenths} tenths", path.display());
+                told += u32::from(missing > 0);
+            }
+        }
+        assert!(told > 100, "{told}");
     }
 
     #[test]

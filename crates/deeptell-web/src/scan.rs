@@ -4,7 +4,8 @@ use std::io::Cursor;
 use std::path::PathBuf;
 
 use deeptell::{
-    InputFacts, InputFrame, InputKind, Limits, PictureError, RgbImage, Scanning, VideoError, Warning,
+    InputFacts, InputFrame, InputKind, Limits, PictureError, RgbImage, Scanning, VideoError, VideoWarning,
+    Warning,
 };
 use deeptell_face::{Picture, PictureKind, read_picture};
 use deeptell_files::hexadecimal;
@@ -37,6 +38,8 @@ pub struct WebScan {
     kind: Kind,
     facts: InputFacts,
     warnings: Vec<Warning>,
+    /// Bytes that are missing at the end of the file, as far as its container tells.
+    missing_bytes: u64,
 }
 
 /// What a file is by its first bytes.
@@ -67,6 +70,7 @@ impl WebScan {
             kind: Kind::Unknown,
             facts: InputFacts::new(name, InputKind::Video),
             warnings: Vec::new(),
+            missing_bytes: 0,
         }
     }
 
@@ -127,6 +131,12 @@ impl WebScan {
             }
             Kind::Video(times) => {
                 self.facts.decoder = Some("browser".to_owned());
+                self.missing_bytes = times.missing_bytes();
+                if let Some(total_bytes) = self.whole_bytes() {
+                    let cut =
+                        VideoWarning::CutShort { present_bytes: self.bytes, total_bytes: Some(total_bytes) };
+                    self.warnings.push(cut.into());
+                }
                 let Some(times) = times.finish() else {
                     if let Unsupported::OtherKind { advice } = Unsupported::by_first_bytes(&self.head) {
                         return Err(self.refused(Unsupported::OtherKind { advice }));
@@ -151,6 +161,10 @@ impl WebScan {
         match Unsupported::by_first_bytes(&self.head) {
             reason @ Unsupported::OtherKind { .. } => self.refused(reason),
             reason if self.facts.container.is_none() && !is_media(&self.head) => self.refused(reason),
+            _ if let Some(total) = self.whole_bytes() => {
+                let detail = format!("{} of its {total} bytes are there", self.bytes);
+                thrown_for(&self.name, VideoError::Truncated { path: PathBuf::from(&self.name), detail })
+            }
             _ if self.facts.container.is_none() && has_index_at_end(&self.head) => {
                 let detail = "its index is missing".to_owned();
                 thrown_for(&self.name, VideoError::Corrupt { path: PathBuf::from(&self.name), detail })
@@ -274,6 +288,11 @@ impl WebScan {
 }
 
 impl WebScan {
+    /// The size of the whole file, where this one is cut.
+    fn whole_bytes(&self) -> Option<u64> {
+        (self.missing_bytes > 0).then(|| self.bytes.saturating_add(self.missing_bytes))
+    }
+
     fn describe(&mut self, times: &FrameTimes) {
         self.facts.container = Some(times.container.to_owned());
         self.facts.codec = Some(times.codec.clone());

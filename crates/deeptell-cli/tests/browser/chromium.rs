@@ -94,6 +94,15 @@ impl Tab {
         for domain in ["Page", "Runtime", "Log", "Network", "DOM", "Accessibility"] {
             tab.call(&format!("{domain}.enable"), json!({}));
         }
+        // Workers are pages of their own to the protocol: each is held until it is watched as well.
+        let attach = |filter: Value| json!({"autoAttach": true, "waitForDebuggerOnStart": true, "flatten": true, "filter": filter});
+        tab.call("Target.setAutoAttach", attach(json!([{"type": "worker"}])));
+        let page = tab.session.take();
+        tab.call(
+            "Target.setAutoAttach",
+            attach(json!([{"type": "service_worker"}, {"type": "shared_worker"}])),
+        );
+        tab.session = page;
         tab.resize(width, height);
         tab
     }
@@ -101,22 +110,42 @@ impl Tab {
     /// Sends a command and waits for its result.
     #[expect(clippy::needless_pass_by_value, reason = "parameters are written where they are passed")]
     pub(crate) fn call(&mut self, method: &str, parameters: Value) -> Value {
+        let session = self.session.clone();
+        let id = self.send(session.as_deref(), method, &parameters);
+        loop {
+            let message = self.messages.recv_timeout(PATIENCE);
+            let message = message.unwrap_or_else(|_| panic!("the browser does not answer to {method}"));
+            if message["id"] == id {
+                assert!(message.get("error").is_none(), "{method}: {message}");
+                return message["result"].clone();
+            }
+            self.keep(message);
+        }
+    }
+
+    /// Sends a command, and returns its number.
+    fn send(&mut self, session: Option<&str>, method: &str, parameters: &Value) -> u64 {
         self.sent += 1;
         let mut command = json!({"id": self.sent, "method": method, "params": parameters});
-        if let Some(session) = &self.session {
+        if let Some(session) = session {
             command["sessionId"] = json!(session);
         }
         self.commands.write_all(format!("{command}\0").as_bytes()).unwrap();
         self.commands.flush().unwrap();
-        loop {
-            let message = self.messages.recv_timeout(PATIENCE);
-            let message = message.unwrap_or_else(|_| panic!("the browser does not answer to {method}"));
-            if message["id"] == self.sent {
-                assert!(message.get("error").is_none(), "{method}: {message}");
-                return message["result"].clone();
+        self.sent
+    }
+
+    /// Keeps an event. A worker that starts is watched, and goes on.
+    fn keep(&mut self, message: Value) {
+        if message["method"] == "Target.attachedToTarget" {
+            let worker = message["params"]["sessionId"].as_str().unwrap().to_owned();
+            for method in
+                ["Runtime.enable", "Log.enable", "Network.enable", "Runtime.runIfWaitingForDebugger"]
+            {
+                self.send(Some(&worker), method, &json!({}));
             }
-            self.events.push_back(message);
         }
+        self.events.push_back(message);
     }
 
     /// Waits for an event of the page; its parameters.
@@ -128,7 +157,7 @@ impl Tab {
             }
             assert!(began.elapsed() < PATIENCE, "no {method}");
             if let Ok(message) = self.messages.recv_timeout(Duration::from_millis(100)) {
-                self.events.push_back(message);
+                self.keep(message);
             }
         }
     }
@@ -297,7 +326,7 @@ impl Tab {
         self.events.iter().filter(is_bad).map(ToString::to_string).collect()
     }
 
-    /// Every address that the page asked for.
+    /// Every address that the page and its workers asked for.
     pub(crate) fn requests(&self) -> Vec<String> {
         let sent = self.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
         sent.map(|event| event["params"]["request"]["url"].as_str().unwrap().to_owned()).collect()

@@ -138,6 +138,12 @@ fn a_picture_has_the_score_of_the_command_line(browser: &Path, site: &Path) {
     tab.until("document.querySelectorAll('.marks rect').length >= 1");
     tab.until("[...document.querySelectorAll('.face img')].every((face) => face.naturalWidth > 0)");
     readable::check(&mut tab, "local picture");
+    let asked = |tab: &Tab, name: &str| tab.requests().iter().any(|url| url.ends_with(name));
+    assert!(
+        asked(&tab, "deeptell_web_bg.wasm"),
+        "what the worker asks for is not seen: {:?}",
+        tab.requests()
+    );
     check_console(&mut tab, &server);
 }
 
@@ -214,7 +220,7 @@ fn faults_have_the_sentences_of_the_command_line(browser: &Path, site: &Path) {
             "This file cannot be read here",
             "this is not a video, or not one of a known format",
         ),
-        (file("cut.mp4", &cut), "This file is damaged", "download the file again"),
+        (file("cut.mp4", &cut), "This file is damaged", "bytes are there); download the whole file"),
         (file("cut.png", &picture), "This file is damaged", ""),
         (sound, "This file cannot be read here", "has no video stream; pass a video"),
     ];
