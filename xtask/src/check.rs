@@ -68,6 +68,8 @@ fn architecture(step: &str) -> Result<()> {
     let tree = output_of(cargo().args(invariants::Workspace::TREE))?;
     let manifests = output_of(cargo().args(invariants::Workspace::MANIFESTS))?;
     let mut breaches = invariants::Workspace::new(&tree, &manifests)?.breaches();
+    let training = output_of(cargo().args(invariants::Workspace::TRAINING))?;
+    breaches.extend(invariants::training_breaches(&training)?);
     for rule in sources::RULES {
         breaches.extend(rule(Path::new("crates"))?);
     }

@@ -77,6 +77,16 @@ impl Workspace {
     /// The command whose output [`new`](Self::new) takes second.
     pub(crate) const MANIFESTS: [&str; 3] = ["metadata", "--format-version=1", "--no-deps"];
 
+    /// The command whose output [`training_breaches`] takes: what training alone builds.
+    pub(crate) const TRAINING: [&str; 6] = [
+        "tree",
+        "--package=deeptell-train",
+        "--edges=normal,build",
+        "--prefix=depth",
+        "--format={p}",
+        "--locked",
+    ];
+
     /// Puts the two together.
     ///
     /// # Errors
@@ -198,6 +208,18 @@ impl Workspace {
         }
         seen.into_iter().map(|package| name_of(package)).collect()
     }
+}
+
+/// 1. Training builds without FFmpeg, unless its feature for codecs is asked for.
+///
+/// # Errors
+/// When `tree` is not what the command prints.
+pub(crate) fn training_breaches(tree: &str) -> Result<Vec<String>> {
+    let built = read_tree(tree)?;
+    let names = built.keys().map(|package| name_of(package)).filter(|name| is_ffmpeg(name));
+    Ok(names
+        .map(|name| format!("1: building deeptell-train builds {name} without its feature `codec`"))
+        .collect())
 }
 
 /// Reads `cargo tree` lines such as `2burn-core v0.22.1 (*)`: the depth, the package, and remarks.
@@ -381,6 +403,14 @@ mod tests {
                 "3: building deeptell-metrics builds ffmpeg-sys-next"
             ]
         );
+    }
+
+    #[test]
+    fn training_alone_must_not_build_ffmpeg() {
+        let tree = "0deeptell-train v0.1.0 (/checkout)\n1deeptell-video v0.1.0\n2ffmpeg-next v9.0.0";
+        let expected = ["1: building deeptell-train builds ffmpeg-next without its feature `codec`"];
+        assert_eq!(training_breaches(tree).unwrap(), expected);
+        assert!(training_breaches("0deeptell-train v0.1.0\n1burn v0.22.0").unwrap().is_empty());
     }
 
     #[test]

@@ -191,7 +191,7 @@ pub struct LossConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct CodecConfig {
     /// How often the pictures of a unit end as a keyframe of H.264 and are decoded again; 0 to 1. It needs the
-    /// feature `codec`, which is on by default, and an FFmpeg with libx264.
+    /// feature `codec`, and an FFmpeg with libx264.
     pub probability: f64,
     /// Lowest and highest constant rate factor, 0 to 51; lower is better.
     pub crf: [u8; 2],

@@ -15,7 +15,7 @@ use crate::guard::{Guard, GuardedFile};
 use crate::orientation::{self, Orientation};
 use crate::stream_choice::choose_stream;
 use crate::transport;
-use crate::{Limits, StreamLabel, VideoError};
+use crate::{Limits, PartFault, StreamLabel, VideoError};
 
 /// Packets that may be unreadable in a row before the rest counts as lost.
 const MAX_DAMAGE_IN_A_ROW: u32 = 10_000;
@@ -95,7 +95,7 @@ struct Part {
 pub(crate) struct LeftOut {
     /// Its number, from 1.
     pub(crate) part: u32,
-    pub(crate) reason: String,
+    pub(crate) reason: PartFault,
 }
 
 /// What one part of a file was opened to.
@@ -420,11 +420,11 @@ impl Joined {
             let reason = match &error {
                 // Nothing is lost with it.
                 VideoError::NoVideo { .. } => None,
-                VideoError::Unsupported { reason, .. } => Some(reason.to_string()),
+                VideoError::Unsupported { reason, .. } => Some(PartFault::Unsupported(reason.clone())),
                 VideoError::TooLarge { width, height, .. } => {
-                    Some(format!("its pictures have {width} x {height} pixels, more than the limit"))
+                    Some(PartFault::TooLarge { width: *width, height: *height })
                 }
-                _ => Some("it is damaged".to_owned()),
+                _ => Some(PartFault::Damaged),
             };
             self.left_out.extend(reason.map(|reason| LeftOut { part: number, reason }));
             first_error.get_or_insert(error);

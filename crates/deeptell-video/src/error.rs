@@ -240,7 +240,7 @@ fn available(streams: &[u32]) -> String {
 }
 
 /// Why a file is not a readable video; the text says what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Error)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Unsupported {
@@ -275,6 +275,27 @@ pub enum Unsupported {
         /// FFmpeg's name of it.
         name: String,
     },
+}
+
+/// Why a part of a joined file was not sampled. `Display` gives the end of a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Error)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PartFault {
+    /// The [`Limits`] do not allow it.
+    #[error("{0}")]
+    Unsupported(Unsupported),
+    /// Its pictures are larger than [`Limits::max_pixels`].
+    #[error("its pictures have {width} x {height} pixels, more than the limit")]
+    TooLarge {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+    },
+    /// It cannot be decoded.
+    #[error("it is damaged")]
+    Damaged,
 }
 
 /// What to do about a format: the same bytes are worth more than a copy, so converting comes last.
@@ -373,8 +394,8 @@ pub enum Warning {
     PartLeftOut {
         /// Its number, from 1.
         part: u32,
-        /// Why, as the end of a sentence.
-        reason: String,
+        /// Why.
+        reason: PartFault,
     },
     /// The file was not searched to its end for jumps of its clock, because it is too large for the time
     /// allowed or joined of more than 64 parts: should its clock jump there, parts of it were not sampled.

@@ -103,7 +103,7 @@ mod writer;
 pub use deeptell_face::{
     Picture, PictureError, PictureFormat, PictureLimits, RgbImage, TrailingMedia, TrailingMediaKind,
 };
-pub use error::{StreamLabel, Unsupported, VideoError, Warning};
+pub use error::{PartFault, StreamLabel, Unsupported, VideoError, Warning};
 pub use frame_times::{FrameMoment, FrameTimes, FrameTimesReader};
 #[cfg(all(unix, feature = "ffmpeg"))]
 #[doc(hidden)]

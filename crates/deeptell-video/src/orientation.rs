@@ -3,6 +3,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
+use deeptell_face::exif_orientation;
 use image::{RgbImage, imageops, metadata};
 
 use crate::heif;
@@ -41,7 +42,9 @@ fn of_png(source: &mut (impl Read + Seek)) -> io::Result<Option<Orientation>> {
             b"eXIf" => {
                 let mut exif = Vec::new();
                 source.take(length.min(MAX_EXIF_BYTES)).read_to_end(&mut exif)?;
-                return Ok(metadata::Orientation::from_exif_chunk(&exif).map(Orientation::from));
+                let orientation = exif_orientation(&exif);
+                let is_told = orientation != metadata::Orientation::NoTransforms;
+                return Ok(is_told.then(|| orientation.into()));
             }
             b"IEND" => return Ok(None),
             // Its checksum follows.

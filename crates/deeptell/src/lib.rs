@@ -74,9 +74,9 @@ pub use deeptell_network::{
 #[cfg(all(unix, feature = "ffmpeg"))]
 pub use deeptell_video::DecoderProcess;
 #[cfg(feature = "ffmpeg")]
-pub use deeptell_video::{Frame, run_if_decoder};
+pub use deeptell_video::{Frame, VideoOptions, run_if_decoder};
 pub use deeptell_video::{
-    IsolationError, Limits, StreamLabel, Unsupported, VideoError, Warning as VideoWarning,
+    IsolationError, Limits, PartFault, StreamLabel, Unsupported, VideoError, Warning as VideoWarning,
 };
 pub use serde_json::Error as JsonError;
 

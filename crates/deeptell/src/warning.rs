@@ -121,7 +121,7 @@ impl fmt::Display for Warning {
 
 #[cfg(test)]
 mod tests {
-    use deeptell_video::{StreamLabel, Warning as VideoWarning};
+    use deeptell_video::{PartFault, StreamLabel, Warning as VideoWarning};
     use serde_json::json;
 
     use super::*;
@@ -147,7 +147,7 @@ mod tests {
             VideoWarning::OtherStreams { sampled: 0, others: vec![other] }.into(),
             VideoWarning::ClockJumps { count: 1 }.into(),
             VideoWarning::TimesReplaced { count: 2 }.into(),
-            VideoWarning::PartLeftOut { part: 2, reason: "it is damaged".to_owned() }.into(),
+            VideoWarning::PartLeftOut { part: 2, reason: PartFault::Damaged }.into(),
             VideoWarning::ClockUnchecked.into(),
             VideoWarning::DurationMismatch { declared_seconds: 9.5, found_seconds: 3.25 }.into(),
         ] {

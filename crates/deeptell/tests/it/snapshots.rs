@@ -1,6 +1,6 @@
 //! One report and its page as committed files: what programs read and people see changes only on purpose.
 //!
-//! `DEEPTELL_UPDATE_SNAPSHOTS=1 cargo test -p deeptell --test it snapshot -- --test-threads 1` writes the files again;
+//! `DEEPTELL_UPDATE_SNAPSHOTS=1 cargo test -p deeptell --test it snapshot` writes the files again;
 //! look at the difference before it is committed.
 
 use std::collections::BTreeSet;
@@ -21,7 +21,8 @@ fn snapshot(name: &str) -> PathBuf {
 fn assert_is(name: &str, now: &str) {
     let path = snapshot(name);
     if std::env::var_os("DEEPTELL_UPDATE_SNAPSHOTS").is_some() {
-        std::fs::write(&path, now).unwrap();
+        // In one step: other tests read the files meanwhile.
+        deeptell_files::write_whole(&path, now.as_bytes()).unwrap();
     }
     let kept = std::fs::read_to_string(&path).unwrap();
     let differs = kept.lines().zip(now.lines()).position(|(kept, now)| kept != now);
