@@ -19,9 +19,7 @@ use deeptell_face::{Landmarks, Point};
 use deeptell_kernels::keep_buffers;
 use deeptell_mtcnn::MtcnnConfig;
 use deeptell_network::{Architecture, Network, NetworkConfig, Normalization, normalize};
-use deeptell_train::{
-    CodecConfig, SampleOrder, SamplingConfig, TrainConfig, binary_cross_entropy_with_logits, preview,
-};
+use deeptell_train::{SampleOrder, TrainConfig, binary_cross_entropy_with_logits, preview};
 use deeptell_video::{Sampling, VideoCodec, VideoReader, VideoWriter, WriterOptions};
 
 const FRAMES: usize = 12;
@@ -105,12 +103,12 @@ fn pictures(criterion: &mut Criterion) {
             Sample { split: Some(Split::Train), landmarks, ..Sample::new(path, label, source) }
         })
         .collect();
-    let plain = TrainConfig { sampling: SampleOrder::Shuffled.into(), ..TrainConfig::default() };
-    let triples = TrainConfig {
-        sampling: SamplingConfig { swap_probability: 0.2, ..SampleOrder::Triples.into() },
-        codec: CodecConfig { probability: 0.35, ..CodecConfig::default() },
-        ..TrainConfig::default()
-    };
+    let mut plain = TrainConfig::default();
+    plain.sampling = SampleOrder::Shuffled.into();
+    let mut triples = TrainConfig::default();
+    triples.sampling = SampleOrder::Triples.into();
+    triples.sampling.swap_probability = 0.2;
+    triples.codec.probability = 0.35;
     let mut group = criterion.benchmark_group("pictures/cpu 224x224");
     for (name, config, rows) in [("as default", plain, 30), ("triples, a third as H.264", triples, 10)] {
         let count = || preview(black_box(&config), &samples, rows).unwrap().concat().len();

@@ -30,13 +30,15 @@ use crate::random::{happens, signed, within};
 /// use rand_chacha::ChaCha8Rng;
 ///
 /// let face = RgbImage::from_fn(224, 224, |x, y| image::Rgb([x as u8, y as u8, 128]));
-/// let augmentation = Augmentation { rotation_degrees: 10.0, ..Augmentation::default() };
+/// let mut augmentation = Augmentation::default();
+/// augmentation.rotation_degrees = 10.0;
 /// let varied = augmentation.apply(&face, &mut ChaCha8Rng::seed_from_u64(7));
 /// assert_eq!(varied.dimensions(), (224, 224));
 /// assert_eq!(varied, augmentation.apply(&face, &mut ChaCha8Rng::seed_from_u64(7)));
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Augmentation {
     /// How often the picture is mirrored, 0 to 1.
     pub flip_probability: f64,

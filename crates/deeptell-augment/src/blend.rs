@@ -39,6 +39,7 @@ use crate::seam::{Seam, leave_trace};
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SelfBlend {
     /// How often the whole picture is changed in color and sharpness, and not the part that is
     /// blended in; 0 to 1.

@@ -38,15 +38,15 @@ impl Distortion {
     /// # Errors
     /// When FFmpeg cannot compress it.
     pub fn apply(self, image: &RgbImage) -> Result<RgbImage, VideoError> {
-        let none = Augmentation::none();
-        let change = match self {
+        let mut change = Augmentation::none();
+        match self {
             Self::H264(crf) => return recompress(image, VideoCodec::H264, crf),
             Self::Corners => return Ok(keep_corners(image)),
-            Self::Jpeg(quality) => Augmentation { jpeg_probability: 1.0, jpeg_quality: [quality; 2], ..none },
-            Self::Shrink(factor) => Augmentation { rescale_probability: 1.0, rescale: [factor; 2], ..none },
-            Self::Noise(sigma) => Augmentation { noise_probability: 1.0, noise_sigma: [sigma; 2], ..none },
-            Self::Grey => Augmentation { grey_probability: 1.0, ..none },
-        };
+            Self::Jpeg(quality) => (change.jpeg_probability, change.jpeg_quality) = (1.0, [quality; 2]),
+            Self::Shrink(factor) => (change.rescale_probability, change.rescale) = (1.0, [factor; 2]),
+            Self::Noise(sigma) => (change.noise_probability, change.noise_sigma) = (1.0, [sigma; 2]),
+            Self::Grey => change.grey_probability = 1.0,
+        }
         Ok(change.apply(image, &mut ChaCha8Rng::seed_from_u64(0)))
     }
 }

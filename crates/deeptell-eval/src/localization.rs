@@ -36,7 +36,8 @@ pub fn fit_localization(
     observer: &mut dyn Observer,
 ) -> Result<ModelFile, EvalError> {
     let card = file.card();
-    let config = TrainConfig { crop: card.crop, ..config.clone() };
+    let mut config = config.clone();
+    config.crop = card.crop;
     let mut network = NetworkConfig::new(card.architecture, 1).init(device);
     network.load(file.weights())?;
     let network = network.folded();
@@ -167,8 +168,8 @@ pub fn measure_localization(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<LocalizationReport, EvalError> {
-    let mut config =
-        TrainConfig { crop: file.card().crop, augmentation: Augmentation::none(), ..config.clone() };
+    let mut config = config.clone();
+    (config.crop, config.augmentation) = (file.card().crop, Augmentation::none());
     (config.cutout_probability, config.codec.probability) = (0.0, 0.0);
     config.sampling.samples_per_epoch = None;
     config.sampling.dataset_shares.clear();

@@ -261,8 +261,6 @@ fn flatten(name: &str, value: &toml::Value, settings: &mut BTreeMap<String, Stri
 
 #[cfg(test)]
 mod tests {
-    use deeptell_train::LossConfig;
-
     use super::*;
 
     /// A run folder with the files of `train` that `compare` reads.
@@ -300,11 +298,8 @@ mod tests {
     fn runs_are_compared_and_differing_settings_listed() {
         let root = tempfile::tempdir().unwrap();
         let config = TrainConfig::default();
-        let other = TrainConfig {
-            seed: 9,
-            loss: LossConfig { pos_weight: Some(0.5), ..LossConfig::default() },
-            ..TrainConfig::default()
-        };
+        let mut other = TrainConfig::default();
+        (other.seed, other.loss.pos_weight) = (9, Some(0.5));
         let folders = [
             folder(&root.path().join("a"), &config, &[0.8, 0.9, 0.9], Some([0.1, 0.6, 0.5, 0.9])),
             folder(&root.path().join("b"), &other, &[0.7], Some([0.1, 0.2, 0.5, 0.9])),

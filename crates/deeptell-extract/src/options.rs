@@ -67,7 +67,7 @@ impl SettingsArgs {
     pub fn settings(&self, shard: Option<Shard>) -> Settings {
         Settings {
             frames: self.frames,
-            crop: FaceCrop { size: self.size, scale: self.scale, align: self.align },
+            crop: FaceCrop::default().size(self.size).scale(self.scale).align(self.align),
             face: match self.face {
                 Which::Largest => Selection::Largest,
                 Which::MostProbable => Selection::MostProbable,

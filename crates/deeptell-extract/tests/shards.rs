@@ -68,7 +68,7 @@ impl Set {
     fn open(&self, folder: &str, shard: Option<Shard>) -> Result<Store<'static>, ExtractError> {
         let settings = Settings {
             frames: 1,
-            crop: FaceCrop { size: 32, ..FaceCrop::default() },
+            crop: FaceCrop::default().size(32),
             face: Selection::Largest,
             face_detector: None,
             min_face: 20.0,

@@ -31,7 +31,7 @@ static MIDDLE: LazyLock<Middle> = LazyLock::new(|| middle_as("middle"));
 fn settings() -> Settings {
     Settings {
         frames: 4,
-        crop: FaceCrop { size: 32, ..FaceCrop::default() },
+        crop: FaceCrop::default().size(32),
         face: Selection::Largest,
         face_detector: None,
         min_face: 20.0,

@@ -49,6 +49,7 @@ pub enum CropError {
 /// landmarks lie on a frontal template; `scale` then has the same meaning, because the
 /// template's unit is the height that MTCNN gives a frontal face.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct FaceCrop {
     /// Side of the square crop, in pixels of the result.
     pub size: u32,
@@ -76,6 +77,24 @@ pub(crate) const TEMPLATE: [Point; 5] = [
 ];
 
 impl FaceCrop {
+    /// Makes crops of this side. See [`size`](field@Self::size).
+    #[must_use]
+    pub fn size(self, size: u32) -> Self {
+        Self { size, ..self }
+    }
+
+    /// Shows this multiple of the face box. See [`scale`](field@Self::scale).
+    #[must_use]
+    pub fn scale(self, scale: f32) -> Self {
+        Self { scale, ..self }
+    }
+
+    /// Turns the face upright, or does not. See [`align`](field@Self::align).
+    #[must_use]
+    pub fn align(self, align: bool) -> Self {
+        Self { align, ..self }
+    }
+
     /// Cuts the face in `bbox` out of `image`: `size x size` RGB pixels.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use crate::{Variant, names};
 
 /// What a [`MobileNetV3`] is built from.
 #[derive(Config, Debug)]
+#[non_exhaustive]
 pub struct MobileNetV3Config {
     /// Which variant.
     pub variant: Variant,

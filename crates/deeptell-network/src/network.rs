@@ -9,6 +9,7 @@ use crate::architecture::Family;
 
 /// What a [`Network`] is built from.
 #[derive(Config, Debug)]
+#[non_exhaustive]
 pub struct NetworkConfig {
     /// Which network.
     pub architecture: Architecture,

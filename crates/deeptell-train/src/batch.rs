@@ -38,7 +38,7 @@ fn load_face(sample: &Sample, crop: &FaceCrop) -> Result<(RgbImage, Option<Landm
         None if image.dimensions() == (crop.size, crop.size) => return Ok((image, sample.landmarks)),
         None => {
             let whole = Rect::new(0.0, 0.0, image.width() as f32, image.height() as f32);
-            (FaceCrop { scale: 1.0, align: false, ..*crop }, whole)
+            (crop.scale(1.0).align(false), whole)
         }
     };
     let cut = crop.cut(&image, bbox, sample.landmarks.as_ref()).map_err(fault)?;
@@ -277,14 +277,14 @@ mod tests {
     use deeptell_face::Point;
 
     use super::*;
-    use crate::{CodecConfig, LossConfig, SamplingConfig};
+    use crate::{CodecConfig, SamplingConfig};
 
     #[test]
     fn crops_come_out_at_the_size_of_the_network() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("face.png");
         RgbImage::from_fn(90, 60, |x, y| image::Rgb([x as u8, y as u8, 0])).save(&path).unwrap();
-        let crop = FaceCrop { size: 32, ..FaceCrop::default() };
+        let crop = FaceCrop::default().size(32);
         let whole = load_crop(&Sample::new(&path, Label::Real, "a"), &crop).unwrap();
         assert_eq!(whole.dimensions(), (32, 32));
         let boxed =
@@ -302,7 +302,7 @@ mod tests {
         let picture = RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * y) as u8, (x * 4) as u8, 90]));
         picture.save(&path).unwrap();
         let real = Sample::new(path, Label::Real, "a");
-        let crop = FaceCrop { size: 64, ..FaceCrop::default() };
+        let crop = FaceCrop::default().size(64);
         let config = TrainConfig {
             augmentation: Augmentation::none(),
             codec: CodecConfig { probability: 1.0, crf: [40, 40] },
@@ -332,7 +332,7 @@ mod tests {
             cutout_probability: 1.0,
             ..TrainConfig::default()
         };
-        let crop = FaceCrop { size: 160, ..FaceCrop::default() };
+        let crop = FaceCrop::default().size(160);
         let loader = Loader { samples: &[&real, &fake], crop: &crop, training: Some((&config, 1)) };
         let triple = loader.load(Unit::Triple { real: 0, fake: Some(1) }, 0).unwrap();
         let holes: Vec<Vec<bool>> = triple
@@ -369,12 +369,10 @@ mod tests {
         let real = Sample { landmarks, ..Sample::new(picture("real.png", 0), Label::Real, "a") };
         let fake = Sample::new(picture("fake.png", 90), Label::Fake, "a");
         let samples = [&real, &fake];
-        let config = TrainConfig {
-            augmentation: Augmentation { flip_probability: 1.0, ..Augmentation::none() },
-            sampling: SamplingConfig { disguise_probability: 0.0, ..SamplingConfig::default() },
-            ..TrainConfig::default()
-        };
-        let crop = FaceCrop { size: 80, ..FaceCrop::default() };
+        let mut config = TrainConfig { augmentation: Augmentation::none(), ..TrainConfig::default() };
+        config.augmentation.flip_probability = 1.0;
+        config.sampling.disguise_probability = 0.0;
+        let crop = FaceCrop::default().size(80);
         let load = |real: usize, epoch| {
             let loader = Loader { samples: &samples, crop: &crop, training: Some((&config, epoch)) };
             loader.load(Unit::Triple { real, fake: Some(1) }, 3).unwrap()
@@ -405,13 +403,11 @@ mod tests {
         let landmarks = Some(Landmarks::from_points(face.map(|(x, y)| Point::new(x, y))));
         let real = Sample { landmarks, ..Sample::new(&path, Label::Real, "a") };
         let fake = Sample { landmarks, ..Sample::new(&path, Label::Fake, "a") };
-        let config = TrainConfig {
-            augmentation: Augmentation { flip_probability: 1.0, ..Augmentation::none() },
-            blend: deeptell_augment::SelfBlend { ratios: vec![0.5], ..Default::default() },
-            loss: LossConfig { localization_weight: 0.1, ..LossConfig::default() },
-            ..TrainConfig::default()
-        };
-        let crop = FaceCrop { size: 160, ..FaceCrop::default() };
+        let mut config = TrainConfig { augmentation: Augmentation::none(), ..TrainConfig::default() };
+        config.augmentation.flip_probability = 1.0;
+        config.blend.ratios = vec![0.5];
+        config.loss.localization_weight = 0.1;
+        let crop = FaceCrop::default().size(160);
         let loader = Loader { samples: &[&real, &fake], crop: &crop, training: Some((&config, 1)) };
         for position in 0..5 {
             let [real, blend, fake] =
@@ -451,7 +447,7 @@ mod tests {
             sampling: SamplingConfig { swap_probability: 1.0, ..SamplingConfig::default() },
             ..TrainConfig::default()
         };
-        let crop = FaceCrop { size: 160, ..FaceCrop::default() };
+        let crop = FaceCrop::default().size(160);
         let loader = Loader { samples: &samples, crop: &crop, training: Some((&config, 1)) };
         let mut rng = generator(1, "test", [0, 0]);
         for _ in 0..20 {

@@ -38,16 +38,19 @@ pub enum SampleOrder {
 ///
 /// Files of earlier versions, which had the settings of most groups at the top, are read as well.
 ///
-/// Minor versions may add fields, here and in the groups, so build them with `..Default::default()`:
+/// Minor versions may add fields, here and in the groups, so it is built by changing the default:
 ///
 /// ```
 /// use deeptell_train::TrainConfig;
 ///
-/// let config = TrainConfig { epochs: 5, seed: 7, ..Default::default() };
+/// let mut config = TrainConfig::default();
+/// config.epochs = 5;
+/// config.optimizer.learning_rate = 3e-4;
 /// assert!(config.validate().is_ok());
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "AnyForm")]
+#[non_exhaustive]
 pub struct TrainConfig {
     /// The network that is trained, for example `mobilenet-v3-small` or `mobilenet-v3-large`.
     #[serde(skip_serializing_if = "Architecture::is_default")]
@@ -108,6 +111,7 @@ pub struct TrainConfig {
 /// How weights follow from gradients: `AdamW` (Loshchilov and Hutter 2019).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct OptimizerConfig {
     /// Peak learning rate.
     pub learning_rate: f64,
@@ -131,6 +135,7 @@ pub struct OptimizerConfig {
 /// How the learning rate changes, and when training ends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ScheduleConfig {
     /// How the rate falls from the peak to the last rate.
     pub shape: Schedule,
@@ -148,6 +153,7 @@ pub struct ScheduleConfig {
 /// Which samples an epoch has, and in which order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SamplingConfig {
     /// Order of the samples.
     pub order: SampleOrder,
@@ -173,6 +179,7 @@ pub struct SamplingConfig {
 /// What is minimized: the binary cross-entropy of the logits, and of where a picture is manipulated.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct LossConfig {
     /// Weight of fakes; absent: real over fake pictures of an epoch.
     pub pos_weight: Option<f64>,
@@ -189,6 +196,7 @@ pub struct LossConfig {
 /// Compression of training pictures as video, after all of the augmentation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct CodecConfig {
     /// How often the pictures of a unit end as a keyframe of H.264 and are decoded again; 0 to 1. It needs the
     /// feature `codec`, and an FFmpeg with libx264.
@@ -397,7 +405,7 @@ impl TrainConfig {
     pub(crate) fn crop_in(&self, epoch: usize) -> FaceCrop {
         let part = (epoch.saturating_sub(1) * self.sizes.len()) / self.epochs.max(1);
         let size = self.sizes.get(part).or(self.sizes.last()).copied();
-        FaceCrop { size: size.unwrap_or(self.crop.size), ..self.crop }
+        self.crop.size(size.unwrap_or(self.crop.size))
     }
 
     /// Reads a TOML file; absent fields have their default.

@@ -140,6 +140,7 @@ impl fmt::Display for Speed {
 
 /// What was found on a device.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Examined {
     /// Its results compared with those of the reference device.
     pub checks: Vec<ConformanceCheck>,
@@ -148,9 +149,17 @@ pub struct Examined {
     pub speeds: Vec<Speed>,
 }
 
+impl Examined {
+    /// From the checks of a device, and its speeds or none.
+    pub fn new(checks: Vec<ConformanceCheck>, speeds: Vec<Speed>) -> Self {
+        Self { checks, speeds }
+    }
+}
+
 /// Whether a device can be trusted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum DeviceState {
     /// Every check is within its bound.
     Agrees(Examined),

@@ -8,6 +8,7 @@ use crate::TrainError;
 
 /// One epoch of a run: one line of `history.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct EpochRecord {
     /// Epoch, from 1.
     pub epoch: usize,

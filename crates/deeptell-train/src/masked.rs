@@ -140,7 +140,7 @@ mod tests {
         let mut config = TrainConfig {
             sampling: SampleOrder::Triples.into(),
             augmentation: Augmentation::none(),
-            crop: FaceCrop { size: 224, ..FaceCrop::default() },
+            crop: FaceCrop::default().size(224),
             ..TrainConfig::default()
         };
         // The copy alone is changed.

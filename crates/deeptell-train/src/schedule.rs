@@ -2,6 +2,8 @@ use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
+use crate::TrainConfig;
+
 /// How the learning rate falls after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -20,6 +22,7 @@ const FLAT: f64 = 0.75;
 
 /// Linear warm-up from 0 to the peak, then down as the schedule says.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct LearningRate {
     /// Highest rate.
     pub peak: f64,
@@ -34,6 +37,17 @@ pub struct LearningRate {
 }
 
 impl LearningRate {
+    /// The rate in a run of this number of steps in all.
+    pub fn new(config: &TrainConfig, steps: usize) -> Self {
+        Self {
+            peak: config.optimizer.learning_rate,
+            last: config.schedule.final_learning_rate,
+            warmup: config.schedule.warmup,
+            steps,
+            schedule: config.schedule.shape,
+        }
+    }
+
     /// The rate of step `step`, counted from 0; steps beyond the end keep the last rate.
     pub fn at(&self, step: usize) -> f64 {
         let warm = self.warmup * self.steps as f64;

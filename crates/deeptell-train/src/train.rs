@@ -98,7 +98,7 @@ impl<'a> Trainer<'a> {
 
         let _kept = keep_buffers(KEPT_BUFFER_BYTES);
         let mut session = Session::open(config, samples, start, replicas, folder)?;
-        let rate = learning_rate(config, plan);
+        let rate = LearningRate::new(config, plan.steps * config.epochs);
         on_event(Event::Started {
             epochs_done: session.state.epoch,
             epochs: config.epochs,
@@ -144,17 +144,6 @@ impl<'a> Trainer<'a> {
             on_event(Event::Epoch { record, best });
         }
         Ok(session.ended(pos_weight, true))
-    }
-}
-
-/// The learning rate over all epochs of a run.
-fn learning_rate(config: &TrainConfig, plan: Plan) -> LearningRate {
-    LearningRate {
-        peak: config.optimizer.learning_rate,
-        last: config.schedule.final_learning_rate,
-        warmup: config.schedule.warmup,
-        steps: plan.steps * config.epochs,
-        schedule: config.schedule.shape,
     }
 }
 

@@ -10,8 +10,7 @@ use deeptell_augment::Augmentation;
 use deeptell_data::{Label, Sample, Split};
 use deeptell_network::{Architecture, Dtype, Weights};
 use deeptell_train::{
-    EpochRecord, Event, OptimizerConfig, Run, SampleOrder, Schedule, ScheduleConfig, Start, TrainConfig,
-    TrainError, Trainer,
+    EpochRecord, Event, Run, SampleOrder, Schedule, Start, TrainConfig, TrainError, Trainer,
 };
 use image::{Rgb, RgbImage};
 
@@ -34,16 +33,12 @@ fn samples(folder: &Path) -> Vec<Sample> {
 }
 
 fn config() -> TrainConfig {
-    let mut config = TrainConfig {
-        epochs: 1,
-        batch_size: 4,
-        sampling: SampleOrder::Shuffled.into(),
-        schedule: ScheduleConfig { warmup: 0.0, ..ScheduleConfig::default() },
-        optimizer: OptimizerConfig { weight_decay: 0.0, average_decay: None, ..OptimizerConfig::default() },
-        augmentation: Augmentation::none(),
-        ..TrainConfig::default()
-    };
-    config.crop.size = 32;
+    let mut config = TrainConfig::default();
+    (config.epochs, config.batch_size, config.crop.size) = (1, 4, 32);
+    config.sampling = SampleOrder::Shuffled.into();
+    config.schedule.warmup = 0.0;
+    (config.optimizer.weight_decay, config.optimizer.average_decay) = (0.0, None);
+    config.augmentation = Augmentation::none();
     config
 }
 
@@ -76,7 +71,7 @@ fn patience_ends_run_without_progress() {
     let still = with(config(), |config| (config.epochs, config.optimizer.learning_rate) = (9, 1e-12));
     let (patient, _) = run(&with(still.clone(), |config| config.schedule.patience = Some(2)), folder.path());
     assert_eq!((patient.history.len(), patient.best.unwrap().0, patient.finished), (3, 1, true));
-    let (all, _) = run(&TrainConfig { epochs: 4, ..still }, folder.path());
+    let (all, _) = run(&with(still, |config| config.epochs = 4), folder.path());
     assert_eq!(all.history.len(), 4);
 }
 
@@ -84,7 +79,7 @@ fn patience_ends_run_without_progress() {
 fn every_architecture_trains() {
     let folder = tempfile::tempdir().unwrap();
     for architecture in Architecture::ALL {
-        let config = TrainConfig { architecture, epochs: 3, ..with_rate(1e-3) };
+        let config = with(with_rate(1e-3), |config| (config.architecture, config.epochs) = (architecture, 3));
         let (run, weights) = run(&config, folder.path());
         let losses: Vec<f64> = run.history.iter().map(|epoch| epoch.train_loss).collect();
         assert!(losses[2] < losses[0], "{architecture}: {losses:?}");
@@ -145,7 +140,8 @@ fn sharpness_aware_training_learns() {
 
 /// Pictures and settings whose losses differ between 16-bit dtypes and f32.
 fn mixed(dtype: Dtype) -> TrainConfig {
-    let mut config = TrainConfig { dtype, epochs: 8, dropout: 0.0, ..with_rate(3e-4) };
+    let mut config = with_rate(3e-4);
+    (config.dtype, config.epochs, config.dropout) = (dtype, 8, 0.0);
     config.schedule.shape = Schedule::FlatThenLinear;
     // Larger pictures, so that normalization has more than a few numbers to go by.
     config.crop.size = 64;
@@ -223,7 +219,7 @@ fn checkpoints_are_f32_for_every_dtype() {
     let samples = samples(folder.path());
     let size = |dtype: Dtype| {
         let out = folder.path().join(dtype.to_string());
-        run_in(&out, &TrainConfig { epochs: 1, ..mixed(dtype) }, &samples, false);
+        run_in(&out, &with(mixed(dtype), |config| config.epochs = 1), &samples, false);
         ["best.safetensors", "last/network.bpk"].map(|file| std::fs::metadata(out.join(file)).unwrap().len())
     };
     let full = size(Dtype::F32);
@@ -267,7 +263,7 @@ fn run_of_an_earlier_version_is_resumed() {
         let mut state = state.clone();
         state["config"] = flat.to_string().into();
         std::fs::write(&path, state.to_string()).unwrap();
-        let more = TrainConfig { epochs: 2, ..config() };
+        let more = with(config(), |config| config.epochs = 2);
         Trainer::new(&more, &samples).start(Start::Resume).run(&out, &Device::flex(), |_| {})
     };
     let mut other = flat.clone();
@@ -307,10 +303,10 @@ fn checkpoint_of_another_network_is_not_called_damaged() {
     let samples = samples(folder.path());
     let (small, large) = (folder.path().join("small"), folder.path().join("large"));
     run_in(&small, &config(), &samples, false);
-    let other = TrainConfig { architecture: Architecture::MobileNetV3Large, ..config() };
+    let other = with(config(), |config| config.architecture = Architecture::MobileNetV3Large);
     run_in(&large, &other, &samples, false);
     let resume = || {
-        let more = TrainConfig { epochs: 2, ..config() };
+        let more = with(config(), |config| config.epochs = 2);
         Trainer::new(&more, &samples).start(Start::Resume).run(&small, &Device::flex(), |_| {}).unwrap_err()
     };
     let network = "last/network.bpk";

@@ -297,7 +297,7 @@ impl ModelFile {
 
 /// What an ONNX file says about itself.
 fn notes(card: &ModelCard) -> Result<Vec<(String, String)>, ModelError> {
-    let FaceCrop { size, scale, align } = card.crop;
+    let FaceCrop { size, scale, align, .. } = card.crop;
     let (mean, deviation) = (card.normalization.mean, card.normalization.deviation);
     let detector = &card.face_detector.name;
     let cut = if align {

@@ -134,11 +134,9 @@ fn main() -> anyhow::Result<()> {
 
 /// Blends a face with itself or, where there is a donor, with the donor's: well visible, and not grotesque.
 fn manipulate(portrait: &Portrait, donor: Option<&Portrait>, rng: &mut ChaCha8Rng) -> anyhow::Result<Blend> {
-    let settings = SelfBlend {
-        ratios: vec![0.75, 1.0, 1.0],
-        mask_weights: [0.25, 0.35, 0.15, 0.15, 0.1, 0.0],
-        ..SelfBlend::default()
-    };
+    let mut settings = SelfBlend::default();
+    settings.ratios = vec![0.75, 1.0, 1.0];
+    settings.mask_weights = [0.25, 0.35, 0.15, 0.15, 0.1, 0.0];
     let (scene, landmarks) = (&portrait.scene, &portrait.landmarks);
     let blend = match donor {
         Some(donor) => settings.swap(scene, landmarks, &donor.scene, &donor.landmarks, rng),

@@ -101,7 +101,7 @@ fn examine(
             }
             None => Vec::new(),
         };
-        Ok(Examined { checks, speeds })
+        Ok(Examined::new(checks, speeds))
     };
     let seen = caught(std::panic::AssertUnwindSafe(work))
         .unwrap_or_else(|reason| Err(anyhow::anyhow!("the device failed: {reason}")));

@@ -149,7 +149,7 @@ impl ModelCard {
     pub const FORMAT_VERSION: u32 = 2;
     /// Most views of a crop.
     pub const MAX_VIEWS: usize = 64;
-    /// Largest [`FaceCrop::scale`].
+    /// Largest `scale` of a [`FaceCrop`].
     pub const MAX_SCALE: f32 = 10.0;
     /// Largest size of the card's JSON, in bytes.
     pub const MAX_BYTES: usize = 256 * 1024;

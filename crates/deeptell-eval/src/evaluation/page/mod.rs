@@ -171,17 +171,19 @@ pub(crate) mod tests {
 
     #[test]
     fn page_of_a_run_draws_its_epochs_and_warns_of_optimistic_figures() {
-        let record = |epoch: usize| EpochRecord {
-            epoch,
-            train_loss: 0.7 / epoch as f64,
-            validation_loss: 0.6,
-            validation_auc: 0.8,
-            learning_rate: 1e-3,
-            samples: 1234,
-            seconds: 90.0,
-            training_seconds: 80.0,
-            data_wait_seconds: 4.0,
-            skipped_steps: 0,
+        let record = |epoch: usize| -> EpochRecord {
+            serde_json::from_value(serde_json::json!({
+                "epoch": epoch,
+                "train_loss": 0.7 / epoch as f64,
+                "validation_loss": 0.6,
+                "validation_auc": 0.8,
+                "learning_rate": 1e-3,
+                "samples": 1234,
+                "seconds": 90.0,
+                "training_seconds": 80.0,
+                "data_wait_seconds": 4.0,
+            }))
+            .unwrap()
         };
         let model = Scorer::from(model("m"));
         let html = page(&subject(&model, &[record(1), record(2)]), &measured_on("swap"));
