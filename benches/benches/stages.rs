@@ -30,7 +30,7 @@ fn decode(criterion: &mut Criterion) {
     for (width, height, keyframe_interval) in [(640, 360, 12), (640, 360, 250), (1920, 1080, 250)] {
         let path = folder.path().join(format!("{width}-{keyframe_interval}.mp4"));
         let codec = if VideoCodec::H264.is_available() { VideoCodec::H264 } else { VideoCodec::Mpeg4 };
-        let options = WriterOptions { keyframe_interval, codec, ..WriterOptions::default() };
+        let options = WriterOptions::default().keyframe_interval(keyframe_interval).codec(codec);
         let scene = scene(width + 60, height).unwrap();
         let mut writer = VideoWriter::create(&path, width, height, &options).unwrap();
         for frame in 0..60 {
@@ -100,7 +100,7 @@ fn pictures(criterion: &mut Criterion) {
             crop.save(&path).unwrap();
             let label = if i % 2 == 0 { Label::Real } else { Label::Fake };
             let source = format!("s{}", i / 8);
-            Sample { split: Some(Split::Train), landmarks, ..Sample::new(path, label, source) }
+            Sample::new(path, label, source).split(Some(Split::Train)).landmarks(landmarks)
         })
         .collect();
     let mut plain = TrainConfig::default();

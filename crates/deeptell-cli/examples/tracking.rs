@@ -140,8 +140,7 @@ fn measure(mtcnn: &Mtcnn, frames: &[RgbImage], key_interval: usize) -> Result<Su
     let start = cpu_ms();
     let cascade = frames.iter().map(|frame| mtcnn.detect(frame)).collect::<Result<Vec<_>, _>>()?;
     let cascade_ms = cpu_ms() - start;
-    let mut tracker =
-        Tracker::new(mtcnn.clone(), TrackerConfig { key_interval, ..TrackerConfig::default() })?;
+    let mut tracker = Tracker::new(mtcnn.clone(), TrackerConfig::default().key_interval(key_interval))?;
     let start = cpu_ms();
     let tracked = frames.iter().map(|frame| tracker.follow(frame)).collect::<Result<Vec<_>, _>>()?;
     let tracker_ms = cpu_ms() - start;

@@ -76,19 +76,17 @@ fn row(number: usize) -> Sample {
         ("face_probability", serde_json::json!(at(0) / 14.0)),
         ("landmarks_in_frame", serde_json::json!(Landmarks::from_points(points(300)))),
     ];
-    Sample {
-        split: Some(Split::ALL[video % 3]),
-        video: Some(format!("dataset/{label}/clip_{video:07}.mp4")),
-        pts_seconds: Some(frame as f64 * 1.001),
-        landmarks: Some(Landmarks::from_points(points(70))),
-        face_detector: Some("deeptell-mtcnn 0.1.0".to_owned()),
-        extra: extra.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-        ..Sample::new(
-            format!("shards/crops-{:06}.tar/{name}.png", number / 5000),
-            label,
-            format!("clip_{:07}", video / 2),
-        )
-    }
+    Sample::new(
+        format!("shards/crops-{:06}.tar/{name}.png", number / 5000),
+        label,
+        format!("clip_{:07}", video / 2),
+    )
+    .split(Some(Split::ALL[video % 3]))
+    .video(Some(format!("dataset/{label}/clip_{video:07}.mp4")))
+    .pts_seconds(Some(frame as f64 * 1.001))
+    .landmarks(Some(Landmarks::from_points(points(70))))
+    .face_detector(Some("deeptell-mtcnn 0.1.0".to_owned()))
+    .extra(extra.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 /// The largest resident set so far, from the kernel's own count.

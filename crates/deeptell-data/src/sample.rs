@@ -114,6 +114,7 @@ impl Media {
 /// One labelled video, picture or face crop: one row of the [manifest](crate::manifest).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Sample {
     /// The file, or the member of a shard: `crops-000000.tar/a_0.png`.
     pub path: PathBuf,
@@ -157,6 +158,72 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// Sets [`path`](field@Self::path).
+    #[must_use]
+    pub fn path(self, path: PathBuf) -> Self {
+        Self { path, ..self }
+    }
+
+    /// Sets [`split`](field@Self::split).
+    #[must_use]
+    pub fn split(self, split: Option<Split>) -> Self {
+        Self { split, ..self }
+    }
+
+    /// Sets [`video`](field@Self::video).
+    #[must_use]
+    pub fn video(self, video: Option<String>) -> Self {
+        Self { video, ..self }
+    }
+
+    /// Sets [`pts_seconds`](field@Self::pts_seconds).
+    #[must_use]
+    pub fn pts_seconds(self, pts_seconds: Option<f64>) -> Self {
+        Self { pts_seconds, ..self }
+    }
+
+    /// Sets [`bbox`](field@Self::bbox).
+    #[must_use]
+    pub fn bbox(self, bbox: Option<Rect>) -> Self {
+        Self { bbox, ..self }
+    }
+
+    /// Sets [`landmarks`](field@Self::landmarks).
+    #[must_use]
+    pub fn landmarks(self, landmarks: Option<Landmarks>) -> Self {
+        Self { landmarks, ..self }
+    }
+
+    /// Sets [`face_detector`](field@Self::face_detector).
+    #[must_use]
+    pub fn face_detector(self, face_detector: Option<String>) -> Self {
+        Self { face_detector, ..self }
+    }
+
+    /// Sets [`method`](field@Self::method).
+    #[must_use]
+    pub fn method(self, method: Option<String>) -> Self {
+        Self { method, ..self }
+    }
+
+    /// Sets [`dataset`](field@Self::dataset).
+    #[must_use]
+    pub fn dataset(self, dataset: Option<String>) -> Self {
+        Self { dataset, ..self }
+    }
+
+    /// Sets [`identities`](field@Self::identities).
+    #[must_use]
+    pub fn identities(self, identities: Vec<String>) -> Self {
+        Self { identities, ..self }
+    }
+
+    /// Sets [`extra`](field@Self::extra).
+    #[must_use]
+    pub fn extra(self, extra: Extra) -> Self {
+        Self { extra, ..self }
+    }
+
     /// A sample with only the required fields set.
     pub fn new(path: impl Into<PathBuf>, label: Label, source: impl Into<String>) -> Self {
         Self {

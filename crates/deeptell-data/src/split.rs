@@ -25,6 +25,7 @@ pub enum GroupBy {
 /// How [`split_by_source`] divides a data set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SplitConfig {
     /// Share of the samples to train on, 0 to 1.
     pub train: f64,
@@ -45,6 +46,36 @@ impl Default for SplitConfig {
 }
 
 impl SplitConfig {
+    /// Sets [`train`](field@Self::train).
+    #[must_use]
+    pub fn train(self, train: f64) -> Self {
+        Self { train, ..self }
+    }
+
+    /// Sets [`validation`](field@Self::validation).
+    #[must_use]
+    pub fn validation(self, validation: f64) -> Self {
+        Self { validation, ..self }
+    }
+
+    /// Sets [`test`](field@Self::test).
+    #[must_use]
+    pub fn test(self, test: f64) -> Self {
+        Self { test, ..self }
+    }
+
+    /// Sets [`seed`](field@Self::seed).
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Sets [`group_by`](field@Self::group_by).
+    #[must_use]
+    pub fn group_by(self, group_by: GroupBy) -> Self {
+        Self { group_by, ..self }
+    }
+
     fn shares(&self) -> [f64; 3] {
         [self.train, self.validation, self.test]
     }

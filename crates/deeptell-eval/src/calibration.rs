@@ -80,8 +80,10 @@ fn the_only<'a>(names: impl Iterator<Item = &'a str>) -> Result<Option<&'a str>,
 pub fn validation_of(samples: Vec<Sample>, data: &Path) -> Vec<Sample> {
     let name = data.file_stem().map(|name| name.to_string_lossy().into_owned());
     let of_split = samples.into_iter().filter(|sample| sample.split == Some(Split::Validation));
-    let named =
-        |sample: Sample| Sample { dataset: sample.dataset.clone().or_else(|| name.clone()), ..sample };
+    let named = |sample: Sample| {
+        let dataset = sample.dataset.clone().or_else(|| name.clone());
+        sample.dataset(dataset)
+    };
     of_split.map(named).collect()
 }
 
@@ -262,7 +264,7 @@ fn calibrated(
         scored.iter().filter_map(|crop| crop.logit()).map(|logit| calibration.probability(logit)).collect();
     let labels: Vec<bool> = scored.iter().map(|crop| crop.label.is_fake()).collect();
     let sources: Vec<&str> = scored.iter().map(|crop| crop.source.as_str()).collect();
-    let config = EvaluationConfig { scale: ScoreScale::Probability, ..EvaluationConfig::default() };
+    let config = EvaluationConfig::default().scale(ScoreScale::Probability);
     let figures = evaluate(&probabilities, &labels, &sources, &config)?;
 
     let measure = |name: &str, value, ends: Option<[f64; 2]>| Measure::new(name, value).with_interval(ends);
@@ -329,9 +331,9 @@ mod tests {
         record("same", 40);
         record("other", 20);
         let of = |folders: &[&str], name: &str| {
-            let sample = |of: &&str| Sample {
-                face_detector: Some(name.to_owned()),
-                ..Sample::new(folder.path().join(of).join("crops/real/a.png"), Label::Real, "a")
+            let sample = |of: &&str| {
+                Sample::new(folder.path().join(of).join("crops/real/a.png"), Label::Real, "a")
+                    .face_detector(Some(name.to_owned()))
             };
             let samples: Vec<Sample> = folders.iter().map(sample).collect();
             face_detector_of(&samples).unwrap().unwrap().to_string()
@@ -344,9 +346,8 @@ mod tests {
 
     #[test]
     fn card_names_the_face_detector_of_its_crops() {
-        let sample = |detector: Option<&str>| Sample {
-            face_detector: detector.map(str::to_owned),
-            ..Sample::new("a.png", Label::Real, "a")
+        let sample = |detector: Option<&str>| {
+            Sample::new("a.png", Label::Real, "a").face_detector(detector.map(str::to_owned))
         };
         let card = |detectors: &[Option<&str>]| {
             let samples: Vec<Sample> = detectors.iter().copied().map(sample).collect();

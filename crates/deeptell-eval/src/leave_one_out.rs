@@ -394,12 +394,10 @@ mod tests {
 
     fn sample(name: &str, dataset: &str, method: Option<&str>, split: Split) -> Sample {
         let label = if method.is_some() { Label::Fake } else { Label::Real };
-        Sample {
-            dataset: Some(dataset.to_owned()),
-            method: method.map(str::to_owned),
-            split: Some(split),
-            ..Sample::new(format!("{name}.png"), label, name)
-        }
+        Sample::new(format!("{name}.png"), label, name)
+            .dataset(Some(dataset.to_owned()))
+            .method(method.map(str::to_owned))
+            .split(Some(split))
     }
 
     /// Data set `a` with the methods `m` and `n`, `b` with `m`, and `c`, which is genuine.

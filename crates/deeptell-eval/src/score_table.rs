@@ -293,9 +293,9 @@ mod tests {
 
     fn samples() -> Vec<Sample> {
         vec![
-            Sample { video: Some("v".into()), ..Sample::new("d/r/1.png", Label::Real, "a") },
-            Sample { video: Some("v".into()), ..Sample::new("d/r/2.png", Label::Real, "a") },
-            Sample { method: Some("swap".into()), ..Sample::new("d/f/3.png", Label::Fake, "b") },
+            Sample::new("d/r/1.png", Label::Real, "a").video(Some("v".into())),
+            Sample::new("d/r/2.png", Label::Real, "a").video(Some("v".into())),
+            Sample::new("d/f/3.png", Label::Fake, "b").method(Some("swap".into())),
         ]
     }
 
@@ -313,7 +313,7 @@ mod tests {
         assert_eq!((table.info().name.as_str(), table.info().sha256.len()), ("other", 64));
 
         // The person of the video has the mean of both, and all groups are there.
-        let config = EvaluationConfig { resamples: 20, ..EvaluationConfig::default() };
+        let config = EvaluationConfig::default().resamples(20);
         let found = evaluate(&samples, &crops, &levels, &config).unwrap();
         assert_eq!((found.crops.figures.auc, found.videos.unwrap().figures.n_real), (1.0, 1));
         assert_eq!(found.crops.answers.counts.fake.likely_fake, 1);

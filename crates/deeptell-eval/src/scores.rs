@@ -156,8 +156,7 @@ mod tests {
 
     #[test]
     fn no_cell_is_a_formula_or_has_control_characters() {
-        let sample =
-            Sample { video: Some("+c".to_owned()), ..Sample::new("=a.png", Label::Real, "@b\u{1b}") };
+        let sample = Sample::new("=a.png", Label::Real, "@b\u{1b}").video(Some("+c".to_owned()));
         let table = String::from_utf8(write_scores(&[&sample], &[0.5]).unwrap()).unwrap();
         assert_eq!(table.lines().nth(1), Some("'=a.png,real,'@b\\u{1b},'+c,0.5"));
     }

@@ -122,14 +122,14 @@ impl<'a> CropWriter<'a> {
             }
         };
         extra.insert("face_probability", face.probability);
-        Ok(Sample {
-            video: Some(video_of(self.sample)),
-            bbox,
-            landmarks: Some(landmarks),
-            face_detector: Some(self.face_detector.to_owned()),
-            extra,
-            ..self.sample.clone()
-        })
+        Ok(self
+            .sample
+            .clone()
+            .video(Some(video_of(self.sample)))
+            .bbox(bbox)
+            .landmarks(Some(landmarks))
+            .face_detector(Some(self.face_detector.to_owned()))
+            .extra(extra))
     }
 }
 

@@ -177,7 +177,7 @@ mod tests {
                 .iter()
                 .map(|(crop, video)| {
                     let extra = [("file".to_owned(), format!("real/{video}").into())].into();
-                    Sample { extra, ..Sample::new(at(crop), Label::Real, *crop) }
+                    Sample::new(at(crop), Label::Real, *crop).extra(extra)
                 })
                 .collect();
             let manifest = at(name).join("manifest.jsonl");

@@ -173,7 +173,7 @@ fn hashing_an_endless_file_ends_at_the_deadline_or_on_request() {
     let folder = tempfile::tempdir().unwrap();
     let clip = folder.path().join("set/real/long.mp4");
     std::fs::create_dir_all(clip.parent().unwrap()).unwrap();
-    let options = WriterOptions { codec: VideoCodec::Mpeg4, ..WriterOptions::default() };
+    let options = WriterOptions::default().codec(VideoCodec::Mpeg4);
     let mut writer = VideoWriter::create(&clip, 96, 64, &options).unwrap();
     for _ in 0..8 {
         writer.write(&RgbImage::from_pixel(96, 64, image::Rgb([90; 3]))).unwrap();

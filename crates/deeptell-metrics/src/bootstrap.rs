@@ -13,6 +13,7 @@ use crate::input::{check_column, check_scores};
 /// How to draw the resamples and what to take from them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct BootstrapConfig {
     /// How many resamples to evaluate, at least 1. The ends of a 95% interval need a thousand or more.
     pub resamples: usize,
@@ -125,6 +126,24 @@ pub fn bootstrap_intervals<G: Hash + Eq, const N: usize>(
 }
 
 impl BootstrapConfig {
+    /// Sets [`resamples`](field@Self::resamples).
+    #[must_use]
+    pub fn resamples(self, resamples: usize) -> Self {
+        Self { resamples, ..self }
+    }
+
+    /// Sets [`confidence`](field@Self::confidence).
+    #[must_use]
+    pub fn confidence(self, confidence: f64) -> Self {
+        Self { confidence, ..self }
+    }
+
+    /// Sets [`seed`](field@Self::seed).
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
     fn check(&self) -> Result<(), MetricsError> {
         if self.resamples == 0 {
             let expected = "at least 1";

@@ -29,6 +29,7 @@ pub enum ScoreScale {
 /// Settings of [`evaluate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct EvaluationConfig {
     /// What the scores are.
     pub scale: ScoreScale,
@@ -45,6 +46,32 @@ impl Default for EvaluationConfig {
     fn default() -> Self {
         let BootstrapConfig { resamples, seed, .. } = BootstrapConfig::default();
         Self { scale: ScoreScale::Probability, bins: 15, resamples, seed }
+    }
+}
+
+impl EvaluationConfig {
+    /// Sets [`scale`](field@Self::scale).
+    #[must_use]
+    pub fn scale(self, scale: ScoreScale) -> Self {
+        Self { scale, ..self }
+    }
+
+    /// Sets [`bins`](field@Self::bins).
+    #[must_use]
+    pub fn bins(self, bins: usize) -> Self {
+        Self { bins, ..self }
+    }
+
+    /// Sets [`resamples`](field@Self::resamples).
+    #[must_use]
+    pub fn resamples(self, resamples: usize) -> Self {
+        Self { resamples, ..self }
+    }
+
+    /// Sets [`seed`](field@Self::seed).
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
     }
 }
 

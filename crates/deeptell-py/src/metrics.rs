@@ -28,7 +28,10 @@ fn values<T: numpy::Element + Clone>(column: &Column<'_, T>) -> PyResult<Vec<T>>
 type Draws = (i64, f64, u64);
 
 fn config((resamples, confidence, seed): Draws) -> PyResult<BootstrapConfig> {
-    Ok(BootstrapConfig { resamples: within("resamples", resamples)?, confidence, seed })
+    Ok(BootstrapConfig::default()
+        .resamples(within("resamples", resamples)?)
+        .confidence(confidence)
+        .seed(seed))
 }
 
 /// The metric of this name; `setting` is the false positive rate or the number of bins of those that have one.

@@ -287,8 +287,7 @@ mod tests {
         let crop = FaceCrop::default().size(32);
         let whole = load_crop(&Sample::new(&path, Label::Real, "a"), &crop).unwrap();
         assert_eq!(whole.dimensions(), (32, 32));
-        let boxed =
-            Sample { bbox: Some(Rect::new(40.0, 20.0, 72.0, 52.0)), ..Sample::new(&path, Label::Real, "a") };
+        let boxed = Sample::new(&path, Label::Real, "a").bbox(Some(Rect::new(40.0, 20.0, 72.0, 52.0)));
         assert_eq!(load_crop(&boxed, &crop).unwrap().get_pixel(0, 0).0, [40, 20, 0]);
         let missing = load_crop(&Sample::new(folder.path().join("no.png"), Label::Real, "a"), &crop);
         assert!(matches!(missing, Err(TrainError::Picture { .. })));
@@ -324,8 +323,8 @@ mod tests {
         RgbImage::from_pixel(160, 160, image::Rgb([90, 120, 60])).save(&path).unwrap();
         let face = [(55.0, 65.0), (105.0, 65.0), (80.0, 95.0), (60.0, 122.0), (100.0, 122.0)];
         let landmarks = Some(Landmarks::from_points(face.map(|(x, y)| Point::new(x, y))));
-        let real = Sample { landmarks, ..Sample::new(&path, Label::Real, "a") };
-        let fake = Sample { landmarks, ..Sample::new(&path, Label::Fake, "a") };
+        let real = Sample::new(&path, Label::Real, "a").landmarks(landmarks);
+        let fake = Sample::new(&path, Label::Fake, "a").landmarks(landmarks);
         let config = TrainConfig {
             augmentation: Augmentation::none(),
             sampling: SamplingConfig { disguise_probability: 0.0, ..SamplingConfig::default() },
@@ -366,7 +365,7 @@ mod tests {
         };
         let face = [(55.0, 65.0), (105.0, 65.0), (80.0, 95.0), (60.0, 122.0), (100.0, 122.0)];
         let landmarks = Some(Landmarks::from_points(face.map(|(x, y)| Point::new(x, y))));
-        let real = Sample { landmarks, ..Sample::new(picture("real.png", 0), Label::Real, "a") };
+        let real = Sample::new(picture("real.png", 0), Label::Real, "a").landmarks(landmarks);
         let fake = Sample::new(picture("fake.png", 90), Label::Fake, "a");
         let samples = [&real, &fake];
         let mut config = TrainConfig { augmentation: Augmentation::none(), ..TrainConfig::default() };
@@ -401,8 +400,8 @@ mod tests {
             .unwrap();
         let face = [(55.0, 65.0), (105.0, 65.0), (80.0, 95.0), (60.0, 122.0), (100.0, 122.0)];
         let landmarks = Some(Landmarks::from_points(face.map(|(x, y)| Point::new(x, y))));
-        let real = Sample { landmarks, ..Sample::new(&path, Label::Real, "a") };
-        let fake = Sample { landmarks, ..Sample::new(&path, Label::Fake, "a") };
+        let real = Sample::new(&path, Label::Real, "a").landmarks(landmarks);
+        let fake = Sample::new(&path, Label::Fake, "a").landmarks(landmarks);
         let mut config = TrainConfig { augmentation: Augmentation::none(), ..TrainConfig::default() };
         config.augmentation.flip_probability = 1.0;
         config.blend.ratios = vec![0.5];
@@ -434,7 +433,7 @@ mod tests {
             RgbImage::from_fn(160, 160, |x, y| image::Rgb([90 + ((x / stripes + y) % 2 * 80) as u8; 3]))
                 .save(&path)
                 .unwrap();
-            Sample { landmarks, ..Sample::new(path, label, source) }
+            Sample::new(path, label, source).landmarks(landmarks)
         };
         let real = sample("a.png", Label::Real, "a", 40);
         let samples = [

@@ -133,7 +133,7 @@ mod tests {
             let path = folder.path().join(format!("{i}.png"));
             let texture = |x, y| image::Rgb([(60 + (x * 7 + y * 13 + x * y) % 120) as u8, (x / 2) as u8, 90]);
             RgbImage::from_fn(224, 224, texture).save(&path).unwrap();
-            Sample { landmarks, split: Some(Split::Train), ..Sample::new(path, label, format!("s{i}")) }
+            Sample::new(path, label, format!("s{i}")).landmarks(landmarks).split(Some(Split::Train))
         };
         let samples: Vec<Sample> = (0..20).map(|i| sample(i, Label::Real)).collect();
         let samples = [samples, vec![sample(20, Label::Fake)]].concat();

@@ -382,14 +382,14 @@ mod tests {
     /// `reals` real samples in a data set, and per method `fakes` fakes of other sources.
     fn dataset(name: &str, reals: usize, methods: &[&str], fakes: usize) -> Vec<Sample> {
         let dataset = Some(name.to_owned());
-        let real = |i| Sample {
-            dataset: dataset.clone(),
-            ..Sample::new(format!("{name}/r{i}.png"), Label::Real, format!("{name}r{i}"))
+        let real = |i| {
+            Sample::new(format!("{name}/r{i}.png"), Label::Real, format!("{name}r{i}"))
+                .dataset(dataset.clone())
         };
-        let fake = |method: &str, i| Sample {
-            dataset: dataset.clone(),
-            method: Some(method.to_owned()),
-            ..Sample::new(format!("{name}/{method}{i}.png"), Label::Fake, format!("{name}{method}{i}"))
+        let fake = |method: &str, i| {
+            Sample::new(format!("{name}/{method}{i}.png"), Label::Fake, format!("{name}{method}{i}"))
+                .dataset(dataset.clone())
+                .method(Some(method.to_owned()))
         };
         let fakes = methods.iter().flat_map(|&method| (0..fakes).map(move |i| (method, i)));
         (0..reals).map(real).chain(fakes.map(|(method, i)| fake(method, i))).collect()

@@ -46,7 +46,7 @@ mod tests {
                 let path = folder.path().join(format!("{i}.png"));
                 RgbImage::from_pixel(48, 48, image::Rgb([40 * i as u8, 90, 90])).save(&path).unwrap();
                 let label = if i % 2 == 0 { Label::Real } else { Label::Fake };
-                Sample { split: Some(Split::Train), ..Sample::new(path, label, format!("s{}", i / 2)) }
+                Sample::new(path, label, format!("s{}", i / 2)).split(Some(Split::Train))
             })
             .collect();
         let mut config =

@@ -27,7 +27,7 @@ fn samples(folder: &Path) -> Vec<Sample> {
             .unwrap();
             let label = if number % 2 == 0 { Label::Real } else { Label::Fake };
             let split = if number < 4 { Split::Train } else { Split::Validation };
-            Sample { split: Some(split), ..Sample::new(path, label, format!("s{}", number / 2)) }
+            Sample::new(path, label, format!("s{}", number / 2)).split(Some(split))
         })
         .collect()
 }

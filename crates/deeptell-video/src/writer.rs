@@ -51,6 +51,7 @@ impl VideoCodec {
 /// Settings of a [`VideoWriter`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct WriterOptions {
     /// Constant frame rate, 1 to 1000.
     pub frames_per_second: u32,
@@ -79,6 +80,44 @@ impl Default for WriterOptions {
             b_frames: true,
             closed_gop: true,
         }
+    }
+}
+
+impl WriterOptions {
+    /// Sets [`frames_per_second`](field@Self::frames_per_second).
+    #[must_use]
+    pub fn frames_per_second(self, frames_per_second: u32) -> Self {
+        Self { frames_per_second, ..self }
+    }
+
+    /// Sets [`codec`](field@Self::codec).
+    #[must_use]
+    pub fn codec(self, codec: VideoCodec) -> Self {
+        Self { codec, ..self }
+    }
+
+    /// Sets [`quality`](field@Self::quality).
+    #[must_use]
+    pub fn quality(self, quality: Option<u8>) -> Self {
+        Self { quality, ..self }
+    }
+
+    /// Sets [`keyframe_interval`](field@Self::keyframe_interval).
+    #[must_use]
+    pub fn keyframe_interval(self, keyframe_interval: u32) -> Self {
+        Self { keyframe_interval, ..self }
+    }
+
+    /// Sets [`b_frames`](field@Self::b_frames).
+    #[must_use]
+    pub fn b_frames(self, b_frames: bool) -> Self {
+        Self { b_frames, ..self }
+    }
+
+    /// Sets [`closed_gop`](field@Self::closed_gop).
+    #[must_use]
+    pub fn closed_gop(self, closed_gop: bool) -> Self {
+        Self { closed_gop, ..self }
     }
 }
 

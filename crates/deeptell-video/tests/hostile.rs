@@ -244,7 +244,7 @@ fn giant_pictures_are_refused_before_they_are_decoded() {
 fn the_pixel_limit_holds_while_the_file_is_looked_at() {
     let bench = Bench::new();
     let path = bench.folder.path().join("large.mp4");
-    let options = WriterOptions { b_frames: false, ..WriterOptions::default() };
+    let options = WriterOptions::default().b_frames(false);
     let mut writer = VideoWriter::create(&path, 4096, 2304, &options).unwrap();
     for shade in [20, 200] {
         writer.write(&RgbImage::from_pixel(4096, 2304, Rgb([shade; 3]))).unwrap();
@@ -398,7 +398,7 @@ fn a_stream_may_change_its_size() {
     let bench = Bench::new();
     let part = |name: &str, (width, height), codec| {
         let path = bench.folder.path().join(name);
-        let options = WriterOptions { codec, keyframe_interval: 10, ..WriterOptions::default() };
+        let options = WriterOptions::default().codec(codec).keyframe_interval(10);
         let mut writer = VideoWriter::create(&path, width, height, &options).unwrap();
         for number in 0..40 {
             let image =

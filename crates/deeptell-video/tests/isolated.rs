@@ -22,7 +22,7 @@ fn strict() -> DecoderProcess {
 }
 
 fn write(path: &Path, frames: u32, codec: VideoCodec, (width, height): (u32, u32)) {
-    let options = WriterOptions { codec, keyframe_interval: 12, ..WriterOptions::default() };
+    let options = WriterOptions::default().codec(codec).keyframe_interval(12);
     let mut writer = VideoWriter::create(path, width, height, &options).unwrap();
     for number in 0..frames {
         let image = RgbImage::from_fn(width, height, |x, y| {
@@ -481,12 +481,7 @@ fn running_out_of_memory_is_not_reported_as_damage() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clip.mp4");
     // Noise at the best quality: the packets, which are kept, are what takes the memory.
-    let options = WriterOptions {
-        codec: VideoCodec::Mpeg4,
-        quality: Some(1),
-        keyframe_interval: 1,
-        ..WriterOptions::default()
-    };
+    let options = WriterOptions::default().codec(VideoCodec::Mpeg4).quality(Some(1)).keyframe_interval(1);
     let mut writer = VideoWriter::create(&path, 640, 480, &options).unwrap();
     for seed in 0..72 {
         let mut noise = noise(seed);

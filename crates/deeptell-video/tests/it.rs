@@ -40,11 +40,11 @@ fn number_of(image: &RgbImage) -> u32 {
 }
 
 fn h264(keyframe_interval: u32) -> WriterOptions {
-    WriterOptions { keyframe_interval, ..WriterOptions::default() }
+    WriterOptions::default().keyframe_interval(keyframe_interval)
 }
 
 fn mpeg4(keyframe_interval: u32) -> WriterOptions {
-    WriterOptions { codec: VideoCodec::Mpeg4, keyframe_interval, ..WriterOptions::default() }
+    WriterOptions::default().codec(VideoCodec::Mpeg4).keyframe_interval(keyframe_interval)
 }
 
 fn write(path: &Path, frames: u32, (width, height): (u32, u32), options: &WriterOptions) {
@@ -79,8 +79,8 @@ fn uniform_sampling_shows_the_interval_centers() {
         ("b.ts", h264(50)),
         ("b.mov", mpeg4(12)),
         ("b.avi", mpeg4(250)),
-        ("p.mp4", WriterOptions { b_frames: false, ..h264(30) }),
-        ("p.avi", WriterOptions { b_frames: false, ..mpeg4(12) }),
+        ("p.mp4", h264(30).b_frames(false)),
+        ("p.avi", mpeg4(12).b_frames(false)),
     ] {
         let (_folder, path) = clip(name, 120, &options);
         let mut reader = VideoReader::open(&path).unwrap();
@@ -180,7 +180,7 @@ fn every_column_and_row_of_awkward_sizes_is_written() {
 
 #[test]
 fn compression_keeps_the_picture() {
-    let (_folder, path) = clip("clip.mp4", 20, &WriterOptions { quality: Some(10), ..h264(250) });
+    let (_folder, path) = clip("clip.mp4", 20, &h264(250).quality(Some(10)));
     let frames = take(&mut VideoReader::open(&path).unwrap(), Sampling::Uniform(20));
     for (frame, number) in frames.iter().zip(0..) {
         let original = numbered(number, 160, 96);
@@ -279,7 +279,7 @@ fn joined(folder: &Path, starts: &[f64], options: &WriterOptions) -> Vec<u8> {
 fn frames_after_a_clock_jump_are_sampled() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("joined.ts");
-    let plain = WriterOptions { b_frames: false, ..h264(12) };
+    let plain = h264(12).b_frames(false);
     for (starts, options) in [
         (&[100.0, 9000.0][..], h264(12)),
         (&[0.0, 0.0], h264(250)),
@@ -862,12 +862,7 @@ fn quality_trades_size() {
     for codec in [VideoCodec::H264, VideoCodec::Mpeg4] {
         let sizes = [2, 12, 30].map(|quality| {
             let path = folder.path().join("clip.mp4");
-            write(
-                &path,
-                20,
-                (160, 96),
-                &WriterOptions { codec, quality: Some(quality), ..WriterOptions::default() },
-            );
+            write(&path, 20, (160, 96), &WriterOptions::default().codec(codec).quality(Some(quality)));
             path.metadata().unwrap().len()
         });
         assert!(sizes.is_sorted_by(|a, b| a > b), "{codec:?}: {sizes:?}");
@@ -888,10 +883,10 @@ fn what_cannot_be_written_is_refused() {
         ("clip.h264", 64, mpeg4(12)),
         ("clip.mp4", 0, good.clone()),
         ("clip.mp4", 20_000, good.clone()),
-        ("clip.mp4", 64, WriterOptions { frames_per_second: 0, ..good.clone() }),
-        ("clip.mp4", 64, WriterOptions { keyframe_interval: 0, ..good.clone() }),
-        ("clip.mp4", 64, WriterOptions { quality: Some(52), ..good.clone() }),
-        ("clip.mp4", 64, WriterOptions { quality: Some(0), ..mpeg4(12) }),
+        ("clip.mp4", 64, good.clone().frames_per_second(0)),
+        ("clip.mp4", 64, good.clone().keyframe_interval(0)),
+        ("clip.mp4", 64, good.clone().quality(Some(52))),
+        ("clip.mp4", 64, mpeg4(12).quality(Some(0))),
     ] {
         let refused = create(name, width, options.clone());
         assert!(

@@ -16,7 +16,7 @@ fn a_named_program_is_started_as_the_decoder() {
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.avi");
-    let options = WriterOptions { codec: VideoCodec::Mpeg4, ..WriterOptions::default() };
+    let options = WriterOptions::default().codec(VideoCodec::Mpeg4);
     let mut writer = VideoWriter::create(&path, 64, 48, &options).unwrap();
     for step in 0..4 {
         writer.write(&RgbImage::from_pixel(64, 48, Rgb([step * 60; 3]))).unwrap();

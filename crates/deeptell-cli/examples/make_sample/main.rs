@@ -148,7 +148,7 @@ fn manipulate(portrait: &Portrait, donor: Option<&Portrait>, rng: &mut ChaCha8Rn
 /// Films a scene and encodes what the camera saw.
 fn record(path: &Path, scene: &RgbImage, rng: &mut ChaCha8Rng) -> anyhow::Result<()> {
     let codec = if VideoCodec::H264.is_available() { VideoCodec::H264 } else { VideoCodec::Mpeg4 };
-    let options = WriterOptions { frames_per_second: FRAMES_PER_SECOND, codec, ..WriterOptions::default() };
+    let options = WriterOptions::default().frames_per_second(FRAMES_PER_SECOND).codec(codec);
     let mut writer = VideoWriter::create(path, FRAME_SIDE, FRAME_SIDE, &options)?;
     let camera = Camera::draw(rng);
     for frame in 0..FRAMES {
@@ -163,12 +163,10 @@ fn clip(path: PathBuf, label: Label, filmed: &Still, donor: Option<&Still>) -> C
     let method = label.is_fake().then(|| if donor.is_some() { "face-swap" } else { "self-blend" }.to_owned());
     let stills: Vec<Still> = [filmed].into_iter().chain(donor).cloned().collect();
     let identities = stills.iter().map(|still| still.source.clone()).collect();
-    let sample = Sample {
-        method,
-        identities,
-        dataset: Some(DATASET.to_owned()),
-        ..Sample::new(path, label, &filmed.source)
-    };
+    let sample = Sample::new(path, label, &filmed.source)
+        .method(method)
+        .identities(identities)
+        .dataset(Some(DATASET.to_owned()));
     Clip { sample, stills }
 }
 

@@ -132,7 +132,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     if let Some(path) = &args.scores {
         output::write_file(path, &measured.scores()?)?;
     }
-    let config = EvaluationConfig { resamples: args.resamples, ..EvaluationConfig::default() };
+    let config = EvaluationConfig::default().resamples(args.resamples);
     let document = measured.evaluate(&config)?;
     if let Some(path) = &args.html {
         let is_test = args.manifest.is_none() || args.split == WhichSplit::Test;

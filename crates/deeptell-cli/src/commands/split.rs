@@ -51,17 +51,13 @@ enum By {
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let Dataset { mut samples, outcome, .. } = args.dataset.read(&args.data)?;
     deeptell_files::check_outputs([&args.out], [&args.data])?;
-    let config = SplitConfig {
-        train: args.train,
-        validation: args.validation,
-        test: args.test,
-        seed: args.seed,
-        group_by: match args.by {
-            By::Identity => GroupBy::Identity,
-            By::Target => GroupBy::Target,
-            By::Source => GroupBy::Source,
-        },
+    let group_by = match args.by {
+        By::Identity => GroupBy::Identity,
+        By::Target => GroupBy::Target,
+        By::Source => GroupBy::Source,
     };
+    let shares = SplitConfig::default().train(args.train).validation(args.validation).test(args.test);
+    let config = shares.seed(args.seed).group_by(group_by);
     let summary = split_by_source(&mut samples, &config)?;
     audit(&samples).into_result()?;
     write_manifest(&args.out, &samples)?;

@@ -175,7 +175,7 @@ fn a_film_for_which_the_browser_has_no_decoder(browser: &Path) {
     let folder = tempfile::tempdir().unwrap();
     let film = folder.path().join("film.avi");
     let portrait = image::open(portrait()).unwrap().into_rgb8();
-    let options = WriterOptions { codec: VideoCodec::Mpeg4, ..WriterOptions::default() };
+    let options = WriterOptions::default().codec(VideoCodec::Mpeg4);
     let mut writer = VideoWriter::create(&film, 320, 240, &options).unwrap();
     for number in 0..12 {
         writer.write(&image::imageops::crop_imm(&portrait, 60 + number, 10, 320, 240).to_image()).unwrap();

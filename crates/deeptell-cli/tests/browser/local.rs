@@ -314,7 +314,7 @@ fn everybody_can_read_it(browser: &Path, site: &Path) {
 fn film(path: &Path, width: u32, height: u32, seconds: u32) {
     let portrait = image::open(portrait()).unwrap().into_rgb8();
     let scaled = image::imageops::thumbnail(&portrait, width + 64, width + 64);
-    let options = WriterOptions { codec: VideoCodec::H264, frames_per_second: 5, ..WriterOptions::default() };
+    let options = WriterOptions::default().codec(VideoCodec::H264).frames_per_second(5);
     let mut writer = VideoWriter::create(path, width, height, &options).unwrap();
     for number in 0..5 * seconds {
         writer.write(&image::imageops::crop_imm(&scaled, number % 64, 0, width, height).to_image()).unwrap();

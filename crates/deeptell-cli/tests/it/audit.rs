@@ -25,7 +25,7 @@ fn pictures(folder: &Path) -> Vec<Sample> {
         let file = folder.join(format!("{number}.jpg"));
         fs::write(&file, bytes).unwrap();
         let split = Some(if source < 20 { Split::Train } else { Split::Validation });
-        samples.push(Sample { split, ..Sample::new(file, label, format!("s{source}")) });
+        samples.push(Sample::new(file, label, format!("s{source}")).split(split));
     }
     samples
 }

@@ -231,7 +231,7 @@ fn a_task_ends_with_its_parent_on_request() {
     for number in 0..200 {
         let name = at(&format!("{number}.mp4"));
         fs::hard_link(&clips[number % 6].path, &name).unwrap();
-        rows.push(deeptell_data::Sample { path: name, ..clips[number % 6].clone() });
+        rows.push(clips[number % 6].clone().path(name));
     }
     deeptell_data::write_manifest(&data, &rows).unwrap();
     let out = at("out");

@@ -38,7 +38,7 @@ pub(crate) fn crops(folder: &Path, exchanged: bool) -> PathBuf {
         let file = folder.join(format!("{number:02}.png"));
         picture.save(&file).unwrap();
         let sample = Sample::new(file, label, format!("{split}-{}", number / 2));
-        samples.push(Sample { split: Some(split), ..sample });
+        samples.push(sample.split(Some(split)));
     }
     fs::write(folder.join("train.toml"), SETTINGS).unwrap();
     let manifest = folder.join("split.jsonl");

@@ -124,7 +124,7 @@ mod tests {
             sample(Label::Real, "h264"),
             sample(Label::Fake, "h264"),
             sample(Label::Fake, "vp9"),
-            Sample { method: Some("FaceSwap".into()), ..Sample::new("y.png", Label::Fake, "s") },
+            Sample::new("y.png", Label::Fake, "s").method(Some("FaceSwap".into())),
         ];
         let found = Distributions::of(&samples, &[]);
         assert_eq!(found.counts["codec"]["h264"], Count { real: 1, fake: 1 });

@@ -217,7 +217,7 @@ fn shortcuts(pictures: &[(&Sample, &PictureFacts)], resamples: usize) -> Result<
     if distinct.len() < 2 || !labels.contains(&true) || !labels.contains(&false) {
         return Ok(Vec::new());
     }
-    let config = BootstrapConfig { resamples, ..BootstrapConfig::default() };
+    let config = BootstrapConfig::default().resamples(resamples);
     let mut shortcuts = Vec::new();
     for (at, trace) in Trace::ALL.into_iter().enumerate() {
         let features: Vec<Vec<f64>> = pictures.iter().map(|(_, facts)| facts.traces[at].clone()).collect();

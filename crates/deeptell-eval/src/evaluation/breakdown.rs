@@ -106,7 +106,7 @@ fn part(
     let labels: Vec<bool> = rows.iter().map(|&row| samples[row].label.is_fake()).collect();
     let sources: Vec<&str> = rows.iter().map(|&row| samples[row].source.as_str()).collect();
     let answers = three_way(&scores, &labels, thresholds.low, thresholds.high)?;
-    let bootstrap = BootstrapConfig { resamples: config.resamples, confidence: 0.95, seed: config.seed };
+    let bootstrap = BootstrapConfig::default().resamples(config.resamples).seed(config.seed);
     let auc = match roc_auc(&scores, &labels) {
         Ok(auc) => Some(auc),
         Err(MetricsError::OneClass { .. }) => None,
@@ -176,9 +176,8 @@ mod tests {
 
     #[test]
     fn fakes_of_a_method_are_compared_with_all_reals() {
-        let fake = |method: &str, source: &str| Sample {
-            method: Some(method.to_owned()),
-            ..Sample::new(format!("{method}{source}"), Label::Fake, source)
+        let fake = |method: &str, source: &str| {
+            Sample::new(format!("{method}{source}"), Label::Fake, source).method(Some(method.to_owned()))
         };
         let samples = [
             Sample::new("a", Label::Real, "a"),
@@ -199,9 +198,8 @@ mod tests {
 
     #[test]
     fn width_ranges_rise_and_may_lack_a_class() {
-        let sample = |label, width: f32, name: &str| Sample {
-            bbox: Some(Rect::new(0.0, 0.0, width, 50.0)),
-            ..Sample::new(name, label, name)
+        let sample = |label, width: f32, name: &str| {
+            Sample::new(name, label, name).bbox(Some(Rect::new(0.0, 0.0, width, 50.0)))
         };
         let samples = [
             sample(Label::Real, 128.0, "a"),

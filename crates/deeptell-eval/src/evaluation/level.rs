@@ -76,7 +76,7 @@ impl Level {
         config: &EvaluationConfig,
     ) -> Result<Self, MetricsError> {
         let figures = evaluate(scores, labels, sources, config)?;
-        let bootstrap = BootstrapConfig { resamples: config.resamples, confidence: 0.95, seed: config.seed };
+        let bootstrap = BootstrapConfig::default().resamples(config.resamples).seed(config.seed);
         let roc_band_ci95 = match roc_band(scores, labels, sources, &bootstrap) {
             Ok(band) => Some(band),
             Err(MetricsError::TooFewGroups { .. }) => None,

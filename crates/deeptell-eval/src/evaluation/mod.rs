@@ -170,7 +170,7 @@ pub(crate) mod tests {
     );
 
     pub(crate) fn quick() -> EvaluationConfig {
-        EvaluationConfig { resamples: 50, ..EvaluationConfig::default() }
+        EvaluationConfig::default().resamples(50)
     }
 
     /// The samples with the logits of these probabilities.
@@ -181,11 +181,7 @@ pub(crate) mod tests {
 
     fn sample(label: Label, source: &str, video: &str, person: Option<u64>) -> Sample {
         let extra = person.map(|person| ("track".to_owned(), person.into())).into_iter().collect();
-        Sample {
-            video: Some(video.to_owned()),
-            extra,
-            ..Sample::new(format!("{video}-{person:?}"), label, source)
-        }
+        Sample::new(format!("{video}-{person:?}"), label, source).video(Some(video.to_owned())).extra(extra)
     }
 
     #[test]

@@ -177,7 +177,7 @@ pub struct WorstRow {
 /// # Errors
 /// [`EvalError::Metrics`] when a figure cannot be computed.
 pub fn report_suite(scores: &SuiteScores, resamples: usize) -> Result<SuiteReport, EvalError> {
-    let bootstrap = BootstrapConfig { resamples, ..BootstrapConfig::default() };
+    let bootstrap = BootstrapConfig::default().resamples(resamples);
     let levels = &scores.model.levels();
     let mut sets = Vec::with_capacity(scores.sets.len());
     for (spec, set) in scores.suite.sets.iter().zip(&scores.sets) {

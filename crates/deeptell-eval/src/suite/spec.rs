@@ -346,8 +346,8 @@ mod tests {
             let text = format!("name = \"s\"\n[[set]]\nname = \"a\"\ndata = \"x\"\n{more}");
             Suite::parse(&text, Path::new("")).unwrap().sets.remove(0)
         };
-        let real = Sample { dataset: Some("d".into()), ..Sample::new("x/f/1.png", Label::Real, "1") };
-        let swap = Sample { method: Some("swap".into()), ..Sample::new("x/f/2.png", Label::Fake, "2") };
+        let real = Sample::new("x/f/1.png", Label::Real, "1").dataset(Some("d".into()));
+        let swap = Sample::new("x/f/2.png", Label::Fake, "2").method(Some("swap".into()));
         let mut mouth = Sample::new("x/g/3.png", Label::Fake, "3");
         mouth.extra.insert("method", "mouth");
         let taken = |set: &SuiteSet| [&real, &swap, &mouth].map(|sample| set.takes(sample, Path::new("x")));

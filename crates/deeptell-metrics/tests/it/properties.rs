@@ -45,7 +45,7 @@ fn overlapping(seed: u64, count: usize) -> Samples {
 }
 
 fn config(resamples: usize, seed: u64) -> BootstrapConfig {
-    BootstrapConfig { resamples, seed, ..Default::default() }
+    BootstrapConfig::default().resamples(resamples).seed(seed)
 }
 
 proptest! {
@@ -275,7 +275,7 @@ fn copied_rows_narrow_intervals_by_row_but_not_by_group() {
 #[test]
 fn a_report_of_one_class_is_an_error() {
     for scale in [ScoreScale::Probability, ScoreScale::Logit, ScoreScale::Arbitrary] {
-        let config = EvaluationConfig { scale, ..Default::default() };
+        let config = EvaluationConfig::default().scale(scale);
         let error = evaluate(&[0.1, 0.2], &[true, true], &[1, 2], &config).unwrap_err();
         assert_eq!(error, MetricsError::OneClass { n_real: 0, n_fake: 2 });
     }

@@ -5,6 +5,7 @@ use crate::MtcnnError;
 /// Settings of a [`Tracker`](crate::Tracker).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct TrackerConfig {
     /// Frames from one search of the whole frame to the next; at least 1. New faces appear with
     /// a search.
@@ -28,6 +29,36 @@ impl Default for TrackerConfig {
 }
 
 impl TrackerConfig {
+    /// Sets [`key_interval`](field@Self::key_interval).
+    #[must_use]
+    pub fn key_interval(self, key_interval: usize) -> Self {
+        Self { key_interval, ..self }
+    }
+
+    /// Sets [`min_probability`](field@Self::min_probability).
+    #[must_use]
+    pub fn min_probability(self, min_probability: f32) -> Self {
+        Self { min_probability, ..self }
+    }
+
+    /// Sets [`max_missed`](field@Self::max_missed).
+    #[must_use]
+    pub fn max_missed(self, max_missed: usize) -> Self {
+        Self { max_missed, ..self }
+    }
+
+    /// Sets [`scene_cut`](field@Self::scene_cut).
+    #[must_use]
+    pub fn scene_cut(self, scene_cut: f32) -> Self {
+        Self { scene_cut, ..self }
+    }
+
+    /// Sets [`smooth`](field@Self::smooth).
+    #[must_use]
+    pub fn smooth(self, smooth: bool) -> Self {
+        Self { smooth, ..self }
+    }
+
     /// # Errors
     /// [`MtcnnError::Setting`] names the first setting that is out of its range.
     pub(super) fn validate(&self) -> Result<(), MtcnnError> {

@@ -44,7 +44,7 @@ fn moving_faces_keep_their_tracks() {
 
 #[test]
 fn tracker_predicts_motion() {
-    let mut tracker = tracker(TrackerConfig { scene_cut: 0.9, ..TrackerConfig::default() });
+    let mut tracker = tracker(TrackerConfig::default().scene_cut(0.9));
     let looks = (0..12).map(|number| {
         // It gains speed, up to its own width a frame: looked for where it was, it would be lost.
         let x = (0..number).map(|step| (16 * step).min(80)).sum::<u32>();
@@ -61,7 +61,7 @@ fn tracker_predicts_motion() {
 
 #[test]
 fn lost_face_triggers_search_and_keeps_its_track() {
-    let mut tracker = tracker(TrackerConfig { scene_cut: 0.9, ..TrackerConfig::default() });
+    let mut tracker = tracker(TrackerConfig::default().scene_cut(0.9));
     let (both, one) = ([(20, 20, 1.0), (300, 100, 0.6)], [(20, 20, 1.0)]);
     for _ in 0..2 {
         assert_eq!(tracks(&tracker.follow(&frame(&both)).unwrap()), [0, 1]);
@@ -79,7 +79,7 @@ fn lost_face_triggers_search_and_keeps_its_track() {
 
 #[test]
 fn face_missed_for_long_gets_new_track() {
-    let config = TrackerConfig { scene_cut: 0.9, max_missed: 3, key_interval: 2, ..TrackerConfig::default() };
+    let config = TrackerConfig::default().scene_cut(0.9).max_missed(3).key_interval(2);
     let mut tracker = tracker(config);
     tracker.follow(&frame(&[(20, 20, 1.0)])).unwrap();
     for _ in 0..5 {
@@ -107,7 +107,7 @@ fn scene_cut_triggers_search_and_new_tracks() {
 #[test]
 fn tracker_accepts_odd_frames_and_rejects_bad_settings() {
     let mtcnn = MTCNN.clone();
-    let error = Tracker::new(mtcnn.clone(), TrackerConfig { key_interval: 0, ..TrackerConfig::default() });
+    let error = Tracker::new(mtcnn.clone(), TrackerConfig::default().key_interval(0));
     assert!(matches!(error, Err(MtcnnError::Setting { setting: "key_interval", .. })));
     let frames = [RgbImage::new(0, 0), RgbImage::new(1, 1), RgbImage::new(11, 400), ASTRONAUT.clone()];
     let mut tracker = Tracker::new(mtcnn, TrackerConfig::default()).unwrap();

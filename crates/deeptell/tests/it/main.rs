@@ -76,7 +76,7 @@ fn options() -> ScanOptions {
 
 /// Writes a clip of `frames` pictures, 25 a second.
 fn write_clip(path: &Path, frames: usize, picture: impl Fn(usize) -> RgbImage) {
-    let options = WriterOptions { codec: VideoCodec::Mpeg4, ..WriterOptions::default() };
+    let options = WriterOptions::default().codec(VideoCodec::Mpeg4);
     write_clip_as(path, &options, frames, picture);
 }
 

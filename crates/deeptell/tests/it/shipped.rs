@@ -157,7 +157,7 @@ fn blurred_compressed_and_small_faces_are_inconclusive_where_the_card_limits_the
     let portrait = portrait();
     let scan = |name: &str, quality: u8, change: &dyn Fn(RgbImage) -> RgbImage| -> Report {
         let path = folder.path().join(format!("{name}.mp4"));
-        let writing = WriterOptions { quality: Some(quality), ..WriterOptions::default() };
+        let writing = WriterOptions::default().quality(Some(quality));
         write_clip_as(&path, &writing, 25, |i| change(portrait_at(&portrait, i)));
         let options = options().min_face(20.0);
         detector.scan(&path, &options).unwrap().report

@@ -104,14 +104,14 @@ pub(crate) mod tests {
 
     fn measured_on(method: &str) -> Evaluation {
         let samples: Vec<Sample> = (0..40)
-            .map(|i| Sample {
-                video: Some(format!("v{}", i / 2)),
-                method: (i % 4 > 1).then(|| if i < 20 { method.to_owned() } else { "other".to_owned() }),
-                ..Sample::new(
+            .map(|i| {
+                Sample::new(
                     Path::new(&i.to_string()),
                     if i % 4 > 1 { Label::Fake } else { Label::Real },
                     format!("s{}", i / 4),
                 )
+                .video(Some(format!("v{}", i / 2)))
+                .method((i % 4 > 1).then(|| if i < 20 { method.to_owned() } else { "other".to_owned() }))
             })
             .collect();
         let scores: Vec<f64> =
