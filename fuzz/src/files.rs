@@ -9,8 +9,8 @@ use deeptell_data::{
     DataError, Layout, ManifestReader, ShardIndex, ShardWriter, open_table, parse_number, scan_crop_table,
     scan_layout,
 };
-use deeptell_extract::{CropStorage, Format, Settings, Store, StoreContext};
-use deeptell_face::{Face, FaceCrop, FaceDetector, FaceDetectorId, FaceError, RgbImage, Selection};
+use deeptell_extract::{CropStorage, Settings, Store, StoreContext};
+use deeptell_face::{Face, FaceDetector, FaceDetectorId, FaceError, RgbImage};
 use deeptell_video::VideoReader;
 use tempfile::TempDir;
 
@@ -134,19 +134,9 @@ impl FaceDetector for Nobody {
 /// finished, or as its settings, which the first of them chooses.
 pub(crate) fn extraction(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else { return };
-    let settings = Settings {
-        frames: 4,
-        crop: FaceCrop::default(),
-        face: Selection::Largest,
-        face_detector: None,
-        min_face: 20.0,
-        min_probability: 0.5,
-        format: Format::Png,
-        store: if kind & 1 == 0 { CropStorage::Files } else { CropStorage::Tar },
-        in_place: None,
-        shard: None,
-        stream: None,
-    };
+    let mut settings = Settings::default();
+    (settings.frames, settings.min_face, settings.min_probability) = (4, 20.0, 0.5);
+    settings.store = if kind & 1 == 0 { CropStorage::Files } else { CropStorage::Tar };
     let folder = tempfile::tempdir().expect("there is room for a folder");
     let (out, set) = (folder.path().join("out"), folder.path().join("set"));
     let name = match kind >> 1 & 3 {
@@ -156,7 +146,7 @@ pub(crate) fn extraction(bytes: &[u8]) {
     };
     write(&out, name, bytes);
     let outside = write(folder.path(), "crops/real/mine.png", b"somebody's");
-    let context = StoreContext { face_detector: &Nobody, videos: VideoReader::options(), tar_bytes: 1 << 20 };
+    let context = StoreContext::new(&Nobody, VideoReader::options()).tar_bytes(1 << 20);
     if let Ok(store) = Store::open(&out, &set, settings, context) {
         let _ = store.run(&[], &AtomicBool::new(false), |_| {});
     }

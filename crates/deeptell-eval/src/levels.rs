@@ -32,11 +32,19 @@ const RISK_BINS: usize = 8;
 
 /// The validation crops of one domain.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Domain<'a> {
     /// Its name.
     pub name: &'a str,
     /// Its crops.
     pub crops: &'a [CropScore],
+}
+
+impl<'a> Domain<'a> {
+    /// The crops of the domain of this name.
+    pub fn new(name: &'a str, crops: &'a [CropScore]) -> Self {
+        Self { name, crops }
+    }
 }
 
 /// The result of a calibration on several domains.

@@ -109,6 +109,7 @@ pub fn best_epoch(folder: &Path, card: ModelCard, device: &Device) -> Result<(Ne
 
 /// A training run that has ended, to be [finished](Self::finish).
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct EndedRun<'a> {
     /// Its folder.
     pub folder: &'a Path,
@@ -124,6 +125,21 @@ pub struct EndedRun<'a> {
     pub data: String,
     /// [`SplitAudit::verdict`].
     pub audit: String,
+}
+
+impl<'a> EndedRun<'a> {
+    /// The run of `config` in `folder`; see the fields.
+    pub fn new(
+        folder: &'a Path,
+        config: &'a TrainConfig,
+        run: &'a Run,
+        card: ModelCard,
+        validation: &'a [&'a Sample],
+        data: impl Into<String>,
+        audit: impl Into<String>,
+    ) -> Self {
+        Self { folder, config, run, card, validation, data: data.into(), audit: audit.into() }
+    }
 }
 
 /// What finishing a run gave.

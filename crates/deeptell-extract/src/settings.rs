@@ -19,6 +19,7 @@ pub fn root_of(data: &Path) -> &Path {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[non_exhaustive]
 pub enum InPlace {
     /// Box and landmarks, for pictures that show more than a face; training and `eval` cut it out.
     Box,
@@ -30,6 +31,7 @@ pub enum InPlace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[non_exhaustive]
 pub enum Format {
     /// Lossless.
     Png,
@@ -51,6 +53,7 @@ impl Format {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[non_exhaustive]
 pub enum CropStorage {
     /// One file per crop.
     #[default]
@@ -61,6 +64,7 @@ pub enum CropStorage {
 
 /// The settings that determine the pixels of a crop and where it is stored. All crops of a folder share them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Settings {
     /// Frames to sample from each video, spread evenly over it.
     pub frames: usize,
@@ -90,6 +94,26 @@ pub struct Settings {
     /// The stream of each video to sample, where that is not the one that players show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<u32>,
+}
+
+/// Those of `deeptell extract`: ten frames, the largest face of each if it is at least 40 pixels high and at least 0.9
+/// probable, as PNG files.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            frames: 10,
+            crop: FaceCrop::default(),
+            face: Selection::Largest,
+            face_detector: None,
+            min_face: 40.0,
+            min_probability: 0.9,
+            format: Format::Png,
+            store: CropStorage::Files,
+            in_place: None,
+            shard: None,
+            stream: None,
+        }
+    }
 }
 
 /// The face detector and its settings that extraction folders record for these crops. `None` unless every crop lies in

@@ -59,6 +59,7 @@ impl Shard {
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
+#[non_exhaustive]
 pub struct ShardChoice {
     /// Process only shard PART of COUNT, numbered from 1. Files are assigned by a hash of their path,
     /// which for data sets begins below the data set, so that all machines agree.

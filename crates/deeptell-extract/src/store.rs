@@ -51,6 +51,7 @@ pub struct Store<'a> {
 
 /// What a [`Store`] works with, besides its settings.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct StoreContext<'a> {
     /// The face detector; the settings file and each row name it.
     pub face_detector: &'a dyn FaceDetector,
@@ -58,6 +59,19 @@ pub struct StoreContext<'a> {
     pub videos: VideoOptions,
     /// A tar archive ends before it grows beyond this many bytes, unless one input alone does.
     pub tar_bytes: u64,
+}
+
+impl<'a> StoreContext<'a> {
+    /// What a store works with; archives of up to 1 GiB.
+    pub fn new(face_detector: &'a dyn FaceDetector, videos: VideoOptions) -> Self {
+        Self { face_detector, videos, tar_bytes: 1 << 30 }
+    }
+
+    /// Sets [`tar_bytes`](field@Self::tar_bytes).
+    #[must_use]
+    pub fn tar_bytes(self, tar_bytes: u64) -> Self {
+        Self { tar_bytes, ..self }
+    }
 }
 
 /// Progress of an extraction.
@@ -92,6 +106,7 @@ pub enum Event<'a> {
 
 /// The result of an extraction.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Summary {
     /// Crops in the manifest, of earlier runs too.
     pub crops: usize,

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use deeptell_data::{Sample, Split, read_dataset, write_manifest};
 use deeptell_extract::{
-    CropStorage, Event, ExtractError, FailureReason, Format, Settings, Shard, ShardChoice, ShardState,
-    Status, Store, StoreContext, TaskIndex, finished_manifests, folder_of_shard, merge,
+    Event, ExtractError, FailureReason, Settings, Shard, ShardChoice, ShardState, Status, Store,
+    StoreContext, TaskIndex, finished_manifests, folder_of_shard, merge,
 };
-use deeptell_face::{Face, FaceCrop, FaceDetectorFn, Rect, RgbImage, Selection};
+use deeptell_face::{Face, FaceDetectorFn, Rect, RgbImage};
 use deeptell_files::name_below;
 use deeptell_video::VideoReader;
 
@@ -66,21 +66,11 @@ impl Set {
     }
 
     fn open(&self, folder: &str, shard: Option<Shard>) -> Result<Store<'static>, ExtractError> {
-        let settings = Settings {
-            frames: 1,
-            crop: FaceCrop::default().size(32),
-            face: Selection::Largest,
-            face_detector: None,
-            min_face: 20.0,
-            min_probability: 0.5,
-            format: Format::Png,
-            store: CropStorage::Files,
-            in_place: None,
-            shard,
-            stream: None,
-        };
-        let context =
-            StoreContext { face_detector: &*MIDDLE, videos: VideoReader::options(), tar_bytes: 1 << 20 };
+        let mut settings = Settings::default();
+        settings.crop.size = 32;
+        (settings.frames, settings.min_face, settings.min_probability, settings.shard) =
+            (1, 20.0, 0.5, shard);
+        let context = StoreContext::new(&*MIDDLE, VideoReader::options()).tar_bytes(1 << 20);
         Store::open(&self.at(folder), &self.at("set"), settings, context)
     }
 
@@ -336,8 +326,8 @@ fn a_shard_beside_those_of_another_division_is_refused() {
     folder("parts/x{shard}", 2, 4).unwrap();
     folder("parts/7", 2, 4).unwrap();
     // But not for all tasks of an array.
-    let choice =
-        ShardChoice { shard_index: Some(TaskIndex::Auto), shards: Some(4), ..ShardChoice::default() };
+    let mut choice = ShardChoice::default();
+    (choice.shard_index, choice.shards) = (Some(TaskIndex::Auto), Some(4));
     let refused =
         folder_of_shard(&choice, &set.at("parts/7"), Some(Shard { part: 2, count: 4 })).unwrap_err();
     assert!(matches!(refused, ExtractError::Shard(_)), "{refused}");

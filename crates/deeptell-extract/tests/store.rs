@@ -12,7 +12,7 @@ use deeptell_data::{Sample, read_dataset, read_manifest};
 use deeptell_extract::{
     CropStorage, Event, ExtractError, Format, Settings, Store, StoreContext, Summary, recorded_face_detector,
 };
-use deeptell_face::{Face, FaceCrop, FaceDetector, FaceDetectorFn, Rect, RgbImage, Selection};
+use deeptell_face::{Face, FaceDetector, FaceDetectorFn, Rect, RgbImage};
 use deeptell_video::{Limits, VideoCodec, VideoReader, VideoWriter, WriterOptions};
 
 type Middle = FaceDetectorFn<fn(&RgbImage) -> Vec<Face>>;
@@ -29,19 +29,21 @@ fn middle_as(name: &str) -> Middle {
 static MIDDLE: LazyLock<Middle> = LazyLock::new(|| middle_as("middle"));
 
 fn settings() -> Settings {
-    Settings {
-        frames: 4,
-        crop: FaceCrop::default().size(32),
-        face: Selection::Largest,
-        face_detector: None,
-        min_face: 20.0,
-        min_probability: 0.5,
-        format: Format::Png,
-        store: CropStorage::Files,
-        in_place: None,
-        shard: None,
-        stream: None,
-    }
+    let mut settings = Settings::default();
+    settings.crop.size = 32;
+    (settings.frames, settings.min_face, settings.min_probability) = (4, 20.0, 0.5);
+    settings
+}
+
+fn settings_with(change: impl FnOnce(&mut Settings)) -> Settings {
+    let mut settings = settings();
+    change(&mut settings);
+    settings
+}
+
+/// Crops and failures.
+fn counts(summary: Option<Summary>) -> Option<(usize, usize)> {
+    summary.map(|summary| (summary.crops, summary.failures))
 }
 
 fn open<'a>(
@@ -49,8 +51,7 @@ fn open<'a>(
     settings: Settings,
     detector: &'a dyn FaceDetector,
 ) -> Result<Store<'a>, ExtractError> {
-    let context =
-        StoreContext { face_detector: detector, videos: VideoReader::options(), tar_bytes: 1 << 20 };
+    let context = StoreContext::new(detector, VideoReader::options()).tar_bytes(1 << 20);
     Store::open(&folder.join("out"), &folder.join("set"), settings, context)
 }
 
@@ -88,11 +89,11 @@ fn finished_files_are_kept_and_failed_ones_are_tried_again() {
     };
     assert_eq!(run(true), (None, vec!["4 of 4".to_owned()]), "stopped before the first");
     let (summary, events) = run(false);
-    assert_eq!(summary, Some(Summary { crops: 2, failures: 2 }));
+    assert_eq!(counts(summary), Some((2, 2)));
     assert_eq!(events.iter().filter(|event| event.starts_with("done ")).count(), 2);
     assert!(events.iter().any(|event| event.contains("black.png: no face found in 1 frames")), "{events:?}");
     let (summary, events) = run(false);
-    assert_eq!((summary, events[0].as_str()), (Some(Summary { crops: 2, failures: 2 }), "2 of 4"));
+    assert_eq!((counts(summary), events[0].as_str()), (Some((2, 2)), "2 of 4"));
 
     let rows = read_manifest(folder.path().join("out/manifest.jsonl")).unwrap();
     assert_eq!(rows.len(), 2);
@@ -121,7 +122,7 @@ fn only_failures_of_the_chosen_reasons_are_tried_again() {
             }
             _ => {}
         });
-        (summary.unwrap(), kept.into_inner().unwrap(), tried.into_inner().unwrap())
+        (counts(summary.unwrap()), kept.into_inner().unwrap(), tried.into_inner().unwrap())
     };
     let go = AtomicBool::new(false);
     let failures = || std::fs::read_to_string(folder.path().join("out/failures.jsonl")).unwrap();
@@ -131,14 +132,14 @@ fn only_failures_of_the_chosen_reasons_are_tried_again() {
         first.contains(r#""reason":"no-face""#) && first.contains(r#""reason":"unsupported""#),
         "{first}"
     );
-    let whole = Some(Summary { crops: 2, failures: 2 });
-    assert_eq!(run("none", &go), (whole.clone(), 2, Vec::new()));
+    let whole = Some((2, 2));
+    assert_eq!(run("none", &go), (whole, 2, Vec::new()));
     assert_eq!(failures(), first, "they stay listed");
-    assert_eq!(run("no-face,limit", &go), (whole.clone(), 1, vec!["black.png".to_owned()]));
+    assert_eq!(run("no-face,limit", &go), (whole, 1, vec!["black.png".to_owned()]));
     assert_eq!(run("all", &go).2, ["black.png", "damaged.png"]);
     // Another file of the same name has not failed.
     std::fs::copy(folder.path().join("set/real/a.png"), folder.path().join("set/fake/damaged.png")).unwrap();
-    let repaired = Some(Summary { crops: 3, failures: 1 });
+    let repaired = Some((3, 1));
     assert_eq!(run("none", &go), (repaired, 1, vec!["damaged.png".to_owned()]));
     assert!(!failures().contains("damaged.png"));
 }
@@ -165,7 +166,7 @@ fn failures_of_a_run_that_was_stopped_are_known_to_the_next() {
             "{event:?}"
         );
     });
-    assert_eq!(summary.unwrap(), Some(Summary { crops: 0, failures: 1 }));
+    assert_eq!(counts(summary.unwrap()), Some((0, 1)));
 }
 
 #[test]
@@ -183,11 +184,7 @@ fn hashing_an_endless_file_ends_at_the_deadline_or_on_request() {
     std::fs::File::options().write(true).open(&clip).unwrap().set_len(1 << 43).unwrap();
     let samples = read_dataset(folder.path().join("set")).unwrap();
     let limits = Limits::default().deadline(Duration::from_secs(2));
-    let context = StoreContext {
-        face_detector: &*MIDDLE,
-        videos: VideoReader::options().limits(limits),
-        tar_bytes: 1 << 20,
-    };
+    let context = StoreContext::new(&*MIDDLE, VideoReader::options().limits(limits)).tar_bytes(1 << 20);
     let store =
         Store::open(&folder.path().join("out"), &folder.path().join("set"), settings(), context).unwrap();
 
@@ -200,7 +197,7 @@ fn hashing_an_endless_file_ends_at_the_deadline_or_on_request() {
         assert_eq!(store.run(&samples, &stop, |_| {}).unwrap(), None);
     });
     let summary = store.run(&samples, &AtomicBool::new(false), |_| {}).unwrap();
-    assert_eq!(summary, Some(Summary { crops: 4, failures: 0 }));
+    assert_eq!(counts(summary), Some((4, 0)));
     let row = &read_manifest(folder.path().join("out/manifest.jsonl")).unwrap()[0];
     assert!(row.extra.get("file_sha256").is_none());
     assert!(row.extra.get("warnings").unwrap()[0].as_str().unwrap().contains("too long to be hashed"));
@@ -227,15 +224,15 @@ fn a_folder_holds_crops_of_one_kind_and_has_one_writer() {
     assert_eq!(recorded_face_detector([]), None);
 
     for changed in [
-        Settings { format: Format::Jpeg, ..settings() },
-        Settings { store: CropStorage::Tar, ..settings() },
-        Settings { min_face: 30.0, ..settings() },
+        settings_with(|settings| settings.format = Format::Jpeg),
+        settings_with(|settings| settings.store = CropStorage::Tar),
+        settings_with(|settings| settings.min_face = 30.0),
     ] {
         let refused = open(folder.path(), changed, &*MIDDLE).err().unwrap();
         assert!(matches!(refused, ExtractError::OtherSettings { .. }), "{refused}");
     }
     assert!(matches!(
-        open(folder.path(), Settings { frames: 0, ..settings() }, &*MIDDLE).err(),
+        open(folder.path(), settings_with(|settings| settings.frames = 0), &*MIDDLE).err(),
         Some(ExtractError::Setting { setting: "frames", .. })
     ));
     open(folder.path(), settings(), &*MIDDLE).unwrap();

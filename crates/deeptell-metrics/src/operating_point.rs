@@ -7,6 +7,7 @@ use crate::ranking::{Ranking, Step};
 
 /// A threshold and what it does on the data that it was chosen on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OperatingPoint {
     /// A sample is flagged when its score is at least this.
     pub threshold: f64,
@@ -18,6 +19,7 @@ pub struct OperatingPoint {
 
 /// Where as many reals are flagged as fakes are missed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct EqualErrorRate {
     /// The rate of both errors, in `[0, 1]`; 0.5 is chance, and above is worse than chance.
     pub rate: f64,

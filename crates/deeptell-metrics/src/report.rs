@@ -130,9 +130,9 @@ pub struct Figure {
 
 impl BinaryReport {
     /// The figures that a page shows, in its order; the first is the main one.
-    pub fn figures(&self) -> [Figure; 5] {
+    pub fn figures(&self) -> Vec<Figure> {
         let figure = |name, heading, value, ci95| Figure { name, heading, value, ci95 };
-        [
+        vec![
             figure("AUC-ROC", "AUC-ROC", Some(self.auc), self.auc_ci95),
             figure("Average precision", "AP", Some(self.ap), self.ap_ci95),
             figure("Equal error rate", "EER", Some(self.eer), self.eer_ci95),

@@ -7,6 +7,7 @@ use crate::input::check_scores;
 
 /// How many samples got each answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Answers {
     /// Scores of at most the lower threshold.
     pub likely_real: usize,
@@ -25,6 +26,7 @@ impl Answers {
 
 /// The answers to the samples of each class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ThreeWay {
     /// Of real samples: `likely_fake` are false alarms.
     pub real: Answers,

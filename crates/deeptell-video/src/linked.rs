@@ -12,6 +12,7 @@ const MAGICYUV_FIXED: [(u32, u32, u32); 4] = [(5, 1, 10), (6, 1, 6), (7, 1, 5), 
 
 /// The version of one of FFmpeg's libraries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LibraryVersion {
     /// Increased when programs must be rebuilt.
     pub major: u32,

@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         unreadable.retain(|it| shard.takes(root, &it.path));
     }
     let videos = crate::isolation::reading(settings.stream, args.trusted)?;
-    let context = StoreContext { face_detector: &*detector, videos, tar_bytes: args.settings.tar_bytes() };
+    let context = StoreContext::new(&*detector, videos).tar_bytes(args.settings.tar_bytes());
     let store = Store::open(&out, root, settings, context)?.redo(args.redo.clone());
 
     let kept = AtomicUsize::new(0);
@@ -116,7 +116,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         _ => {}
     })?;
     bar(0).finish();
-    let Some(Summary { crops, failures }) = summary else { return Ok(Outcome::Interrupted) };
+    let Some(Summary { crops, failures, .. }) = summary else { return Ok(Outcome::Interrupted) };
     say!(
         "{crops} crops from {} of {} files; manifest: {}",
         samples.len() - failures,

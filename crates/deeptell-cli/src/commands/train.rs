@@ -130,15 +130,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     for error in unreadable {
         alert!("left out: {error}");
     }
-    let ended = EndedRun {
-        folder: &args.out,
-        config: &config,
-        run: &run,
-        card,
-        validation: &validation,
-        data,
-        audit: audited.verdict,
-    };
+    let ended = EndedRun::new(&args.out, &config, &run, card, &validation, data, audited.verdict);
     let Some(finished) = unless_stopped(ended.finish(&devices[0], &mut Tasks::default()))? else {
         return Ok(Outcome::Interrupted);
     };

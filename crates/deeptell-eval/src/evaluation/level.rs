@@ -102,7 +102,7 @@ impl AnswerRates {
         bootstrap: &BootstrapConfig,
     ) -> Result<Self, MetricsError> {
         let rates = |scores: &[f64], labels: &[bool]| {
-            let ThreeWay { real, fake } = three_way(scores, labels, thresholds.low, thresholds.high)?;
+            let ThreeWay { real, fake, .. } = three_way(scores, labels, thresholds.low, thresholds.high)?;
             let part = |count: usize, total: usize| count as f64 / total.max(1) as f64;
             Ok([
                 part(real.likely_fake, real.total()),

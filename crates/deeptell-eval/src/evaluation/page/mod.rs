@@ -33,6 +33,7 @@ pub const NO_TEST: [&str; 2] = [
 
 /// What the page is about.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Subject<'a> {
     /// The detector that was measured.
     pub scorer: &'a Scorer,
@@ -50,8 +51,24 @@ pub struct Subject<'a> {
     pub run: Option<Training<'a>>,
 }
 
+impl<'a> Subject<'a> {
+    /// A detector that was measured on the data of this path or name, and nothing else to say.
+    pub fn new(scorer: &'a Scorer, data: impl Into<String>) -> Self {
+        Self {
+            scorer,
+            data: data.into(),
+            split: None,
+            caution: None,
+            distortion: None,
+            faces_not_found: None,
+            run: None,
+        }
+    }
+}
+
 /// The training run of a model.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Training<'a> {
     /// Its epochs, in order.
     pub history: &'a [EpochRecord],
@@ -61,6 +78,13 @@ pub struct Training<'a> {
     pub revision: Option<String>,
     /// What the audit of the splits found, in a sentence.
     pub audit: String,
+}
+
+impl<'a> Training<'a> {
+    /// A run of these epochs of which the one numbered `best_epoch` was kept, by a program of unknown revision.
+    pub fn new(history: &'a [EpochRecord], best_epoch: usize, audit: impl Into<String>) -> Self {
+        Self { history, best_epoch, revision: None, audit: audit.into() }
+    }
 }
 
 /// The page.

@@ -9,8 +9,9 @@ use crate::evaluation::{Evaluation, Level};
 
 pub(super) fn lead(subject: &Subject<'_>, found: &Evaluation) -> Markup {
     let figures = &found.crops.figures;
-    let [main, others @ ..] = figures.figures();
-    let tiles = others.into_iter().filter_map(|figure| Some((figure.name, figure.value?, figure.ci95)));
+    let mut listed = figures.figures().into_iter();
+    let main = listed.next().map_or("", |main| main.name);
+    let tiles = listed.filter_map(|figure| Some((figure.name, figure.value?, figure.ci95)));
     html! {
         section class="card" aria-labelledby="top" {
             h1 id="top" { (Text(subject.scorer.name())) }
@@ -24,7 +25,7 @@ pub(super) fn lead(subject: &Subject<'_>, found: &Evaluation) -> Markup {
             }
             div class="lead" {
                 p class="auc" {
-                    span class="what" { (main.name) ", single crops" }
+                    span class="what" { (main) ", single crops" }
                     b { (format!("{:.3}", figures.auc)) }
                     span class="soft" { "95% interval by source: " (ends(figures.auc_ci95)) }
                 }
@@ -54,7 +55,7 @@ pub(super) fn lead(subject: &Subject<'_>, found: &Evaluation) -> Markup {
 pub(super) fn levels(found: &Evaluation) -> Markup {
     let listed = found.crops.figures.figures();
     let mut headings = vec!["Level", "#Real", "#Fake"];
-    headings.extend(listed.map(|figure| figure.heading));
+    headings.extend(listed.iter().map(|figure| figure.heading));
     headings.extend(["Fakes called fake", "Reals called fake"]);
     let levels = [
         ("Single crops", Some(&found.crops)),
