@@ -10,6 +10,7 @@ use crate::{DataError, Label, Sample, Split};
 /// What must stay within one split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum GroupBy {
     /// Everything connected by shared sources or people, directly or indirectly. The strictest; if
     /// people were swapped with each other freely, there may be few groups to split.

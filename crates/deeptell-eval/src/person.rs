@@ -1,6 +1,6 @@
 //! One score for a person from the crops that show them.
 
-use deeptell::{Levels, PersonFeatures, PersonScoring};
+use deeptell::{Levels, PersonFeatures};
 
 use deeptell_data::Sample;
 use serde_json::Value;
@@ -43,13 +43,8 @@ impl Evidence {
 
 /// The score of a person as a scan would give it; `None` when no crop has one.
 pub(crate) fn person_score(levels: &Levels, crops: &[&CropScore]) -> Option<f64> {
-    match levels.person.scoring {
-        PersonScoring::Aggregate(aggregation) => {
-            let probabilities: Vec<f64> = crops.iter().filter_map(|crop| crop.probability(levels)).collect();
-            aggregation.combine(&probabilities)
-        }
-        PersonScoring::Logistic(calibration) => Some(calibration.probability(&Evidence::of(crops)?.features)),
-    }
+    let probabilities = || crops.iter().filter_map(|crop| crop.probability(levels)).collect();
+    levels.person.scoring.probability(probabilities, || Some(Evidence::of(crops)?.features))
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {

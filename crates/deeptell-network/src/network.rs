@@ -36,6 +36,8 @@ impl NetworkConfig {
 }
 
 /// A classifier: computes an embedding of an image, and logits from the embedding.
+///
+/// Closed on purpose: code that treats networks differently must decide for each new one.
 #[derive(Module, Debug)]
 pub enum Network {
     /// MobileNetV3, Small or Large.

@@ -28,6 +28,7 @@ use crate::{
 
 /// The initial weights of a run.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub enum Start {
     /// Random weights.
     #[default]

@@ -178,13 +178,11 @@ impl Criteria {
         let over_half = probabilities.iter().filter(|&&p| p > 0.5).count();
         let median_crop_width = median(observations.iter().map(|o| o.crop_width).collect())?;
         let median_blur = median(observations.iter().map(|o| o.blur).collect())?;
-        let score = rounded(match self.scoring {
-            PersonScoring::Aggregate(aggregation) => aggregation.combine(&probabilities)?,
-            PersonScoring::Logistic(calibration) => {
-                let logits: Vec<f64> = observations.iter().map(|o| o.logit).collect();
-                calibration.probability(&PersonFeatures::new(&logits, median_crop_width, median_blur)?)
-            }
-        });
+        let features = || {
+            let logits: Vec<f64> = observations.iter().map(|o| o.logit).collect();
+            PersonFeatures::new(&logits, median_crop_width, median_blur)
+        };
+        let score = rounded(self.scoring.probability(|| probabilities.clone(), features)?);
         let times = || observations.iter().map(|o| o.pts_seconds);
 
         let brief = frames < needed_frames;

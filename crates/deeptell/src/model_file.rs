@@ -272,12 +272,11 @@ impl ModelFile {
         let onnx = || -> Result<Vec<u8>, ModelError> {
             let size = card.crop.size as usize;
             let calibration = card.levels.crop.calibration;
-            let options = OnnxOptions {
-                name: card.name.clone(),
-                size: Some([size, size]),
-                calibration: Some([calibration.slope, calibration.intercept]),
-                metadata: notes(card)?,
-            };
+            let mut options = OnnxOptions::default();
+            options.name.clone_from(&card.name);
+            options.size = Some([size, size]);
+            options.calibration = Some([calibration.slope, calibration.intercept]);
+            options.metadata = notes(card)?;
             Ok(card.architecture.to_onnx(&self.weights, &options)?)
         };
         onnx().map_err(|e| Error::model(&card.name, e))

@@ -118,6 +118,7 @@ pub struct Listing {
 
 /// A file or folder of a data set that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Unreadable {
     /// The file or folder.
     pub path: PathBuf,

@@ -163,7 +163,7 @@ pub fn inspect_dataset(
         unreadable: report
             .unreadable
             .into_iter()
-            .map(|Unreadable { path, reason }| UnreadableFile { path, reason })
+            .map(|Unreadable { path, reason, .. }| UnreadableFile { path, reason })
             .collect(),
     })
 }

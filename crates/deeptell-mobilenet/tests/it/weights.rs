@@ -216,12 +216,10 @@ fn exported_onnx_round_trips() {
     let device = Device::flex();
     let network = generated(1, &device);
     let weights = network.weights().unwrap();
-    let options = Options {
-        name: "test".into(),
-        size: Some([64, 64]),
-        calibration: Some([2.0, -0.5]),
-        metadata: vec![("preprocessing".into(), "as ImageNet".into())],
-    };
+    let mut options = Options::default();
+    options.name = "test".into();
+    (options.size, options.calibration) = (Some([64, 64]), Some([2.0, -0.5]));
+    options.metadata = vec![("preprocessing".into(), "as ImageNet".into())];
     let bytes = to_onnx(Variant::Small, &weights, &options).unwrap();
 
     // Our own reader finds every tensor again, and the network they make is the same.

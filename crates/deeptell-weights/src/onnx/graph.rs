@@ -13,6 +13,7 @@ const OPSET: u64 = 17;
 
 /// What goes into an ONNX file besides the network.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Options {
     /// The name of the graph.
     pub name: String,

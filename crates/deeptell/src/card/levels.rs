@@ -103,11 +103,27 @@ impl Calibration {
 /// In JSON `{"aggregate": "mean"}` or `{"logistic": {"intercept": ..., "mean_logit": ..., ...}}`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum PersonScoring {
     /// A summary of the calibrated probabilities of the crops, as in files of format 1.
     Aggregate(Aggregation),
     /// A logistic model of the person as a whole.
     Logistic(PersonCalibration),
+}
+
+impl PersonScoring {
+    /// The probability that a person is manipulated, from whichever of the two it needs: the calibrated probabilities of
+    /// the crops, or the features of the person. `None` when there are none.
+    pub fn probability(
+        &self,
+        crops: impl FnOnce() -> Vec<f64>,
+        person: impl FnOnce() -> Option<PersonFeatures>,
+    ) -> Option<f64> {
+        match self {
+            Self::Aggregate(aggregation) => aggregation.combine(&crops()),
+            Self::Logistic(calibration) => Some(calibration.probability(&person()?)),
+        }
+    }
 }
 
 impl Default for PersonScoring {
