@@ -5,7 +5,10 @@ use std::env;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -298,19 +301,26 @@ impl Tab {
         std::fs::write(path, bytes).unwrap();
     }
 
-    /// The most memory that the processes of pages had, in bytes, where the system tells.
-    pub(crate) fn peak_memory(&mut self) -> Option<u64> {
+    /// Watches the memory of the processes of pages from now on; none where the system does not tell.
+    pub(crate) fn watch_memory(&mut self) -> MemoryWatch {
         // A question to the browser, not to the page.
         let session = self.session.take();
         let processes = self.call("SystemInfo.getProcessInfo", json!({}));
         self.session = session;
-        let peak = |process: &Value| {
-            let status = std::fs::read_to_string(format!("/proc/{}/status", process["id"])).ok()?;
-            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-            line.split_whitespace().next()?.parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
-        };
-        let processes = processes["processInfo"].as_array()?;
-        processes.iter().filter(|process| process["type"] == "renderer").filter_map(peak).max()
+        let processes = processes["processInfo"].as_array().cloned().unwrap_or_default();
+        let pages = processes.iter().filter(|process| process["type"] == "renderer");
+        let pages: Vec<u64> = pages.filter_map(|process| process["id"].as_u64()).collect();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&is_over);
+        let thread = std::thread::spawn(move || {
+            let mut most = None;
+            while !over.load(Ordering::Relaxed) {
+                most = most.max(pages.iter().filter_map(|page| Memory::of(*page)).max());
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            most
+        });
+        MemoryWatch { is_over, thread }
     }
 
     /// What went wrong in the page, as its console tells.
@@ -346,6 +356,40 @@ impl Drop for Tab {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+}
+
+/// Memory of a process in bytes, by what its pages are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Memory {
+    /// Its own: what the task manager of the browser shows, and what it shares with processes that draw and decode.
+    pub(crate) own: u64,
+    /// Of files, nearly all of the browser's program, which its processes share.
+    pub(crate) files: u64,
+}
+
+impl Memory {
+    fn of(process: u64) -> Option<Self> {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            line.split_whitespace().next()?.parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
+        };
+        Some(Self { own: bytes("RssAnon")? + bytes("RssShmem")?, files: bytes("RssFile")? })
+    }
+}
+
+/// Looks at the memory of pages again and again.
+pub(crate) struct MemoryWatch {
+    is_over: Arc<AtomicBool>,
+    thread: JoinHandle<Option<Memory>>,
+}
+
+impl MemoryWatch {
+    /// The most that one of them had.
+    pub(crate) fn end(self) -> Option<Memory> {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
     }
 }
 

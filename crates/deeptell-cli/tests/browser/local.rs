@@ -339,6 +339,7 @@ fn its_memory_is_bounded(browser: &Path, site: &Path) {
         assert!(!report["observations"].as_array().unwrap().is_empty(), "{}: no face", file.display());
         began.elapsed().as_secs_f64()
     };
+    let watch = tab.watch_memory();
     let first = timed(&mut tab, &small);
     let again = timed(&mut tab, &small);
     let picture = timed(&mut tab, &portrait());
@@ -346,9 +347,10 @@ fn its_memory_is_bounded(browser: &Path, site: &Path) {
     eprintln!(
         "10 s of 360p: {first:.2} s, again {again:.2} s; a picture: {picture:.2} s; a minute of 1080p: {long:.2} s"
     );
-    if let Some(peak) = tab.peak_memory() {
-        eprintln!("the tab had {} MB at most", peak / 1_000_000);
-        assert!(peak <= 400_000_000, "{peak} bytes");
+    if let Some(peak) = watch.end() {
+        let files = peak.files / 1_000_000;
+        eprintln!("the tab had {} MB at most, and {files} MB of the browser's program", peak.own / 1_000_000);
+        assert!(peak.own <= 400_000_000, "{peak:?}");
     }
     check_console(&mut tab, &server);
 }
