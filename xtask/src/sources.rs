@@ -13,7 +13,7 @@ const MAX_PROGRAM_LINES: usize = 3000;
 /// What the program names in one place only, and that place; commands about MTCNN itself may name it too.
 const ONE_PLACE: [(&str, &[&str]); 3] = [
     ("Detector::", &["src/detector.rs"]),
-    ("Mtcnn", &["src/face_detector.rs", "commands/faces.rs", "commands/devices.rs"]),
+    ("Mtcnn", &["src/face_detector.rs", "commands/faces.rs"]),
     ("MtcnnConfig", &["src/face_detector.rs", "commands/faces.rs"]),
 ];
 

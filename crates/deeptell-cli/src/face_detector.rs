@@ -1,4 +1,4 @@
-//! The face detectors of the commands. `devices` is about MTCNN itself.
+//! The face detectors of the commands.
 
 use std::path::PathBuf;
 use std::sync::Arc;

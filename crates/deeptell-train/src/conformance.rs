@@ -1,6 +1,7 @@
 //! Whether a device computes what the CPU computes, and how fast.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
@@ -49,7 +50,7 @@ pub enum ConformanceError {
 }
 
 /// Makes a face detector on a device.
-pub type MakeFaceDetector<'a> = dyn Fn(&Device) -> Result<Box<dyn FaceDetector>, FaceError> + 'a;
+pub type MakeFaceDetector<'a> = dyn Fn(&Device) -> Result<Arc<dyn FaceDetector>, FaceError> + 'a;
 
 /// Compares devices with a reference device: the logits of eight pictures, the losses of five training steps, and a
 /// face.
@@ -452,7 +453,7 @@ mod tests {
             landmarks: Landmarks::from_points([Point::new(160.0, 160.0); 5]),
         };
         let make: &MakeFaceDetector<'_> =
-            &|_| Ok(Box::new(FaceDetectorFn::new("middle", move |_| vec![face])));
+            &|_| Ok(Arc::new(FaceDetectorFn::new("middle", move |_| vec![face])));
         let expected = Conformance::new(architecture, &weights, make, &device).unwrap();
         let mut steps = Vec::new();
         let checks = expected.checks(&device, |step| steps.push(step)).unwrap();

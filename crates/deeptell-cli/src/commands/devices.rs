@@ -5,12 +5,16 @@ use anyhow::Context as _;
 use burn::tensor::Device;
 use clap::ValueEnum as _;
 use deeptell::ModelFile;
-use deeptell_mtcnn::Mtcnn;
+use deeptell_face::FaceError;
 use deeptell_train::{Conformance, ConformanceStep, DeviceReport, Examined};
 
 use crate::device::{DeviceName, caught};
+use crate::face_detector::{FaceDetectorName, face_detector};
 use crate::progress::Progress;
 use crate::{Outcome, interrupt, output};
+
+/// Faces smaller than this are not looked for, in pixels.
+const SMALLEST_FACE: f32 = 20.0;
 
 /// Check that the devices of this machine compute correctly, and measure their speed.
 ///
@@ -31,6 +35,9 @@ pub(crate) struct Args {
     /// Device to check; can be repeated [default: all of this build].
     #[arg(long = "device", value_enum, value_name = "DEVICE")]
     devices: Vec<DeviceName>,
+    /// Face detector that is compared.
+    #[arg(long, value_enum, default_value_t, value_name = "NAME")]
+    face_detector: FaceDetectorName,
     /// Also measure pictures per second, in each number format that the device supports.
     #[arg(long)]
     speed: bool,
@@ -55,12 +62,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let measured = Duration::try_from_secs_f64(args.seconds).context("--seconds must be a number from 0")?;
     let speed = args.speed.then_some((usize::from(args.batch), measured));
     let shipped = ModelFile::shipped()?;
-    let conformance = Conformance::new(
-        shipped.card().architecture,
-        shipped.weights(),
-        &|device| Ok(Box::new(Mtcnn::pretrained(device)?)),
-        &Device::flex(),
-    )?;
+    let (name, reference) = (args.face_detector, Device::flex());
+    let made = |device: &Device| {
+        let failed = |error: anyhow::Error| FaceError::Failed {
+            face_detector: name
+                .to_possible_value()
+                .map_or_else(String::new, |value| value.get_name().to_owned()),
+            source: error.into(),
+        };
+        face_detector(name, SMALLEST_FACE, device).map_err(failed)
+    };
+    let conformance = Conformance::new(shipped.card().architecture, shipped.weights(), &made, &reference)?;
     let mut entries = Vec::new();
     for device in devices {
         if interrupt::requested() {

@@ -48,7 +48,7 @@ fn imported_weights_are_used_and_named_by_everything_written() {
     let extract = ["extract", path(&data), "--out", path(&out), "--frames", "2", "--min-probability", "0"];
     let extract = [&extract[..], &yunet].concat();
     let faces = [&["faces", path(&real), "--frames", "1", "--json", "-"][..], &yunet].concat();
-    for words in [&["scan", path(&real), yunet[0], yunet[1]][..], &faces] {
+    for words in [&["scan", path(&real), yunet[0], yunet[1]][..], &faces, &["devices", yunet[0], yunet[1]]] {
         let messages = fails(&cache, words);
         assert!(messages.contains("deeptell weights --help") && messages.contains("mtcnn"), "{messages}");
     }
