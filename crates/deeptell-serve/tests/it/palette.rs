@@ -1,6 +1,6 @@
 //! Colors that people can read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Server;
 
@@ -79,4 +79,19 @@ fn page_and_report_take_their_colors_from_one_palette() {
     // Neither defines a color of its own.
     let style = String::from_utf8(server.get("/app.css").body).unwrap();
     assert!(!style.contains(":root"), "{style}");
+}
+
+#[test]
+fn rules_of_both_pages_stand_in_the_shared_style() {
+    let rules = |style: &'static str| -> BTreeSet<&'static str> {
+        // What narrow windows change has to follow what it changes.
+        let lines = style.lines().filter(|line| !line.starts_with(' '));
+        let rules = lines.flat_map(|line| line.split_inclusive('}')).map(str::trim);
+        rules.filter(|rule| rule.contains('{') && rule.ends_with('}')).collect()
+    };
+    let page = rules(include_str!("../../src/page/app.css"));
+    let report = rules(include_str!("../../../deeptell/src/html/style.css"));
+    assert!(page.len() > 80 && report.len() > 40, "{} {}", page.len(), report.len());
+    let both: Vec<&&str> = page.intersection(&report).collect();
+    assert!(both.is_empty(), "move to base.css: {both:#?}");
 }
