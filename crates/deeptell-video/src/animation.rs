@@ -115,7 +115,8 @@ fn explain(error: DecodingError, guard: &Guard) -> VideoError {
         }
         DecodingError::IoError(error) => guard.io(error),
         DecodingError::MemoryLimitExceeded => VideoError::OutOfMemory { path: guard.path() },
-        error => VideoError::Corrupt { path: guard.path(), detail: error.to_string() },
+        // Its own words contain values of its code.
+        _ => VideoError::Corrupt { path: guard.path(), detail: "a frame cannot be decoded".to_owned() },
     };
     let known = guard.check().and_then(|()| guard.take_read_error().map_err(|error| guard.io(error)));
     known.err().unwrap_or(own)

@@ -153,7 +153,7 @@ impl Demuxer {
         let file_orientation = orientation::stored(&mut bytes).map_err(fault)?;
         let extent = Extent::of(&mut bytes, || !guard.is_half_spent()).map_err(fault)?;
         // FFmpeg would take the fragments of another file for those of this one.
-        let end = extent.rest.filter(|rest| rest.is_video).map_or(u64::MAX, |rest| rest.at);
+        let end = extent.end().unwrap_or(u64::MAX);
         let bytes = GuardedFile::part(file, guard, 0..end).map_err(fault)?;
         let whole = Opened::new(bytes, guard, limits, wanted);
         let is_stream = match &whole {

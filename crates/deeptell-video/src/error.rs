@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use deeptell_face::PictureError;
+use deeptell_face::{PictureError, TrailingMedia};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -371,6 +371,10 @@ pub enum Warning {
         /// It begins like another video, as where two files were joined.
         is_video: bool,
     },
+    /// Behind a still picture that is read like a video of one frame, as AVIF is, stands a video or another picture,
+    /// which was not read.
+    #[schemars(skip)]
+    PictureFollowed(TrailingMedia),
     /// There are other video streams, which were not sampled.
     OtherStreams {
         /// Number of the stream that was sampled.
@@ -418,6 +422,7 @@ impl Warning {
             Self::Truncated { .. } => "truncated",
             Self::CutShort { .. } => "cut_short",
             Self::BytesAfterEnd { .. } => "bytes_after_end",
+            Self::PictureFollowed(_) => "picture_followed",
             Self::OtherStreams { .. } => "other_streams",
             Self::ClockJumps { .. } => "clock_jumps",
             Self::TimesReplaced { .. } => "times_replaced",
@@ -497,6 +502,7 @@ impl fmt::Display for Warning {
             Self::BytesAfterEnd { bytes, is_video: false } => {
                 write!(f, "{bytes} bytes after the end of the video were ignored.")
             }
+            Self::PictureFollowed(trailing) => trailing.fmt(f),
             Self::OtherStreams { sampled, others } => {
                 let names: Vec<String> = others.iter().map(ToString::to_string).collect();
                 let them = match &names[..] {

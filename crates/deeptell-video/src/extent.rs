@@ -5,6 +5,7 @@
 
 use std::io::{self, Read, Seek};
 
+use deeptell_face::{TrailingMedia, TrailingMediaKind};
 use deeptell_files::ByteWindow;
 
 use crate::Warning;
@@ -24,6 +25,8 @@ pub(crate) struct Extent {
     pub(crate) cut: Option<Cut>,
     /// The file is longer.
     pub(crate) rest: Option<Rest>,
+    /// What follows if this is a still picture; then there is no `rest`.
+    pub(crate) trailing: Option<TrailingMedia>,
     /// Where further files of the same kind begin that were joined with the first. FFmpeg would read them with the
     /// tables of the first.
     pub(crate) joined: Vec<u64>,
@@ -86,7 +89,13 @@ impl Extent {
             self.cut.map(|cut| Warning::CutShort { present_bytes: cut.present, total_bytes: cut.total });
         let rest =
             self.rest.map(|rest| Warning::BytesAfterEnd { bytes: rest.bytes, is_video: rest.is_video });
-        cut.into_iter().chain(rest)
+        cut.into_iter().chain(rest).chain(self.trailing.map(Warning::PictureFollowed))
+    }
+
+    /// Where a video or a further picture begins that is not to be read with this one.
+    pub(crate) fn end(&self) -> Option<u64> {
+        let rest = self.rest.filter(|rest| rest.is_video).map(|rest| rest.at);
+        rest.or(self.trailing.map(|trailing| trailing.at))
     }
 
     fn cut(bytes: &ByteWindow<impl Read + Seek>, total: Option<u64>) -> Self {
@@ -109,6 +118,14 @@ impl Extent {
         let rest = Rest { at: end, bytes: bytes.length() - end, is_video };
         Ok(Some(Self { rest: Some(rest), ..Self::default() }))
     }
+}
+
+/// Of a still picture whose container ends at `end`, what follows; notes of cameras are passed over, as after pictures
+/// of other formats.
+fn after_still(bytes: &mut ByteWindow<impl Read + Seek>, end: u64) -> io::Result<Option<Extent>> {
+    let kind = TrailingMediaKind::by_first_bytes(bytes.at(end, 16)?);
+    let trailing = kind.map(|kind| TrailingMedia::new(kind, end, bytes.length() - end));
+    Ok(Some(Extent { trailing, ..Extent::default() }))
 }
 
 /// Whether a file that begins so holds frames in time.
@@ -159,7 +176,7 @@ impl Box4 {
 }
 
 fn mp4(bytes: &mut ByteWindow<impl Read + Seek>, may_go_on: impl Fn() -> bool) -> io::Result<Option<Extent>> {
-    let (mut at, mut movie, mut is_fragmented) = (0, None, false);
+    let (mut at, mut movie, mut is_fragmented, mut has_items) = (0, None, false, false);
     // What indices of segments say of the size of the file.
     let mut indexed = 0;
     while at < bytes.length() {
@@ -173,6 +190,11 @@ fn mp4(bytes: &mut ByteWindow<impl Read + Seek>, may_go_on: impl Fn() -> bool) -
                 Extent::ending(bytes, at)
             };
         };
+        // A picture, as in AVIF: it has items and no tracks.
+        let is_still = has_items && movie.is_none();
+        if is_still && (&here.name == b"ftyp" || !here.is_likely(at, bytes.length())) {
+            return after_still(bytes, at);
+        }
         if !here.is_likely(at, bytes.length()) {
             return Extent::ending(bytes, at);
         }
@@ -182,6 +204,9 @@ fn mp4(bytes: &mut ByteWindow<impl Read + Seek>, may_go_on: impl Fn() -> bool) -
         let Some(end) = at.checked_add(here.size) else { return Ok(None) };
         match &here.name {
             b"moof" => is_fragmented = true,
+            b"meta" => has_items = true,
+            // The video of a motion photo is a box of its own.
+            b"mpvd" if is_still => return after_still(bytes, at + here.head),
             b"moov" if movie.is_none() => movie = Some((at, here.size)),
             b"ftyp" if movie.is_some() => {
                 // Recordings of live streams may repeat their beginning.
@@ -651,6 +676,43 @@ mod tests {
         let parts = [golden("h264.mkv"), golden("live.mkv"), golden("vp9.webm")];
         let starts = [parts[0].len() as u64, (parts[0].len() + parts[1].len()) as u64];
         assert_eq!(of(&parts.concat()).joined, starts);
+    }
+
+    #[test]
+    fn media_behind_a_still_picture_is_not_called_a_rest_of_a_video() {
+        let part = |name: &[u8; 4], content: &[u8]| {
+            [&(content.len() as u32 + 8).to_be_bytes(), &name[..], content].concat()
+        };
+        let still = [
+            part(b"ftyp", b"avif\0\0\0\0mif1avif"),
+            part(b"meta", &[0; 200]),
+            part(b"free", &[0; 20]),
+            part(b"mdat", &[9; 500]),
+        ]
+        .concat();
+        let (video, jpeg) = (golden("untagged.mp4"), b"\xFF\xD8\xFF\xE0 of a camera".to_vec());
+        for (name, other, expected) in [
+            ("video", &video, TrailingMediaKind::Video),
+            ("video of another kind", &golden("h264.mkv"), TrailingMediaKind::Video),
+            ("JPEG", &jpeg, TrailingMediaKind::Picture),
+            ("AVIF", &still, TrailingMediaKind::Picture),
+        ] {
+            let extent = of(&[&still[..], other].concat());
+            let trailing = TrailingMedia::new(expected, still.len() as u64, other.len() as u64);
+            assert_eq!(extent, Extent { trailing: Some(trailing), ..Extent::default() }, "{name}");
+            assert_eq!(extent.end(), Some(still.len() as u64), "{name}");
+        }
+        let motion_photo = of(&[&still[..], &part(b"mpvd", &video)].concat());
+        let trailing =
+            TrailingMedia::new(TrailingMediaKind::Video, still.len() as u64 + 8, video.len() as u64);
+        assert_eq!(motion_photo.trailing, Some(trailing));
+        for other in [&b""[..], b"a note of the camera: none", &[0; 900]] {
+            assert_eq!(of(&[&still[..], other].concat()), Extent::default());
+        }
+        // A moving one has tracks, too.
+        let moving = [&still[..], &part(b"moov", &[0; 50])].concat();
+        assert!(of(&[&moving[..], &video].concat()).rest.is_some());
+        assert!(of(&still[..still.len() - 9]).cut.is_some());
     }
 
     #[test]

@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 
 #[cfg(unix)]
 use deeptell_video::DecoderProcess;
-use deeptell_video::{Frame, Limits, Media, Sampling, VideoError, VideoOptions, VideoReader};
+use deeptell_video::{
+    Frame, Limits, Media, Sampling, TrailingMedia, TrailingMediaKind, VideoError, VideoOptions, VideoReader,
+    Warning,
+};
 use image::{ImageFormat, Rgb, RgbImage};
 
 /// Ways of opening a file that must give the same.
@@ -190,12 +193,37 @@ fn damaged_animations_never_panic_or_hang() {
                 .open(&path)
                 .and_then(|mut reader| reader.sample(Sampling::Uniform(3)).collect::<Result<Vec<_>, _>>());
             assert!(!matches!(ended, Err(VideoError::DecoderDied { .. })), "byte {place}: {ended:?}");
+            // Its decoder names values of its code.
+            let message = ended.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(!message.contains(['{', '[', '"']), "byte {place}: {message}");
         }
     }
 }
 
 fn turned(orientation: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/turned-{orientation}.avif"))
+}
+
+#[test]
+fn what_follows_a_still_avif_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let still = fs::read(turned(6)).unwrap();
+    let clip = Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/clips/untagged.mp4");
+    for (other, kind) in [
+        (fs::read(clip).unwrap(), TrailingMediaKind::Video),
+        (encoded(&picture(1), ImageFormat::Jpeg), TrailingMediaKind::Picture),
+        (still.clone(), TrailingMediaKind::Picture),
+    ] {
+        let path = folder.path().join("still.avif");
+        fs::write(&path, [&still[..], &other].concat()).unwrap();
+        for options in ways() {
+            let mut reader = video(options, &path);
+            let trailing = TrailingMedia::new(kind, still.len() as u64, other.len() as u64);
+            assert_eq!(reader.warnings(), [Warning::PictureFollowed(trailing)]);
+            let frames = sampled(&mut reader, Sampling::Uniform(3));
+            assert!(frames.iter().all(|frame| frame.image.dimensions() == (96, 64)));
+        }
+    }
 }
 
 #[test]

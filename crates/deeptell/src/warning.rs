@@ -79,7 +79,10 @@ impl From<TrailingMedia> for Warning {
 
 impl From<deeptell_video::Warning> for Warning {
     fn from(warning: deeptell_video::Warning) -> Self {
-        Self::Video(warning)
+        match warning {
+            deeptell_video::Warning::PictureFollowed(trailing) => trailing.into(),
+            warning => Self::Video(warning),
+        }
     }
 }
 
@@ -103,17 +106,7 @@ impl fmt::Display for Warning {
                 f,
                 "The file is too long to be hashed within {seconds} seconds: this report has no SHA-256."
             ),
-            Self::PictureFollowed { content, at: _, bytes } => {
-                let content = match content {
-                    TrailingMediaKind::Video => "a video, as in a motion photo",
-                    _ => "another picture, as in a burst",
-                };
-                write!(
-                    f,
-                    "After the picture, the file also contains {content}; only the picture was scanned. To scan the \
-                     rest, save the last {bytes} bytes as a file of their own (tail -c {bytes})."
-                )
-            }
+            Self::PictureFollowed { content, at, bytes } => TrailingMedia::new(*content, *at, *bytes).fmt(f),
             Self::Video(warning) => warning.fmt(f),
         }
     }
@@ -144,6 +137,7 @@ mod tests {
             VideoWarning::CutShort { present_bytes: 7, total_bytes: Some(10) }.into(),
             VideoWarning::CutShort { present_bytes: 7, total_bytes: None }.into(),
             VideoWarning::BytesAfterEnd { bytes: 9, is_video: true }.into(),
+            VideoWarning::PictureFollowed(TrailingMedia::new(TrailingMediaKind::Picture, 7, 9)).into(),
             VideoWarning::OtherStreams { sampled: 0, others: vec![other] }.into(),
             VideoWarning::ClockJumps { count: 1 }.into(),
             VideoWarning::TimesReplaced { count: 2 }.into(),

@@ -150,7 +150,12 @@ struct Finder {
 
 fn faces_of(args: &Args, finder: &Finder, options: &VideoOptions, file: &Path) -> anyhow::Result<FaceList> {
     match options.clone().open_media(file)? {
-        Media::Picture(read) => picture(args, &*finder.detector, file, read.image),
+        Media::Picture(read) => {
+            if let Some(trailing) = read.trailing {
+                alert!("warning: {}: {trailing}", file.display());
+            }
+            picture(args, &*finder.detector, file, read.image)
+        }
         Media::Video(mut reader) => video(args, finder, file, &mut reader),
         _ => anyhow::bail!("this is neither a picture nor a video"),
     }

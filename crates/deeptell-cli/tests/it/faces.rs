@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{clip, fails, path, succeeds};
+use super::{clip, deeptell, fails, path, succeeds};
 
 /// NASA's portrait of Eileen Collins, 512x512, and where facenet-pytorch finds her face.
 fn portrait() -> PathBuf {
@@ -51,6 +51,22 @@ fn faces_writes_json_and_drawings_of_pictures() {
     let entries: Value = serde_json::from_str(&succeeds(&largest)).unwrap();
     assert_is_the_face(&entries[0]["faces"][0], 0.1);
     assert!(succeeds(&["faces", path(&portrait)]).contains("1 face\n  - 181,62 to 268,172  score 1.000"));
+}
+
+#[test]
+fn faces_names_what_follows_a_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = folder.path().join("motion.png");
+    let clip = fs::read(clip("real/nasa-collins.mp4")).unwrap();
+    let plain = image::RgbImage::from_pixel(90, 70, image::Rgb([90, 120, 150]));
+    plain.save(&photo).unwrap();
+    fs::write(&photo, [fs::read(&photo).unwrap(), clip.clone()].concat()).unwrap();
+    let output = deeptell(&["faces", path(&photo)]);
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{messages}");
+    let expected = format!("warning: {}: After the picture, the file also contains a video", photo.display());
+    assert!(messages.contains(&expected), "{messages}");
+    assert!(messages.contains(&format!("tail -c {}", clip.len())), "{messages}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ const MAX_SCANS: usize = 500;
 pub(super) struct Checked {
     /// Bytes of memory that its coefficients take in a decoder, which is 0 unless the picture is progressive.
     pub(super) coefficient_bytes: u64,
-    /// Where it ends, if it says so.
+    /// Where it ends, if it says so or another one begins there.
     pub(super) end: Option<u64>,
 }
 
@@ -36,10 +36,13 @@ pub(super) fn check(source: impl Read, limits: &PictureLimits) -> Result<Checked
     if (data.byte()?, data.byte()?) != (Some(0xFF), Some(0xD8)) {
         return Err(PictureError::damaged("it does not begin like a JPEG"));
     }
-    let has_end_mark = loop {
+    let is_complete = |frame: &Option<Frame>| frame.as_ref().is_some_and(Frame::is_complete);
+    let end = loop {
         match data.marker()? {
-            None => break false,
-            Some(0xD9) => break true,
+            None => break None,
+            Some(0xD9) => break Some(data.position()),
+            // The end mark is missing, and another picture begins.
+            Some(0xD8) if is_complete(&frame) => break Some(data.position() - 2),
             // Markers without a segment.
             Some(0x01 | 0xD0..=0xD8) => {}
             Some(marker) => {
@@ -69,10 +72,9 @@ pub(super) fn check(source: impl Read, limits: &PictureLimits) -> Result<Checked
     let frame = frame.ok_or(PictureError::Truncated)?;
     // Without the end mark, bytes after the last scan are the remains of something: of a further scan, or
     // of a file that was made at its full length and filled only in part.
-    if !frame.is_complete() || (!has_end_mark && data.skipped > 0) {
+    if !frame.is_complete() || (end.is_none() && data.skipped > 0) {
         return Err(PictureError::Truncated);
     }
-    let end = has_end_mark.then(|| data.read - (data.end - data.at) as u64);
     Ok(Checked { coefficient_bytes: frame.coefficient_bytes(), end })
 }
 
@@ -566,6 +568,11 @@ impl<R: Read> Data<R> {
             left_over: 0,
             skipped: 0,
         }
+    }
+
+    /// How many bytes were taken so far.
+    fn position(&self) -> u64 {
+        self.read - (self.end - self.at) as u64
     }
 
     fn byte(&mut self) -> io::Result<Option<u8>> {

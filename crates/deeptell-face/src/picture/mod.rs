@@ -5,7 +5,7 @@ mod kind;
 mod shrink;
 mod trailing;
 
-use std::io::{self, BufRead, Seek, SeekFrom};
+use std::io::{self, BufRead, Read as _, Seek, SeekFrom};
 
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageReader, RgbImage};
@@ -95,13 +95,13 @@ pub enum PictureError {
     /// The data are damaged.
     #[error("the picture is damaged ({detail}); download the file again")]
     Damaged {
-        /// What the decoder said.
+        /// What cannot be decoded.
         detail: String,
     },
     /// The format is known, but this variant of it is not supported.
     #[error("this variant of the format is not supported ({detail}); save the picture again as JPEG or PNG")]
     Unsupported {
-        /// What the decoder said.
+        /// What cannot be read.
         detail: String,
     },
     /// The picture is larger than [`PictureLimits::max_pixels`] or [`PictureLimits::max_side`].
@@ -139,13 +139,16 @@ impl PictureError {
         Self::Damaged { detail: detail.into() }
     }
 
+    /// What a decoder reports, in plain words: its own contain names and values of its code.
     fn decoding(error: ImageError, limits: &PictureLimits) -> Self {
         match error {
             ImageError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Truncated,
             ImageError::IoError(error) => Self::Read(error),
             ImageError::Limits(_) => Self::TooMuchMemory { limit: limits.max_memory_bytes },
-            ImageError::Unsupported(error) => Self::Unsupported { detail: error.to_string() },
-            other => Self::damaged(other.to_string()),
+            ImageError::Unsupported(_) => {
+                Self::Unsupported { detail: "its coding cannot be read".to_owned() }
+            }
+            _ => Self::damaged("its data cannot be decoded"),
         }
     }
 }
@@ -262,7 +265,9 @@ pub fn read_picture<R: BufRead + Seek>(
         _ => (0, None),
     };
     source.rewind()?;
-    let mut picture = caught(|| decode(&mut source, format, held, limits))?;
+    // A decoder would read on in another picture behind a JPEG that lacks its end mark.
+    let own = (&mut source).take(end.unwrap_or(bytes));
+    let mut picture = caught(|| decode(own, format, held, limits))?;
     picture.trailing = trailing::find(&mut source, format, end, picture.full_size)?;
     Ok(picture)
 }
@@ -302,7 +307,7 @@ fn decode<R: BufRead + Seek>(
     let mut pixels = vec![0; length];
     decoder.read_image(&mut pixels).map_err(fault)?;
     let image = to_rgb(pixels, color, width, height)
-        .ok_or_else(|| PictureError::Unsupported { detail: format!("pixels as {color:?}") })?;
+        .ok_or_else(|| PictureError::Unsupported { detail: "its pixels are of another kind".to_owned() })?;
     Ok(Picture::new(upright(image, orientation, limits)?, format))
 }
 

@@ -193,6 +193,27 @@ fn what_is_over_a_limit_is_refused() {
     assert!(matches!(ended, Err(PictureError::TooMuchMemory { .. })), "{ended:?}");
 }
 
+/// Decoders name values of their code: `ChunkType { type: IHDR, critical: true, .. }`.
+#[test]
+fn damage_is_described_in_plain_words() {
+    let picture = RgbImage::from_fn(20, 16, |x, y| Rgb([x as u8 * 11, y as u8 * 13, (x * y) as u8]));
+    let mut damaged = 0;
+    for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp] {
+        let mut whole = Cursor::new(Vec::new());
+        picture.write_to(&mut whole, format).unwrap();
+        let whole = whole.into_inner();
+        for place in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 0x55;
+            let Err(error) = read(&bytes) else { continue };
+            let message = error.to_string();
+            damaged += usize::from(matches!(error, PictureError::Damaged { .. }));
+            assert!(!message.contains(['{', '}', '[', '"', ':']), "{format:?}, byte {place}: {message}");
+        }
+    }
+    assert!(damaged > 100, "{damaged}");
+}
+
 #[test]
 fn files_of_other_formats_are_refused() {
     for bytes in [&b""[..], b"\xFF", b"GIF89a", b"\0\0\0\x1Cftypisom", b"<html>"] {
@@ -304,6 +325,67 @@ fn trailing_media_is_found_unless_it_belongs_to_the_picture() {
     // A thumbnail within the picture's own notes does not come after it.
     let with_thumbnail = with_note(&photo, 0xE1, &[b"Exif\0\0", &jpeg_of(90, 60)[..]].concat());
     assert_eq!(read(&with_thumbnail).unwrap().trailing, None);
+}
+
+#[test]
+fn a_jpeg_without_its_end_mark_ends_where_another_begins() {
+    let other = jpeg_of(50, 40);
+    let padding = [0; 300];
+    for (name, bytes) in JPEGS {
+        let whole = read(bytes).unwrap();
+        for between in [&[][..], &padding] {
+            let unmarked = [&bytes[..bytes.len() - 2], between].concat();
+            let picture = read(&[&unmarked[..], &other].concat()).unwrap();
+            assert!(picture.image == whole.image, "{name}");
+            let (at, length) = (unmarked.len() as u64, other.len() as u64);
+            let expected = TrailingMedia::new(TrailingMediaKind::Picture, at, length);
+            assert_eq!(picture.trailing, Some(expected), "{name}");
+        }
+    }
+}
+
+/// A BMP of 40 by 30 pixels with this compression and these bits for each; the pixels begin at the end of its header.
+fn bmp(header: u32, bits: u16, compression: u32, pixels: &[u8]) -> Vec<u8> {
+    let start = 14 + header + if bits == 8 { 256 * if header == 12 { 3 } else { 4 } } else { 0 };
+    // The length of the file is wrong.
+    let mut bytes = [&b"BM"[..], &7_u32.to_le_bytes(), &[0; 4], &start.to_le_bytes()].concat();
+    bytes.extend(header.to_le_bytes());
+    if header == 12 {
+        bytes.extend([40, 0, 30, 0, 1, 0]);
+        bytes.extend(bits.to_le_bytes());
+    } else {
+        bytes.extend([40_i32, -30].map(i32::to_le_bytes).concat());
+        bytes.extend([&[1, 0], &bits.to_le_bytes()[..], &compression.to_le_bytes()].concat());
+        bytes.extend((pixels.len() as u32).to_le_bytes());
+    }
+    bytes.resize(start as usize, 9);
+    if header > 12 {
+        bytes[46..50].copy_from_slice(&256_u32.to_le_bytes());
+    }
+    [&bytes[..], pixels].concat()
+}
+
+#[test]
+fn media_behind_a_bmp_is_found() {
+    // A run and the end of the row, for each row. Rows that are coded by runs go from below only.
+    let mut by_runs = bmp(40, 8, 1, &[[40, 3, 0, 0].repeat(30), vec![0, 1]].concat());
+    by_runs[22..26].copy_from_slice(&30_i32.to_le_bytes());
+    let other = jpeg_of(40, 30);
+    for (name, first) in [
+        ("24 bits", bmp(40, 24, 0, &[7; 120 * 30])),
+        ("8 bits", bmp(40, 8, 0, &[7; 40 * 30])),
+        ("the oldest header", bmp(12, 24, 0, &[7; 120 * 30])),
+        ("runs", by_runs),
+    ] {
+        assert_eq!(read(&first).unwrap_or_else(|error| panic!("{name}: {error}")).trailing, None, "{name}");
+        for (behind, kind) in
+            [(other.clone(), TrailingMediaKind::Picture), (movie(*b"mp42"), TrailingMediaKind::Video)]
+        {
+            let found = read(&[&first[..], &behind].concat()).unwrap().trailing;
+            let expected = TrailingMedia::new(kind, first.len() as u64, behind.len() as u64);
+            assert_eq!(found, Some(expected), "{name}");
+        }
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Viewers show the first picture of such a file. Phones also append what belongs to the picture itself, gain maps,
 //! previews and notes of the camera: those are passed over, and so is padding.
 
+use std::fmt;
 use std::io::{self, Read, Seek};
 
 use deeptell_files::ByteWindow;
@@ -38,6 +39,29 @@ pub struct TrailingMedia {
     pub bytes: u64,
 }
 
+impl TrailingMedia {
+    /// What begins at `at` and goes on for `bytes` bytes, to the end of the file.
+    pub fn new(kind: TrailingMediaKind, at: u64, bytes: u64) -> Self {
+        Self { kind, at, bytes }
+    }
+}
+
+/// A sentence for people.
+impl fmt::Display for TrailingMedia {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, at: _, bytes } = self;
+        let content = match kind {
+            TrailingMediaKind::Video => "a video, as in a motion photo",
+            TrailingMediaKind::Picture => "another picture, as in a burst",
+        };
+        write!(
+            f,
+            "After the picture, the file also contains {content}; only the picture was scanned. To scan the rest, save \
+             the last {bytes} bytes as a file of their own (tail -c {bytes})."
+        )
+    }
+}
+
 /// Kinds of [`TrailingMedia`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -47,6 +71,26 @@ pub enum TrailingMediaKind {
     Video,
     /// A picture about as large as the first, or larger.
     Picture,
+}
+
+impl TrailingMediaKind {
+    /// The kind of a file that begins with these bytes; 12 of them are enough. `None` for anything else, notes of cameras
+    /// among them.
+    pub fn by_first_bytes(head: &[u8]) -> Option<Self> {
+        match head {
+            [0xFF, 0xD8, 0xFF, ..]
+            | [0x89, b'P', b'N', b'G', ..]
+            | [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::Picture),
+            [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => {
+                let is_still = STILL_BRANDS.iter().any(|still| brand.starts_with(still));
+                Some(if is_still { Self::Picture } else { Self::Video })
+            }
+            [0x1A, 0x45, 0xDF, 0xA3, ..]
+            | [b'G', b'I', b'F', b'8', ..]
+            | [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', b' ', ..] => Some(Self::Video),
+            _ => None,
+        }
+    }
 }
 
 /// Looks for a video or else a picture after the picture in `source`, which has the given width and height and ends
@@ -68,8 +112,7 @@ pub(super) fn find(
             let length = u64::from(u32::from_le_bytes([a, b, c, d]));
             8 + length + length % 2
         }),
-        // What its header says of its length is often wrong.
-        PictureFormat::Bmp => None,
+        PictureFormat::Bmp => end_of_bmp(&mut bytes)?,
     };
     let Some(mut at) = end else { return Ok(None) };
     let (mut picture, mut false_jpegs, mut false_starts) = (None, 0, 0);
@@ -78,38 +121,29 @@ pub(super) fn find(
         && let Some(found) = next_start(&mut bytes, at)?
     {
         at = found;
-        let kind = match bytes.at(at, 16)? {
-            [0xFF, 0xD8, 0xFF, ..] if false_jpegs < MAX_FALSE_JPEGS => {
-                let Some(jpeg) = Jpeg::at(&mut bytes, at)? else {
-                    false_jpegs += 1;
-                    at += 3;
-                    continue;
-                };
-                let is_like = jpeg.is_about_as_large_as(size) && !jpeg.is_aid;
-                if is_like && picture.is_none() {
-                    picture = Some(trailing(TrailingMediaKind::Picture, at, bytes.length()));
-                }
-                at = jpeg.end;
+        let head = bytes.at(at, 16)?.to_vec();
+        if head.starts_with(&[0xFF, 0xD8, 0xFF]) {
+            let jpeg = if false_jpegs < MAX_FALSE_JPEGS { Jpeg::at(&mut bytes, at)? } else { None };
+            let Some(jpeg) = jpeg else {
+                false_jpegs += 1;
+                at += 3;
                 continue;
+            };
+            let is_like = jpeg.is_about_as_large_as(size) && !jpeg.is_aid;
+            if is_like && picture.is_none() {
+                picture = Some(trailing(TrailingMediaKind::Picture, at, bytes.length()));
             }
-            [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => {
-                let is_still = STILL_BRANDS.iter().any(|still| brand.starts_with(still));
-                if !is_file_type(&mut bytes, at)? {
-                    false_starts += 1;
-                    at += 8;
-                    continue;
-                }
-                if is_still { TrailingMediaKind::Picture } else { TrailingMediaKind::Video }
-            }
-            [0x89, b'P', b'N', b'G', ..]
-            | [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => TrailingMediaKind::Picture,
-            [0x1A, 0x45, 0xDF, 0xA3, ..]
-            | [b'G', b'I', b'F', b'8', ..]
-            | [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', b' ', ..] => TrailingMediaKind::Video,
-            _ => {
-                at += 1;
-                continue;
-            }
+            at = jpeg.end;
+            continue;
+        }
+        if head.get(4..8) == Some(b"ftyp") && !is_file_type(&mut bytes, at)? {
+            false_starts += 1;
+            at += 8;
+            continue;
+        }
+        let Some(kind) = TrailingMediaKind::by_first_bytes(&head) else {
+            at += 1;
+            continue;
         };
         if kind == TrailingMediaKind::Video {
             return Ok(Some(trailing(kind, at, bytes.length())));
@@ -142,6 +176,28 @@ fn end_of_png(bytes: &mut ByteWindow<impl Read + Seek>) -> io::Result<Option<u64
         }
     }
     Ok(None)
+}
+
+/// Where the pixels of a BMP end; `None` where its header does not say. What it says of the length of the file is often
+/// wrong, and what follows the pixels is at most a color profile.
+fn end_of_bmp(bytes: &mut ByteWindow<impl Read + Seek>) -> io::Result<Option<u64>> {
+    let Some(head) = bytes.exactly::<38>(0)? else { return Ok(None) };
+    let pair = |at: usize| u64::from(u16::from_le_bytes([head[at], head[at + 1]]));
+    let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    // The oldest headers have 12 bytes, with shorter numbers, and no compression.
+    let (width, height, bits, compression) = if number(14) == 12 {
+        (pair(18), pair(20), pair(24), 0)
+    } else {
+        // Rows from top to bottom have a negative height.
+        (number(18).into(), u64::from(number(22).cast_signed().unsigned_abs()), pair(28), number(30))
+    };
+    let pixels = match compression {
+        // Rows of whole numbers of four bytes, with or without masks of the colors.
+        0 | 3 | 6 => ((width * bits).div_ceil(32) * 4).saturating_mul(height),
+        // Coded by runs; the header has to say how long they are.
+        _ => u64::from(number(34)),
+    };
+    Ok(Some(pixels.saturating_add(number(10).into())).filter(|_| pixels > 0))
 }
 
 /// A JPEG somewhere in a file.
