@@ -1,4 +1,4 @@
-//! Makes the seeds in `fuzz/corpus` that are no text: small pictures, messages of the decoding process,
+//! Makes the seeds in `fuzz/corpus` that are not text: small pictures, messages of the decoding process,
 //! model files with few tensors, reports.
 
 use std::fs;

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_library_that_is_loaded_is_told_from_those_that_are_linked() {
+    fn only_the_llvm_library_with_its_full_version_is_accepted() {
         assert!(is_loaded_llvm(Path::new("/usr/lib/llvm-22/lib/libLLVM.so.22.1")));
         for name in ["libLLVM.so", "libLLVM-22.so", "libLLVM-22.so.1", "libLLVMCore.a"] {
             assert!(!is_loaded_llvm(Path::new(name)), "{name}");

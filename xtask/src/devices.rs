@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_driver_is_told_by_its_list() {
+    fn a_driver_is_found_by_its_json_file() {
         let folder = env::temp_dir().join(format!("deeptell-icd-{}", std::process::id()));
         assert!(!lists_a_driver(&folder));
         std::fs::create_dir_all(&folder).unwrap();

@@ -53,7 +53,7 @@ pub(crate) struct Request {
 /// Measures one kind of work and prints one JSON line per comparison.
 ///
 /// # Errors
-/// When Python or a peer is missing, either side fails, or the script reports something that is no comparison.
+/// When Python or a peer is missing, either side fails, or the script reports something other than a comparison.
 pub(crate) fn run(workspace: &Workspace, request: &Request) -> Result<()> {
     let Comparison { name, program, inputs } = request.comparison;
     setup::ensure()?;

@@ -25,7 +25,7 @@ const LEFT_OUT: [(&str, &str); 2] = [
         "the sanitizer ends a process that is refused memory, and the test asks what it does then",
     ),
     (
-        "the_pixel_limit_holds_while_the_file_is_looked_at",
+        "the_pixel_limit_holds_during_the_survey",
         "the sanitizer itself needs more than the 44 MiB that it allows",
     ),
 ];
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sanitizer_is_told_from_its_neighbors() {
+    fn only_the_address_sanitizer_is_recognized_as_one() {
         for file in ["librustc-stable_rt.asan.a", "librustc-nightly_rt.asan.dylib"] {
             assert!(is_address_sanitizer(file), "{file}");
         }

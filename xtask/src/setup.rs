@@ -345,14 +345,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descendants_of_debian_have_apt() {
+    fn debian_and_its_derivatives_are_recognized() {
         assert!(is_debian("PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n"));
         assert!(is_debian("ID=ubuntu\nID_LIKE=debian\n"));
         assert!(is_debian("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"));
     }
 
     #[test]
-    fn other_systems_are_advised_instead() {
+    fn other_systems_get_advice_with_the_packages_needed() {
         assert!(!is_debian("NAME=\"Fedora Linux\"\nID=fedora\nVARIANT_ID=debian-like\n"));
         assert!(!is_debian("ID=arch\n"));
         assert!(!is_debian(""));
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn libclang_is_told_from_its_neighbors() {
+    fn only_libclang_itself_is_recognized_as_libclang() {
         for file in ["libclang.so", "libclang.so.18", "libclang-14.so", "libclang-14.so.1", "libclang.dylib"]
         {
             assert!(is_libclang(file), "{file}");
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn every_need_brings_packages() {
+    fn every_need_has_debian_packages() {
         for need in Need::BUILD.into_iter().chain(Need::TESTS).chain(Need::CUDA).chain(Need::FFMPEG) {
             assert!(!need.debian_packages().is_empty(), "{}", need.name());
         }

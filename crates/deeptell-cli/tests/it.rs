@@ -43,7 +43,7 @@ use std::process::{Command, Output, Stdio};
 use deeptell_data::{read_manifest, write_manifest};
 use serde_json::Value;
 
-/// Three frames a clip, each with a face.
+/// Three frames per clip, each with a face.
 const EXTRACT: [&str; 4] = ["--frames", "3", "--min-probability", "0.8"];
 
 fn sample() -> PathBuf {

@@ -143,10 +143,10 @@ pub fn audit(samples: &[Sample]) -> AuditReport {
             tally.add(CrossingKind::Identity, person.clone(), split);
         }
     }
-    let looked_at = samples.iter().filter(|sample| sample.split.is_some()).count();
+    let assigned = samples.iter().filter(|sample| sample.split.is_some()).count();
     AuditReport {
-        samples: looked_at,
-        unassigned: samples.len() - looked_at,
+        samples: assigned,
+        unassigned: samples.len() - assigned,
         crossings: tally.crossings(),
         contradictions: Vec::new(),
         unreadable: Vec::new(),

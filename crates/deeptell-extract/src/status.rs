@@ -260,7 +260,7 @@ pub(crate) fn ranges(numbers: &[u64]) -> String {
 struct Division {
     /// How many shards the data set has; `None` when it is not divided.
     count: Option<u64>,
-    /// The shards to look at.
+    /// The shards to examine.
     indices: Range<u64>,
     /// The output folders by their shard, as far as they have begun.
     folders: BTreeMap<u64, PathBuf>,

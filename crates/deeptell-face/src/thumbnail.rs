@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn change_is_of_brightness_and_of_size() {
+    fn change_grows_with_brightness_and_is_one_between_sizes() {
         assert_eq!(plain(64, 48, 0).change(&plain(64, 48, 0)), 0.0);
         assert!((plain(64, 48, 0).change(&plain(64, 48, 255)) - 1.0).abs() < 1e-3);
         assert!((plain(64, 48, 51).change(&plain(64, 48, 0)) - 0.2).abs() < 1e-3);

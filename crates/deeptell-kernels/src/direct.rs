@@ -16,7 +16,7 @@ struct Part<'a> {
     images: Range<usize>,
     /// The groups of channels.
     block: Range<usize>,
-    /// Where the gradient of the input goes, one slice an image.
+    /// Where the gradient of the input goes, one slice per image.
     slabs: Option<Vec<&'a mut [f32]>>,
 }
 

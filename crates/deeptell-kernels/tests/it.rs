@@ -153,7 +153,7 @@ proptest! {
         seed in 1..1000_u64,
     ) {
         let dims = [dims.0, dims.1, dims.2, dims.3];
-        // With one value a channel the output does not depend on the input at all.
+        // With one value per channel the output does not depend on the input at all.
         prop_assume!(dims[0] * dims[2] * dims[3] > 1);
         let device = Device::flex().autodiff();
         let x = (random(seed, dims, &device) * 3.0 + 2.0).require_grad();

@@ -195,7 +195,7 @@ mod tests {
     use super::*;
     use crate::{PlattScaling, roc_auc};
 
-    /// Rows of `width` random features in `[-1, 1)`, labels by `is_fake`, four rows a group.
+    /// Rows of `width` random features in `[-1, 1)`, labels by `is_fake`, four rows per group.
     fn auc(width: usize, is_fake: impl Fn(&[f64], &mut ChaCha8Rng) -> bool) -> f64 {
         let mut rng = ChaCha8Rng::seed_from_u64(4);
         let mut labels = Vec::new();

@@ -44,7 +44,7 @@ def fill(name, shape):
 
 
 def grad_cam(network, x, category):
-    """Grad-CAM of one logit at the last feature map, through the whole graph: one map an image."""
+    """Grad-CAM of one logit at the last feature map, through the whole graph: one map per image."""
     features = network.features(x)
     features.retain_grad()
     logits = network.classifier(network.avgpool(features).flatten(1))

@@ -16,7 +16,7 @@ impl MobileNetV3 {
     ///
     /// # Shapes
     /// - input: `[N, 3, H, W]`
-    /// - result: `[N, H/32, W/32]`, rounded up; 0 where nothing speaks for the class, no upper
+    /// - result: `[N, H/32, W/32]`, rounded up; 0 where there is no evidence for the class, no upper
     ///   bound
     ///
     /// # Panics

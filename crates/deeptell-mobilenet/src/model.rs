@@ -261,7 +261,7 @@ impl MobileNetV3 {
     /// The running statistics of batch normalization, mean and variance in turn, from the input to the output.
     ///
     /// # Shapes
-    /// - result: two tensors a layer, `[channels]`
+    /// - result: two tensors per layer, `[channels]`
     pub fn statistics(&self) -> Vec<Tensor<1>> {
         self.norms().flat_map(|norm| [norm.running_mean.value(), norm.running_var.value()]).collect()
     }

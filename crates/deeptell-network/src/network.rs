@@ -111,7 +111,7 @@ impl Network {
     ///
     /// # Shapes
     /// - input: `[N, 3, H, W]`
-    /// - result: `[N, H/32, W/32]`, rounded up; 0 where nothing speaks for the class, no upper
+    /// - result: `[N, H/32, W/32]`, rounded up; 0 where there is no evidence for the class, no upper
     ///   bound
     ///
     /// # Panics
@@ -188,7 +188,7 @@ impl Network {
     /// The running statistics of batch normalization, mean and variance in turn, from the input to the output.
     ///
     /// # Shapes
-    /// - result: two tensors a layer, `[channels]`
+    /// - result: two tensors per layer, `[channels]`
     pub fn statistics(&self) -> Vec<Tensor<1>> {
         each!(self, network => network.statistics())
     }

@@ -217,7 +217,7 @@ def main():
         for name, (exactness, _) in clips().items()
         if exactness != "none"
     }
-    # One line a clip.
+    # One line per clip.
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(one)}" for name, one in goldens.items())
     (HERE / "frames.json").write_text(f"{{\n{lines}\n}}\n")
     for name, one in goldens.items():

@@ -7,7 +7,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use crate::orientation::Orientation;
 
-/// Boxes at the top of the file to look at, and bytes of those that describe the items and the tracks.
+/// Boxes at the top of the file to examine, and bytes of those that describe the items and the tracks.
 const MAX_BOXES: usize = 64;
 const MAX_META_BYTES: u64 = 1 << 20;
 

@@ -8,7 +8,7 @@ use image::{RgbImage, imageops, metadata};
 
 use crate::heif;
 
-/// Chunks of a PNG to look at.
+/// Chunks of a PNG to read.
 const MAX_CHUNKS: usize = 100_000;
 /// Bytes of EXIF data to read.
 const MAX_EXIF_BYTES: u64 = 1 << 20;

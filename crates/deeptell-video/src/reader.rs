@@ -199,7 +199,7 @@ fn named_by_kind(error: VideoError, file: &File, path: &Path) -> VideoError {
     }
 }
 
-/// Opens for reading; should the path have become a pipe since it was looked at, does not wait for
+/// Opens for reading; should the path have become a pipe since it was checked, does not wait for
 /// a writer.
 fn open_without_blocking(path: &Path) -> std::io::Result<File> {
     let mut options = File::options();

@@ -35,7 +35,7 @@ pub(crate) struct Survey {
     pub(crate) packets: u64,
     /// Packets that could not be read.
     pub(crate) damaged: u64,
-    /// Every packet was looked at; otherwise these values come from the header and are unverified.
+    /// Every packet was examined; otherwise these values come from the header and are unverified.
     pub(crate) is_counted: bool,
     /// Every packet has a presentation time of its own, none before its decoding time.
     pub(crate) is_regular: bool,

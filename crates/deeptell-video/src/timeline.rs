@@ -60,7 +60,7 @@ impl Timeline {
 mod tests {
     use super::*;
 
-    /// I0 P3 B1 B2 I6 B4 B5 in decoding order, ten ticks a frame.
+    /// I0 P3 B1 B2 I6 B4 B5 in decoding order, ten ticks per frame.
     fn timeline() -> Timeline {
         let mut timeline = Timeline::default();
         for (pts, is_key) in

@@ -18,7 +18,7 @@ const MAX_SECTION: usize = 1024;
 /// Packets read at once.
 const AT_ONCE: usize = 4096;
 
-/// Where parts begin, and whether the whole file was looked at.
+/// Where parts begin, and whether the whole file was examined.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Parts {
     /// First byte of each part; the first is 0.

@@ -241,7 +241,7 @@ fn giant_pictures_are_refused_before_they_are_decoded() {
 }
 
 #[test]
-fn the_pixel_limit_holds_while_the_file_is_looked_at() {
+fn the_pixel_limit_holds_during_the_survey() {
     let bench = Bench::new();
     let path = bench.folder.path().join("large.mp4");
     let options = WriterOptions::default().b_frames(false);

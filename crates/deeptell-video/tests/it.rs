@@ -389,7 +389,7 @@ fn one_time_that_strays_in_a_file_with_an_index_moves_no_frame() {
 }
 
 #[test]
-fn where_no_time_can_be_used_the_frames_count() {
+fn unusable_times_are_replaced_by_frame_numbers() {
     let (folder, path) = clip("plain.ts", 96, &h264(24));
     let stream = fs::read(&path).unwrap();
     let path = folder.path().join("restless.ts");

@@ -47,12 +47,12 @@ const tasks = {
   },
 
   picture() {
-    scan.look_at_picture();
+    scan.scan_picture();
   },
 
   frame({ frame, seconds }) {
     const { format, width, height, data, planes, matrix, isFullRange, turn, index } = frame;
-    scan.look_at_frame(format, width, height, data, new Uint32Array(planes), matrix, isFullRange, turn, seconds, index);
+    scan.scan_frame(format, width, height, data, new Uint32Array(planes), matrix, isFullRange, turn, seconds, index);
     return { faces: scan.faces, buffer: data.buffer };
   },
 

@@ -25,8 +25,8 @@ use crate::result::WebResult;
 const HEAD_BYTES: usize = 1024;
 
 /// A scan of one file. Its bytes come first, through [`read`](Self::read); [`opened`](Self::opened) then says whether it
-/// is a picture, which is scanned by [`look_at_picture`](Self::look_at_picture), or a video, whose frames the browser
-/// decodes and [`look_at_frame`](Self::look_at_frame) takes.
+/// is a picture, which is scanned by [`scan_picture`](Self::scan_picture), or a video, whose frames the browser
+/// decodes and [`scan_frame`](Self::scan_frame) takes.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct WebScan {
@@ -191,7 +191,7 @@ impl WebScan {
     ///
     /// # Errors
     /// When it cannot be decoded, or a network fails.
-    pub fn look_at_picture(&mut self) -> Result<(), JsValue> {
+    pub fn scan_picture(&mut self) -> Result<(), JsValue> {
         let Kind::Picture(bytes) = std::mem::replace(&mut self.kind, Kind::Unknown) else {
             return Err(refusal("internal", "the file is not a picture"));
         };
@@ -210,7 +210,7 @@ impl WebScan {
     /// # Errors
     /// When the layout is unknown, the sizes contradict each other, or a network fails.
     #[expect(clippy::too_many_arguments, reason = "JavaScript calls it, with the fields of a VideoFrame")]
-    pub fn look_at_frame(
+    pub fn scan_frame(
         &mut self,
         layout: &str,
         width: u32,

@@ -50,7 +50,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_file_is_known_by_its_hash_and_must_not_bear_the_name_of_another() {
+    fn a_file_is_known_by_its_hash_and_refused_under_the_name_of_another() {
         let of = |name: &str, sha256: &str| {
             KnownFile::of(Path::new("folder").join(name).as_path(), sha256, &FILES)
         };

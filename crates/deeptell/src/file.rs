@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn work_is_stopped_while_it_is_waited_for() {
+    fn work_that_is_no_longer_wanted_is_stopped() {
         let stop = AtomicBool::new(false);
         let mut asked = 0;
         let start = Instant::now();

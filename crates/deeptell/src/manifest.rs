@@ -17,7 +17,7 @@ use crate::ModelError;
 /// ```
 #[derive(Debug, Deserialize)]
 pub(crate) struct Manifest {
-    /// One entry a file.
+    /// One entry per file.
     #[serde(default, rename = "model")]
     models: Vec<ManifestEntry>,
 }

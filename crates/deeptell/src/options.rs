@@ -1,4 +1,4 @@
-//! What a scan looks at.
+//! What a scan examines.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -244,7 +244,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_family_has_the_grandchildren() {
+    fn the_family_of_a_process_includes_its_grandchildren() {
         let mut parent = Command::new("sh").args(["-c", "sleep 60 & sleep 60; true"]).spawn().unwrap();
         let began = Instant::now();
         while family(parent.id()).len() < 3 {

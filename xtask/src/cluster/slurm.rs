@@ -38,7 +38,7 @@ pub(super) fn run(workspace: &Workspace, trial: &Trial) -> Result<()> {
     kill(process)?;
     trial.say(&format!("shard {first}, {} files done: deeptell killed", trial.done(first)));
     let (second, process) = trial.wait("a task on the second node", || on(&slurm, NODES[1]))?;
-    // The daemon, and what keeps watch over the task, which is no child of it.
+    // The daemon, and what keeps watch over the task, which is not a child of it.
     let watch = ancestor(process, "slurmstepd").context("the task has no slurmstepd")?;
     for process in [family(slurm.nodes[1].id()), family(watch)].concat() {
         // One that ends with its parent is none to worry about.

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libraries_of_the_system_are_told_from_others() {
+    fn only_libraries_that_every_linux_has_are_accepted() {
         let listed = "\tlinux-vdso.so.1 (0x00007ffc)\n\tlibgcc_s.so.1 => /lib/x86_64-linux-gnu/libgcc_s.so.1 (0x1)\n\
                       \tlibm.so.6 => /lib/libm.so.6 (0x2)\n\tlibc.so.6 => /lib/libc.so.6 (0x3)\n\
                       \t/lib64/ld-linux-x86-64.so.2 (0x4)\n";

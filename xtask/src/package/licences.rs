@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn licence_files_are_told_from_others() {
+    fn only_license_files_are_read_and_with_unix_line_ends() {
         let folder = std::env::temp_dir().join(format!("deeptell-licences-{}", std::process::id()));
         fs::create_dir_all(folder.join("licenses")).unwrap();
         for (name, text) in [

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn custom_sections_go_and_others_stay() {
+    fn only_custom_sections_are_removed_from_a_module() {
         // A custom section of three bytes, a type section of one, a custom section of none.
         let module = b"\0asm\x01\0\0\0\x00\x03\x01ab\x01\x01\x00\x00\x00";
         assert_eq!(without_custom_sections(module).unwrap(), b"\0asm\x01\0\0\0\x01\x01\x00");

@@ -18,7 +18,7 @@ pub(crate) fn serve(site: &Path) -> Result<()> {
         .with_context(|| format!("cannot listen on port {PORT}: is another one running?"))?;
     println!("Open http://localhost:{PORT}/ (press Ctrl-C to stop).");
     for stream in listener.incoming().flatten() {
-        // A browser that goes away is no fault.
+        // A browser that goes away is not an error.
         if let Err(error) = answer(&stream, site) {
             eprintln!("{error:#}");
         }

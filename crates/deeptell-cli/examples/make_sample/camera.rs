@@ -24,7 +24,7 @@ const SLOPE: f32 = 0.12;
 /// Standard deviation of the sensor noise of one clip, smallest and largest, in levels of 255.
 const NOISE: [f32; 2] = [1.5, 3.0];
 
-/// How a camera moves, and the light with it: one draw a clip.
+/// How a camera moves, and the light with it: one draw per clip.
 pub(crate) struct Camera {
     x: Sway,
     y: Sway,

@@ -9,7 +9,7 @@ use deeptell_video::{Sampling, VideoReader};
 
 use crate::portrait::FACE_PROBABILITY;
 
-/// Frames looked at.
+/// Frames examined.
 pub(crate) const SAMPLED: usize = 12;
 
 /// Frames that must show a face.

@@ -188,7 +188,7 @@ fn a_film_for_which_the_browser_has_no_decoder(browser: &Path) {
     tab.until(DONE);
     tab.until("document.querySelector('.screen img')?.naturalWidth > 0");
     let said = tab.words(".stage");
-    assert!(said.contains("cannot play this file") && said.contains("frames that were looked at"), "{said}");
+    assert!(said.contains("cannot play this file") && said.contains("frames that were analyzed"), "{said}");
     tab.click(".face", 0.5, 0.3);
     tab.until("document.querySelector('.screen img').src.endsWith('/pictures/frames/0')");
     tab.until("document.querySelectorAll('.marks rect').length === 1");
@@ -212,9 +212,9 @@ fn results_outlive_the_page(browser: &Path) {
     tab.click(".history li:last-child .entry", 0.3, 0.5);
     tab.until(DONE);
     assert_eq!(tab.words("#panel .file"), "orl-s01.mp4");
-    // The file is gone, so the frames that were looked at stand in for it.
+    // The file is gone, so the frames that were analyzed stand in for it.
     tab.until("document.querySelector('.screen img')?.naturalWidth > 0");
-    assert!(tab.words(".stage").contains("frames that were looked at"), "{}", tab.words(".stage"));
+    assert!(tab.words(".stage").contains("frames that were analyzed"), "{}", tab.words(".stage"));
     let shown = |tab: &mut Tab| tab.value("new URL(document.querySelector('.screen img').src).pathname");
     let first = shown(&mut tab);
     tab.click(".slider", 0.97, 0.5);

@@ -24,7 +24,7 @@ pub struct Breakdown {
     pub by: &'static str,
     /// Whether the reals are the same in every part: the fakes of one method against all reals.
     pub all_reals: bool,
-    /// One entry a value, in order of the values.
+    /// One entry per value, in order of the values.
     pub parts: Vec<Part>,
 }
 

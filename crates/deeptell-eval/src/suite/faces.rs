@@ -107,7 +107,7 @@ impl FoundFaces {
     /// The cached result for a picture: `None` if it was not searched yet, otherwise its face, if it has one.
     #[expect(
         clippy::option_option,
-        reason = "not looked at yet, without a face, and with one are three cases"
+        reason = "not searched yet, without a face, and with one are three cases"
     )]
     pub(super) fn get(&self, path: &Path) -> Option<Option<FoundFace>> {
         let entry = self.faces.get(path)?;

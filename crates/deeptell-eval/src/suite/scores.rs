@@ -410,7 +410,7 @@ fn cut(
         let Some(found) = known.get(&sample.path) else {
             // Nobody could look for its face: reading it again says why.
             let why = match read_picture(&sample.path) {
-                Ok(_) => "the picture changed while it was looked at".to_owned(),
+                Ok(_) => "the picture changed while it was read".to_owned(),
                 Err(error) => error_chain(&error),
             };
             return Ok(Err(CropOutcome::Missing { why }));

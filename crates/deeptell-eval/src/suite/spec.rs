@@ -369,7 +369,7 @@ mod tests {
             })
             .collect();
         let small = subset(all.clone(), 8);
-        assert_eq!(small.len(), 6 * 4, "8 fakes, 2 a source");
+        assert_eq!(small.len(), 6 * 4, "8 fakes, 2 per source");
         let larger = subset(all.clone(), 12);
         assert!(small.iter().all(|sample| larger.contains(sample)) && larger.len() > small.len());
         assert_eq!(subset(all.clone(), 1000), all);

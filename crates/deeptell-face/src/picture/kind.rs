@@ -60,7 +60,7 @@ pub struct PictureKind {
     pub is_cut: bool,
 }
 
-/// Chunks of a PNG to look at, at most, before the pixels begin.
+/// Chunks of a PNG to read, at most, before the pixels begin.
 const MAX_PNG_CHUNKS: usize = 10_000;
 
 impl PictureKind {

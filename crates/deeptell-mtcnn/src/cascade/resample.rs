@@ -160,7 +160,7 @@ impl<'a> Resampled<'a> {
         }
     }
 
-    /// Writes row `row` of the part: three values a column, each `finish` of a mean in `0..=255`.
+    /// Writes row `row` of the part: three values per column, each `finish` of a mean in `0..=255`.
     fn write_means<T: Copy + Default>(&self, row: usize, target: &mut [T], finish: impl Fn(f32) -> T) {
         let lines = span(self.rows.start + row, self.height, self.window_height);
         assert_eq!(target.len(), 3 * self.columns.spans.len(), "length of a row");

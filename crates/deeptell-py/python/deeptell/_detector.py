@@ -32,9 +32,9 @@ class Progress(NamedTuple):
     """How far a scan has come."""
 
     frames_done: int
-    """Frames looked at so far."""
+    """Frames analyzed so far."""
     frames_total: int | None
-    """Frames to look at, where that is known; there may turn out to be fewer."""
+    """Frames to analyze, where that is known; there may turn out to be fewer."""
     faces: int
     """Faces found so far."""
 
@@ -133,7 +133,7 @@ class Detector:
     __slots__ = ("_arguments", "_engine", "_info")
 
     def __init__(self, model: Path | None = None, *, threads: int | None = None, trusted: bool = False) -> None:
-        """Raise :class:`ModelError` for a file that is no model, :class:`OptionError` for other ``threads``."""
+        """Raise :class:`ModelError` for a file that is not a model, :class:`OptionError` for other ``threads``."""
         path = None if model is None else os.fspath(model)
         self._arguments = (path, threads, trusted)
         self._engine = _deeptell.Detector(path, threads, trusted)

@@ -88,7 +88,7 @@ class Report:
 
     @property
     def frames(self) -> list[types.FrameFacts]:
-        """The frames that were looked at, in order of time."""
+        """The analyzed frames, in order of time."""
         return self._data["frames"]
 
     @property

@@ -1,4 +1,4 @@
-// The stage: the file as the browser plays it, or else the frames that were looked at.
+// The stage: the file as the browser plays it, or else the frames that were analyzed.
 
 import { clock, count, draw, make, put, tone } from "./elements.js";
 import { picturePath } from "./transfer.js";
@@ -47,7 +47,7 @@ export function makePlayer(item, onTime, onFall) {
   function fall() {
     media = null;
     const why = item.url ? "This browser cannot play this file, which does not matter to the analysis." : "The file itself is no longer at hand.";
-    notes.textContent = report && report.frames.length > 0 ? `${why} Below are the frames that were looked at.` : why;
+    notes.textContent = report && report.frames.length > 0 ? `${why} Below are the frames that were analyzed.` : why;
     if (!report || report.frames.length === 0) {
       put(screen, make("div", { class: "empty" }, item.url ? "No preview" : "No picture kept"));
       onFall();

@@ -21,7 +21,7 @@ export async function about() {
   return (await fetch("/api/about")).json();
 }
 
-/** The words of an answer that is no success. */
+/** The words of an answer other than success. */
 function refusalOf(status, text) {
   try {
     return JSON.parse(text).error;

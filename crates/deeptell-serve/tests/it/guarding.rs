@@ -144,7 +144,7 @@ fn other_sites_cannot_change_anything() {
         );
     }
     assert_eq!(post(&[ours, ("Origin", &own), ("Sec-Fetch-Site", "same-origin")]).0, 202);
-    assert_eq!(post(&[ours]).0, 202, "a program that is no browser");
+    assert_eq!(post(&[ours]).0, 202, "a program that is not a browser");
 
     let path = server.tell(b"wait");
     assert_eq!(with(&server, "DELETE", &path, &[]).status, 403);

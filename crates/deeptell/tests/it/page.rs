@@ -49,7 +49,7 @@ fn a_page_is_whole_and_shows_what_the_report_says() {
     assert_harmless(&page);
     assert_balanced(&page);
     assert_eq!(page.matches("data:image/jpeg;base64,").count(), 10, "five frames and five faces");
-    assert_eq!(page.matches("data:image/png;base64,").count(), 5, "a heat map a face");
+    assert_eq!(page.matches("data:image/png;base64,").count(), 5, "one heat map per face");
     assert!(page.contains("<label for=\"heat\">"), "which can be switched on");
     assert_eq!(page.matches("<circle class=\"dot").count(), 5);
     assert!(page.contains("<h1 id=\"verdict\">Inconclusive</h1>"));

@@ -128,7 +128,7 @@ fn a_device_without_end_is_not_read_as_a_model() {
 }
 
 #[test]
-fn the_manifest_beside_a_model_is_heeded() {
+fn a_model_that_differs_from_the_manifest_beside_it_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = random_model(folder.path(), &card(Calibration::default()));
     let sha256 = Model::load(&path, &Device::flex()).unwrap().info().sha256.clone();

@@ -140,7 +140,7 @@ fn the_stages_alone_give_what_the_scan_gives() {
 }
 
 #[test]
-fn a_short_video_is_not_looked_at_twice() {
+fn a_short_video_is_not_scanned_twice() {
     let folder = TempDir::new().unwrap();
     let clip = folder.path().join("short.mp4");
     let portrait = portrait();
