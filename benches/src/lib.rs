@@ -14,7 +14,7 @@ pub fn portrait() -> image::ImageResult<RgbImage> {
     Ok(image::open(file)?.into_rgb8())
 }
 
-/// The portrait on a grey ground, one face of about a sixth of the height.
+/// The portrait on a gray ground, one face of about a sixth of the height.
 ///
 /// # Errors
 /// As [`portrait`].

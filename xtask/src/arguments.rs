@@ -19,7 +19,7 @@ Tasks:
            datasets/sample; ends with the path of an HTML report
   test     Every test of the workspace: unit, integration and documentation;
            installs Chromium first, for the tests of the web page
-  check    Formatting, lints, documentation, architecture, licences, spelling,
+  check    Formatting, lints, documentation, architecture, licenses, spelling,
            whether every crate can be packaged, and whether the public interface
            is the one listed in docs/api
   api      Write docs/api again after a change of the public interface

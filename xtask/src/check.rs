@@ -22,7 +22,7 @@ pub(crate) fn run(_: &Workspace) -> Result<()> {
     let checks: [(&str, Check); 11] = [
         ("format", |step| run_step(step, cargo().args(["fmt", "--all", "--check"])).map(drop)),
         ("architecture", architecture),
-        ("licences", |step| {
+        ("licenses", |step| {
             where_installed(
                 step,
                 "cargo-deny",

@@ -1,4 +1,4 @@
-//! `cargo xtask sample`: makes datasets/sample again, from public portraits to labelled clips.
+//! `cargo xtask sample`: makes datasets/sample again, from public portraits to labeled clips.
 
 use std::path::Path;
 use std::process::Command;

@@ -16,7 +16,7 @@ use crate::seam::{Seam, leave_trace};
 ///
 /// A copy of the face is changed a little in color and sharpness, moved by a few pixels, and
 /// blended back through a soft mask. Nothing in the result was made by a generator, so a
-/// network that learns to detect it has learnt the traces every face swap leaves (a seam, a
+/// network that learns to detect it has learned the traces every face swap leaves (a seam, a
 /// step in color or resolution, a shifted feature) and not those of one generator.
 ///
 /// Where the paper takes 81 landmarks, this fits a mean face to the five of MTCNN. Lengths are
@@ -79,7 +79,7 @@ pub struct SelfBlend {
     /// How often each kind of seam is drawn, in the order of [`Seam::ALL`]; any scale.
     pub seam_weights: [f64; 3],
     /// How often the part that is blended in first gets the traces of a generator or an editor (JPEG
-    /// of its own, periodic upsampling artefacts); 0 to 1.
+    /// of its own, periodic upsampling artifacts); 0 to 1.
     pub trace_probability: f64,
 }
 

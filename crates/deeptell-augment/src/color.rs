@@ -22,13 +22,13 @@ impl ColorTransform {
         self.then(|v| v.map(|x| x * factor), [0.0; 3])
     }
 
-    /// Multiplies the distance from mid-grey by `factor`. The pivot is fixed, not the mean of
+    /// Multiplies the distance from mid-gray by `factor`. The pivot is fixed, not the mean of
     /// the picture, so that two pictures of a pair go through the same map.
     pub(crate) fn contrast(self, factor: f32) -> Self {
         self.then(|v| v.map(|x| x * factor), [127.5 * (1.0 - factor); 3])
     }
 
-    /// Multiplies the distance from the luma of the pixel by `factor`; 0 makes it grey.
+    /// Multiplies the distance from the luma of the pixel by `factor`; 0 makes it gray.
     pub(crate) fn saturation(self, factor: f32) -> Self {
         self.then(
             |v| {
@@ -39,7 +39,7 @@ impl ColorTransform {
         )
     }
 
-    /// Turns the hue by an angle around the grey axis, keeping luma: a rotation of the two
+    /// Turns the hue by an angle around the gray axis, keeping luma: a rotation of the two
     /// color-difference axes, which for the small angles of an augmentation stays close to a
     /// shift of hue in HSV.
     pub(crate) fn hue(self, degrees: f32) -> Self {

@@ -6,7 +6,7 @@ use clap::Command;
 
 /// The groups of the overview. Each command is in exactly one.
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("Analyse", &["scan", "serve", "faces"]),
+    ("Analyze", &["scan", "serve", "faces"]),
     ("Data", &["extract", "status", "merge", "split", "audit", "preview"]),
     ("Train and evaluate", &["train", "leave-one-out", "calibrate", "eval", "suite", "compare"]),
     ("Models", &["export", "weights"]),

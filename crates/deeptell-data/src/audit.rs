@@ -107,7 +107,7 @@ impl fmt::Display for AuditReport {
         if let Some(first) = self.contradictions.first() {
             let names: Vec<_> = first.iter().map(|path| path.display().to_string()).collect();
             parts.push(format!(
-                "{} contents labelled both real and fake, the first: {}",
+                "{} contents labeled both real and fake, the first: {}",
                 self.contradictions.len(),
                 names.join(", ")
             ));

@@ -17,7 +17,7 @@ fn squares(image: &RgbImage) -> [[u32; 3]; 4] {
 }
 
 /// The picture with only its four corners left, each an eighth of the shorter side wide,
-/// on grey: a detector that still distinguishes real from fake has learnt something other than faces.
+/// on gray: a detector that still distinguishes real from fake has learned something other than faces.
 ///
 /// ```
 /// let picture = image::RgbImage::from_pixel(80, 80, image::Rgb([9; 3]));

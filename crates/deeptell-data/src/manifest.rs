@@ -6,7 +6,7 @@
 //! with `/` between folders; a `\` is understood where no file has it in its name. Blank lines
 //! are skipped. A path may go through a shard, an uncompressed tar archive, as if it were a
 //! folder: `shards/crops-000000.tar/a_0.png` (see [`ShardIndex`](crate::ShardIndex)). An unknown
-//! field is an error: a misspelt `split` must not go unnoticed. Other values belong in the object
+//! field is an error: a misspelled `split` must not go unnoticed. Other values belong in the object
 //! `extra`.
 //!
 //! ```text

@@ -24,7 +24,7 @@ const FLAT: f32 = 2.0;
 
 /// A perceptual hash, which changes little when a picture is recompressed, resized or brightened: a
 /// difference hash (whether each of 9 x 8 cells is brighter than its neighbor) and the picture in 16 x 16
-/// grey cells.
+/// gray cells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PerceptualHash {
     hash: u64,

@@ -111,7 +111,7 @@ impl Media {
     }
 }
 
-/// One labelled video, picture or face crop: one row of the [manifest](crate::manifest).
+/// One labeled video, picture or face crop: one row of the [manifest](crate::manifest).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

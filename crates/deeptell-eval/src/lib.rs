@@ -1,6 +1,6 @@
 //! Evaluation, calibration and thresholds of face manipulation detectors.
 //!
-//! [`score_samples`] scores labelled face crops with a [`Model`](deeptell::Model), [`evaluate`] turns the scores into
+//! [`score_samples`] scores labeled face crops with a [`Model`](deeptell::Model), [`evaluate`] turns the scores into
 //! figures with intervals at crop, person and video level, and [`page`] draws them as one HTML file. [`calibrate`] fits
 //! the calibration and the thresholds of a model. [`Distortion`] reduces the quality of crops by a fixed amount, to
 //! measure the effect. [`leave_one_out`] divides samples for measuring what training makes of material that it has not

@@ -1,4 +1,4 @@
-//! Scores of labelled samples, and the document and the page of their figures.
+//! Scores of labeled samples, and the document and the page of their figures.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use crate::{
 /// Least probability of a face in a picture that is known to show one. Lower than in a scan.
 const LEAST_PROBABILITY: f32 = 0.8;
 
-/// Labelled samples of one data set with the score of each.
+/// Labeled samples of one data set with the score of each.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Measurement {

@@ -45,7 +45,7 @@ pub struct StackLayer {
 ///     pool: Some(2),
 /// };
 /// let stack = ConvStack::new(&[mean]);
-/// // Channels last: a grey image of 5 rows and 4 columns.
+/// // Channels last: a gray image of 5 rows and 4 columns.
 /// let y = stack.forward(Tensor::full([1, 5, 4, 3], 0.25, &device));
 /// assert_eq!(y.dims(), [1, 3, 2, 1]);
 /// ```

@@ -154,7 +154,7 @@ impl Line {
         }
     }
 
-    /// The gradient of the penalised logarithmic loss, divided by the number of samples, by slope and by
+    /// The gradient of the penalized logarithmic loss, divided by the number of samples, by slope and by
     /// intercept.
     fn gradient(&self, feature: &[f64], labels: &[bool]) -> [f64; 2] {
         let mut gradient = [RIDGE * self.slope, 0.0];

@@ -85,7 +85,7 @@ pub fn shortcut_scores<G: Hash + Eq>(
         let inputs: Vec<Vec<f64>> = fitted.iter().map(|&row| scale.apply(&features[row])).collect();
         let targets: Vec<bool> = fitted.iter().map(|&row| labels[row]).collect();
         let weights = logistic_weights(&inputs, &targets, 2 * width);
-        // A lone group can hold all of a class; then nothing is learnt, and its scores stay 0.
+        // A lone group can hold all of a class; then nothing is learned, and its scores stay 0.
         for row in held_out {
             scores[row] = dot(&weights[1..], &scale.apply(&features[row])[1..]);
         }
@@ -124,7 +124,7 @@ impl Scale {
     }
 }
 
-/// The weights of a penalised logistic regression, the first of them the intercept, which goes
+/// The weights of a penalized logistic regression, the first of them the intercept, which goes
 /// without penalty. Newton's method; Hastie, Tibshirani & Friedman, "The elements of statistical
 /// learning", 2009, section 4.4.1.
 fn logistic_weights(inputs: &[Vec<f64>], targets: &[bool], width: usize) -> Vec<f64> {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn memorised_groups_do_not_raise_the_auc() {
+    fn memorized_groups_do_not_raise_the_auc() {
         // Each group has a feature of its own value and one label: only its own rows would tell.
         let mut rng = ChaCha8Rng::seed_from_u64(9);
         let values: Vec<(f64, bool)> = (0..300).map(|_| (rng.random(), rng.random())).collect();

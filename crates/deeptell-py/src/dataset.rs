@@ -1,4 +1,4 @@
-//! Labelled pictures of a manifest.
+//! Labeled pictures of a manifest.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -73,7 +73,7 @@ fn kind(given: &Bound<'_, PyAny>) -> String {
 
 fn wrong_shape(shape: &[usize]) -> PyErr {
     let advice = match *shape {
-        [_, _] => "; of a grey picture, repeat the channel: numpy.stack([picture] * 3, axis=-1)",
+        [_, _] => "; of a gray picture, repeat the channel: numpy.stack([picture] * 3, axis=-1)",
         [_, _, 4] => "; drop the alpha channel: picture[..., :3]",
         [3, _, _] => "; move the channels to the end: picture.transpose(1, 2, 0)",
         [_, _, _, 3] => "; of several pictures, pass one at a time",

@@ -108,7 +108,7 @@ def test_arrays_are_given_without_a_copy(clip: str) -> None:
     ("shape", "dtype", "kind", "words"),
     [
         ((8, 8, 3), np.float32, TypeError, "uint8.*float32"),
-        ((8, 8), np.uint8, ValueError, r"\(height, width, 3\).*\(8, 8\).*grey"),
+        ((8, 8), np.uint8, ValueError, r"\(height, width, 3\).*\(8, 8\).*gray"),
         ((8, 8, 4), np.uint8, ValueError, r"\(8, 8, 4\).*alpha"),
         ((3, 8, 8), np.uint8, ValueError, r"\(3, 8, 8\).*transpose"),
         ((0, 8, 3), np.uint8, ValueError, "no pixels"),

@@ -16,7 +16,7 @@ use crate::{Analyse, Event, Settings};
 pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) address: SocketAddr,
-    pub(crate) analyser: Box<dyn Analyse>,
+    pub(crate) analyzer: Box<dyn Analyse>,
     pub(crate) queue: Queue,
     pub(crate) scans: Scans,
     /// For uploads and scans that are not finished.

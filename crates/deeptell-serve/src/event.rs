@@ -12,7 +12,7 @@ use deeptell_files::error_chain;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A file was analysed.
+    /// A file was analyzed.
     Analysed {
         /// Size of the file.
         bytes: u64,
@@ -21,7 +21,7 @@ pub enum Event {
         /// Duration of the analysis.
         took: Duration,
     },
-    /// A file could not be analysed. The answer says why.
+    /// A file could not be analyzed. The answer says why.
     Refused {
         /// Size of the file.
         bytes: u64,
@@ -51,7 +51,7 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Analysed { bytes, verdict, took } => {
-                write!(f, "analysed {bytes} bytes in {:.1} s: {verdict}", took.as_secs_f64())
+                write!(f, "analyzed {bytes} bytes in {:.1} s: {verdict}", took.as_secs_f64())
             }
             Self::Refused { bytes, code } => write!(f, "refused {bytes} bytes: {code}"),
             Self::Failed { detail } => write!(f, "failed: {detail}"),

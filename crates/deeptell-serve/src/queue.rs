@@ -1,4 +1,4 @@
-//! The queue of files, and the workers that analyse them.
+//! The queue of files, and the workers that analyze them.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -101,7 +101,7 @@ impl Queue {
 pub(crate) fn work(app: &App) {
     while let Some(Job { scan, file, slot }) = app.queue.take() {
         let began = Instant::now();
-        let outcome = analyse(app, &scan, &file, began);
+        let outcome = analyze(app, &scan, &file, began);
         // The file is deleted and its slot free before the client learns the result.
         if let Err(error) = file.close() {
             app.tell(Event::Failed { detail: format!("cannot delete an upload: {error}") });
@@ -132,7 +132,7 @@ enum Ended {
     Failed(Refusal),
 }
 
-fn analyse(app: &App, scan: &Scan, file: &TempPath, began: Instant) -> Result<deeptell::Scan, Ended> {
+fn analyze(app: &App, scan: &Scan, file: &TempPath, began: Instant) -> Result<deeptell::Scan, Ended> {
     let limit = app.settings.analysis_time;
     let is_over = || scan.is_cancelled() || app.is_stopping() || began.elapsed() > limit;
     let mut on_progress = |progress: deeptell::Progress| {
@@ -143,7 +143,7 @@ fn analyse(app: &App, scan: &Scan, file: &TempPath, began: Instant) -> Result<de
         ControlFlow::Continue(())
     };
     let options = app.settings.scan_options();
-    let judge = || app.analyser.analyse(file, &options, &mut on_progress);
+    let judge = || app.analyzer.analyse(file, &options, &mut on_progress);
     match catch_unwind(AssertUnwindSafe(judge)) {
         Ok(Ok(mut found)) => {
             // The report names the client's file, not its copy here.

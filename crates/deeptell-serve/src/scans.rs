@@ -115,11 +115,11 @@ pub(crate) enum State {
         /// Files ahead of it.
         ahead: usize,
     },
-    /// The file is being analysed.
+    /// The file is being analyzed.
     Running {
-        /// Frames analysed so far.
+        /// Frames analyzed so far.
         frames_done: usize,
-        /// Frames to analyse, if known; there may turn out to be fewer.
+        /// Frames to analyze, if known; there may turn out to be fewer.
         frames_total: Option<usize>,
         /// Faces found so far.
         faces: usize,

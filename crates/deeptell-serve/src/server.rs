@@ -56,7 +56,7 @@ const REQUESTS: usize = 100;
 /// [`ServeError`] when the server cannot start. No request can make it fail later.
 pub fn serve(
     listener: TcpListener,
-    analyser: impl Analyse + 'static,
+    analyzer: impl Analyse + 'static,
     settings: Settings,
     stop: &AtomicBool,
     on_event: impl Fn(Event) + Send + Sync + 'static,
@@ -65,7 +65,7 @@ pub fn serve(
     listener.set_nonblocking(true).map_err(ServeError::Listen)?;
     let app = Arc::new(App {
         address: listener.local_addr().map_err(ServeError::Listen)?,
-        analyser: Box::new(analyser),
+        analyzer: Box::new(analyzer),
         queue: Queue::default(),
         scans: Scans::new(settings.history),
         slots: Arc::new(UploadSlots::new(settings.upload_slots())),

@@ -24,7 +24,7 @@ pub struct Settings {
     /// Host names, without a port, by which requests may name the server, besides `localhost` and
     /// the addresses of this machine.
     pub allowed_hosts: Vec<String>,
-    /// Files that are analysed at the same time, 1 to 64.
+    /// Files that are analyzed at the same time, 1 to 64.
     pub workers: usize,
     /// Files that may be uploaded or wait in addition, 0 to 10,000. One more is refused with status
     /// 429, unless it can take the place of an upload that is slower than 16 KiB per second.

@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn misspelt_settings_are_named() {
+    fn misspelled_settings_are_named() {
         let error = |text: &str| toml::from_str::<TrainConfig>(text).unwrap_err().to_string();
         let twice = error("warmup = 0.1\n[schedule]\npatience = 2\n");
         assert!(twice.contains("`warmup` stands beside the table `[schedule]`"), "{twice}");

@@ -22,7 +22,7 @@ STORED = {
     8: Image.Transpose.ROTATE_270,
 }
 
-# Red at the top left, green at the top right, blue below, on grey; wider than high.
+# Red at the top left, green at the top right, blue below, on gray; wider than high.
 picture = Image.new("RGB", (96, 64), (128, 128, 128))
 picture.paste((255, 0, 0), (0, 0, 32, 32))
 picture.paste((0, 255, 0), (64, 0, 96, 32))

@@ -179,8 +179,8 @@ mod tests {
         let protocol = unsafe { ffi::avio_enum_protocols(&raw mut state, 0) };
         assert!(protocol.is_null(), "no protocol for reading");
         // SAFETY: the text is static and NUL-terminated.
-        let licence = unsafe { CStr::from_ptr(ffi::avcodec_license()) };
-        assert_eq!(licence.to_str(), Ok("LGPL version 2.1 or later"));
+        let license = unsafe { CStr::from_ptr(ffi::avcodec_license()) };
+        assert_eq!(license.to_str(), Ok("LGPL version 2.1 or later"));
         assert_eq!(magicyuv(&linked_ffmpeg().release), Exposure::Fixed);
     }
 }

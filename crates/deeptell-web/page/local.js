@@ -19,7 +19,7 @@ const script = (name) => trusted?.createScriptURL(name) ?? name;
 export function greet() {
   byId("where").textContent = "Files stay on this device";
   byId("kinds").textContent = "MP4, MOV, WebM, JPEG or PNG";
-  byId("fate").textContent = " It is analysed in this tab and sent nowhere.";
+  byId("fate").textContent = " It is analyzed in this tab and sent nowhere.";
   byId("private").textContent =
     "The detector runs in this tab. The page loads its own files and nothing else, and works without a network after the first visit.";
   byId("interface").remove();

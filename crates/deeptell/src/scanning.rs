@@ -303,13 +303,13 @@ impl Scanning {
         let criteria = self.detector.model().card().levels.criteria(self.frames.len());
         let (counted, doubtful): (Vec<Observation>, Vec<Observation>) =
             observations.iter().cloned().partition(|o| o.person < people.counted);
-        let mut judgement = criteria.judge_sample(&counted, self.frames.len(), input_frames);
+        let mut judgment = criteria.judge_sample(&counted, self.frames.len(), input_frames);
         let others = criteria.judge_sample(&doubtful, self.frames.len(), input_frames).people;
-        if judgement.verdict == Verdict::NoFace && !others.is_empty() {
-            judgement.reasons.push(Reason::PatternsNotJudged { patterns: others.len() });
+        if judgment.verdict == Verdict::NoFace && !others.is_empty() {
+            judgment.reasons.push(Reason::PatternsNotJudged { patterns: others.len() });
         }
-        judgement.people.extend(others.into_iter().map(not_confirmed));
-        judgement
+        judgment.people.extend(others.into_iter().map(not_confirmed));
+        judgment
     }
 
     /// Scores what is left, puts people together, and judges. `input` and `warnings` become those of the report;
@@ -333,7 +333,7 @@ impl Scanning {
         };
         let people = self.people(input_frames);
         let observations = self.observations(|track| people.of_track[track]);
-        let judgement = self.judge(&people, &observations, input_frames);
+        let judgment = self.judge(&people, &observations, input_frames);
         if self.crowded_frames > 0 {
             warnings.push(Warning::CrowdedFrames {
                 frames: self.crowded_frames,
@@ -351,13 +351,13 @@ impl Scanning {
         let report = Report {
             schema_version: SCHEMA_VERSION,
             deeptell_version: VERSION.to_owned(),
-            verdict: judgement.verdict,
-            score: judgement.score,
-            decisive_person: judgement.decisive_person,
-            reasons: judgement.reasons,
+            verdict: judgment.verdict,
+            score: judgment.score,
+            decisive_person: judgment.decisive_person,
+            reasons: judgment.reasons,
             input,
             frames: self.frames,
-            people: judgement.people,
+            people: judgment.people,
             observations,
             warnings,
             model: model.clone(),

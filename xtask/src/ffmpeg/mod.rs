@@ -44,7 +44,7 @@ pub(crate) struct Request {
 
 /// A static FFmpeg that is ready to be linked.
 pub(crate) struct Static {
-    /// Holds `RECIPE.txt`, `licences` and the libraries.
+    /// Holds `RECIPE.txt`, `licenses` and the libraries.
     pub(crate) folder: PathBuf,
 }
 
@@ -67,16 +67,16 @@ impl Static {
         Ok(workspace.root.join(TARGET).join("release").join(name))
     }
 
-    /// What goes along with a program that holds it: the recipe, with its sources, and the licences.
+    /// What goes along with a program that holds it: the recipe, with its sources, and the licenses.
     ///
     /// # Errors
     /// When the files cannot be copied.
     pub(crate) fn copy_documents(&self, to: &Path) -> Result<()> {
         fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
-        let licences = self.folder.join("licences");
-        let listing = || format!("cannot list {}", licences.display());
+        let licenses = self.folder.join("licences");
+        let listing = || format!("cannot list {}", licenses.display());
         let mut files = vec![self.folder.join(RECIPE)];
-        for entry in fs::read_dir(&licences).with_context(listing)? {
+        for entry in fs::read_dir(&licenses).with_context(listing)? {
             files.push(entry.with_context(listing)?.path());
         }
         for file in files {
@@ -142,7 +142,7 @@ pub(crate) fn build(workspace: &Workspace, given: Option<&Path>) -> Result<Stati
     eprintln!("The build takes a few minutes; its output is in {}.", builder.log.display());
     for (source, archive) in archives {
         let sources = builder.unpack(source, &archive)?;
-        builder.keep_licences(source, &sources)?;
+        builder.keep_licenses(source, &sources)?;
         match source.name {
             "zlib" => builder.zlib(&sources)?,
             "dav1d" => builder.dav1d(&sources)?,
@@ -176,8 +176,8 @@ impl Builder {
         Ok(into)
     }
 
-    fn keep_licences(&self, source: &Source, sources: &Path) -> Result<()> {
-        for name in source.licence_files {
+    fn keep_licenses(&self, source: &Source, sources: &Path) -> Result<()> {
+        for name in source.license_files {
             let (from, to) =
                 (sources.join(name), self.folder.join("licences").join(format!("{}-{name}", source.name)));
             fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
@@ -214,7 +214,7 @@ impl Builder {
             fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
         };
         components.check(&read("config_components.h")?)?;
-        check_licence(&read("config.h")?)?;
+        check_license(&read("config.h")?)?;
         self.step("build ffmpeg", make().current_dir(sources))?;
         self.step("install ffmpeg", self.to_folder(make().arg("install").current_dir(sources)))
     }
@@ -267,10 +267,10 @@ fn make() -> Command {
 }
 
 /// Refuses a build that is not under the LGPL, by what its `config.h` says.
-fn check_licence(config: &str) -> Result<()> {
-    let licence = config.lines().find_map(|line| line.strip_prefix("#define FFMPEG_LICENSE "));
-    if licence != Some("\"LGPL version 2.1 or later\"") {
-        bail!("FFmpeg says that its licence is {}, not the LGPL 2.1 or later", licence.unwrap_or("unknown"));
+fn check_license(config: &str) -> Result<()> {
+    let license = config.lines().find_map(|line| line.strip_prefix("#define FFMPEG_LICENSE "));
+    if license != Some("\"LGPL version 2.1 or later\"") {
+        bail!("FFmpeg says that its license is {}, not the LGPL 2.1 or later", license.unwrap_or("unknown"));
     }
     Ok(())
 }
@@ -289,10 +289,10 @@ mod tests {
     }
 
     #[test]
-    fn a_build_under_another_licence_is_refused() {
-        check_licence("#define A 1\n#define FFMPEG_LICENSE \"LGPL version 2.1 or later\"\n").unwrap();
+    fn a_build_under_another_license_is_refused() {
+        check_license("#define A 1\n#define FFMPEG_LICENSE \"LGPL version 2.1 or later\"\n").unwrap();
         for config in ["", "#define FFMPEG_LICENSE \"GPL version 2 or later\"\n"] {
-            assert!(check_licence(config).is_err(), "{config}");
+            assert!(check_license(config).is_err(), "{config}");
         }
     }
 }

@@ -20,9 +20,9 @@ pub(crate) struct Source {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
     /// SPDX identifier of what we use of it.
-    pub(crate) licence: &'static str,
-    /// Files with the text of the licence.
-    pub(crate) licence_files: &'static [&'static str],
+    pub(crate) license: &'static str,
+    /// Files with the text of the license.
+    pub(crate) license_files: &'static [&'static str],
     /// Vendor and product in the Common Platform Enumeration, by which databases of vulnerabilities go.
     pub(crate) cpe: &'static str,
     /// The archive as its authors publish it.
@@ -35,8 +35,8 @@ pub(crate) struct Source {
 pub(crate) const ZLIB: Source = Source {
     name: "zlib",
     version: "1.3.2",
-    licence: "Zlib",
-    licence_files: &["LICENSE"],
+    license: "Zlib",
+    license_files: &["LICENSE"],
     cpe: "zlib:zlib",
     url: "https://zlib.net/fossils/zlib-1.3.2.tar.gz",
     sha256: "bb329a0a2cd0274d05519d61c667c062e06990d72e125ee2dfa8de64f0119d16",
@@ -46,8 +46,8 @@ pub(crate) const ZLIB: Source = Source {
 pub(crate) const DAV1D: Source = Source {
     name: "dav1d",
     version: "1.5.4",
-    licence: "BSD-2-Clause",
-    licence_files: &["COPYING"],
+    license: "BSD-2-Clause",
+    license_files: &["COPYING"],
     cpe: "videolan:dav1d",
     url: "https://downloads.videolan.org/pub/videolan/dav1d/1.5.4/dav1d-1.5.4.tar.xz",
     sha256: "686616b7c69eb88d44459391ab25cac13b6647a3b288835c5784e71c1514a5c5",
@@ -57,8 +57,8 @@ pub(crate) const DAV1D: Source = Source {
 pub(crate) const FFMPEG: Source = Source {
     name: "ffmpeg",
     version: "9.0.2",
-    licence: "LGPL-2.1-or-later",
-    licence_files: &["COPYING.LGPLv2.1", "LICENSE.md"],
+    license: "LGPL-2.1-or-later",
+    license_files: &["COPYING.LGPLv2.1", "LICENSE.md"],
     cpe: "ffmpeg:ffmpeg",
     url: "https://ffmpeg.org/releases/ffmpeg-9.0.2.tar.xz",
     sha256: "8c3850283eb25fa026482078a04051e0be17347b09ef81a0849bec15a96e002e",
@@ -229,9 +229,9 @@ impl Components {
              To use an FFmpeg that you changed, build it with these commands, then deeptell with `--features static` and \
              PKG_CONFIG_PATH naming your lib/pkgconfig.\n\nSources:\n",
         );
-        for Source { name, version, licence, url, sha256, .. } in SOURCES {
+        for Source { name, version, license, url, sha256, .. } in SOURCES {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "  {name} {version} ({licence})\n    {url}\n    SHA-256 {sha256}");
+            let _ = writeln!(text, "  {name} {version} ({license})\n    {url}\n    SHA-256 {sha256}");
         }
         let _ = writeln!(
             text,

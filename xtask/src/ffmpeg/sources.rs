@@ -170,8 +170,8 @@ mod tests {
         Source {
             name: "a",
             version: "1",
-            licence: "MIT",
-            licence_files: &["LICENSE"],
+            license: "MIT",
+            license_files: &["LICENSE"],
             cpe: "a:a",
             url: "u",
             sha256,

@@ -1,4 +1,4 @@
-//! The licence texts of the crates in the program: most ask that they go along.
+//! The license texts of the crates in the program: most ask that they go along.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,35 +9,35 @@ use anyhow::{Context, Result};
 
 use super::release::{Release, text};
 
-/// Beginnings of the names of files that hold a licence, in lower case.
+/// Beginnings of the names of files that hold a license, in lower case.
 const NAMES: [&str; 5] = ["licen", "copying", "notice", "copyright", "unlicense"];
 
-/// Names, versions and licences of all crates, then each text once, with the crates that it comes with.
+/// Names, versions and licenses of all crates, then each text once, with the crates that it comes with.
 ///
 /// # Errors
-/// When a file cannot be read, or a crate names no licence.
+/// When a file cannot be read, or a crate names no license.
 pub(crate) fn of_crates(release: &Release) -> Result<String> {
-    let mut list = String::from("The Rust crates in this program, and their licences:\n\n");
+    let mut list = String::from("The Rust crates in this program, and their licenses:\n\n");
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for package in release.packages() {
         let name = format!("{} {}", text(package, "name")?, text(package, "version")?);
-        let licence = package["license"].as_str().or_else(|| package["license_file"].as_str());
-        let licence = licence.with_context(|| format!("{name} names no licence"))?;
+        let license = package["license"].as_str().or_else(|| package["license_file"].as_str());
+        let license = license.with_context(|| format!("{name} names no license"))?;
         // Writing to a string cannot fail.
-        let _ = writeln!(list, "{name}: {licence}");
+        let _ = writeln!(list, "{name}: {license}");
         let folder =
             Path::new(text(package, "manifest_path")?).parent().context("a manifest without a folder")?;
-        for licence in texts_of(folder)? {
-            texts.entry(licence).or_default().push(name.clone());
+        for license in texts_of(folder)? {
+            texts.entry(license).or_default().push(name.clone());
         }
     }
-    for (licence, names) in texts {
-        let _ = write!(list, "\n{}\n{}:\n\n{}\n", "-".repeat(80), names.join(", "), licence.trim_end());
+    for (license, names) in texts {
+        let _ = write!(list, "\n{}\n{}:\n\n{}\n", "-".repeat(80), names.join(", "), license.trim_end());
     }
     Ok(list)
 }
 
-/// The texts of the licence files in a folder, in order of their names.
+/// The texts of the license files in a folder, in order of their names.
 fn texts_of(folder: &Path) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn only_license_files_are_read_and_with_unix_line_ends() {
-        let folder = std::env::temp_dir().join(format!("deeptell-licences-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("deeptell-licenses-{}", std::process::id()));
         fs::create_dir_all(folder.join("licenses")).unwrap();
         for (name, text) in [
             ("LICENSE-MIT", "a\r\n"),

@@ -1,4 +1,4 @@
-//! The list of everything in the program, as `CycloneDX` 1.5 (ECMA-424), for scanners of vulnerabilities and licences.
+//! The list of everything in the program, as `CycloneDX` 1.5 (ECMA-424), for scanners of vulnerabilities and licenses.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -63,7 +63,7 @@ fn document(release: &Release, checksums: &BTreeMap<(String, String), String>) -
             "name": name,
             "version": version,
             "purl": purl(package),
-            "licenses": [licence(package)],
+            "licenses": [license(package)],
         });
         if let Some(checksum) = checksums.get(&(name.to_owned(), version.to_owned())) {
             component["hashes"] = json!([{"alg": "SHA-256", "content": checksum}]);
@@ -92,8 +92,8 @@ fn purl(package: &Value) -> String {
     format!("pkg:cargo/{}@{}", part("name"), part("version").replace('+', "%2B"))
 }
 
-/// The licence of a crate; old ones write `A/B` for `A OR B`.
-fn licence(package: &Value) -> Value {
+/// The license of a crate; old ones write `A/B` for `A OR B`.
+fn license(package: &Value) -> Value {
     match package["license"].as_str() {
         Some(expression) => json!({"expression": expression.replace('/', " OR ")}),
         None => json!({"license": {"name": package["license_file"]}}),
@@ -102,7 +102,7 @@ fn licence(package: &Value) -> Value {
 
 /// A library in C.
 fn library(source: &Source) -> Value {
-    let Source { name, version, licence, url, sha256, cpe, .. } = source;
+    let Source { name, version, license, url, sha256, cpe, .. } = source;
     json!({
         "type": "library",
         "bom-ref": format!("pkg:generic/{name}@{version}"),
@@ -110,7 +110,7 @@ fn library(source: &Source) -> Value {
         "version": version,
         "purl": format!("pkg:generic/{name}@{version}"),
         "cpe": format!("cpe:2.3:a:{cpe}:{version}:*:*:*:*:*:*:*"),
-        "licenses": [{"license": {"id": licence}}],
+        "licenses": [{"license": {"id": license}}],
         "externalReferences": [{
             "type": "distribution", "url": url, "hashes": [{"alg": "SHA-256", "content": sha256}],
         }],
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_program_its_crates_and_the_libraries_in_c_are_listed() {
-        let package = |name: &str, licence: &str| json!({"id": name, "name": name, "version": "1.0.0+a", "license": licence});
+        let package = |name: &str, license: &str| json!({"id": name, "name": name, "version": "1.0.0+a", "license": license});
         let needs = |name: &str| json!({"pkg": name, "dep_kinds": [{"kind": null}]});
         let release = Release {
             version: "1.0.0".to_owned(),

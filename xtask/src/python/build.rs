@@ -61,7 +61,7 @@ impl Build {
         Ok(self.target.join("debug").join(format!("deeptell{}", env::consts::EXE_SUFFIX)))
     }
 
-    /// Builds the wheel into an empty folder. One that ships holds the licences of everything in it, and needs only
+    /// Builds the wheel into an empty folder. One that ships holds the licenses of everything in it, and needs only
     /// libraries that every system has.
     ///
     /// # Errors
@@ -90,13 +90,13 @@ impl Build {
             Command::new(&python).args(tool).args(["unpack", "--dest"]).arg(&unpacked).arg(&wheel),
         )?;
         let root = only_entry_of(&unpacked)?;
-        let is_licences = |folder: &Path| folder.ends_with("licenses");
+        let is_licenses = |folder: &Path| folder.ends_with("licenses");
         let mut folders = files_of(&root)?.into_iter().filter_map(|file| Some(file.parent()?.to_owned()));
-        let licence_folder =
-            folders.find(|folder| is_licences(folder)).context("the wheel has no licences")?;
-        ffmpeg.copy_documents(&licence_folder.join("ffmpeg"))?;
+        let license_folder =
+            folders.find(|folder| is_licenses(folder)).context("the wheel has no licenses")?;
+        ffmpeg.copy_documents(&license_folder.join("ffmpeg"))?;
         let crates = licences::of_crates(&Release::of_package("deeptell-py")?)?;
-        let file = licence_folder.join("LICENSES-CRATES.txt");
+        let file = license_folder.join("LICENSES-CRATES.txt");
         fs::write(&file, crates).with_context(|| format!("cannot write {}", file.display()))?;
         for extension in
             files_of(&root)?.iter().filter(|file| file.extension().is_some_and(|end| end == "so"))

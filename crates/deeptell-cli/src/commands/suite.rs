@@ -17,7 +17,7 @@ use crate::{Outcome, output};
 
 /// Measure a detector on a suite of data sets and print its tables.
 ///
-/// A suite is a TOML file that lists sets of labelled crops. The table has, for each set, the AUC-ROC of
+/// A suite is a TOML file that lists sets of labeled crops. The table has, for each set, the AUC-ROC of
 /// crops, people and videos with intervals by source, the shares of genuine and of manipulated samples
 /// called likely fake and likely real, and the number of samples scored; and below, the means over the
 /// sets and the worst sets, the figures by generator, separately for generators held out of training,

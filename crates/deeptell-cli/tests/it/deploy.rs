@@ -161,7 +161,7 @@ fn slurm_tasks_are_not_submitted_a_second_time() {
 }
 
 #[test]
-fn slurm_tasks_that_are_signalled_or_killed_are_requeued() {
+fn slurm_tasks_that_are_signaled_or_killed_are_requeued() {
     let cluster = Cluster::new();
     let done = || {
         let entries = fs::read_dir(cluster.at("out/0/done")).into_iter().flatten().flatten();

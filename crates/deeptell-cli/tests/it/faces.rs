@@ -120,7 +120,7 @@ fn faces_reports_unreadable_files_and_continues() {
     fails(2, &["faces"]);
 }
 
-/// Small grey faces, blended and compressed, whose probability of being a face is low.
+/// Small gray faces, blended and compressed, whose probability of being a face is low.
 #[test]
 fn scan_finds_the_person_in_hard_clips() {
     for name in ["real/orl-s01.mp4", "fake/orl-s01.mp4", "fake/nasa-collins.mp4"] {

@@ -255,7 +255,7 @@ fn eval_and_calibrate_accept_an_incomplete_data_set_on_request() {
 fn leave_one_out_trains_without_each_method_and_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let split = crops(folder.path(), false);
-    // Two methods that both make faces blue: what is learnt of one holds for the other.
+    // Two methods that both make faces blue: what is learned of one holds for the other.
     let mut samples = deeptell_data::read_manifest(&split).unwrap();
     for (number, sample) in samples.iter_mut().enumerate() {
         sample.dataset = Some("colors".to_owned());

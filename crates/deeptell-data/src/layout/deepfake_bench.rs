@@ -110,7 +110,7 @@ impl ListedVideo<'_> {
         let fault = |reason: String| DataError::metadata(file, format!("{}: {reason}", self.name));
         let label = label_of(self.class).map_err(fault)?;
         if label_of(&video.label).map_err(fault)? != label {
-            return Err(fault(format!("stands under {} and is labelled {}", self.class, video.label)));
+            return Err(fault(format!("stands under {} and is labeled {}", self.class, video.label)));
         }
         let (source, identities) = self.people(label);
         for frame in &video.frames {
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn incomplete_repeated_and_mislabelled_videos_are_reported() {
+    fn incomplete_repeated_and_mislabeled_videos_are_reported() {
         let one = |class: &str, label: &str, frames: &str| {
             let root = tree(&["a/0.png"]);
             let list = format!(
@@ -243,7 +243,7 @@ mod tests {
         let (twice, _root) = one("X_real", "X_real", r#"["a/0.png", "a\\0.png"]"#);
         assert!(matches!(twice, Err(DataError::Duplicate { .. })));
         for (class, label, said) in
-            [("X_real", "X_fake", "labelled X_fake"), ("X", "X", "neither real nor fake")]
+            [("X_real", "X_fake", "labeled X_fake"), ("X", "X", "neither real nor fake")]
         {
             let (refused, _root) = one(class, label, r#"["a/0.png"]"#);
             assert!(refused.unwrap_err().to_string().contains(said), "{class} {label}");

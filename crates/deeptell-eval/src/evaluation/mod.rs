@@ -1,4 +1,4 @@
-//! The figures of a detector on labelled crops: of single crops, of people in videos, of whole videos, and of groups
+//! The figures of a detector on labeled crops: of single crops, of people in videos, of whole videos, and of groups
 //! by fields of the manifest.
 
 mod breakdown;

@@ -1,4 +1,4 @@
-//! Suites: named sets of labelled crops that a detector is measured on together.
+//! Suites: named sets of labeled crops that a detector is measured on together.
 
 mod comparison;
 mod faces;

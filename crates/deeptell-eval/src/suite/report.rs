@@ -310,7 +310,7 @@ fn generators(
     let own = units(set, kind, levels);
     let others = genuine_of(opponents, kind, levels);
     let genuine: Vec<&Unit<'_>> = own.iter().chain(&others).filter(|unit| !unit.is_fake).collect();
-    // One that the suite names and the data does not have is in the table, too: its name may be misspelt.
+    // One that the suite names and the data does not have is in the table, too: its name may be misspelled.
     let of_data =
         set.crops.iter().filter(|crop| crop.label.is_fake()).filter_map(|crop| crop.method.as_deref());
     let names: BTreeSet<&str> = of_data.chain(left_out.iter().map(String::as_str)).collect();

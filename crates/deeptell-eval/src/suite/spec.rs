@@ -7,7 +7,7 @@ use deeptell_data::{DataError, Sample, Split, read_dataset, scan_dataset};
 use deeptell_files::line_at;
 use serde::{Deserialize, Serialize};
 
-/// Named sets of labelled crops.
+/// Named sets of labeled crops.
 ///
 /// ```
 /// use deeptell_eval::{Role, Suite};

@@ -1,6 +1,6 @@
 //! Whether the coded data of a JPEG are all there.
 //!
-//! JPEG decoders fill what is missing with grey and say nothing, and neither the header nor the end mark
+//! JPEG decoders fill what is missing with gray and say nothing, and neither the header nor the end mark
 //! tells how long the data should be. So the entropy-coded data are read to their end here, without making
 //! pixels of them: every block of every scan must be there, and the scans of a progressive picture must give
 //! every coefficient in full. Sections and figures are those of ITU-T T.81.

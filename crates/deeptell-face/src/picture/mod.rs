@@ -227,7 +227,7 @@ impl std::fmt::Debug for Picture {
 ///
 /// # Errors
 /// A [`PictureError`]. A JPEG whose data end early is an error, as in any other format, although JPEG
-/// decoders fill the rest with grey; a missing end marker alone is not.
+/// decoders fill the rest with gray; a missing end marker alone is not.
 pub fn read_picture<R: BufRead + Seek>(
     mut source: R,
     limits: &PictureLimits,

@@ -35,7 +35,7 @@ fn detect_largest_handles_empty_and_odd_sizes() {
 }
 
 #[test]
-fn detect_largest_honours_max_side_and_retry_turned() {
+fn detect_largest_honors_max_side_and_retry_turned() {
     let config = MtcnnConfig::default().max_side(Some(200)).retry_turned(true);
     let mtcnn = config.init(&Device::flex()).unwrap();
     let face = largest(&mtcnn, &imageops::rotate90(&*ASTRONAUT)).unwrap();

@@ -219,7 +219,7 @@ fn detect_matches_the_reference() {
     assert_faces(&faces, &GOLDEN.min_face_40);
 }
 
-/// Many people at once, grey and in color, and a face on its way to lying on its side.
+/// Many people at once, gray and in color, and a face on its way to lying on its side.
 #[test]
 fn crowd_and_turned_face_match_the_reference() {
     let crowd: &[u8] = include_bytes!("../data/crowd.png");
@@ -258,7 +258,7 @@ fn portrait() -> (RgbImage, Rect) {
     (part, Rect::new(x1 - 120.0, y1 - 10.0, x2 - 120.0, y2 - 10.0))
 }
 
-/// A grey canvas with the portrait at each place, `(x, y, scale)`, and the boxes expected there.
+/// A gray canvas with the portrait at each place, `(x, y, scale)`, and the boxes expected there.
 fn collage(width: u32, height: u32, places: &[(u32, u32, f32)]) -> (RgbImage, Vec<Rect>) {
     let (portrait, bbox) = portrait();
     let mut canvas = RgbImage::from_pixel(width, height, image::Rgb([110, 115, 120]));

@@ -1,4 +1,4 @@
-"""Labelled pictures."""
+"""Labeled pictures."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ function faultOf(item) {
   if (!KNOWN_NAME.test(item.name) && !kind.startsWith("video/") && !kind.startsWith("image/")) {
     return {
       code: "unsupported",
-      message: "By its name this is neither a video nor a picture. MP4, MOV, MKV, WebM, AVI, JPEG and PNG can be analysed.",
+      message: "By its name this is neither a video nor a picture. MP4, MOV, MKV, WebM, AVI, JPEG and PNG can be analyzed.",
     };
   }
   return null;
@@ -114,7 +114,7 @@ async function advance(item, scan) {
 function fail(item, error) {
   item.phase = "failed";
   item.error = error;
-  announce(`${item.name} could not be analysed. ${error.message}`);
+  announce(`${item.name} could not be analyzed. ${error.message}`);
   over(item);
 }
 
@@ -227,7 +227,7 @@ function historyLine(item) {
   item.line = () => {
     const tone = item.phase === "done" ? TONES[item.report.verdict] : "none";
     pill.className = `pill tone-${tone}`;
-    const words = item.phase === "done" ? WORDS[item.report.verdict] : item.phase === "failed" ? "Not analysed" : stageOf(item).words;
+    const words = item.phase === "done" ? WORDS[item.report.verdict] : item.phase === "failed" ? "Not analyzed" : stageOf(item).words;
     if (pill.textContent !== words) pill.textContent = words;
   };
   item.line();

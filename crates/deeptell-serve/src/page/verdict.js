@@ -73,7 +73,7 @@ export function progressPanel(item, onCancel) {
   const panel = make(
     "div",
     { class: "card working" },
-    make("h2", { class: "verdict", id: "verdict", tabindex: "-1" }, "Analysing"),
+    make("h2", { class: "verdict", id: "verdict", tabindex: "-1" }, "Analyzing"),
     make("p", { class: "file" }, fileName(item.name), make("span", { class: "soft" }, ` ${size(item.bytes)}`)),
     bar,
     words,
@@ -105,7 +105,7 @@ export function failurePanel(item, onRetry) {
   return make(
     "div",
     { class: "card banner tone-none" },
-    head("failed", FAILURES[code] ?? "This could not be analysed", item.name),
+    head("failed", FAILURES[code] ?? "This could not be analyzed", item.name),
     make("p", { class: "lede" }, message),
     onRetry ? make("div", { class: "actions" }, make("button", { class: "button", type: "button", onclick: onRetry }, "Try again")) : null,
   );

@@ -1,4 +1,4 @@
-//! A whole server on a loopback address, with an analyser that does what the uploaded file says.
+//! A whole server on a loopback address, with an analyzer that does what the uploaded file says.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
@@ -59,7 +59,7 @@ impl Analyse for Obedient {
 struct Server {
     address: SocketAddr,
     uploads: TempDir,
-    analysed: Obedient,
+    analyzed: Obedient,
     events: Arc<Mutex<Vec<Event>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<Result<(), ServeError>>>,
@@ -72,14 +72,14 @@ impl Server {
         change(&mut settings);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (analysed, events, stop) =
+        let (analyzed, events, stop) =
             (Obedient::default(), Arc::default(), Arc::new(AtomicBool::new(false)));
         let thread = std::thread::spawn({
-            let (analysed, stop) = (analysed.clone(), Arc::clone(&stop));
+            let (analyzed, stop) = (analyzed.clone(), Arc::clone(&stop));
             let log: Arc<Mutex<Vec<Event>>> = Arc::clone(&events);
-            move || serve(listener, analysed, settings, &stop, move |event| log.lock().unwrap().push(event))
+            move || serve(listener, analyzed, settings, &stop, move |event| log.lock().unwrap().push(event))
         });
-        Self { address, uploads, analysed, events, stop, thread: Some(thread) }
+        Self { address, uploads, analyzed, events, stop, thread: Some(thread) }
     }
 
     /// Uploads a file that says what to do, and retries while the queue is full. Returns the scan's

@@ -39,7 +39,7 @@ fn contrast(a: &str, b: &str) -> f64 {
 fn contrast_formula_matches_known_values() {
     assert!((contrast("#000000", "#ffffff") - 21.0).abs() < 1e-9);
     assert!((contrast("#777777", "#777777") - 1.0).abs() < 1e-9);
-    // The grey that is known to fall just short on white.
+    // The gray that is known to fall just short on white.
     assert!((4.47..4.5).contains(&contrast("#ffffff", "#777777")));
 }
 

@@ -8,7 +8,7 @@ use crate::client::Request;
 use crate::{Server, eventually};
 
 #[test]
-fn file_that_cannot_be_analysed_is_deleted_and_reported() {
+fn file_that_cannot_be_analyzed_is_deleted_and_reported() {
     let server = Server::start(|_| {});
     let path = server.tell(b"break");
     server.wait_for(&path, "failed");
@@ -76,7 +76,7 @@ fn waiting_scan_can_be_cancelled() {
     assert_eq!(server.get(&second).json()["ahead"], 0, "and the others move up");
     Request::ours("DELETE", &working, b"").ask(server.address);
     server.wait_for(&second, "failed");
-    assert_eq!(server.analysed.seen.lock().unwrap().len(), 2);
+    assert_eq!(server.analyzed.seen.lock().unwrap().len(), 2);
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn broken_off_upload_leaves_no_file() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.is_empty() || answer.contains("incomplete"), "{answer}");
     server.wait_for(&server.tell(b"break"), "failed");
-    assert_eq!(server.analysed.seen.lock().unwrap().len(), 1, "nothing incomplete is analysed");
+    assert_eq!(server.analyzed.seen.lock().unwrap().len(), 1, "nothing incomplete is analyzed");
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn stored_upload_is_private_and_has_a_random_name() {
     let server = Server::start(|_| {});
     let path = server.tell(b"wait");
     server.wait_for(&path, "running");
-    let (file, options) = server.analysed.seen.lock().unwrap()[0].clone();
+    let (file, options) = server.analyzed.seen.lock().unwrap()[0].clone();
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(file.parent().unwrap()), mode(&file)), (0o700, 0o600));
     let name = file.file_name().unwrap().to_str().unwrap();

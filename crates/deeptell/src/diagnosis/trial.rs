@@ -8,7 +8,7 @@ use super::Sandbox;
 use crate::file::unnamed_file;
 use crate::{Error, InputError};
 
-/// Eight grey pictures, ever brighter, in H.264: not every FFmpeg can write a video, but each must read this one.
+/// Eight gray pictures, ever brighter, in H.264: not every FFmpeg can write a video, but each must read this one.
 const CLIP: &[u8] = include_bytes!("clip.mp4");
 /// What errors call it.
 const NAME: &str = "the test video";

@@ -85,7 +85,7 @@ pub(super) fn timeline(report: &Report, person: &Person) -> Markup {
                 @for value in [0.0, thresholds.low, thresholds.high, 1.0] {
                     line class="grid" x1=(LEFT) x2=(right) y1=(px(Axes::y(value))) y2=(px(Axes::y(value))) {}
                 }
-                @for value in labelled(thresholds.low, thresholds.high) {
+                @for value in labeled(thresholds.low, thresholds.high) {
                     text class="axis" x=(LEFT - 8.0) y=(px(Axes::y(value) + 4.0)) text-anchor="end" { (format!("{value:.2}")) }
                 }
                 @for seconds in axes.ticks() {
@@ -117,7 +117,7 @@ pub(super) fn timeline(report: &Report, person: &Person) -> Markup {
 
 /// The probabilities that have a number beside them: the thresholds, and the ends of the axis where
 /// they are far enough from those to be read.
-fn labelled(low: f64, high: f64) -> Vec<f64> {
+fn labeled(low: f64, high: f64) -> Vec<f64> {
     let is_readable = |end: f64, threshold: f64| (Axes::y(end) - Axes::y(threshold)).abs() >= LABEL;
     let ends = [(0.0, low), (1.0, high)];
     let ends = ends.into_iter().filter(|&(end, threshold)| is_readable(end, threshold)).map(|(end, _)| end);
@@ -130,9 +130,9 @@ mod tests {
 
     #[test]
     fn numbers_beside_the_axis_do_not_overlap() {
-        assert_eq!(labelled(0.37, 0.75), [0.37, 0.75, 0.0, 1.0]);
-        assert_eq!(labelled(0.37, 0.988), [0.37, 0.988, 0.0]);
-        assert_eq!(labelled(0.01, 0.9), [0.01, 0.9, 1.0]);
+        assert_eq!(labeled(0.37, 0.75), [0.37, 0.75, 0.0, 1.0]);
+        assert_eq!(labeled(0.37, 0.988), [0.37, 0.988, 0.0]);
+        assert_eq!(labeled(0.01, 0.9), [0.01, 0.9, 1.0]);
     }
 
     #[test]
