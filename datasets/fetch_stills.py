@@ -12,7 +12,7 @@ OUT receives the stills and `stills.csv`, one row a still:
     file     the still, relative to OUT
     origin   package, version and path inside it
     licence  the terms the picture comes under
-    sha256   of the picture as it lies in the package, before any conversion
+    sha256   of the picture as it is in the package, before any conversion
 
 Needs Python 3.9 or newer with pip; no other package.
 """

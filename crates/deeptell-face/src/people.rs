@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn those_kept_apart_stay_apart_through_third_parties() {
+    fn tracks_kept_apart_are_not_merged_through_a_third() {
         let tracks = [track(0, &[0]), track(0, &[1]), track(0, &[2])];
         assert_eq!(merge_tracks(&tracks, never), [0, 0, 0]);
         let apart = |one: usize, two: usize| one.min(two) == 0 && one.max(two) == 2;

@@ -65,7 +65,7 @@ impl Manifest {
         self.0.iter().map(|sample| sample.source.as_str()).collect()
     }
 
-    /// The tar archives that the pictures lie in, each once, in order of their names.
+    /// The tar archives that the pictures are in, each once, in order of their names.
     fn shards(&self) -> Vec<PathBuf> {
         let shards: BTreeSet<&Path> = self.0.iter().filter_map(|sample| shard_of(&sample.path)).collect();
         shards.into_iter().map(Path::to_path_buf).collect()

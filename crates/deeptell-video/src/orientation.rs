@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_png_says_how_it_is_turned_wherever_that_stands() {
+    fn the_orientation_of_a_png_is_read_wherever_it_is_stored() {
         let chunk = |name: &[u8; 4], data: &[u8]| {
             [&(data.len() as u32).to_be_bytes(), &name[..], data, &[0; 4]].concat()
         };

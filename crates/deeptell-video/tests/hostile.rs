@@ -476,7 +476,7 @@ fn joined_matroska_files_of_different_codings_are_sampled() {
 }
 
 #[test]
-fn a_picture_without_end_takes_little_memory() {
+fn an_endless_picture_takes_little_memory() {
     const LONG: u64 = 500 << 20;
     let bench = Bench::new();
     let limits = || Limits::untrusted().memory_bytes(300 << 20);

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_are_drawn_alike_whatever_the_strongest() {
+    fn shares_are_drawn_alike_whatever_the_strongest_face() {
         let map = |value: f32| HeatMap { width: 7, height: 7, values: vec![value; 49] };
         let drawn = |maps: &[HeatMap], method| {
             let mut evidence = Evidence::default();

@@ -622,7 +622,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_line_goes_and_those_before_it_stay() {
+    fn a_torn_line_is_removed_and_those_before_it_are_kept() {
         let row = r#"{"path":"a.mp4","error":"broken"}"#;
         for torn in ["{\"path\":\"b", "{", "\0\0"] {
             let (folder, earlier) = read(format!("\n{row}\n{torn}").as_bytes());

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn json_stays_the_same_document() {
+    fn json_is_read_back_as_the_same_document() {
         let value = serde_json::json!({"path": "a\u{9b}\u{202e}\u{e0041}\u{7f}\nb", "n": [1, 2]});
         let text = serde_json::to_string_pretty(&value).unwrap();
         let safe = printable_json(&text);

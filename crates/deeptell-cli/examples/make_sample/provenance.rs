@@ -49,7 +49,7 @@ pub(crate) fn write(path: &Path, clips: &[Clip], seed: u64) -> anyhow::Result<()
     }
     writeln!(
         page,
-        "\n## Stills\n\nSHA-256 of each picture as it lies in its package.\n\n\
+        "\n## Stills\n\nSHA-256 of each picture as it is in its package.\n\n\
          | still | from | terms | SHA-256 |\n|---|---|---|---|"
     )?;
     let mut stills: Vec<&Still> = clips.iter().flat_map(|clip| &clip.stills).collect();

@@ -14,7 +14,7 @@ pub(crate) struct Still {
     /// Package, version and path inside it.
     pub(crate) origin: String,
     pub(crate) licence: String,
-    /// Of the picture as it lies in the package.
+    /// Of the picture as it is in the package.
     pub(crate) sha256: String,
 }
 

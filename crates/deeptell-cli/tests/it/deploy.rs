@@ -353,7 +353,7 @@ fn slurm_scripts_refuse_what_cannot_work() {
 }
 
 #[test]
-fn a_folder_of_logs_counts_as_not_begun() {
+fn all_shards_are_submitted_into_a_folder_with_only_logs() {
     let cluster = Cluster::new();
     fs::create_dir_all(cluster.at("out/logs")).unwrap();
     fs::write(cluster.at("out/logs/deeptell-extract-17_0.log"), "").unwrap();

@@ -27,7 +27,7 @@ fn commands(overview: &str) -> Vec<&str> {
 }
 
 #[test]
-fn help_is_as_recorded() {
+fn help_matches_the_recorded_help() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/help");
     let updates = std::env::var_os("DEEPTELL_UPDATE_HELP").is_some();
     let overview = help(&[]);

@@ -110,7 +110,7 @@ impl ListedVideo<'_> {
         let fault = |reason: String| DataError::metadata(file, format!("{}: {reason}", self.name));
         let label = label_of(self.class).map_err(fault)?;
         if label_of(&video.label).map_err(fault)? != label {
-            return Err(fault(format!("stands under {} and is labeled {}", self.class, video.label)));
+            return Err(fault(format!("is listed under {} and labeled {}", self.class, video.label)));
         }
         let (source, identities) = self.people(label);
         for frame in &video.frames {

@@ -100,7 +100,7 @@ class Dataset:
 
     @property
     def shards(self) -> list[str]:
-        """The tar archives that pictures lie in; each is a shard of WebDataset, of members ``KEY.png`` and
+        """The tar archives that pictures are in; each is a shard of WebDataset, of members ``KEY.png`` and
         ``KEY.json``."""
         return [os.fspath(shard) for shard in self._rows.shards()]
 

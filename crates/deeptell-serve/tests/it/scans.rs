@@ -58,7 +58,7 @@ fn running_scan_can_be_cancelled() {
     assert_eq!(server.get(&path).status, 404);
     eventually("the file is gone", || server.stored().is_empty());
     let events = crate::client::Answer::read(stream).events();
-    assert_eq!(events.last().unwrap()["state"], "cancelled", "who listens learns it: {events:?}");
+    assert_eq!(events.last().unwrap()["state"], "cancelled", "open event streams see it: {events:?}");
     assert_eq!(Request::ours("DELETE", &path, b"").ask(server.address).status, 404);
     // The worker is free.
     server.wait_for(&server.tell(b"break"), "failed");

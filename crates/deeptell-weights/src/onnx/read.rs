@@ -374,7 +374,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn locations_stay_below_the_folder() {
+    fn locations_outside_of_the_folder_are_refused() {
         let folder = Path::new("models");
         assert_eq!(beside(folder, "net.data"), Some(PathBuf::from("models/net.data")));
         assert_eq!(beside(folder, "./data/net.bin"), Some(PathBuf::from("models/./data/net.bin")));

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn links_stay_beside_the_page() {
+    fn links_on_a_page_are_relative_to_it() {
         assert_eq!(Href("javascript:alert(1)").to_string(), "./javascript%3Aalert%281%29");
         assert_eq!(Href("a b\"><.html").to_string(), "./a%20b%22%3E%3C.html");
         assert_eq!(Href("clip-1.html").to_string(), "./clip-1.html");

@@ -120,7 +120,7 @@ fn model_files_that_cannot_be_used_are_typed_errors() {
 
 #[cfg(unix)]
 #[test]
-fn a_device_without_end_is_not_read_as_a_model() {
+fn an_endless_device_is_not_read_as_a_model() {
     let error = unusable(Detector::load("/dev/zero", &Device::flex()));
     assert!(format!("{error:?}").contains("not a regular file"), "{error:?}");
     let error = deeptell::Weights::read("/dev/zero").unwrap_err();
