@@ -4,7 +4,7 @@
 //! from the folders of a public set (see [`Layout`]). [`split_by_source`] splits it so that no recording
 //! and no person is in two splits, and [`audit()`] checks that.
 //! [`read_contents`] and [`read_picture`] read what a path names, a file or a member of a shard
-//! ([`ShardIndex`]). The crate knows no tensors and decodes no videos.
+//! ([`ShardIndex`]). The crate uses no tensors and decodes no videos.
 //!
 //! ```
 //! use deeptell_data::{Layout, SplitConfig, audit, read_layout, split_by_source, write_manifest};

@@ -40,7 +40,7 @@ fn small(given: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<u32>> {
     value.map(|value| within(name, value)).transpose()
 }
 
-/// `value` as a number of another type; Python knows no other than whole numbers of any size.
+/// `value` as a number of another type; Python has only whole numbers of any size.
 pub(crate) fn within<T: TryFrom<i64>>(name: &str, value: i64) -> PyResult<T> {
     value.try_into().map_err(|_| {
         let expected = if value < 0 { "0 or more" } else { "smaller" };

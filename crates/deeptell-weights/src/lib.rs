@@ -3,7 +3,7 @@
 //!
 //! What networks share besides is here, too: number formats ([`Dtype`]) and [`DropoutMask`].
 //!
-//! The crate knows no particular network. A network provides [`Names`], which pairs the names of its
+//! The crate is not tied to any network. A network provides [`Names`], which pairs the names of its
 //! tensors in files (those of a PyTorch `state_dict`) with those of its Burn module.
 //!
 //! ```
