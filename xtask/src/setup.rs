@@ -41,7 +41,7 @@ impl Need {
             Self::Libclang => "libclang",
             Self::Browser => "Chromium",
             Self::Llvm => "LLVM 22",
-            Self::FfmpegTools => "the tools that build FFmpeg",
+            Self::FfmpegTools => "the tools that build FFmpeg and pack wheels",
             Self::Slurm => "Slurm",
         }
     }
@@ -58,7 +58,7 @@ impl Need {
             Self::Browser => &["chromium", "fonts-dejavu-core"],
             Self::Llvm => &["libllvm22", "llvm-22-dev"],
             Self::Slurm => &["slurm-wlm", "munge"],
-            Self::FfmpegTools => &["make", "meson", "nasm", "ninja-build", "tar", "xz-utils"],
+            Self::FfmpegTools => &["advancecomp", "make", "meson", "nasm", "ninja-build", "tar", "xz-utils"],
         }
     }
 
@@ -83,7 +83,7 @@ impl Need {
             Self::FfmpegTools => {
                 // The assembler of x86; others have theirs in the compiler.
                 let assembler = cfg!(target_arch = "x86_64").then_some("nasm");
-                let tools = ["make", "meson", "ninja", "tar", "xz"].into_iter().chain(assembler);
+                let tools = ["advzip", "make", "meson", "ninja", "tar", "xz"].into_iter().chain(assembler);
                 tools.into_iter().all(is_installed)
             }
         }
@@ -91,25 +91,25 @@ impl Need {
 }
 
 /// What to type where we do not install by ourselves: system, and the commands for the build, the browser and the
-/// tools that build FFmpeg.
+/// tools that build FFmpeg and pack wheels.
 const BY_HAND: [(&str, &str, &str, &str); 3] = [
     (
         "Fedora",
         "sudo dnf install gcc pkgconf-pkg-config clang-devel ffmpeg-free-devel",
         "sudo dnf install chromium",
-        "sudo dnf install make meson nasm ninja-build tar xz",
+        "sudo dnf install advancecomp make meson nasm ninja-build tar xz",
     ),
     (
         "Arch",
         "sudo pacman -S --needed gcc pkgconf clang ffmpeg",
         "sudo pacman -S --needed chromium",
-        "sudo pacman -S --needed make meson nasm ninja tar xz",
+        "sudo pacman -S --needed advancecomp make meson nasm ninja tar xz",
     ),
     (
         "macOS with Homebrew",
         "brew install pkgconf llvm ffmpeg",
         "brew install --cask chromium",
-        "brew install make meson nasm ninja xz",
+        "brew install advancecomp make meson nasm ninja xz",
     ),
 ];
 
@@ -362,7 +362,7 @@ mod tests {
         }
         assert!(!build.contains("chromium") && !build.contains("meson"), "{build}");
         let tools = advice("tools", &[Need::FfmpegTools]);
-        assert!(tools.contains("dnf install make meson") && !tools.contains("gcc"), "{tools}");
+        assert!(tools.contains("dnf install advancecomp make meson") && !tools.contains("gcc"), "{tools}");
         let browser = advice("Chromium", &[Need::Browser]);
         assert!(browser.contains("dnf install chromium") && !browser.contains("gcc"), "{browser}");
     }

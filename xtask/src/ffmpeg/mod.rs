@@ -20,7 +20,7 @@ use crate::process::{cargo, display, output_of, run_step};
 use crate::setup;
 use crate::workspace::Workspace;
 
-use recipe::{Components, DAV1D_SWITCHES, FFMPEG, PREFIX};
+use recipe::{Components, FFMPEG, PREFIX, dav1d_switches};
 pub(crate) use recipe::{SOURCES, Source};
 pub(crate) use sources::sha256;
 
@@ -195,7 +195,7 @@ impl Builder {
 
     fn dav1d(&self, sources: &Path) -> Result<()> {
         let mut setup = Command::new("meson");
-        setup.args(["setup", "build", &format!("--prefix={PREFIX}")]).args(DAV1D_SWITCHES);
+        setup.args(["setup", "build", &format!("--prefix={PREFIX}")]).args(dav1d_switches());
         self.step("configure dav1d", setup.current_dir(sources))?;
         self.step("build dav1d", Command::new("ninja").args(["-C", "build"]).current_dir(sources))?;
         let mut install = Command::new("ninja");

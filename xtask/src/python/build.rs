@@ -108,7 +108,10 @@ impl Build {
             "wheel",
             Command::new(&python).args(tool).args(["pack", "--dest-dir"]).arg(folder).arg(&root),
         )?;
-        only_file_of(folder)
+        let wheel = only_file_of(folder)?;
+        // The same content, compressed as far as Deflate goes.
+        run_step("wheel", Command::new("advzip").args(["--recompress", "--shrink-extra"]).arg(&wheel))?;
+        Ok(wheel)
     }
 
     /// Whether a wheel that ships is small enough: to be asked last, after it is known that it works.
