@@ -107,6 +107,11 @@ class Report:
         return self._data["warnings"]
 
     @property
+    def face_detector(self) -> types.FaceDetectorId | None:
+        """What found the faces, with its settings; ``None`` in reports of earlier versions."""
+        return self._data.get("face_detector")
+
+    @property
     def model(self) -> types.ModelInfo:
         """The model that gave the scores."""
         return self._data["model"]
