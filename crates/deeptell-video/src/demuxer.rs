@@ -15,7 +15,7 @@ use crate::guard::{Guard, GuardedFile};
 use crate::orientation::{self, Orientation};
 use crate::stream_choice::choose_stream;
 use crate::transport;
-use crate::{Limits, PartFault, StreamLabel, VideoError};
+use crate::{Limits, PartFault, StreamLabel, Unsupported, VideoError};
 
 /// Packets that may be unreadable in a row before the rest counts as lost.
 const MAX_DAMAGE_IN_A_ROW: u32 = 10_000;
@@ -420,7 +420,10 @@ impl Joined {
             let reason = match &error {
                 // Nothing is lost with it.
                 VideoError::NoVideo { .. } => None,
-                VideoError::Unsupported { reason, .. } => Some(PartFault::Unsupported(reason.clone())),
+                VideoError::Unsupported { reason: Unsupported::Codec { name, is_trusted }, .. } => {
+                    Some(PartFault::Codec { name: name.clone(), is_trusted: *is_trusted })
+                }
+                VideoError::Unsupported { .. } => Some(PartFault::Format),
                 VideoError::TooLarge { width, height, .. } => {
                     Some(PartFault::TooLarge { width: *width, height: *height })
                 }

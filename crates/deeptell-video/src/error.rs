@@ -240,7 +240,7 @@ fn available(streams: &[u32]) -> String {
 }
 
 /// Why a file is not a readable video; the text says what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Unsupported {
@@ -278,13 +278,23 @@ pub enum Unsupported {
 }
 
 /// Why a part of a joined file was not sampled. `Display` gives the end of a sentence.
+///
+/// In JSON an object of its fields and, as `code`, its name in `snake_case`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Error)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "code", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PartFault {
-    /// The [`Limits`] do not allow it.
-    #[error("{0}")]
-    Unsupported(Unsupported),
+    /// Its decoder is not among [`Limits::codecs`].
+    #[error("the codec \"{name}\" is not among those allowed{}", way_out_or_convert(*is_trusted))]
+    Codec {
+        /// FFmpeg's name of it.
+        name: String,
+        /// The default [`Limits`], for trusted files, allow it.
+        is_trusted: bool,
+    },
+    /// Its format is not known, or not among [`Limits::containers`].
+    #[error("its format is not among those allowed")]
+    Format,
     /// Its pictures are larger than [`Limits::max_pixels`].
     #[error("its pictures have {width} x {height} pixels, more than the limit")]
     TooLarge {

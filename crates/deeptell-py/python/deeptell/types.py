@@ -820,6 +820,49 @@ class TimesReplacedWarning(TypedDict):
     """How many; all frames where no time could be used."""
 
 
+class CodecPartFault(TypedDict):
+    """Its decoder is not among `Limits::codecs`."""
+
+    code: Literal["codec"]
+    is_trusted: bool
+    """The default `Limits`, for trusted files, allow it."""
+    name: str
+    """FFmpeg's name of it."""
+
+
+class FormatPartFault(TypedDict):
+    """Its format is not known, or not among `Limits::containers`."""
+
+    code: Literal["format"]
+
+
+class TooLargePartFault(TypedDict):
+    """Its pictures are larger than `Limits::max_pixels`."""
+
+    code: Literal["too_large"]
+    height: int
+    """Height in pixels."""
+    width: int
+    """Width in pixels."""
+
+
+class DamagedPartFault(TypedDict):
+    """It cannot be decoded."""
+
+    code: Literal["damaged"]
+
+PartFault = Union[
+    CodecPartFault,
+    FormatPartFault,
+    TooLargePartFault,
+    DamagedPartFault,
+]
+"""Why a part of a joined file was not sampled. `Display` gives the end of a sentence.
+
+In JSON an object of its fields and, as `code`, its name in `snake_case`.
+"""
+
+
 class PartLeftOutWarning(TypedDict):
     """The file is joined of parts, one of which was not sampled."""
 
@@ -828,8 +871,8 @@ class PartLeftOutWarning(TypedDict):
     code: Literal["part_left_out"]
     part: int
     """Its number, from 1."""
-    reason: str
-    """Why, as the end of a sentence."""
+    reason: PartFault
+    """Why."""
 
 
 class ClockUncheckedWarning(TypedDict):
