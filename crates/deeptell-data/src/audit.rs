@@ -125,7 +125,7 @@ impl fmt::Display for AuditReport {
 /// ```
 /// use deeptell_data::{CrossingKind, Label, Sample, Split, audit};
 ///
-/// let sample = |path, split| Sample { split: Some(split), ..Sample::new(path, Label::Real, "one recording") };
+/// let sample = |path, split| Sample::new(path, Label::Real, "one recording").split(Some(split));
 /// let report = audit(&[sample("a.png", Split::Train), sample("b.png", Split::Test)]);
 /// assert_eq!(report.count(CrossingKind::Source), 1);
 /// assert!(report.into_result().is_err());

@@ -52,7 +52,8 @@ impl Shard {
 /// ```
 /// use deeptell_extract::{ShardChoice, TaskIndex};
 ///
-/// let choice = ShardChoice { shard_index: Some(TaskIndex::Auto), shards: Some(64), ..ShardChoice::default() };
+/// let mut choice = ShardChoice::default();
+/// (choice.shard_index, choice.shards) = (Some(TaskIndex::Auto), Some(64));
 /// let variable = |name: &str| (name == "SLURM_ARRAY_TASK_ID").then(|| "7".to_owned());
 /// assert_eq!(choice.resolve(variable)?.map(|shard| shard.part), Some(7));
 /// # Ok::<(), deeptell_extract::ShardError>(())

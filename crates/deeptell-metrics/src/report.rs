@@ -159,7 +159,7 @@ impl BinaryReport {
 /// let logits = [2.5, 1.0, -0.5, 0.5, -1.0, -3.0];
 /// let labels = [true, true, true, false, false, false];
 /// let sources = ["ann", "bob", "cyd", "ann", "bob", "cyd"];
-/// let config = EvaluationConfig { scale: ScoreScale::Logit, ..Default::default() };
+/// let config = EvaluationConfig::default().scale(ScoreScale::Logit);
 /// let report = evaluate(&logits, &labels, &sources, &config)?;
 /// let [low, high] = report.auc_ci95.expect("three groups");
 /// assert!(low <= report.auc && report.auc <= high);

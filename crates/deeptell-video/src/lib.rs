@@ -12,7 +12,7 @@
 //! # let folder = tempfile::tempdir()?;
 //! # let path = folder.path().join("clip.mp4");
 //! // Two seconds that fade from black to white.
-//! let options = WriterOptions { codec: VideoCodec::Mpeg4, ..WriterOptions::default() };
+//! let options = WriterOptions::default().codec(VideoCodec::Mpeg4);
 //! let mut writer = VideoWriter::create(&path, 320, 240, &options)?;
 //! for step in 0..50 {
 //!     writer.write(&RgbImage::from_pixel(320, 240, Rgb([step * 5; 3])))?;

@@ -144,7 +144,7 @@ const CONTAINERS: [(&str, &str); 7] = [
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("fade.mp4");
-/// let options = WriterOptions { codec: VideoCodec::Mpeg4, ..WriterOptions::default() };
+/// let options = WriterOptions::default().codec(VideoCodec::Mpeg4);
 /// let mut writer = VideoWriter::create(&path, 64, 48, &options)?;
 /// for step in 0..20 {
 ///     writer.write(&RgbImage::from_pixel(64, 48, Rgb([step * 10; 3])))?;
