@@ -76,8 +76,20 @@ function room(bytes) {
   return new Uint8Array(buffer);
 }
 
-/** The frame on screen, to be closed; null where the browser has no `VideoFrame`. */
-const frameOf = (video) => ("VideoFrame" in globalThis ? new VideoFrame(video) : null);
+/** Whether the browser gives frames as they are decoded, and tells how they are turned. */
+const HAS_FRAMES = "VideoFrame" in globalThis && "rotation" in VideoFrame.prototype;
+
+/** The frame on screen, to be closed. */
+function shownFrame(video) {
+  try {
+    return new VideoFrame(video);
+  } catch {
+    throw new NotPlayable("it shows no frame");
+  }
+}
+
+/** The same; null where the browser has none. */
+const frameOf = (video) => (HAS_FRAMES ? shownFrame(video) : null);
 
 /** When the frame on screen begins, in seconds; null where the browser does not tell. */
 function timeOf(video) {
@@ -94,7 +106,7 @@ const RUNS = [[0.5, 0.25], [2, 0.25], [8, 1], [0.5, 0.0625]];
 
 /** The frame that is shown from `from` to `until`, both from the time of the `first` one. */
 async function frameAt(video, first, index, from, until) {
-  if (!("VideoFrame" in globalThis)) {
+  if (!HAS_FRAMES) {
     await seek(video, first + (from + until) / 2);
     return { ...pixelsOf(video), index };
   }
@@ -117,7 +129,7 @@ async function seek(video, seconds) {
 
 /** The frame on screen if it begins at `begin`; null otherwise, with how much later it begins. */
 function frameIf(video, begin, within) {
-  const frame = new VideoFrame(video);
+  const frame = shownFrame(video);
   const late = frame.timestamp / 1e6 - begin;
   if (Math.abs(late) < within) return { frame, late };
   frame.close();
@@ -193,15 +205,16 @@ async function planesOf(frame) {
     planes: planes.flatMap(({ offset, stride }) => [offset, stride]),
     matrix: MATRICES[matrix] ?? 2,
     isFullRange: fullRange === true,
-    turn: frame.rotation ?? 0,
+    turn: frame.rotation,
+    isFlipped: frame.flip === true,
   };
 }
 
-/** The frame on screen through a canvas, for browsers without `VideoFrame`: its colors differ slightly. */
+/** The frame on screen through a canvas, upright, for browsers without such frames: its colors differ slightly. */
 function pixelsOf(video) {
   const { videoWidth: width, videoHeight: height } = video;
   const canvas = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   canvas.drawImage(video, 0, 0);
   const { data } = canvas.getImageData(0, 0, width, height);
-  return { format: "RGBA", width, height, data: new Uint8Array(data.buffer), planes: [0, width * 4], matrix: 2, isFullRange: true, turn: 0 };
+  return { format: "RGBA", width, height, data: new Uint8Array(data.buffer), planes: [0, width * 4], matrix: 2, isFullRange: true, turn: 0, isFlipped: false };
 }

@@ -55,10 +55,16 @@ function started() {
     if (isOver) broken("The detector was stopped by an earlier fault.");
   });
   worker = { thread, ready: null };
-  worker.ready = call("load").then((value) => {
+  const ready = call("load").then((value) => {
     version = value.version;
   });
-  return worker.ready;
+  worker.ready = ready;
+  // The next file tries again.
+  ready.catch(() => {
+    thread.terminate();
+    if (worker?.thread === thread) worker = null;
+  });
+  return ready;
 }
 
 function call(name, value = {}, moved = []) {

@@ -19,6 +19,10 @@ async function fetched(name) {
 
 const tasks = {
   async load() {
+    if (!("WebAssembly" in globalThis)) {
+      const message = "This browser has no WebAssembly, or it is turned off. `deeptell serve` needs none.";
+      throw JSON.stringify({ code: "unsupported", message });
+    }
     const [model] = await Promise.all([
       fetched(MODEL).then((answer) => answer.arrayBuffer()),
       load({ module_or_path: fetched("deeptell_web_bg.wasm") }),
@@ -51,8 +55,8 @@ const tasks = {
   },
 
   frame({ frame, seconds }) {
-    const { format, width, height, data, planes, matrix, isFullRange, turn, index } = frame;
-    scan.scan_frame(format, width, height, data, new Uint32Array(planes), matrix, isFullRange, turn, seconds, index);
+    const { format, width, height, data, planes, matrix, isFullRange, turn, isFlipped, index } = frame;
+    scan.scan_frame(format, width, height, data, new Uint32Array(planes), matrix, isFullRange, turn, isFlipped, seconds, index);
     return { faces: scan.faces, buffer: data.buffer };
   },
 
@@ -95,6 +99,6 @@ addEventListener("message", async ({ data: { call, name, value } }) => {
     // The module throws strings of JSON; anything else is a fault.
     const known = typeof error === "string";
     const failure = known ? JSON.parse(error) : { code: "internal", message: `The detector failed: ${error?.message ?? error}.` };
-    postMessage({ call, error: failure, isOver: error instanceof WebAssembly.RuntimeError });
+    postMessage({ call, error: failure, isOver: "WebAssembly" in globalThis && error instanceof WebAssembly.RuntimeError });
   }
 });

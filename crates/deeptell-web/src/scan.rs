@@ -205,7 +205,8 @@ impl WebScan {
 
     /// Looks at a frame that the browser decoded. `layout` is the format of a `VideoFrame`, `planes` are offset and
     /// stride of each of its planes in `data`, `matrix` is its code in H.273, and `turn` is how many degrees it is to be
-    /// turned clockwise. `index` is its number in the video, negative where it is unknown.
+    /// turned clockwise, before it is mirrored if `is_flipped`. `index` is its number in the video, negative where it is
+    /// unknown.
     ///
     /// # Errors
     /// When the layout is unknown, the sizes contradict each other, or a network fails.
@@ -220,6 +221,7 @@ impl WebScan {
         matrix: u8,
         is_full_range: bool,
         turn: u32,
+        is_flipped: bool,
         pts_seconds: f64,
         index: f64,
     ) -> Result<(), JsValue> {
@@ -259,6 +261,7 @@ impl WebScan {
             270 => imageops::rotate270(&image),
             _ => image,
         };
+        let image = if is_flipped { imageops::flip_horizontal(&image) } else { image };
         self.facts.width.get_or_insert(image.width());
         self.facts.height.get_or_insert(image.height());
         self.push(image, pts_seconds, (index >= 0.0).then_some(index as u64))
@@ -307,12 +310,20 @@ fn rounded(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
 }
 
-/// Whether a file begins as one of those that browsers play.
+/// Whether a file begins as a video or an animation, which the program may decode where the browser does not.
 fn is_media(head: &[u8]) -> bool {
-    head.starts_with(&[0x1a, 0x45, 0xdf, 0xa3]) || head.starts_with(b"OggS") || has_index_at_end(head)
+    let begins: [&[u8]; 6] = [b"\x1a\x45\xdf\xa3", b"OggS", b"GIF8", b"RIFF", b"\x89PNG", b"FLV\x01"];
+    let is_transport = [0, 188, 376].iter().all(|at| head.get(*at) == Some(&0x47));
+    is_transport || is_box_file(head) || begins.iter().any(|begin| head.starts_with(begin))
 }
 
-/// Whether a file begins as MP4: its index may come last.
-fn has_index_at_end(head: &[u8]) -> bool {
+/// Whether a file begins as MP4, or as pictures in its format.
+fn is_box_file(head: &[u8]) -> bool {
     head.get(4..8) == Some(b"ftyp")
+}
+
+/// Whether the index of an MP4 file comes last: it does not begin with one, as fragmented files do, and is not a picture.
+fn has_index_at_end(head: &[u8]) -> bool {
+    let is_picture = matches!(head.get(8..12), Some(b"avif" | b"avis" | b"heic" | b"heix" | b"mif1"));
+    is_box_file(head) && !is_picture && !head.windows(4).any(|name| name == b"moov")
 }

@@ -194,6 +194,17 @@ fn frames_are_turned_and_chosen_as_by_the_program(browser: &Path, site: &Path) {
         let ours = report(&mut tab, &golden(name));
         assert_eq!(difference(name, &ours, &scan(&golden(name))), 0.0, "{name}");
     }
+    // Mirrored, by the matrix of its track (ISO/IEC 14496-12, 8.3.2).
+    let folder = tempfile::tempdir().unwrap();
+    let mirrored = folder.path().join("mirrored.mp4");
+    let mut bytes = std::fs::read(clip("fake/nasa-collins.mp4")).unwrap();
+    let track = bytes.windows(4).position(|name| name == b"tkhd").unwrap();
+    let scale = &mut bytes[track + 44..][..4];
+    assert_eq!(scale, [0, 1, 0, 0]);
+    scale.copy_from_slice(&[0xFF, 0xFF, 0, 0]);
+    std::fs::write(&mirrored, bytes).unwrap();
+    let apart = difference("mirrored", &report(&mut tab, &mirrored), &scan(&mirrored));
+    assert!(apart < 0.005, "{apart}");
     // Nothing lists the frames of a fragmented file: they are spread evenly over what the browser says is its length.
     let (ours, theirs) = (report(&mut tab, &golden("fragmented.mp4")), scan(&golden("fragmented.mp4")));
     assert_eq!(ours["frames"].as_array().unwrap().len(), 12);
