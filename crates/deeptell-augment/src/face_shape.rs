@@ -58,6 +58,7 @@ const FEATURES: [Point; 8] = [
 /// What part of the face a mask covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum MaskKind {
     /// From the hairline to the chin.
     WholeFace,

@@ -11,6 +11,7 @@ use crate::resample::resample;
 /// How the edge of a blended region is hidden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Seam {
     /// A weighted mean of both pictures, the weights falling off smoothly at the edge.
     Alpha,
