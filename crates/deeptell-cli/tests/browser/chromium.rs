@@ -313,9 +313,10 @@ impl Tab {
         let is_over = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&is_over);
         let thread = std::thread::spawn(move || {
-            let mut most = None;
+            let mut most: Option<Memory> = None;
             while !over.load(Ordering::Relaxed) {
-                most = most.max(pages.iter().filter_map(|page| Memory::of(*page)).max());
+                let now = pages.iter().filter_map(|page| Memory::of(*page));
+                most = most.into_iter().chain(now).max_by_key(Memory::resident);
                 std::thread::sleep(Duration::from_millis(10));
             }
             most
@@ -360,7 +361,7 @@ impl Drop for Tab {
 }
 
 /// Memory of a process in bytes, by what its pages are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
     /// Its own: what the task manager of the browser shows, and what it shares with processes that draw and decode.
     pub(crate) own: u64,
@@ -369,6 +370,11 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
+    /// All of it.
+    pub(crate) fn resident(&self) -> u64 {
+        self.own + self.files
+    }
+
     fn of(process: u64) -> Option<Self> {
         let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
         let bytes = |name: &str| {
@@ -386,7 +392,7 @@ pub(crate) struct MemoryWatch {
 }
 
 impl MemoryWatch {
-    /// The most that one of them had.
+    /// That of the one that had most, when it had most.
     pub(crate) fn end(self) -> Option<Memory> {
         self.is_over.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
