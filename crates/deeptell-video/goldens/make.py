@@ -71,6 +71,8 @@ def clips():
         "bt601.mp4": ("all", source() + matrix_filter("bt601", "tv") + x264() + smpte170m),
         "bt709.mp4": ("all", source() + matrix_filter("bt709", "tv") + x264() + bt709),
         "full_range.mp4": ("all", source() + matrix_filter("bt709", "pc") + x264("yuvj420p") + full709),
+        # The range alone is tagged.
+        "full_range_alone.mp4": ("all", source(seconds=0.8) + matrix_filter("bt601", "pc") + x264("yuvj420p") + ["-color_range", "pc"]),
         "mjpeg_full_range.avi": ("all", source(seconds=0.8) + ["-c:v", "mjpeg", "-q:v", "24", "-pix_fmt", "yuvj420p"]),
         "h264_10bit.mp4": ("ffmpeg", source() + x264("yuv420p10le")),
         "hevc_10bit.mp4": ("ffmpeg", source() + x265("yuv420p10le")),
@@ -84,6 +86,10 @@ def clips():
         "vp9.webm": ("all", source() + ["-c:v", "libvpx-vp9", "-b:v", "40k", "-g", "20", "-pix_fmt", "yuv420p"]),
         "av1.mp4": ("all", source("128x96", seconds=1.2)
                     + ["-c:v", "libaom-av1", "-cpu-used", "8", "-crf", "50", "-g", "16", "-pix_fmt", "yuv420p"]),
+        "av1_full_range.mp4": ("all", source("128x96", seconds=0.8) + matrix_filter("bt709", "pc") + full709
+                               + ["-c:v", "libaom-av1", "-cpu-used", "8", "-crf", "50", "-g", "16", "-pix_fmt", "yuv420p"]),
+        "vp9_full_range.webm": ("all", source(seconds=0.8) + matrix_filter("bt709", "pc") + full709
+                                + ["-c:v", "libvpx-vp9", "-b:v", "40k", "-g", "20", "-pix_fmt", "yuv420p"]),
         "open_gop.mp4": ("all", source() + x264()[:-1] + ["threads=1:keyint=12:min-keyint=12:open-gop=1"]),
         "interlaced.mp4": ("all", source("160x96", 50) + ["-vf", "interlace"] + x264() + ["-flags", "+ilme+ildct"]),
         # Sizes and orientation: the name says by how much a player turns the picture clockwise.

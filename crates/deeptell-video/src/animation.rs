@@ -55,7 +55,7 @@ impl AnimationReader {
         let bytes = GuardedFile::new(&file, &guard).map_err(|error| guard.io(error))?;
         let extent = Extent::of(bytes, || !guard.is_half_spent()).map_err(|error| guard.io(error))?;
         if let Some(cut) = extent.cut {
-            return Err(VideoError::Truncated { path: path.to_owned(), detail: cut.detail() });
+            return Err(VideoError::Truncated { path: path.to_owned(), detail: cut.to_string() });
         }
         let mut decoder = decoder(&file, &guard)?;
         let (width, height) = decoder.dimensions();

@@ -179,7 +179,7 @@ impl Demuxer {
         let opened = if starts.len() == 1 {
             let opened = whole.map_err(|error| match (error, cut) {
                 (VideoError::Corrupt { path, .. } | VideoError::NoVideo { path }, Some(cut)) => {
-                    VideoError::Truncated { path, detail: cut.detail() }
+                    VideoError::Truncated { path, detail: cut.to_string() }
                 }
                 (error, _) => error,
             })?;

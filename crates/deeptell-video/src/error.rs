@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::Cut;
 use crate::Limits;
 
 /// What to do if a file exceeds only the limits for untrusted files.
@@ -421,6 +422,12 @@ pub enum Warning {
         /// Length found, in seconds.
         found_seconds: f64,
     },
+}
+
+impl From<Cut> for Warning {
+    fn from(cut: Cut) -> Self {
+        Self::CutShort { present_bytes: cut.present_bytes, total_bytes: cut.total_bytes }
+    }
 }
 
 impl Warning {

@@ -8,9 +8,9 @@ use std::io::{self, Read, Seek};
 use deeptell_face::{TrailingMedia, TrailingMediaKind};
 use deeptell_files::ByteWindow;
 
-use crate::Warning;
-use crate::frame_times::BOXES;
+use crate::frame_times::{BOXES, ELEMENTS};
 use crate::transport;
+use crate::{Cut, Warning};
 
 /// Bytes that are read at once.
 const WINDOW: usize = 1 << 12;
@@ -32,15 +32,6 @@ pub(crate) struct Extent {
     pub(crate) joined: Vec<u64>,
 }
 
-/// A file that was cut short.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cut {
-    /// Bytes that are there.
-    pub(crate) present: u64,
-    /// Bytes of the whole file, where its container tells.
-    pub(crate) total: Option<u64>,
-}
-
 /// What follows the end, and is not padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rest {
@@ -49,16 +40,6 @@ pub(crate) struct Rest {
     pub(crate) bytes: u64,
     /// It begins like a video or an animation.
     pub(crate) is_video: bool,
-}
-
-impl Cut {
-    /// How much is there, as a clause.
-    pub(crate) fn detail(self) -> String {
-        match self.total {
-            Some(total) => format!("{} of its {total} bytes are there", self.present),
-            None => "it ends in the middle of a part".to_owned(),
-        }
-    }
 }
 
 impl Extent {
@@ -85,8 +66,7 @@ impl Extent {
 
     /// What is to be said of it.
     pub(crate) fn warnings(&self) -> impl Iterator<Item = Warning> {
-        let cut =
-            self.cut.map(|cut| Warning::CutShort { present_bytes: cut.present, total_bytes: cut.total });
+        let cut = self.cut.map(Warning::from);
         let rest =
             self.rest.map(|rest| Warning::BytesAfterEnd { bytes: rest.bytes, is_video: rest.is_video });
         cut.into_iter().chain(rest).chain(self.trailing.map(Warning::PictureFollowed))
@@ -99,7 +79,7 @@ impl Extent {
     }
 
     fn cut(bytes: &ByteWindow<impl Read + Seek>, total: Option<u64>) -> Self {
-        Self { cut: Some(Cut { present: bytes.length(), total }), ..Self::default() }
+        Self { cut: Some(Cut { present_bytes: bytes.length(), total_bytes: total }), ..Self::default() }
     }
 
     /// Of a file whose container ends at `end`.
@@ -307,33 +287,14 @@ fn element(bytes: &mut ByteWindow<impl Read + Seek>, at: u64) -> io::Result<Opti
     Ok(Some((number(name) as u32, at + (name_length + size_length) as u64, (size != all).then_some(size))))
 }
 
+/// Elements that hold others.
+const SEGMENT: u32 = 0x1853_8067;
+const CLUSTER: u32 = 0x1F43_B675;
+
 fn matroska(
     bytes: &mut ByteWindow<impl Read + Seek>,
     may_go_on: impl Fn() -> bool,
 ) -> io::Result<Option<Extent>> {
-    const SEGMENT: u32 = 0x1853_8067;
-    const CLUSTER: u32 = 0x1F43_B675;
-    // What may stand at the top, in a segment, and in a cluster (RFC 9559, 5.1).
-    const KNOWN: [u32; 18] = [
-        0x1A45_DFA3,
-        SEGMENT,
-        0x114D_9B74,
-        0x1549_A966,
-        0x1654_AE6B,
-        CLUSTER,
-        0x1C53_BB6B,
-        0x1941_A469,
-        0x1043_A770,
-        0x1254_C367,
-        0xEC,
-        0xBF,
-        0xE7,
-        0xA3,
-        0xA0,
-        0xAB,
-        0xA7,
-        0x5854,
-    ];
     const HEADER: u32 = 0x1A45_DFA3;
     let (mut at, mut joined) = (0, Vec::new());
     while at < bytes.length() {
@@ -347,7 +308,7 @@ fn matroska(
             Err(error) if error.kind() == io::ErrorKind::InvalidData => (0, at, None),
             Err(error) => return Err(error),
         };
-        if !KNOWN.contains(&name) {
+        if !ELEMENTS.contains(&name) {
             let found = followed_by_other(bytes, at)?;
             return Ok(found.map(|found| Extent { joined, ..found }));
         }
@@ -590,14 +551,14 @@ mod tests {
                     panic!("{name}, {share} %")
                 };
                 assert_eq!(
-                    (cut.present, cut.total.is_some()),
+                    (cut.present_bytes, cut.total_bytes.is_some()),
                     (present as u64, is_known),
                     "{name}, {share} %"
                 );
                 // What follows the pictures of an MP4 file is not known.
                 let is_right =
                     |total: u64| total == bytes.len() as u64 || name == "mp4" && total > present as u64;
-                assert!(cut.total.is_none_or(is_right), "{name}: {cut:?} of {}", bytes.len());
+                assert!(cut.total_bytes.is_none_or(is_right), "{name}: {cut:?} of {}", bytes.len());
             }
         }
     }
@@ -630,12 +591,12 @@ mod tests {
         // At a boundary, too.
         for missing in [1, 500, 1008, 2016] {
             let present = whole.len() - missing;
-            let cut = Cut { present: present as u64, total: Some(whole.len() as u64) };
+            let cut = Cut { present_bytes: present as u64, total_bytes: Some(whole.len() as u64) };
             assert_eq!(of(&whole[..present]).cut, Some(cut));
         }
         // One that lists a single segment says nothing of the others.
         let cut = of(&[file(1), file(1)[8..700].to_vec()].concat()).cut.unwrap();
-        assert_eq!(cut.total, None);
+        assert_eq!(cut.total_bytes, None);
     }
 
     #[test]

@@ -3,13 +3,18 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::color_tags::Stated;
+use crate::planes::ColorTags;
 use crate::sampling::Moments;
-use crate::{Sampling, VideoError};
+use crate::{Cut, Sampling, VideoError, Warning};
 
 /// Largest header that is kept in memory, in bytes.
 const MOST_HEADER: u64 = 64 << 20;
 /// More frames than this are not listed: eighteen hours at 60 per second.
 const MOST_FRAMES: usize = 1 << 22;
+
+/// FFmpeg's name of Matroska and `WebM`.
+const MATROSKA: &str = "matroska,webm";
 
 /// When the frames of a video are shown.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,10 +24,16 @@ pub struct FrameTimes {
     pub container: &'static str,
     /// FFmpeg's name of the codec, where it is one of the usual ones, else what the file calls it.
     pub codec: String,
+    /// Where the last frame that is there ends in a file that was cut, in bytes: decoders may fail at a part of the next.
+    pub whole_bytes: Option<u64>,
     tick_seconds: f64,
     /// In ascending order, at least one.
     starts: Arc<[i64]>,
     span: i64,
+    /// What the header says of the span.
+    declared: Option<i64>,
+    /// From one frame to the next.
+    usual: i64,
 }
 
 /// A frame to sample.
@@ -58,7 +69,16 @@ impl FrameTimes {
         let own = duration.filter(|ticks| *ticks > 0).unwrap_or(usual);
         let shown_for = last_duration(own, usual, rest(first, last), is_whole);
         let span = last.saturating_add(shown_for).saturating_sub(first).max(1);
-        Some(Self { container, codec, tick_seconds, starts: starts.into(), span })
+        Some(Self {
+            container,
+            codec,
+            whole_bytes: None,
+            tick_seconds,
+            starts: starts.into(),
+            span,
+            declared: None,
+            usual,
+        })
     }
 
     /// How many frames there are, at least one.
@@ -74,6 +94,24 @@ impl FrameTimes {
     /// The mean frame rate.
     pub fn frames_per_second(&self) -> f64 {
         self.count() as f64 / self.duration_seconds()
+    }
+
+    /// What is to be said of a file that was cut: how many seconds are there, if the header tells and they are clearly
+    /// fewer, or else how many bytes.
+    pub fn cut_warning(&self, cut: Cut) -> Warning {
+        let seconds = |ticks: i64| ticks as f64 * self.tick_seconds;
+        let found_seconds = self.duration_seconds();
+        // MP4 lists its frames; the length of a Matroska file need not be exact.
+        let slack = |declared_seconds: f64| match self.container {
+            MATROSKA => f64::max(1.0, 0.02 * declared_seconds),
+            _ => 1.5 * seconds(self.usual),
+        };
+        match self.declared.map(seconds) {
+            Some(declared_seconds) if found_seconds + slack(declared_seconds) < declared_seconds => {
+                Warning::Truncated { declared_seconds, found_seconds }
+            }
+            _ => cut.into(),
+        }
     }
 
     /// The frames that `sampling` takes, in ascending order, each once: those that a reader of the file gives.
@@ -141,6 +179,8 @@ pub struct FrameTimesReader {
     skip: u64,
     /// Bytes still to come of what is read next, where its first ones are there.
     needed: u64,
+    /// Bytes that were pushed.
+    pushed: u64,
     format: Format,
 }
 
@@ -181,6 +221,7 @@ impl FrameTimesReader {
 
     /// Takes the next bytes of the file.
     pub fn push(&mut self, bytes: &[u8]) {
+        self.pushed += bytes.len() as u64;
         if matches!(self.format, Format::Other) {
             return;
         }
@@ -192,7 +233,8 @@ impl FrameTimesReader {
         self.needed = 0;
         let mut done = 0;
         while self.skip == 0 {
-            match self.format.next(&self.buffer[done..]) {
+            let at = self.pushed - (self.buffer.len() - done) as u64;
+            match self.format.next(&self.buffer[done..], at) {
                 Next::Done(count) => done += count,
                 Next::Skip(count) => {
                     let there = (self.buffer.len() - done) as u64;
@@ -213,29 +255,58 @@ impl FrameTimesReader {
         self.buffer.drain(..done.min(self.buffer.len()));
     }
 
-    /// How many bytes are missing where the file ended here, in the middle of a box of an MP4 file; 0 where it may end
-    /// here, and where nothing tells: in fragmented and other files.
-    pub fn missing_bytes(&self) -> u64 {
-        match self.format {
-            Format::Mp4(Mp4 { is_known: true, is_fragmented: false, .. }) if self.skip < u64::MAX => {
-                self.skip + self.needed
+    /// What is missing if the file ends here; `None` where it may end here, and where nothing tells. What follows the
+    /// fragment or the part that is cut is not known.
+    pub fn cut(&self) -> Option<Cut> {
+        let missing = if self.skip == u64::MAX { 0 } else { self.skip + self.needed };
+        let total_bytes = match &self.format {
+            Format::Mp4(mp4) if mp4.is_known && missing > 0 => {
+                (!mp4.is_fragmented).then_some(self.pushed + missing)
             }
-            _ => 0,
-        }
+            Format::Matroska(matroska) => match matroska.end {
+                Some(end) if self.pushed < end => Some(end),
+                None if matroska.is_known && missing > 0 => None,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        Some(Cut { present_bytes: self.pushed, total_bytes })
     }
 
-    /// The times, at the end of the file; `None` where it is of another kind or has no list of frames.
+    /// What the colors mean, as FFmpeg's decoders take them; `None` where the headers do not hold what tells: of other
+    /// codecs than H.264, VP8, VP9 and AV1, and of RGB.
+    pub fn colors(&self) -> Option<ColorTags> {
+        let tags = match &self.format {
+            Format::Mp4(mp4) => Mp4Track::best(mp4.moov.as_ref()?)?.colors(),
+            Format::Matroska(matroska) => matroska.track.as_ref()?.colors(),
+            Format::Unknown | Format::Other => None,
+        };
+        tags.filter(|tags| tags.matrix != 0)
+    }
+
+    /// The times, at the end of the file; `None` where it is of another kind or has no list of frames. Of a file that was
+    /// cut, those of the frames that are there.
     pub fn finish(self) -> Option<FrameTimes> {
+        let present = self.cut().map(|cut| cut.present_bytes);
         match self.format {
-            Format::Mp4(mp4) => Mp4Track::best(&mp4.moov?)?.times(),
-            Format::Matroska(matroska) => matroska.times(),
+            Format::Mp4(mp4) => Mp4Track::best(&mp4.moov?)?.times(present),
+            Format::Matroska(mut matroska) => {
+                // FFmpeg drops a block that is not there as a whole.
+                if self.skip > 0 && matroska.is_frame {
+                    matroska.starts.pop();
+                }
+                let read = self.pushed - self.buffer.len() as u64;
+                let whole_bytes = present.map(|_| if self.skip > 0 { matroska.at } else { read });
+                Some(FrameTimes { whole_bytes, ..matroska.times()? })
+            }
             Format::Unknown | Format::Other => None,
         }
     }
 }
 
 impl Format {
-    fn next(&mut self, buffer: &[u8]) -> Next {
+    /// Reads the start of `buffer`, which is at `at` in the file.
+    fn next(&mut self, buffer: &[u8], at: u64) -> Next {
         match self {
             Self::Unknown => {
                 let Some(head) = buffer.first_chunk::<8>() else { return Next::Needs(8) };
@@ -252,7 +323,7 @@ impl Format {
                 if matches!(self, Self::Other) { Next::Stop } else { Next::Done(0) }
             }
             Self::Mp4(mp4) => mp4.next(buffer),
-            Self::Matroska(matroska) => matroska.next(buffer),
+            Self::Matroska(matroska) => matroska.next(buffer, at),
             Self::Other => Next::Stop,
         }
     }
@@ -336,13 +407,18 @@ fn inside<'a>(bytes: &'a [u8], path: &[&[u8; 4]]) -> Option<&'a [u8]> {
 /// The video track of an MP4 file.
 struct Mp4Track<'a> {
     timescale: u32,
-    /// Of the header, in ticks.
+    /// Of the part that is shown, in ticks.
     duration: Option<i64>,
     /// The part that is shown, on the clock of the frames.
     shown: Range<i64>,
     table: &'a [u8],
     codec: String,
+    /// The boxes of its sample entry, if it has one alone.
+    entry: Option<&'a [u8]>,
 }
+
+/// Bytes of a sample entry before its boxes: those of every box, and of a visual one (ISO/IEC 14496-12, 12.1.3).
+const ENTRY_HEAD: usize = 8 + 78;
 
 impl<'a> Mp4Track<'a> {
     /// The first video track with samples, those that players show first.
@@ -368,8 +444,9 @@ impl<'a> Mp4Track<'a> {
             _ => (u32_at(header, 12)?, u64::from(u32_at(header, 16)?)),
         };
         let table = inside(media, &[b"minf", b"stbl"])?;
-        let entry = inside(table, &[b"stsd"])?.get(8..)?;
-        let codec = mp4_codec(*entry.get(4..)?.first_chunk::<4>()?);
+        let entries = inside(table, &[b"stsd"])?;
+        let codec = mp4_codec(*entries.get(12..)?.first_chunk::<4>()?);
+        let entry = (u32_at(entries, 4)? == 1).then(|| entries.get(8 + ENTRY_HEAD..)).flatten();
         if timescale == 0 || movie_timescale == 0 {
             return None;
         }
@@ -386,10 +463,26 @@ impl<'a> Mp4Track<'a> {
                 duration = Some(ticks);
             }
         }
-        Some(Self { timescale, duration, shown, table, codec })
+        Some(Self { timescale, duration, shown, table, codec, entry })
     }
 
-    fn times(&self) -> Option<FrameTimes> {
+    fn colors(&self) -> Option<ColorTags> {
+        let entry = self.entry?;
+        let find = |kind: &[u8; 4]| inside(entry, &[kind]);
+        let stated = match self.codec.as_str() {
+            "h264" => Stated::of_avcc(find(b"avcC")?)?,
+            "vp8" => Stated::default(),
+            "vp9" => Stated::of_vpcc(find(b"vpcC")?)?,
+            "av1" => Stated::of_av1c(find(b"av1C")?)?,
+            _ => return None,
+        };
+        let mut boxes = boxes(entry).filter(|(kind, _)| kind == b"colr");
+        let container = boxes.find_map(|(_, content)| Stated::of_colr(content));
+        Some(stated.tags(container.unwrap_or_default()))
+    }
+
+    /// Of the frames that lie in the first `present` bytes of the file, or of all.
+    fn times(&self, present: Option<u64>) -> Option<FrameTimes> {
         let mut starts = Vec::new();
         let (mut time, mut last) = (0_i64, 0_i64);
         for (count, delta) in pairs(inside(self.table, &[b"stts"])?)? {
@@ -403,6 +496,8 @@ impl<'a> Mp4Track<'a> {
                 time = time.saturating_add(last);
             }
         }
+        // As FFmpeg takes it.
+        let declared = self.duration.map(|ticks| if time > 0 { ticks.min(time) } else { ticks });
         if let Some(offsets) = inside(self.table, &[b"ctts"]) {
             let offsets = pairs(offsets)?.flat_map(|(count, offset)| {
                 std::iter::repeat_n(i64::from(offset as i32), (count as usize).min(MOST_FRAMES))
@@ -411,10 +506,56 @@ impl<'a> Mp4Track<'a> {
                 *start = start.saturating_add(offset);
             }
         }
+        let mut whole_bytes = None;
+        if let Some(present) = present {
+            let ends = self.ends()?;
+            whole_bytes = ends.iter().copied().filter(|end| *end <= present).max();
+            let mut ends = ends.into_iter();
+            starts.retain(|_| ends.next().is_some_and(|end| end <= present));
+        }
         starts.retain(|start| self.shown.contains(start));
         let rest = |first: i64, last: i64| Some(first.saturating_add(self.duration?).saturating_sub(last));
         let tick = 1.0 / f64::from(self.timescale);
-        FrameTimes::new("mov,mp4,m4a,3gp,3g2,mj2", self.codec.clone(), tick, starts, Some(last), true, rest)
+        let (container, codec) = ("mov,mp4,m4a,3gp,3g2,mj2", self.codec.clone());
+        let times = FrameTimes::new(container, codec, tick, starts, Some(last), present.is_none(), rest)?;
+        Some(FrameTimes { whole_bytes, declared, ..times })
+    }
+
+    /// Where the bytes of each frame end in the file, in the order in which they are decoded (ISO/IEC 14496-12, 8.7).
+    fn ends(&self) -> Option<Vec<u64>> {
+        let table = |kind: &[u8; 4]| inside(self.table, &[kind]);
+        let sizes = table(b"stsz")?;
+        let (one_size, count) = (u32_at(sizes, 4)?, u32_at(sizes, 8)? as usize);
+        if count > MOST_FRAMES {
+            return None;
+        }
+        let (places, width) = match table(b"stco") {
+            Some(places) => (places, 4),
+            None => (table(b"co64")?, 8),
+        };
+        let start_of = |chunk: usize| {
+            let at = 8 + chunk * width;
+            if width == 4 { u32_at(places, at).map(u64::from) } else { u64_at(places, at) }
+        };
+        let runs = table(b"stsc")?.get(8..)?.as_chunks::<12>().0;
+        let (mut ends, mut run, mut per_chunk) = (Vec::new(), 0, 0);
+        for chunk in 0..u32_at(places, 4)? {
+            // Runs of chunks with as many frames each; chunks count from 1.
+            if let Some(next) = runs.get(run).filter(|next| u32_at(*next, 0) == Some(chunk + 1)) {
+                per_chunk = u32_at(next, 4)?;
+                run += 1;
+            }
+            let mut end = start_of(chunk as usize)?;
+            for _ in 0..per_chunk {
+                if ends.len() == count {
+                    return Some(ends);
+                }
+                let size = if one_size > 0 { one_size } else { u32_at(sizes, 12 + 4 * ends.len())? };
+                end = end.saturating_add(size.into());
+                ends.push(end);
+            }
+        }
+        Some(ends)
     }
 }
 
@@ -489,7 +630,47 @@ struct Matroska {
     starts: Vec<i64>,
     /// Start and duration of blocks that tell it.
     durations: Vec<(i64, i64)>,
+    /// Where the segment ends in the file, if it says so.
+    end: Option<u64>,
+    /// Whether the element that is read has a known name, and so the size that it states.
+    is_known: bool,
+    /// Whether there is no other track, whose length the header may tell.
+    is_alone: bool,
+    /// Whether it is a frame of the track.
+    is_frame: bool,
+    /// Where it begins in the file.
+    at: u64,
 }
+
+/// All of a Matroska file but its header.
+const SEGMENT: u32 = 0x1853_8067;
+
+/// Elements at the top of a Matroska file, in a segment, in a cluster and in a group of blocks (RFC 9559, 5.1).
+pub(crate) const ELEMENTS: [u32; 23] = [
+    0x1a45_dfa3,
+    SEGMENT,
+    0x114d_9b74,
+    0x1549_a966,
+    0x1654_ae6b,
+    0x1f43_b675,
+    0x1c53_bb6b,
+    0x1941_a469,
+    0x1043_a770,
+    0x1254_c367,
+    0xec,
+    0xbf,
+    0xe7,
+    0xa3,
+    0xa0,
+    0xab,
+    0xa7,
+    0x5854,
+    0xa1,
+    0x9b,
+    0xfb,
+    0x75a2,
+    0x75a1,
+];
 
 #[derive(Debug)]
 struct MatroskaTrack {
@@ -498,6 +679,9 @@ struct MatroskaTrack {
     /// Nanoseconds of a frame.
     frame: Option<u64>,
     is_default: bool,
+    /// What the stream says of its colors; `None` until it was seen.
+    stated: Option<Stated>,
+    container: Stated,
 }
 
 impl Default for Matroska {
@@ -509,19 +693,34 @@ impl Default for Matroska {
             cluster: 0,
             starts: Vec::new(),
             durations: Vec::new(),
+            end: None,
+            is_known: true,
+            is_alone: true,
+            is_frame: false,
+            at: 0,
         }
     }
 }
 
-/// Bytes of the head of a block that tell its track and its time.
-const BLOCK_HEAD: usize = 8 + 2 + 1;
+/// Bytes of the head of a block that tell its track and its time, and of the frame in it.
+const BLOCK_HEAD: usize = 8 + 2 + 1 + FRAME_HEAD;
+/// So many bytes of a frame tell its colors.
+const FRAME_HEAD: usize = 8;
+/// Flags of a block in which frames share it; no encoder of VP9 makes any.
+const LACING: u8 = 6;
 
 impl Matroska {
-    fn next(&mut self, buffer: &[u8]) -> Next {
+    fn next(&mut self, buffer: &[u8], at: u64) -> Next {
         let Some((id, head, size)) = element_head(buffer) else { return Next::Needs(12) };
+        self.is_known = ELEMENTS.contains(&id);
+        self.is_frame = false;
+        self.at = at;
+        if id == SEGMENT && self.end.is_none() {
+            self.end = size.map(|size| at.saturating_add(head as u64).saturating_add(size));
+        }
         match id {
             // EBML, segment, cluster, group: entered.
-            0x1853_8067 | 0x1f43_b675 | 0xa0 => Next::Done(head),
+            SEGMENT | 0x1f43_b675 | 0xa0 => Next::Done(head),
             // Information, tracks, time of a cluster, duration of a block.
             0x1549_a966 | 0x1654_ae6b | 0xe7 | 0x9b => {
                 let Some(size) = size.filter(|size| *size <= MOST_HEADER) else { return Next::Stop };
@@ -560,6 +759,7 @@ impl Matroska {
             }
             0x1654_ae6b if self.track.is_none() => {
                 let entries = elements(content).filter(|(id, _)| *id == 0xae);
+                self.is_alone = entries.clone().count() == 1;
                 let tracks: Vec<MatroskaTrack> =
                     entries.filter_map(|(_, entry)| MatroskaTrack::of(entry)).collect();
                 let chosen = tracks.iter().position(|track| track.is_default).unwrap_or(0);
@@ -581,11 +781,19 @@ impl Matroska {
     /// `None` when there are too many.
     fn take_block(&mut self, block: &[u8]) -> Option<()> {
         let (number, length) = variable(block, true)?;
-        if self.track.as_ref().is_none_or(|track| Some(track.number) != number) {
+        let Some(track) = self.track.as_mut().filter(|track| Some(track.number) == number) else {
             return Some(());
+        };
+        if track.stated.is_none()
+            && track.codec == "vp9"
+            && let Some([_, _, flags, frame @ ..]) = block.get(length..)
+            && flags & LACING == 0
+        {
+            track.stated = Stated::of_vp9(frame);
         }
         let offset = u16_at(block, length)? as i16;
         self.starts.push(self.cluster.saturating_add(i64::from(offset)));
+        self.is_frame = true;
         (self.starts.len() <= MOST_FRAMES).then_some(())
     }
 
@@ -598,7 +806,8 @@ impl Matroska {
         let declared = self.duration.map(|ticks| ticks.round() as i64);
         // The header counts from 0, not from the first frame.
         let rest = |_: i64, last: i64| Some(declared?.saturating_sub(last));
-        FrameTimes::new("matroska,webm", track.codec, tick, self.starts, own, false, rest)
+        let times = FrameTimes::new(MATROSKA, track.codec, tick, self.starts, own, false, rest)?;
+        Some(FrameTimes { declared: declared.filter(|_| self.is_alone), ..times })
     }
 }
 
@@ -618,13 +827,40 @@ impl MatroskaTrack {
             "V_MPEGH/ISO/HEVC" => "hevc",
             other => other,
         };
+        let stated = match codec {
+            "vp8" => Some(Stated::default()),
+            "h264" => find(0x63a2).and_then(Stated::of_avcc),
+            "av1" => find(0x63a2).and_then(Stated::of_av1c),
+            _ => None,
+        };
         Some(Self {
             number: unsigned(find(0xd7)?),
             codec: codec.to_owned(),
             frame: find(0x23_e383).map(unsigned),
             is_default: find(0x88).map_or(1, unsigned) == 1,
+            stated,
+            container: find(0xe0).map(matroska_colors).unwrap_or_default(),
         })
     }
+
+    fn colors(&self) -> Option<ColorTags> {
+        Some(self.stated?.tags(self.container))
+    }
+}
+
+/// The colors that the video settings of a track state (RFC 9559, 5.1.4.1.28.16).
+fn matroska_colors(video: &[u8]) -> Stated {
+    let mut stated = Stated::default();
+    let colors = elements(video).filter(|(id, _)| *id == 0x55b0).flat_map(|(_, content)| elements(content));
+    for (id, content) in colors {
+        match (id, unsigned(content)) {
+            (0x55b1, matrix) => stated.matrix = u8::try_from(matrix).ok(),
+            (0x55b9, 1) => stated.is_full_range = Some(false),
+            (0x55b9, 2) => stated.is_full_range = Some(true),
+            _ => {}
+        }
+    }
+    stated
 }
 
 /// A number of variable length and its bytes; the number is `None` where all bits are set. `is_size` takes the mark of
@@ -652,7 +888,7 @@ fn element_head(bytes: &[u8]) -> Option<(u32, usize, Option<u64>)> {
 }
 
 /// The elements within one.
-fn elements(mut bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+fn elements(mut bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> + Clone {
     std::iter::from_fn(move || {
         let (id, head, size) = element_head(bytes)?;
         let end = head.checked_add(usize::try_from(size?).ok()?)?;
@@ -702,22 +938,23 @@ mod tests {
     }
 
     #[test]
-    fn missing_bytes_are_those_of_the_box_that_is_cut() {
+    fn a_file_is_cut_where_a_box_is() {
         // A box of 8 bytes, one of 24, and one for the rest of the file.
         let file = [&b"\0\0\0\x08ftyp\0\0\0\x18moov"[..], &[7; 16], b"\0\0\0\0mdat", &[7; 9]].concat();
         let missing = |end: usize, piece: usize| {
             let mut reader = FrameTimesReader::new();
             file[..end].chunks(piece).for_each(|bytes| reader.push(bytes));
-            reader.missing_bytes()
+            reader.cut().map(|cut| cut.total_bytes.unwrap() - end as u64)
         };
         for piece in [1, 3, 100] {
             let ends = [8, 10, 16, 31, 32, 40, 45];
-            assert_eq!(ends.map(|end| missing(end, piece)), [0, 0, 16, 1, 0, 0, 0], "pieces of {piece}");
+            let expected = [None, None, Some(16), Some(1), None, None, None];
+            assert_eq!(ends.map(|end| missing(end, piece)), expected, "pieces of {piece}");
         }
         // What was appended has no size.
         let mut reader = FrameTimesReader::new();
         reader.push(&[&file[..32], b"\xFF\xD8\xFF\xE0\0\x10JFIF\0\x01"].concat());
-        assert_eq!(reader.missing_bytes(), 0);
+        assert_eq!(reader.cut(), None);
     }
 
     #[test]
@@ -751,25 +988,175 @@ mod reader_tests {
     }
 
     #[test]
-    fn missing_bytes_are_those_that_the_reader_of_the_file_tells() {
+    fn cuts_are_those_that_the_reader_of_the_file_tells() {
         let mut told = 0;
         for path in clips() {
             let whole = std::fs::read(&path).unwrap();
-            if whole.get(4..8) != Some(b"ftyp") {
+            let is_matroska = whole.starts_with(b"\x1a\x45\xdf\xa3");
+            if whole.get(4..8) != Some(b"ftyp") && !is_matroska {
                 continue;
             }
             for tenths in 1..=10 {
                 let cut = &whole[..whole.len() * tenths / 10];
                 let extent = Extent::of(std::io::Cursor::new(cut), || true).unwrap();
-                let total = extent.cut.and_then(|cut| cut.total).unwrap_or(cut.len() as u64);
                 let mut reader = FrameTimesReader::new();
                 cut.chunks(1000).for_each(|bytes| reader.push(bytes));
-                let missing = total - cut.len() as u64;
-                assert_eq!(reader.missing_bytes(), missing, "{}, {tenths} tenths", path.display());
-                told += u32::from(missing > 0);
+                assert_eq!(reader.cut(), extent.cut, "{}, {tenths} tenths", path.display());
+                told += u32::from(extent.cut.is_some());
             }
         }
-        assert!(told > 100, "{told}");
+        assert!(told > 150, "{told}");
+    }
+
+    /// The same MP4 file with its index before the frames; `None` where it is there already.
+    fn with_index_first(file: &[u8]) -> Option<Vec<u8>> {
+        let (mut moov, mut others) = (Vec::new(), Vec::new());
+        let mut rest = file;
+        while let Some((kind, _, size)) = box_head(rest) {
+            let (whole, after) = rest.split_at_checked(size as usize)?;
+            match &kind {
+                b"moov" if others.is_empty() => return None,
+                b"moov" => moov = whole.to_vec(),
+                _ => others.push(whole),
+            }
+            rest = after;
+        }
+        let shift = moov.len() as u32;
+        let tables: Vec<usize> =
+            moov.windows(4).enumerate().filter(|(_, name)| name == b"stco").map(|(at, _)| at + 8).collect();
+        for table in tables {
+            for number in 0..u32_at(&moov, table)? as usize {
+                let at = table + 4 + 4 * number;
+                let place = u32_at(&moov, at)? + shift;
+                moov[at..at + 4].copy_from_slice(&place.to_be_bytes());
+            }
+        }
+        let (first, others) = others.split_first()?;
+        Some([first, moov.as_slice(), &others.concat()].concat())
+    }
+
+    #[test]
+    fn of_a_cut_file_those_frames_are_sampled_that_are_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut compared, mut warned) = (0, 0);
+        for path in clips() {
+            let bytes = std::fs::read(&path).unwrap();
+            let is_mp4 = bytes.get(4..8) == Some(b"ftyp");
+            let is_matroska = bytes.starts_with(b"\x1a\x45\xdf\xa3");
+            let bytes = if is_mp4 { with_index_first(&bytes) } else { is_matroska.then_some(bytes) };
+            // Of this one browsers play the first stream, and the program samples the larger one.
+            let Some(bytes) = bytes.filter(|_| !path.ends_with("thumbnail_first.mkv")) else { continue };
+            for tenths in 4..10 {
+                let cut = &bytes[..bytes.len() * tenths / 10];
+                let name = format!("{}-{tenths}.mp4", path.file_stem().unwrap().display());
+                let file = folder.path().join(&name);
+                std::fs::write(&file, cut).unwrap();
+                let mut reader = FrameTimesReader::new();
+                cut.chunks(1000).for_each(|bytes| reader.push(bytes));
+                let extent = reader.cut();
+                let times = reader.finish();
+                let Ok(mut file) = VideoReader::open(&file) else {
+                    assert!(times.is_none(), "{name}");
+                    continue;
+                };
+                let counted = file.info().frame_count;
+                let sampled = file.sample(Sampling::Uniform(12)).filter_map(Result::ok);
+                let theirs: Vec<_> = sampled
+                    .filter(|frame| !frame.repeats_previous)
+                    .map(|frame| (frame.index.unwrap(), (frame.pts_seconds * 1e6).round()))
+                    .collect();
+                // FFmpeg counts a first frame of which only a part is there, and decodes nothing of it.
+                let Some(times) = times else {
+                    assert!(theirs.is_empty() || name.starts_with("fragmented"), "{name}");
+                    continue;
+                };
+                let ours: Vec<_> = times
+                    .sample(Sampling::Uniform(12))
+                    .unwrap()
+                    .iter()
+                    .map(|moment| (moment.index, (moment.pts_seconds * 1e6).round()))
+                    .collect();
+                assert_eq!(Some(times.count()), counted, "{name}");
+                let said = file
+                    .warnings()
+                    .iter()
+                    .find(|warning| matches!(warning, Warning::Truncated { .. } | Warning::CutShort { .. }));
+                if let Some(said) = said {
+                    let ours = times.cut_warning(extent.unwrap());
+                    assert_eq!(ours.to_string(), said.to_string(), "{name}");
+                    warned += 1;
+                }
+                // Its decoder of MPEG-4 shows the frame that is cut, as far as it goes.
+                if name.starts_with("mpeg4") {
+                    continue;
+                }
+                assert_eq!(ours.len(), theirs.len(), "{name}");
+                for (our, their) in ours.iter().zip(&theirs) {
+                    assert_eq!(our.1, their.1, "{name}");
+                    // Others count it.
+                    assert!((0..=1).contains(&(their.0 - our.0)), "{name}: {our:?} {their:?}");
+                }
+                compared += 1;
+            }
+        }
+        assert!(compared >= 100 && warned >= 100, "{compared}, {warned}");
+    }
+
+    /// The matrix and the range of the first frame, as FFmpeg decodes it.
+    fn decoded(path: &Path) -> ColorTags {
+        let mut input = ffmpeg_next::format::input(path).unwrap();
+        let stream = input.streams().best(ffmpeg_next::media::Type::Video).unwrap();
+        let number = stream.index();
+        let context = ffmpeg_next::codec::context::Context::from_parameters(stream.parameters()).unwrap();
+        let mut decoder = context.decoder().video().unwrap();
+        let mut frame = ffmpeg_next::frame::Video::empty();
+        for (stream, packet) in input.packets() {
+            if stream.index() == number {
+                decoder.send_packet(&packet).unwrap();
+                if decoder.receive_frame(&mut frame).is_ok() {
+                    break;
+                }
+            }
+        }
+        if frame.width() == 0 {
+            decoder.send_eof().unwrap();
+            decoder.receive_frame(&mut frame).unwrap();
+        }
+        let (matrix, is_full_range) = crate::pixels::colors_of(&frame);
+        ColorTags { matrix: matrix as u8, is_full_range }
+    }
+
+    #[test]
+    fn colors_are_those_that_the_decoder_tells() {
+        crate::local::prepare_ffmpeg();
+        let mut told = 0;
+        for path in clips() {
+            let bytes = std::fs::read(&path).unwrap();
+            let mut reader = FrameTimesReader::new();
+            bytes.chunks(1000).for_each(|bytes| reader.push(bytes));
+            if let Some(colors) = reader.colors() {
+                assert_eq!(colors, decoded(&path), "{}", path.display());
+                told += 1;
+            }
+        }
+        assert!(told >= 70, "{told}");
+        // Each of these is the only one of its kind.
+        for name in [
+            "full_range.mp4",
+            "full_range_alone.mp4",
+            "av1.mp4",
+            "av1_full_range.mp4",
+            "vp9.webm",
+            "vp9_full_range.webm",
+        ] {
+            let mut reader = FrameTimesReader::new();
+            reader.push(
+                &std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/clips").join(name))
+                    .unwrap(),
+            );
+            let colors = reader.colors().unwrap_or_else(|| panic!("{name}"));
+            assert_eq!(colors.is_full_range, name.contains("full_range"), "{name}");
+        }
     }
 
     #[test]

@@ -48,8 +48,10 @@
 mod animation;
 #[cfg(feature = "ffmpeg")]
 mod clock;
+mod color_tags;
 #[cfg(feature = "ffmpeg")]
 mod container;
+mod cut;
 #[cfg(feature = "ffmpeg")]
 mod decoder;
 #[cfg(feature = "ffmpeg")]
@@ -100,6 +102,7 @@ mod transport;
 #[cfg(feature = "ffmpeg")]
 mod writer;
 
+pub use cut::Cut;
 pub use deeptell_face::{
     Picture, PictureError, PictureFormat, PictureLimits, RgbImage, TrailingMedia, TrailingMediaKind,
 };

@@ -101,13 +101,13 @@ impl ToRgb {
         layout: Layout,
         room: &mut [MaybeUninit<u8>],
     ) -> Result<(), ff::Error> {
-        let (matrix, range) = color_codes(picture);
+        let (matrix, is_full_range) = colors_of(picture);
         let fit = Fit {
             format: picture.format(),
             source: (picture.width(), picture.height()),
             target: (layout.width, layout.height),
             matrix,
-            is_full_range: range == FULL_RANGE || is_full_range_format(picture.format()),
+            is_full_range,
         };
         let prepared = match self.prepared.take() {
             Some(prepared) if prepared.fit == fit => self.prepared.insert(prepared),
@@ -250,6 +250,12 @@ fn color_codes(picture: &frame::Video) -> (i32, i32) {
             (&raw const (*raw).color_range).cast::<i32>().read(),
         )
     }
+}
+
+/// The YUV matrix of a picture (any number), and whether its samples go from 0 to 255.
+pub(crate) fn colors_of(picture: &frame::Video) -> (i32, bool) {
+    let (matrix, range) = color_codes(picture);
+    (matrix, range == FULL_RANGE || is_full_range_format(picture.format()))
 }
 
 /// The deprecated formats whose name alone says that they use the full range.

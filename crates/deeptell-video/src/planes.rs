@@ -39,6 +39,11 @@ pub struct ColorTags {
     pub is_full_range: bool,
 }
 
+impl ColorTags {
+    /// The matrix of a stream that names none.
+    pub(crate) const UNKNOWN_MATRIX: u8 = 2;
+}
+
 /// A picture as a decoder outside of this crate gave it.
 #[derive(Debug, Clone, Copy)]
 pub struct RawPicture<'a> {
