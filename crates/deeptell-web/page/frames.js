@@ -16,21 +16,27 @@ const FORMATS = ["I420", "I420A", "I422", "I444", "NV12", "RGBA", "RGBX", "BGRA"
 /**
  * Frames of the video at `url`: those that `wanted` lists, as `[index, from, until]` in seconds from the first frame, or
  * `count` spread evenly where it is null. Each is `{frame, total, seconds, duration}`; the duration is that of the video.
+ * When `signal` is aborted, it throws the reason.
  */
-export async function* framesOf(url, wanted, count) {
+export async function* framesOf(url, wanted, count, signal) {
   const video = document.createElement("video");
   video.muted = true;
   video.playsInline = true;
   video.preload = "auto";
+  const stopped = new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+  stopped.catch(() => {});
+  // What the browser does not answer is not waited for.
+  const unlessStopped = (answer) => Promise.race([answer, stopped]);
   try {
     const loaded = arrives(video, "loadeddata");
     video.src = url;
-    await loaded;
+    await unlessStopped(loaded);
     if (video.videoWidth === 0) throw new NotVisible();
     const first = timeOf(video) ?? 0;
     const moments = wanted ?? spread(video.duration, count);
     for (const [index, from, until] of moments) {
-      yield { frame: await frameAt(video, first, index, from, until), total: moments.length, seconds: from, duration: video.duration };
+      const frame = await unlessStopped(frameAt(video, first, index, from, until));
+      yield { frame, total: moments.length, seconds: from, duration: video.duration };
     }
   } finally {
     spare = null;
@@ -45,6 +51,9 @@ function spread(duration, count) {
   return Array.from({ length: count }, (_, i) => (duration * (2 * i + 1)) / (2 * count)).map((at) => [-1, at, at]);
 }
 
+/** What is wrong with a video in words; browsers say it in the names of their parts. */
+const faultOf = ({ error }) => (error?.code === MediaError.MEDIA_ERR_DECODE ? "decoding failed" : "");
+
 /** Waits for an event of the video. */
 function arrives(video, name) {
   return new Promise((resolve, reject) => {
@@ -55,7 +64,7 @@ function arrives(video, name) {
       settle(value);
     };
     const done = () => end(resolve);
-    const failed = () => end(reject, new NotPlayable(video.error?.message ?? ""));
+    const failed = () => end(reject, new NotPlayable(faultOf(video)));
     const timer = setTimeout(() => end(reject, new NotPlayable("it stopped answering")), PATIENCE);
     video.addEventListener(name, done);
     video.addEventListener("error", failed);
@@ -176,7 +185,7 @@ function passing(video, begin, within) {
       video.pause();
       settle(value);
     };
-    const over = () => (video.error ? end(reject, new NotPlayable(video.error.message)) : end(resolve, null));
+    const over = () => (video.error ? end(reject, new NotPlayable(faultOf(video))) : end(resolve, null));
     const timer = setTimeout(over, PATIENCE);
     const look = () => {
       const { frame, late } = frameIf(video, begin, within);

@@ -9,7 +9,33 @@ export const KEPT = null;
 /** Reports are saved, not opened: a page made in memory may not have its own style here. */
 export const OPENS_PAGES = false;
 
+/** The first bytes of a file tell what it is. */
+export const TAKES_ANY_NAME = true;
+
 const FRAMES = 12;
+
+/** What is shown of each file while it is analyzed. */
+const previews = new WeakMap();
+
+/** The frame that is looked at. The file itself would be decoded a second time, which takes as much memory again. */
+export function preview({ file }) {
+  if (!previews.has(file)) {
+    const canvas = document.createElement("canvas");
+    canvas.hidden = true;
+    canvas.ariaHidden = "true";
+    previews.set(file, canvas);
+  }
+  return previews.get(file);
+}
+
+function draw(file, { width, pixels }) {
+  const canvas = previews.get(file);
+  if (!canvas?.isConnected || width === 0) return;
+  canvas.hidden = false;
+  canvas.width = width;
+  canvas.height = pixels.length / 4 / width;
+  canvas.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(pixels.buffer), width), 0, 0);
+}
 
 const trusted = globalThis.trustedTypes?.createPolicy("deeptell", { createScriptURL: (name) => name });
 /** The address of one of our own scripts; no other is ever asked for. */
@@ -23,6 +49,8 @@ export function greet() {
   byId("private").textContent =
     "The detector runs in this tab. The page loads its own files and nothing else, and works without a network after the first visit.";
   byId("interface").remove();
+  // Other names are not offered otherwise.
+  byId("file").removeAttribute("accept");
 }
 
 // ---- the worker ----
@@ -31,6 +59,8 @@ let worker = null;
 let version = "";
 let last = 0;
 const waiting = new Map();
+/** Told which part of a file was read. */
+let onRead = null;
 
 /** The worker with the detector loaded; the same one until it fails. */
 function started() {
@@ -46,7 +76,8 @@ function started() {
     event.preventDefault();
     broken(`The detector could not be started: ${event.message || "a file of the page did not load"}.`);
   });
-  thread.addEventListener("message", ({ data: { call, value, error, isOver } }) => {
+  thread.addEventListener("message", ({ data: { call, value, error, isOver, read } }) => {
+    if (read !== undefined) return onRead?.(read);
     const { resolve, reject } = waiting.get(call) ?? {};
     waiting.delete(call);
     if (error) reject?.(error);
@@ -91,7 +122,7 @@ const CANCELLED = { code: "cancelled", message: "Cancelled." };
 /** Takes a file. Nothing is sent: the promise is there at once. */
 export function send(file, onProgress) {
   const id = String(scans.size + 1);
-  const scan = { id, file, state: { state: "waiting", ahead: 0 }, isCancelled: false, urls: [], onState: null };
+  const scan = { id, file, state: { state: "waiting", ahead: 0 }, stop: new AbortController(), urls: [], onState: null };
   scans.set(id, scan);
   onProgress(1);
   const documentOf = { id, name: file.name, bytes: file.size, ...scan.state };
@@ -99,7 +130,7 @@ export function send(file, onProgress) {
 }
 
 function cancel(scan) {
-  scan.isCancelled = true;
+  scan.stop.abort(CANCELLED);
 }
 
 /** Scans a file; `onState` gets the scan's document after each change. Returns a function that stops. */
@@ -117,12 +148,11 @@ function become(scan, state) {
 }
 
 async function scanOne(scan) {
-  if (scan.isCancelled) return;
-  const url = URL.createObjectURL(scan.file);
+  if (scan.stop.signal.aborted) return;
   try {
     become(scan, { state: "running", frames_done: 0, frames_total: null, faces: 0 });
     await started();
-    const found = await look(scan, url);
+    const found = await look(scan);
     keep(scan, found);
     const { verdict, score } = JSON.parse(found.report);
     become(scan, { state: "done", verdict, score, pictures: found.counts });
@@ -131,17 +161,13 @@ async function scanOne(scan) {
     if (error === CANCELLED) return become(scan, { state: "cancelled" });
     const known = typeof error?.code === "string" && typeof error?.message === "string";
     become(scan, { state: "failed", error: known ? error : { code: "internal", message: `The analysis failed: ${error}.` } });
-  } finally {
-    URL.revokeObjectURL(url);
   }
 }
 
-function check(scan) {
-  if (scan.isCancelled) throw CANCELLED;
-}
+const check = (scan) => scan.stop.signal.throwIfAborted();
 
 /** Everything from the bytes to the report. */
-async function look(scan, url) {
+async function look(scan) {
   const { file } = scan;
   await call("begin", { file, frames: FRAMES });
   const opened = JSON.parse(await reading(scan));
@@ -152,18 +178,21 @@ async function look(scan, url) {
     check(scan);
     return call("finish");
   }
+  // A browser may give up all of a video over a frame of which only a part is there.
+  const url = URL.createObjectURL(opened.bytes ? file.slice(0, opened.bytes, file.type) : file);
   let done = 0;
   const progress = (total, faces) => become(scan, { state: "running", frames_done: done, frames_total: total, faces });
   try {
-    for await (const { frame, total, seconds, duration } of framesOf(url, opened.frames, FRAMES)) {
+    for await (const { frame, total, seconds, duration } of framesOf(url, opened.frames, FRAMES, scan.stop.signal)) {
       check(scan);
       if (done === 0) {
         progress(total, 0);
         // Of a container whose index was read the report has the length already.
         if (!opened.frames) await call("lasts", { seconds: duration });
       }
-      const { faces, buffer } = await call("frame", { frame, seconds }, [frame.data.buffer]);
+      const { faces, buffer, preview } = await call("frame", { frame, seconds }, [frame.data.buffer]);
       reuse(buffer);
+      draw(file, preview);
       check(scan);
       done += 1;
       progress(total, faces);
@@ -172,18 +201,23 @@ async function look(scan, url) {
     if (error instanceof NotVisible) throw await call("notVisible");
     if (!(error instanceof NotPlayable)) throw error;
     throw await call("notPlayable", { detail: error.message });
+  } finally {
+    URL.revokeObjectURL(url);
   }
   return call("finish");
 }
 
 /** The bytes of the file, read by the worker; a cancelled scan does not wait for their end. */
 async function reading(scan) {
-  const read = call("read");
-  const stop = setInterval(() => scan.isCancelled && call("stop").catch(() => {}), 100);
+  const { signal } = scan.stop;
+  const stop = () => call("stop").catch(() => {});
+  signal.addEventListener("abort", stop);
+  onRead = (part) => become(scan, { state: "running", frames_done: 0, frames_total: null, faces: 0, read: part });
   try {
-    return await read;
+    return await call("read");
   } finally {
-    clearInterval(stop);
+    onRead = null;
+    signal.removeEventListener("abort", stop);
     check(scan);
   }
 }

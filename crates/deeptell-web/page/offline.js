@@ -7,7 +7,13 @@ const FILES = ["{{files}}"];
 addEventListener("install", (event) => {
   const fill = async () => {
     const cache = await caches.open(NAME);
-    await cache.addAll(FILES.map((file) => new Request(file, { cache: "no-cache" })));
+    try {
+      await cache.addAll(FILES.map((file) => new Request(file, { cache: "no-cache" })));
+    } catch (error) {
+      // No room, or no network: an empty cache would serve nothing.
+      await caches.delete(NAME);
+      throw error;
+    }
     await skipWaiting();
   };
   event.waitUntil(fill());
@@ -25,6 +31,11 @@ addEventListener("activate", (event) => {
 addEventListener("fetch", (event) => {
   const { request } = event;
   if (request.method !== "GET" || new URL(request.url).origin !== location.origin) return;
-  const answer = async () => (await (await caches.open(NAME)).match(request, { ignoreSearch: true })) ?? fetch(request);
+  const answer = async () => {
+    const cache = await caches.open(NAME);
+    // Of the page there is one name among the files, and others lead to it.
+    const isPage = request.mode === "navigate" && new URL(request.url).pathname.endsWith("/index.html");
+    return (await cache.match(isPage ? "./" : request, { ignoreSearch: true })) ?? fetch(request);
+  };
   event.respondWith(answer());
 });

@@ -4,6 +4,8 @@ import load, { WebDetector } from "./deeptell_web.js";
 
 /** Bytes of a file that are read at once. */
 const PIECE = 1 << 20;
+/** Pieces between two reports of how much is read. */
+const REPORTED = 32;
 const MODEL = "deeptell-mnv3s.safetensors";
 
 let detector = null;
@@ -41,6 +43,7 @@ const tasks = {
   /** Reads the whole file: its hash, and its list of frames. */
   async read() {
     for (let start = 0; start < file.size && !isStopped; start += PIECE) {
+      if (start % (PIECE * REPORTED) === 0 && start > 0) postMessage({ read: start / file.size });
       scan.read(new Uint8Array(await file.slice(start, start + PIECE).arrayBuffer()));
     }
     return isStopped ? "{}" : scan.opened();
@@ -57,7 +60,7 @@ const tasks = {
   frame({ frame, seconds }) {
     const { format, width, height, data, planes, matrix, isFullRange, turn, isFlipped, index } = frame;
     scan.scan_frame(format, width, height, data, new Uint32Array(planes), matrix, isFullRange, turn, isFlipped, seconds, index);
-    return { faces: scan.faces, buffer: data.buffer };
+    return { faces: scan.faces, buffer: data.buffer, preview: { width: scan.preview_width, pixels: scan.preview() } };
   },
 
   lasts({ seconds }) {

@@ -7,10 +7,10 @@ use deeptell::{
     InputFacts, InputFrame, InputKind, Limits, PictureError, RgbImage, Scanning, VideoError, VideoWarning,
     Warning,
 };
-use deeptell_face::{Picture, PictureKind, read_picture};
+use deeptell_face::{Picture, PictureKind, read_picture, size_within};
 use deeptell_files::hexadecimal;
 use deeptell_video::{
-    ColorTags, FrameTimes, FrameTimesReader, PixelLayout, Plane, RawPicture, Sampling, Unsupported,
+    ColorTags, Cut, FrameTimes, FrameTimesReader, PixelLayout, Plane, RawPicture, Sampling, Unsupported,
 };
 use image::imageops;
 use serde_json::json;
@@ -21,6 +21,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use crate::failure::{refusal, thrown, thrown_for};
 use crate::result::WebResult;
 
+/// Longest side of the frame that is shown while a video is scanned, in pixels.
+const PREVIEW_SIDE: u32 = 480;
 /// As many bytes from the start of a file tell its kind.
 const HEAD_BYTES: usize = 1024;
 
@@ -38,8 +40,12 @@ pub struct WebScan {
     kind: Kind,
     facts: InputFacts,
     warnings: Vec<Warning>,
-    /// Bytes that are missing at the end of the file, as far as its container tells.
-    missing_bytes: u64,
+    /// What is missing at the end of the file.
+    cut: Option<Cut>,
+    /// What the colors of the video mean, where its headers tell; browsers guess some and take others for the limited range.
+    colors: Option<ColorTags>,
+    /// The last frame of the video, small.
+    preview: Option<RgbImage>,
 }
 
 /// What a file is by its first bytes.
@@ -70,7 +76,9 @@ impl WebScan {
             kind: Kind::Unknown,
             facts: InputFacts::new(name, InputKind::Video),
             warnings: Vec::new(),
-            missing_bytes: 0,
+            cut: None,
+            colors: None,
+            preview: None,
         }
     }
 
@@ -117,7 +125,7 @@ impl WebScan {
 
     /// What the file is, as JSON, once all of it was read: `{"kind": "image"}`, or `{"kind": "video", "frames": ...}` with
     /// `[index, from, until]` of each frame to sample, in seconds from the first frame; `frames` is null where the
-    /// container does not tell.
+    /// container does not tell. Of a file that was cut, `bytes` are those that hold whole frames.
     ///
     /// # Errors
     /// When the file is neither.
@@ -131,18 +139,16 @@ impl WebScan {
             }
             Kind::Video(times) => {
                 self.facts.decoder = Some("browser".to_owned());
-                self.missing_bytes = times.missing_bytes();
-                if let Some(total_bytes) = self.whole_bytes() {
-                    let cut =
-                        VideoWarning::CutShort { present_bytes: self.bytes, total_bytes: Some(total_bytes) };
-                    self.warnings.push(cut.into());
-                }
+                self.cut = times.cut();
+                self.colors = times.colors();
                 let Some(times) = times.finish() else {
                     if let Unsupported::OtherKind { advice } = Unsupported::by_first_bytes(&self.head) {
                         return Err(self.refused(Unsupported::OtherKind { advice }));
                     }
+                    self.warnings.extend(self.cut.map(VideoWarning::from).map(Warning::from));
                     return Ok(json!({ "kind": "video", "frames": null }).to_string());
                 };
+                self.warnings.extend(self.cut.map(|cut| times.cut_warning(cut).into()));
                 self.describe(&times);
                 let wanted = times.sample(Sampling::Uniform(self.scanning.options().frames));
                 let wanted = wanted.map_err(|error| thrown_for(&self.name, error))?;
@@ -150,7 +156,7 @@ impl WebScan {
                     .iter()
                     .map(|frame| (frame.index, frame.pts_seconds, frame.until_seconds))
                     .collect();
-                Ok(json!({ "kind": "video", "frames": frames }).to_string())
+                Ok(json!({ "kind": "video", "frames": frames, "bytes": times.whole_bytes }).to_string())
             }
             Kind::Unknown => Err(self.refused(Unsupported::by_first_bytes(&[]))),
         }
@@ -161,9 +167,9 @@ impl WebScan {
         match Unsupported::by_first_bytes(&self.head) {
             reason @ Unsupported::OtherKind { .. } => self.refused(reason),
             reason if self.facts.container.is_none() && !is_media(&self.head) => self.refused(reason),
-            _ if let Some(total) = self.whole_bytes() => {
-                let detail = format!("{} of its {total} bytes are there", self.bytes);
-                thrown_for(&self.name, VideoError::Truncated { path: PathBuf::from(&self.name), detail })
+            _ if let Some(cut) = self.cut => {
+                let path = PathBuf::from(&self.name);
+                thrown_for(&self.name, VideoError::Truncated { path, detail: cut.to_string() })
             }
             _ if self.facts.container.is_none() && has_index_at_end(&self.head) => {
                 let detail = "its index is missing".to_owned();
@@ -241,8 +247,12 @@ impl WebScan {
         };
         let max_pixels = Limits::untrusted().max_pixels;
         if u64::from(width) * u64::from(height) > max_pixels {
-            let path = PathBuf::from(&self.name);
-            return Err(thrown_for(&self.name, VideoError::TooLarge { path, width, height, max_pixels }));
+            let message = format!(
+                "its pictures have {width} x {height} pixels, and this page takes up to {} megapixels; `deeptell scan \
+                 --trusted` takes larger ones, if you know where the file comes from",
+                max_pixels / 1_000_000
+            );
+            return Err(refusal("too_large", &message));
         }
         let rest = |offset: u32| data.get(offset as usize..).unwrap_or_default();
         let planes: Vec<Plane<'_>> = planes
@@ -252,7 +262,7 @@ impl WebScan {
             .map(|&[offset, stride]| Plane { data: rest(offset), stride: stride as usize })
             .take(if layout == PixelLayout::I420 { 3 } else { usize::MAX })
             .collect();
-        let colors = ColorTags { matrix, is_full_range };
+        let colors = self.colors.unwrap_or(ColorTags { matrix, is_full_range });
         let picture = RawPicture { layout, width, height, planes: &planes, colors };
         let image = picture.to_rgb().map_err(|error| refusal("internal", &error.to_string()))?;
         let image = match turn {
@@ -264,7 +274,22 @@ impl WebScan {
         let image = if is_flipped { imageops::flip_horizontal(&image) } else { image };
         self.facts.width.get_or_insert(image.width());
         self.facts.height.get_or_insert(image.height());
+        let (preview_width, preview_height) = size_within(image.dimensions(), PREVIEW_SIDE);
+        self.preview = Some(imageops::thumbnail(&image, preview_width, preview_height));
         self.push(image, pts_seconds, (index >= 0.0).then_some(index as u64))
+    }
+
+    /// The width of [`preview`](Self::preview) in pixels; 0 where there is none.
+    #[wasm_bindgen(getter)]
+    pub fn preview_width(&self) -> u32 {
+        self.preview.as_ref().map_or(0, RgbImage::width)
+    }
+
+    /// The last frame of a video, upright, with a longest side of at most 480 pixels: its rows of red, green, blue
+    /// and 255.
+    pub fn preview(&self) -> Vec<u8> {
+        let pixels = self.preview.iter().flat_map(|image| image.pixels());
+        pixels.flat_map(|pixel| [pixel.0[0], pixel.0[1], pixel.0[2], 255]).collect()
     }
 
     /// Takes the length of a video whose container did not tell its frames, in seconds.
@@ -291,11 +316,6 @@ impl WebScan {
 }
 
 impl WebScan {
-    /// The size of the whole file, where this one is cut.
-    fn whole_bytes(&self) -> Option<u64> {
-        (self.missing_bytes > 0).then(|| self.bytes.saturating_add(self.missing_bytes))
-    }
-
     fn describe(&mut self, times: &FrameTimes) {
         self.facts.container = Some(times.container.to_owned());
         self.facts.codec = Some(times.codec.clone());

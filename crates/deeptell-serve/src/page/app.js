@@ -48,7 +48,7 @@ function faultOf(item) {
     };
   }
   const kind = item.file.type;
-  if (!KNOWN_NAME.test(item.name) && !kind.startsWith("video/") && !kind.startsWith("image/")) {
+  if (!server.TAKES_ANY_NAME && !KNOWN_NAME.test(item.name) && !kind.startsWith("video/") && !kind.startsWith("image/")) {
     return {
       code: "unsupported",
       message: "By its name this is neither a video nor a picture. MP4, MOV, MKV, WebM, AVI, JPEG and PNG can be analyzed.",
@@ -172,6 +172,7 @@ function showPanel(isAnother = false) {
   document.body.classList.toggle("has-file", Boolean(item));
   document.title = item ? `${item.name} - deeptell` : "deeptell";
   if (isAnother) {
+    view?.player.close();
     view = null;
     const player = item && makePlayer(item, (seconds) => view?.people?.moveTo(seconds), hideBlankStage);
     view = item ? { player } : null;
@@ -184,6 +185,7 @@ function showPanel(isAnother = false) {
   view.update = null;
   hideBlankStage();
   if (item.phase === "failed") {
+    view.player.end();
     put(byId("panel"), failurePanel(item, item.file && PASSING.includes(item.error.code) && (() => retry(item))));
   } else if (item.phase === "done") {
     document.title = `${WORDS[item.report.verdict]}: ${item.name} - deeptell`;
@@ -311,6 +313,8 @@ try {
   if (Number.isFinite(limits.max_upload_bytes)) byId("limit").textContent = `, up to ${size(limits.max_upload_bytes)}`;
   byId("version").textContent = `deeptell ${limits.version}.`;
 } catch (error) {
-  announce(error?.message ?? "The connection to deeptell was lost.");
+  const trouble = byId("trouble");
+  trouble.textContent = error?.message ?? "The connection to deeptell was lost.";
+  trouble.hidden = false;
 }
 await restore();

@@ -1,7 +1,7 @@
 // The stage: the file as the browser plays it, or else the frames that were analyzed.
 
 import { clock, count, draw, make, put, tone } from "./elements.js";
-import { picturePath } from "./transfer.js";
+import { picturePath, preview } from "./transfer.js";
 
 const PICTURE_NAME = /\.(jpe?g|png|webp|bmp)$/i;
 
@@ -11,7 +11,8 @@ export const isPicture = (item) => item.report ? item.report.input.kind === "ima
 /**
  * The stage of one file. `onTime` is called with the time in seconds when the player moves, and
  * `onFall` when there is nothing to play. `reveal(report)` adds the faces, `seek(seconds)` goes to
- * a moment, `isBlank()` says whether nothing is seen.
+ * a moment, `end()` plays a file whose analysis has failed, `isBlank()` says whether nothing is seen, and `close()` lets go of
+ * the file.
  */
 export function makePlayer(item, onTime, onFall) {
   const notes = make("p", { class: "soft small" });
@@ -21,13 +22,18 @@ export function makePlayer(item, onTime, onFall) {
   let report = null;
   let media = null;
   let still = null;
+  let isWaiting = false;
 
   function show() {
+    const meanwhile = item.phase === "done" || item.phase === "failed" ? null : preview(item);
+    isWaiting = meanwhile !== null && !isPicture(item);
     if (item.bytes === 0) {
       fall();
     } else if (item.url && isPicture(item)) {
       media = make("img", { src: item.url, alt: `The picture ${item.name}`, onerror: fall });
       put(screen, media, marks);
+    } else if (isWaiting) {
+      put(screen, meanwhile);
     } else if (item.url) {
       media = make("video", { src: item.url, controls: true, playsinline: true, preload: "auto", "aria-label": `The video ${item.name}` });
       media.muted = true;
@@ -36,17 +42,30 @@ export function makePlayer(item, onTime, onFall) {
         // Sound alone plays too, and shows nothing.
         if (media?.videoWidth === 0) fall();
       });
-      for (const moved of ["timeupdate", "seeked"]) media.addEventListener(moved, () => moveTo(media.currentTime));
+      for (const moved of ["timeupdate", "seeked"]) media.addEventListener(moved, () => media && moveTo(media.currentTime));
       put(screen, media, marks);
     } else {
       fall();
     }
   }
 
+  function end() {
+    if (isWaiting) show();
+  }
+
+  /** What plays a file keeps many of its frames, until it is collected or told to let go. */
+  function close() {
+    const player = media;
+    media = null;
+    if (!(player instanceof HTMLVideoElement)) return;
+    player.removeAttribute("src");
+    player.load();
+  }
+
   /** The browser cannot show the file, or no longer has it. */
   function fall() {
     media = null;
-    const why = item.url ? "This browser cannot play this file, which does not matter to the analysis." : "The file itself is no longer at hand.";
+    const why = item.url ? "This browser cannot play this file." : "The file itself is no longer at hand.";
     notes.textContent = report && report.frames.length > 0 ? `${why} Below are the frames that were analyzed.` : why;
     if (!report || report.frames.length === 0) {
       put(screen, make("div", { class: "empty" }, item.url ? "No preview" : "No picture kept"));
@@ -97,6 +116,8 @@ export function makePlayer(item, onTime, onFall) {
   show();
   return {
     element,
+    end,
+    close,
     isBlank: () => media === null && still === null,
     seek(seconds) {
       if (media instanceof HTMLVideoElement) media.currentTime = seconds;
@@ -104,6 +125,7 @@ export function makePlayer(item, onTime, onFall) {
     },
     reveal(found) {
       report = found;
+      end();
       if (media === null) fall();
       else moveTo(media.currentTime ?? 0);
     },

@@ -8,6 +8,12 @@ export const KEPT = "deeptell-scans";
 /** Reports can be opened as pages of their own. */
 export const OPENS_PAGES = true;
 
+/** Whether files are taken whatever their names: those that could not be analyzed would travel in vain. */
+export const TAKES_ANY_NAME = false;
+
+/** What is shown of a file while it is analyzed; null for the file itself, which this page then plays. */
+export const preview = () => null;
+
 /** Says where files go. */
 export function greet() {
   const isLocal = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);

@@ -63,6 +63,7 @@ export function stageOf(item) {
     const words = total === 1 ? "Looking at the picture" : `Looking at frame ${Math.min(done + 1, total)} of ${total}`;
     return { words: done === 0 ? words : `${words}, ${count(faces, "face", "faces")} so far`, part: done / total };
   }
+  if (scan?.read < 1) return { words: `Reading the file, ${Math.floor(100 * scan.read)}%`, part: scan.read };
   return { words: "Reading the file" };
 }
 
