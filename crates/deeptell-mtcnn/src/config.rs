@@ -2,7 +2,7 @@ use burn::tensor::Device;
 use deeptell_files::sha256;
 use serde::{Deserialize, Serialize};
 
-use crate::network::{EMBEDDED, Networks, PNet};
+use crate::network::{Networks, PNet, embedded};
 use crate::{FaceSize, Mtcnn, MtcnnError};
 
 /// Settings of [`Mtcnn`]. The defaults are those of facenet-pytorch 2.6.0.
@@ -148,7 +148,7 @@ impl MtcnnConfig {
     /// # Errors
     /// [`MtcnnError::Setting`] names the first setting that is out of its range.
     pub fn init(&self, device: &Device) -> Result<Mtcnn, MtcnnError> {
-        self.init_with(device, EMBEDDED.to_vec(), None)
+        self.init_with(device, embedded(), None)
     }
 
     /// A detector on `device` with the weights in `safetensors`, the bytes of a file like the one
@@ -158,7 +158,7 @@ impl MtcnnConfig {
     /// [`MtcnnError::Setting`] as for [`init`](Self::init), and [`MtcnnError::Weights`] as for
     /// [`Networks::load`].
     pub fn init_with_weights(&self, device: &Device, safetensors: Vec<u8>) -> Result<Mtcnn, MtcnnError> {
-        let digest = (safetensors != EMBEDDED).then(|| sha256(&safetensors));
+        let digest = (safetensors != embedded()).then(|| sha256(&safetensors));
         self.init_with(device, safetensors, digest)
     }
 

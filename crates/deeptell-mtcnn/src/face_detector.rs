@@ -63,7 +63,7 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
-    use crate::network::EMBEDDED;
+    use crate::network::embedded;
 
     #[test]
     fn detector_id_depends_on_settings_and_weights() {
@@ -85,9 +85,9 @@ mod tests {
             assert_ne!(id(&other), id(&default), "{other:?}");
         }
 
-        let same = default.init_with_weights(&device, EMBEDDED.to_vec()).unwrap();
+        let same = default.init_with_weights(&device, embedded()).unwrap();
         assert_eq!(same.id(), id(&default));
-        let mut changed = EMBEDDED.to_vec();
+        let mut changed = embedded();
         *changed.last_mut().unwrap() ^= 1;
         let changed = default.init_with_weights(&device, changed).unwrap();
         assert_eq!(changed.id().settings["weights"].len(), 64);

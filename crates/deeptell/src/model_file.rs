@@ -40,7 +40,7 @@ impl ModelFile {
     /// [`Error::Model`] if the embedded file is damaged.
     pub fn shipped() -> Result<Self, Error> {
         let shipped = deeptell_models::DEEPTELL_MNV3S;
-        Self::from_bytes(shipped.bytes, shipped.file)
+        Self::from_bytes(&shipped.bytes(), shipped.file)
     }
 
     /// Reads a model file. If a `manifest.toml` lies beside it and names it, its SHA-256 must agree.

@@ -15,7 +15,7 @@ pub(crate) use fused::Fused;
 pub use onet::{ONet, ONetOutput};
 pub use pnet::{PNet, PNetOutput};
 pub use rnet::{RNet, RNetOutput};
-pub(crate) use weights::EMBEDDED;
+pub(crate) use weights::embedded;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, activation};

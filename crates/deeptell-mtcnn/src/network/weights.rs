@@ -3,9 +3,21 @@ use burn_store::{ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore};
 use super::Networks;
 use crate::MtcnnError;
 
-/// The weights of facenet-pytorch 2.6.0 (MIT, see `weights/LICENSE`), converted by
+/// `weights/mtcnn.safetensors`, of every four bytes first all first ones, then all second ones, and so on. Those with
+/// the exponents of the numbers compress well when they are together.
+const PLANES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/mtcnn.planes"));
+
+/// The file with the weights of facenet-pytorch 2.6.0 (MIT, see `weights/LICENSE`), converted by
 /// `scripts/convert_weights.py`.
-pub(crate) const EMBEDDED: &[u8] = include_bytes!("../../weights/mtcnn.safetensors");
+pub(crate) fn embedded() -> Vec<u8> {
+    let length = PLANES.len() / 4;
+    let planes: [&[u8]; 4] = std::array::from_fn(|plane| &PLANES[plane * length..][..length]);
+    let mut bytes = vec![0; PLANES.len()];
+    for (at, number) in bytes.as_chunks_mut().0.iter_mut().enumerate() {
+        *number = planes.map(|plane| plane[at]);
+    }
+    bytes
+}
 
 impl Networks {
     /// Replaces every parameter by the tensor of the same name in `safetensors`, the bytes of
@@ -29,5 +41,15 @@ impl Networks {
         } else {
             Err(MtcnnError::Weights { problems: problems.join("; ") })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_bytes_are_those_of_the_file() {
+        assert!(embedded() == include_bytes!("../../weights/mtcnn.safetensors"));
     }
 }

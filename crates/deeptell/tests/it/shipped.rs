@@ -25,7 +25,7 @@ fn shipped_detector_is_the_file_of_the_manifest() {
 #[test]
 fn the_shipped_file_is_of_the_newest_format() {
     let shipped = deeptell_models::DEEPTELL_MNV3S;
-    let notes = Weights::notes(shipped.bytes, shipped.file).unwrap();
+    let notes = Weights::notes(&shipped.bytes(), shipped.file).unwrap();
     let card: serde_json::Value = serde_json::from_str(&notes[ModelFile::CARD_KEY]).unwrap();
     assert_eq!(card["format_version"], 2);
     assert_eq!(card["architecture"], "mobilenet-v3-small");
