@@ -55,6 +55,8 @@ pub enum PreprocessError {
 ///
 /// # Errors
 /// [`PreprocessError`] when there is no image, or they differ in size, or are empty.
+// Inlined into a caller that is built for size, its loop would be too.
+#[inline(never)]
 pub fn normalize(
     images: &[RgbImage],
     normalization: &Normalization,
