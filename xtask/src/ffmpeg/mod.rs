@@ -30,6 +30,11 @@ const FOLDER: &str = "target/ffmpeg";
 /// Where programs with it are built: apart, so that neither they nor the others are rebuilt each time.
 pub(crate) const TARGET: &str = "target/static";
 
+/// What `rustc` is told where a program with it is linked. All crates are optimized together then, after each was alone,
+/// so what is worth inlining mostly is inlined already: LLVM's own bounds make what ships larger by 4%, and no faster.
+pub(crate) const LINKING: [&str; 4] =
+    ["-C", "llvm-args=-inline-threshold=25", "-C", "llvm-args=-inlinehint-threshold=50"];
+
 /// The file that is written last. It goes along with the program.
 const RECIPE: &str = "RECIPE.txt";
 
@@ -60,8 +65,9 @@ impl Static {
     /// When it does not build.
     pub(crate) fn program(&self, workspace: &Workspace, step: &str) -> Result<PathBuf> {
         let mut build = cargo();
-        build.args(["build", "--release", "--locked", "--package", "deeptell-cli", "--features", "static"]);
-        build.args(["--target-dir", TARGET]).env("PKG_CONFIG_PATH", self.pkg_config_path());
+        build.args(["rustc", "--release", "--locked", "--package", "deeptell-cli", "--bin", "deeptell"]);
+        build.args(["--features", "static", "--target-dir", TARGET, "--"]).args(LINKING);
+        build.env("PKG_CONFIG_PATH", self.pkg_config_path());
         run_step(step, &mut build)?;
         let name = format!("deeptell{}", env::consts::EXE_SUFFIX);
         Ok(workspace.root.join(TARGET).join("release").join(name))

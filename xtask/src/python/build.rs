@@ -79,6 +79,9 @@ impl Build {
             return only_file_of(folder);
         };
         maturin.args(["--features", "static", "--strip", "--auditwheel", "check"]);
+        // What links sets how all is optimized at the end: here that is not the command line.
+        maturin.args(["--config", "profile.release.package.deeptell-cli.opt-level='z'"]);
+        maturin.arg("--").args(ffmpeg::LINKING);
         run_step("wheel", maturin.env("PKG_CONFIG_PATH", ffmpeg.pkg_config_path()))?;
         let wheel = only_file_of(folder)?;
 
