@@ -191,6 +191,21 @@ fn signal(process: i32, signal: &str) {
     assert!(status.unwrap().success());
 }
 
+/// The kernel ends them a moment after what they wait for.
+#[cfg(target_os = "linux")]
+fn wait_for_the_end_of(processes: &[i32]) {
+    let is_over = |process: &i32| {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        // The state follows the name, which may hold anything.
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'))
+    };
+    let began = Instant::now();
+    while !processes.iter().all(is_over) {
+        assert!(began.elapsed() < Duration::from_secs(10), "{processes:?} live on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// The launcher of a decoder that has the folder's unique name as a further argument.
 #[cfg(target_os = "linux")]
 fn launcher(mark: &Path) -> i32 {
@@ -228,7 +243,10 @@ fn a_dead_process_loses_only_its_file() {
     assert_eq!(reader.sample(Sampling::Uniform(3)).flatten().count(), 3, "a new process");
 
     // The launcher dies, and its workers with it; the next file gets a new one.
+    let workers = children(launcher as u32);
+    assert!(!workers.is_empty());
     kill(launcher);
+    wait_for_the_end_of(&workers);
     let error = other.sample(Sampling::Uniform(3)).find_map(Result::err).unwrap();
     assert!(matches!(error, VideoError::DecoderKilled { .. }), "{error:?}");
     assert!(outcome(&path, Some(&decoder)).0.is_ok());
