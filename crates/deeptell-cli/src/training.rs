@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use deeptell::ModelFile;
-use deeptell_eval::start_from;
+use deeptell_eval::{Distortion, start_from};
 use deeptell_network::{Architecture, Weights};
 use deeptell_train::{Event, Run, Start, Trainer};
 
@@ -70,6 +70,16 @@ pub(crate) fn train_with_progress(trainer: Trainer<'_>, out: &Path, device: &Dev
         alert!("{} pictures cannot be read and were left out; see {}", run.unreadable.len(), list.display());
     }
     Ok(run)
+}
+
+/// Says under which losses of quality the thresholds were not tested.
+pub(crate) fn warn_of_losses(left_out: &[Distortion]) {
+    for distortion in left_out {
+        alert!(
+            "the thresholds were not tested under {distortion}, which this build cannot compress; `deeptell calibrate` \
+             of a build with the FFmpeg of the system does so"
+        );
+    }
 }
 
 #[cfg(test)]

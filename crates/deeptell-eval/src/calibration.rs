@@ -134,13 +134,16 @@ pub struct Calibrated {
     pub crops: Vec<CropScore>,
     /// What the levels do on each domain, and how risky verdicts are.
     pub fitted: FittedLevels,
+    /// Losses of quality under which the thresholds were not tested, because this build cannot apply them.
+    pub left_out: Vec<Distortion>,
 }
 
 /// `model` with calibration, thresholds and measures from `validation`, whose domains are its data sets
 /// ([`Sample::dataset`]).
 ///
 /// The threshold of likely fake holds for the crops as they are and under each of the usual distortions: a genuine face
-/// must not become a fake because it was recompressed. See [`fit_levels`].
+/// must not become a fake because it was recompressed. Those that this build cannot apply are left out. See
+/// [`fit_levels`].
 ///
 /// # Errors
 /// [`EvalError::Calibration`] and [`EvalError::Unlearnt`] when the scores do not rise towards fakes,
@@ -167,8 +170,7 @@ pub fn calibrate(
         Ok::<_, EvalError>(names.iter().cloned().zip(crops).collect::<Vec<_>>())
     };
     let clean = score(None)?;
-    let distorted: Vec<_> = Distortion::USUAL
-        .into_iter()
+    let distorted: Vec<_> = usual_losses(Distortion::is_available)
         .map(|distortion| Ok((distortion, score(Some(distortion))?)))
         .collect::<Result<_, EvalError>>()?;
 
@@ -207,14 +209,18 @@ pub fn calibrate_on_suite(
     let scores = score(None)?;
     let face_detector = face_detector_of_suite(&scores, faces)?;
     let clean = by_domain(&scores)?;
-    let distorted: Vec<_> = Distortion::USUAL
-        .into_iter()
+    let distorted: Vec<_> = usual_losses(Distortion::is_available)
         .map(|distortion| Ok((distortion, by_domain(&score(Some(distortion))?)?)))
         .collect::<Result<_, EvalError>>()?;
     let in_order = clean.iter().flat_map(|(_, crops)| crops).cloned().collect();
     let mut found = calibrated(model.card(), &clean, &distorted, in_order)?;
     found.card.face_detector = face_detector.unwrap_or(found.card.face_detector);
     Ok(found)
+}
+
+/// Those that this build can apply.
+fn usual_losses(is_available: fn(Distortion) -> bool) -> impl Iterator<Item = Distortion> {
+    Distortion::USUAL.into_iter().filter(move |distortion| is_available(*distortion))
 }
 
 /// The name of a domain and its crops.
@@ -281,7 +287,9 @@ fn calibrated(
     let mut card = card.clone();
     card.levels.clone_from(&fitted.levels);
     card.measures = measures;
-    Ok(Calibrated { card, figures, crops, fitted })
+    let is_tested = |usual: &Distortion| distorted.iter().any(|(distortion, _)| distortion == usual);
+    let left_out = Distortion::USUAL.into_iter().filter(|usual| !is_tested(usual)).collect();
+    Ok(Calibrated { card, figures, crops, fitted, left_out })
 }
 
 fn borrowed(domains: &[Named]) -> Vec<Domain<'_>> {
@@ -314,6 +322,17 @@ mod tests {
     use deeptell_data::Label;
 
     use super::*;
+
+    #[test]
+    fn losses_that_cannot_be_applied_are_left_out() {
+        let without_encoder = |distortion: Distortion| !matches!(distortion, Distortion::H264(_));
+        let left: Vec<Distortion> = usual_losses(without_encoder).collect();
+        assert_eq!(left, Distortion::USUAL[1..]);
+        assert!(
+            Distortion::USUAL.iter().all(|usual| usual.is_available()),
+            "the FFmpeg of the tests has libx264"
+        );
+    }
 
     #[test]
     fn a_card_has_the_settings_of_the_face_detector_that_folders_record() {

@@ -33,6 +33,12 @@ impl Distortion {
     pub const USUAL: [Self; 6] =
         [Self::H264(28), Self::Jpeg(50), Self::Shrink(2.0), Self::Shrink(3.0), Self::Noise(5.0), Self::Grey];
 
+    /// Whether this build can apply it: FFmpeg may have no encoder of H.264, as the one that is linked with the feature
+    /// `static`.
+    pub fn is_available(self) -> bool {
+        !matches!(self, Self::H264(_)) || VideoCodec::H264.is_available()
+    }
+
     /// The distorted picture, of the same size.
     ///
     /// # Errors

@@ -13,8 +13,8 @@ use deeptell_train::{Run, Start, TrainConfig};
 use serde::Serialize;
 
 use crate::{
-    CHOSEN_HERE, Calibrated, EvalError, Evaluation, Observer, SplitCounts, Subject, Training, calibrate,
-    evaluate, page, probabilities, score_samples, to_json, write_scores,
+    CHOSEN_HERE, Calibrated, Distortion, EvalError, Evaluation, Observer, SplitCounts, Subject, Training,
+    calibrate, evaluate, page, probabilities, score_samples, to_json, write_scores,
 };
 
 /// Names of the files that a training writes into the folder of its run, beside its checkpoints.
@@ -154,6 +154,8 @@ pub struct FinishedRun {
     pub best_epoch: usize,
     /// Its figures on the validation split, which are optimistic.
     pub figures: Evaluation,
+    /// Losses of quality under which the thresholds were not tested, because this build cannot apply them.
+    pub left_out: Vec<Distortion>,
 }
 
 /// The best epoch and its AUC-ROC, on one line without its end.
@@ -201,7 +203,9 @@ impl EndedRun<'_> {
             found => Some(found?),
         };
         let is_calibrated = calibrated.is_some();
-        let (card, crops, sha256) = if let Some(Calibrated { card, crops, .. }) = calibrated {
+        let mut losses = Vec::new();
+        let (card, crops, sha256) = if let Some(Calibrated { card, crops, left_out, .. }) = calibrated {
+            losses = left_out;
             let sha256 = ModelFile::new(&network, card.clone())?.write(&model_file, StoredDtype::F16)?;
             (card, crops, sha256)
         } else {
@@ -247,7 +251,8 @@ impl EndedRun<'_> {
             }),
         };
         let report = write("report.html", page(&subject, &figures).as_bytes())?;
-        Ok(FinishedRun { model: is_calibrated.then_some(model_file), report, best_epoch: best, figures })
+        let model = is_calibrated.then_some(model_file);
+        Ok(FinishedRun { model, report, best_epoch: best, figures, left_out: losses })
     }
 }
 

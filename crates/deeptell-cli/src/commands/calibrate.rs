@@ -12,6 +12,7 @@ use crate::detector::model_file;
 use crate::device::DeviceName;
 use crate::found_faces::with_found_faces;
 use crate::progress::{Tasks, unless_stopped};
+use crate::training::warn_of_losses;
 use crate::views::Views;
 use crate::{Outcome, output};
 
@@ -131,9 +132,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             unless_stopped(calibrate(&model, &samples, &mut Tasks::default()))?
         }
     };
-    let Some(Calibrated { card, figures, fitted, .. }) = calibrated else {
+    let Some(Calibrated { card, figures, fitted, left_out, .. }) = calibrated else {
         return Ok(Outcome::Interrupted);
     };
+    warn_of_losses(&left_out);
     let model = card.name.clone();
     let model_sha256 = file.with_card(card)?.write(&args.out, StoredDtype::F16)?;
     let files_missing = (missing > 0).then_some(missing);

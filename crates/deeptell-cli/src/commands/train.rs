@@ -12,7 +12,7 @@ use crate::device::{DeviceName, DtypeName, numbered_device, warn_if_slower};
 use crate::output::{alert, note, say};
 use crate::progress::{Tasks, unless_stopped};
 use crate::provenance::Provenance;
-use crate::training::{starting_weights, train_with_progress};
+use crate::training::{starting_weights, train_with_progress, warn_of_losses};
 use crate::views::Views;
 use crate::{Outcome, interrupt, output};
 
@@ -135,6 +135,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Interrupted);
     };
     note!("{finished}");
+    warn_of_losses(&finished.left_out);
     let Some(detector) = finished.model else {
         anyhow::bail!(
             "the validation scores cannot be calibrated, so no detector was written: train longer, or on more data; the \
