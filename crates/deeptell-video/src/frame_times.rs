@@ -274,14 +274,13 @@ impl FrameTimesReader {
     }
 
     /// What the colors mean, as FFmpeg's decoders take them; `None` where the headers do not hold what tells: of other
-    /// codecs than H.264, VP8, VP9 and AV1, and of RGB.
+    /// codecs than H.264, VP8, VP9 and AV1. A matrix of 0 is that of planes of green, blue and red.
     pub fn colors(&self) -> Option<ColorTags> {
-        let tags = match &self.format {
+        match &self.format {
             Format::Mp4(mp4) => Mp4Track::best(mp4.moov.as_ref()?)?.colors(),
             Format::Matroska(matroska) => matroska.track.as_ref()?.colors(),
             Format::Unknown | Format::Other => None,
-        };
-        tags.filter(|tags| tags.matrix != 0)
+        }
     }
 
     /// The times, at the end of the file; `None` where it is of another kind or has no list of frames. Of a file that was

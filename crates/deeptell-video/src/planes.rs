@@ -13,6 +13,8 @@ pub enum PixelLayout {
     I422,
     /// Planes of Y, U and V of one size.
     I444,
+    /// Planes of green, blue and red of one size.
+    Gbr,
     /// A plane of Y, and one of U and V in turn, of half the width and half the height, rounded up.
     Nv12,
     /// One plane of four bytes per pixel: red, green, blue and one that is ignored.
@@ -111,6 +113,12 @@ impl RawPicture<'_> {
         let rows = pixels.chunks_exact_mut(width * 3).enumerate();
         match self.layout {
             PixelLayout::Rgba => rows.for_each(|(y, row)| reorder(self.row(0, y), row, [0, 1, 2])),
+            PixelLayout::Gbr => rows.for_each(|(y, row)| {
+                let [green, blue, red] = [0, 1, 2].map(|plane| self.row(plane, y));
+                for (x, pixel) in row.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+                    *pixel = [red[x], green[x], blue[x]];
+                }
+            }),
             PixelLayout::Bgra => rows.for_each(|(y, row)| reorder(self.row(0, y), row, [2, 1, 0])),
             _ => {
                 let colors = Coefficients::new(self.colors);
@@ -133,7 +141,7 @@ impl RawPicture<'_> {
         match self.layout {
             PixelLayout::I420 => vec![(width, height), (half_width, half_height), (half_width, half_height)],
             PixelLayout::I422 => vec![(width, height), (half_width, height), (half_width, height)],
-            PixelLayout::I444 => vec![(width, height); 3],
+            PixelLayout::I444 | PixelLayout::Gbr => vec![(width, height); 3],
             PixelLayout::Nv12 => vec![(width, height), (2 * half_width, half_height)],
             PixelLayout::Rgba | PixelLayout::Bgra => vec![(4 * width, height)],
         }
@@ -357,6 +365,15 @@ mod tests {
             |layout| RawPicture { layout, width: 2, height: 1, planes: &planes, colors }.to_rgb().unwrap();
         assert_eq!(rgb(PixelLayout::Rgba).into_raw(), [10, 20, 30, 40, 50, 60]);
         assert_eq!(rgb(PixelLayout::Bgra).into_raw(), [30, 20, 10, 60, 50, 40]);
+    }
+
+    #[test]
+    fn planes_of_green_blue_and_red_are_put_in_order() {
+        let planes = [[1, 2], [3, 4], [5, 6]];
+        let planes = planes.each_ref().map(|data| Plane { data, stride: 2 });
+        let colors = ColorTags { matrix: 0, is_full_range: true };
+        let picture = RawPicture { layout: PixelLayout::Gbr, width: 2, height: 1, planes: &planes, colors };
+        assert_eq!(picture.to_rgb().unwrap().into_raw(), [5, 1, 3, 6, 2, 4]);
     }
 }
 

@@ -234,6 +234,8 @@ impl WebScan {
         let layout = match layout {
             "I420" | "I420A" => PixelLayout::I420,
             "I422" => PixelLayout::I422,
+            // Browsers say nothing of it.
+            "I444" if self.colors.is_some_and(|colors| colors.matrix == 0) => PixelLayout::Gbr,
             "I444" => PixelLayout::I444,
             "NV12" => PixelLayout::Nv12,
             "RGBA" | "RGBX" => PixelLayout::Rgba,
