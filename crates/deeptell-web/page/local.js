@@ -1,6 +1,6 @@
 // The place of the server in a page that needs none: files are scanned in this tab, by a worker.
 
-import { byId } from "./elements.js";
+import { byId, make, put } from "./elements.js";
 import { framesOf, NotPlayable, NotVisible, reuse } from "./frames.js";
 
 /** Where the ids of scans are kept: nowhere, they end with the page. */
@@ -20,18 +20,16 @@ const previews = new WeakMap();
 /** The frame that is looked at. The file itself would be decoded a second time, which takes as much memory again. */
 export function preview({ file }) {
   if (!previews.has(file)) {
-    const canvas = document.createElement("canvas");
-    canvas.hidden = true;
-    canvas.ariaHidden = "true";
-    previews.set(file, canvas);
+    previews.set(file, make("div", { "aria-hidden": "true" }, make("div", { class: "empty" }, "No frame yet")));
   }
   return previews.get(file);
 }
 
 function draw(file, { width, pixels }) {
-  const canvas = previews.get(file);
-  if (!canvas?.isConnected || width === 0) return;
-  canvas.hidden = false;
+  const shown = previews.get(file);
+  if (!shown || width === 0) return;
+  const canvas = shown.querySelector("canvas") ?? make("canvas");
+  put(shown, canvas);
   canvas.width = width;
   canvas.height = pixels.length / 4 / width;
   canvas.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(pixels.buffer), width), 0, 0);

@@ -145,6 +145,12 @@ fn a_picture_has_the_score_of_the_command_line(browser: &Path, site: &Path) {
     let folder = tempfile::tempdir().unwrap();
     let nameless = file_in(&folder, "portrait", &std::fs::read(portrait()).unwrap());
     assert_eq!(report(&mut tab, &nameless)["score"], ours["score"]);
+    // Marks of direction do not reorder a name, wherever it stands.
+    let reversed = file_in(&folder, "a\u{202e}gpj.exe", b"words");
+    tab.choose(&[&reversed]);
+    tab.until("document.title.startsWith('a\u{fffd}gpj.exe')");
+    tab.until("document.querySelector('#panel .lede')");
+    assert_eq!(tab.value("/\\u202e/.test(document.title + document.body.innerText)"), false);
     let asked = |tab: &Tab, name: &str| tab.requests().iter().any(|url| url.ends_with(name));
     assert!(
         asked(&tab, "deeptell_web_bg.wasm"),

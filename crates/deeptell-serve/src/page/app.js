@@ -1,6 +1,6 @@
 // The page: files come in, go to the server one by one, and each becomes a verdict.
 
-import { announce, byId, fileName, make, put, size } from "./elements.js";
+import { announce, byId, fileName, make, plain, put, size } from "./elements.js";
 import { makePeople } from "./people.js";
 import { makePlayer } from "./player.js";
 import * as server from "./transfer.js";
@@ -25,7 +25,7 @@ const isOver = (item) => item.phase === "done" || item.phase === "failed";
 function add(files) {
   const added = [...files].map((file) => ({
     file,
-    name: file.name,
+    name: plain(file.name),
     bytes: file.size,
     url: URL.createObjectURL(file),
     phase: "queued",
@@ -113,8 +113,8 @@ async function advance(item, scan) {
 
 function fail(item, error) {
   item.phase = "failed";
-  item.error = error;
-  announce(`${item.name} could not be analyzed. ${error.message}`);
+  item.error = { ...error, message: plain(error.message) };
+  announce(`${item.name} could not be analyzed. ${item.error.message}`);
   over(item);
 }
 

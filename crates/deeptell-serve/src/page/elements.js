@@ -32,8 +32,11 @@ export const byId = (id) => document.getElementById(id);
 /** Characters that are not seen and change what is: control characters, and marks of direction. */
 const UNSEEN = /[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
-/** A file name, isolated from the direction of the text around it, and without marks that reorder its letters. */
-export const fileName = (name) => make("bdi", {}, name.replace(UNSEEN, "\ufffd"));
+/** Text that shows all of its characters, in the order in which they stand. */
+export const plain = (text) => text.replace(UNSEEN, "\ufffd");
+
+/** A file name, isolated from the direction of the text around it. */
+export const fileName = (name) => make("bdi", {}, plain(name));
 
 /** `0:07.3`, or `1:02:07.3` from an hour on. */
 export function clock(seconds) {
